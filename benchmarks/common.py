@@ -1,0 +1,76 @@
+"""What every benchmark shares: who ran it, how long things take, where results are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tal_engine.files import write_text
+
+RESULTS = Path(__file__).parent / "results"
+SHARED = Path(os.environ.get("TAL_SHARED", Path(__file__).parents[2] / "shared")) / "data"
+
+
+def machine() -> dict[str, Any]:
+    """CPU, cores, memory, system and versions."""
+    cpu = platform.processor() or "unknown"
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        cpu = next((x.split(":")[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")), cpu)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    packages = ("tal-engine", "numpy", "onnxruntime", "opencv-python-headless", "av", "torch")
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {p: _version(p) for p in packages},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def interleaved(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median seconds of each piece of work; all are run once a round, so drift hits all alike."""
+    for run in work.values():
+        run()
+    taken: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds):
+        for name, run in work.items():
+            began = time.perf_counter()
+            run()
+            taken[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Mean, standard deviation and the values."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": statistics.mean(values), "sd": deviation, "values": values}
+
+
+def finish(name: str, figures: dict[str, Any], stem: str | None = None) -> None:
+    """Store the figures with machine and command, and print them as the last line."""
+    document = {
+        "benchmark": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "command": " ".join(["python", *sys.argv]),
+        "machine": machine(),
+        "figures": figures,
+    }
+    write_text(RESULTS / f"{stem or name}.json", json.dumps(document, indent=1) + "\n")
+    print(json.dumps(document))

@@ -1,0 +1,261 @@
+"""First light: how well, how fast and in how much memory a video becomes segments.
+
+    python benchmarks/first_light.py [--work DIR] [--parts accuracy motion videos speed memory demo]
+
+accuracy  PVLR from video-level labels on 200 procedural videos, three training seeds, last
+          checkpoint, on 48 held-out ones (other seeds, bodies, scenes); beside it the same head
+          without distillation and with a deterministic embedding.
+motion    the embedded plan and the three seeds on real motion capture, rendered from six views.
+videos    the embedded plan on real videos: no accuracy, they show other actions.
+speed     seconds of video a second, by stage, one process, all cores.
+memory    peak resident memory of an hour against ten minutes, each in a fresh process.
+demo      `make demo` on a clean clone in an empty folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from common import SHARED, finish, spread
+
+from tal_engine import Segment, TALEngine
+from tal_engine.demo.dataset import render_split, write_video
+from tal_engine.demo.mocap import read_recordings, views
+from tal_engine.demo.render import render_joints
+from tal_engine.metrics import WTAL_TIOUS, Evaluation, evaluate
+
+TEST_VIDEOS, TRAIN_VIDEOS, VIEWS = 48, 200, 6
+SEEDS = (0, 1, 2)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "pvlr": {},
+    "without distillation": {"kd_weight": 0.0},
+    "deterministic embedding": {"samples": 0},
+}
+
+
+def scores(e: Evaluation) -> dict[str, Any]:
+    """mAP in percent: at 0.5, the mean over 0.1:0.7, and at every threshold."""
+    by_tiou = {f"{t:.1f}": round(100 * float(m), 2) for t, m in zip(e.protocol.tious, e.mean_ap, strict=True)}
+    return {"map_50": round(100 * e.at(0.5), 2), "map_10_70": round(100 * e.average, 2), "by_tiou": by_tiou}
+
+
+# -- accuracy ----------------------------------------------------------------------------------
+
+
+def accuracy(work: Path) -> dict[str, Any]:
+    from tal_engine.data.catalog import read_catalog
+    from tal_engine.data.features import FeatureStore
+    from tal_engine.export import bundle
+    from tal_engine.export.encoders import tiny_encoders
+    from tal_engine.methods import load_method
+    from tal_engine.train import checkpoint
+    from tal_engine.train.recipe import demo_config, demo_options, train_head
+
+    data = rendered(work)
+    method = load_method("pvlr")
+    encoders = tiny_encoders(method.training_streams)
+    catalog = read_catalog(data)
+    store = FeatureStore(catalog, encoders.snippet, encoders.open(method.training_streams))
+    videos = catalog.subset("test")
+    features = store.extract(videos)
+    truth = {v.name: list(v.instances) for v in videos}
+    rows: dict[str, Any] = {}
+    for variant, changes in VARIANTS.items():
+        found = []
+        for seed in SEEDS:
+            folder = work / "checkpoints" / variant.replace(" ", "_") / str(seed)
+            began = time.time()
+            config, options = replace(demo_config(method), **changes), replace(demo_options(), seed=seed)
+            train_head(method, config, options, data, folder, encoders=encoders)
+            taken = time.time() - began
+            plan = work / "plans" / f"{variant.replace(' ', '_')}_{seed}.plan"
+            bundle.export(checkpoint.load(folder), encoders, plan, name=variant)
+            engine = TALEngine.load(plan, "cpu")
+            results = {
+                name: list(engine.localize({s: f.streams[s] for s in method.inference_streams}))
+                for name, f in features.items()
+            }
+            result = scores(evaluate(truth, results, catalog.vocabulary, tious=WTAL_TIOUS))
+            found.append(result | {"training_seconds": round(taken, 1)})
+            print(f"{variant}, seed {seed}: {result}", file=sys.stderr, flush=True)
+        rows[variant] = {
+            "map_50": spread([r["map_50"] for r in found]),
+            "map_10_70": spread([r["map_10_70"] for r in found]),
+            "seeds": found,
+        }
+    instances = sum(len(t) for t in truth.values())
+    return {"protocol": "activitynet", "videos": len(videos), "instances": instances, "rows": rows}
+
+
+def rendered(work: Path) -> Path:
+    """The procedural data set of this benchmark: seed 1, never the one of the embedded plan."""
+    data = work / "videos"
+    for split, count in (("train", TRAIN_VIDEOS), ("test", TEST_VIDEOS)):
+        if len(list((data / "videos").glob(f"{split}_*.mp4"))) != count:
+            render_split(data, split, count, seed=1, workers=2)
+    return data
+
+
+# -- real motion -------------------------------------------------------------------------------
+
+
+def motion(work: Path) -> dict[str, Any]:
+    recordings = read_recordings(SHARED / "motion" / "cmu_subject13.npz")
+    folder = work / "motion"
+    truth: dict[str, list[Segment]] = {}
+    for r in recordings:
+        for i, view in enumerate(views(r, VIEWS, seed=0)):
+            name = f"{r.name}_{i}"
+            path = folder / f"{name}.mp4"
+            if not path.exists():
+                frames = render_joints(
+                    r.joints, view=view, person_m=r.person_m, girth=1.0, props=(), seed=view.seed, fps=r.fps
+                )
+                write_video(path, frames, r.fps)
+            truth[name] = [Segment(s, e, label, 1.0) for s, e, label in r.instances]
+    plans = {"embedded": None, **{f"seed {s}": work / "plans" / f"pvlr_{s}.plan" for s in SEEDS}}
+    rows = {}
+    for name, plan in plans.items():
+        if plan is not None and not plan.exists():
+            continue
+        engine = TALEngine.load(plan, "cpu")
+        found = {v: list(engine.localize(folder / f"{v}.mp4", min_score=-np.inf, top_k=0)) for v in truth}
+        e = evaluate(truth, found, engine.plan.vocabulary, tious=WTAL_TIOUS)
+        rows[name] = scores(e) | {"ap_50_by_class": {c: round(100 * a, 1) for c, a in e.class_ap(0.5).items()}}
+    return {
+        "what": f"CMU subject 13, {len(recordings)} sessions x {VIEWS} views, classes mapped by name",
+        "instances": sum(map(len, truth.values())),
+        "rows": rows,
+    }
+
+
+# -- real videos, speed, memory ----------------------------------------------------------------
+
+
+def videos(work: Path) -> dict[str, Any]:
+    engine = TALEngine.load(None, "cpu")
+    rows = {}
+    for path in sorted((SHARED / "videos").glob("*.mp4")):
+        result = engine.localize(path)
+        result.plot(work / "plots" / f"{path.stem}.png")
+        info = result.info
+        rows[path.name] = {
+            "duration": round(info.duration, 2),
+            "fps": round(info.fps or 0, 3),
+            "segments": len(result),
+            "seconds": {k: round(v, 3) for k, v in info.seconds.items()},
+        }
+    return rows
+
+
+def speed(work: Path) -> dict[str, Any]:
+    engine = TALEngine.load(None, "cpu")
+    paths = sorted((rendered(work) / "videos").glob("test_*.mp4"))[:10]
+    engine.localize(paths[0])
+    ratios, stages, seconds = [], {}, 0.0
+    for path in paths:
+        info = engine.localize(path).info
+        ratios.append(info.duration / info.seconds["total"])
+        seconds += info.duration
+        for k, v in info.seconds.items():
+            stages[k] = stages.get(k, 0.0) + v
+    return {
+        "what": "320x240, 25 fps, end to end, decode and encode overlap in two threads",
+        "times_real_time": {"median": round(float(np.median(ratios)), 1), "slowest": round(min(ratios), 1)},
+        "stage_ms_per_second_of_video": {k: round(1e3 * v / seconds, 3) for k, v in stages.items()},
+    }
+
+
+def long_video(work: Path, minutes: int) -> Path:
+    """Test videos, repeated by copying packets until the length is reached."""
+    path = work / f"long_{minutes}.mp4"
+    if path.exists():
+        return path
+    sources = sorted((rendered(work) / "videos").glob("test_*.mp4"))
+    with av.open(str(path), "w") as out:
+        stream, offset, i = None, Fraction(0), 0
+        while offset < minutes * 60:
+            with av.open(str(sources[i % len(sources)])) as source:
+                track = source.streams.video[0]
+                stream = stream or out.add_stream_from_template(track)
+                shift = int(offset / track.time_base)
+                for packet in source.demux(track):
+                    if packet.dts is None:
+                        continue
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = stream
+                    out.mux(packet)
+                offset += track.duration * track.time_base
+            i += 1
+    return path
+
+
+def memory(work: Path) -> dict[str, Any]:
+    rows = {}
+    for minutes in (10, 60):
+        code = f"import benchmarks_first_light as b; b.peak({str(long_video(work, minutes))!r})"
+        code = code.replace("benchmarks_first_light", "first_light")
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+        rows[f"{minutes} minutes"] = eval(done.stdout.splitlines()[-1])  # our own dict of numbers
+    ten, hour = (r["peak_mib"] for r in rows.values())
+    return rows | {"hour_over_ten_minutes": round(hour / ten, 3)}
+
+
+def peak(path: str) -> None:
+    """Localize and print this process's peak memory; run in a fresh process."""
+    result = TALEngine.load(None, "cpu").localize(path)
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        {
+            "peak_mib": round(usage, 1),
+            "duration": round(result.info.duration, 1),
+            "seconds": round(result.info.seconds["total"], 1),
+            "times_real_time": round(result.info.duration / result.info.seconds["total"], 1),
+        }
+    )
+
+
+def demo(work: Path) -> dict[str, Any]:
+    """`make demo` in a fresh clone, pip's download cache as it is."""
+    root = Path(__file__).parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["git", "clone", "-q", str(root), folder + "/clone"], check=True)
+        began = time.time()
+        done = subprocess.run(["make", "demo"], cwd=folder + "/clone", capture_output=True, text=True, check=True)
+        taken = time.time() - began
+        shutil.copy(Path(folder) / "clone" / "out" / "timeline.png", work / "demo_timeline.png")
+    return {"seconds": round(taken, 1), "last_lines": done.stdout.splitlines()[-3:]}
+
+
+PARTS = {"accuracy": accuracy, "motion": motion, "videos": videos, "speed": speed, "memory": memory, "demo": demo}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("out/first_light"))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    figures = {}
+    for part in args.parts:
+        figures[part] = PARTS[part](args.work)
+        print(part, figures[part], file=sys.stderr, flush=True)
+    finish("first_light", figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Writes the measured numbers of README.md from the stored results: python benchmarks/readme.py [--check]."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def result(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+def plus_minus(spread: dict[str, Any]) -> str:
+    return f"{spread['mean']:.1f} ± {spread['sd']:.1f}"
+
+
+def first_light() -> str:
+    document = result("first_light")
+    f = document["figures"]
+    a, m, s, peak = f["accuracy"], f["motion"], f["speed"], f["memory"]
+    lines = [
+        f"{a['videos']} held-out procedural videos, {a['instances']} instances; trained from video-level labels; "
+        "last checkpoint, mean ± standard deviation over three training seeds; protocol "
+        f"`{a['protocol']}`, mAP in %:",
+        "",
+        "| | mAP@0.5 | mean mAP@0.1:0.7 |",
+        "|---|---|---|",
+    ]
+    for name, row in a["rows"].items():
+        lines.append(f"| {name} | {plus_minus(row['map_50'])} | {plus_minus(row['map_10_70'])} |")
+    embedded = m["rows"]["embedded"]
+    seeds = [r["map_50"] for name, r in m["rows"].items() if name != "embedded"]
+    classes = ", ".join(f"{c} {v:.0f}" for c, v in embedded["ap_50_by_class"].items())
+    hour, ten = peak["60 minutes"], peak["10 minutes"]
+    machine = document["machine"]
+    lines += [
+        "",
+        f"- Real human motion ({m['what']}; {m['instances']} instances): mAP@0.5 **{embedded['map_50']:.1f}** with the "
+        f"embedded plan ({', '.join(f'{x:.1f}' for x in seeds)} with the three seeds above). AP@0.5 by class: "
+        f"{classes}.",
+        f"- Speed, end to end, {s['what']}: **{s['times_real_time']['median']:.0f}x real time** "
+        f"(slowest video {s['times_real_time']['slowest']:.0f}x).",
+        f"- Memory: an hour of video peaks at {hour['peak_mib']:.0f} MiB, ten minutes at {ten['peak_mib']:.0f} MiB "
+        f"(ratio {peak['hour_over_ten_minutes']:.2f}).",
+        f"- `make demo` on a clean clone: {f['demo']['seconds']:.0f} s.",
+        f"- Machine: {machine['cpu']}, {machine['cores']} cores, no GPU; Python {machine['python']}, "
+        f"ONNX Runtime {machine['versions']['onnxruntime']}.",
+    ]
+    return "\n".join(lines)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"first_light": first_light}
+
+
+def main() -> None:
+    path = ROOT / "README.md"
+    text = path.read_text()
+    for name, make in SECTIONS.items():
+        head, rest = text.split(f"<!-- {name} -->\n", 1)
+        _, tail = rest.split(f"<!-- /{name} -->", 1)
+        text = f"{head}<!-- {name} -->\n{make()}\n<!-- /{name} -->{tail}"
+    if "--check" in sys.argv:
+        sys.exit(
+            0 if text == path.read_text() else "README.md differs from the stored results: run benchmarks/readme.py"
+        )
+    path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+#include "arrays.hpp"
+#include "tal/nms.hpp"
+
+namespace tal::python {
+namespace {
+
+py::tuple suppress(const Array<double>& start, const Array<double>& end, const Array<double>& score,
+                   const Array<std::int32_t>& label, const Array<std::int64_t>& offsets,
+                   const tal::NmsOptions& options, int threads) {
+  const auto n = static_cast<std::size_t>(start.size());
+  check_offsets(offsets, n);
+  tal::IntervalBatch in;
+  in.start = vector_data(start, n, "start");
+  in.end = vector_data(end, n, "end");
+  in.score = vector_data(score, n, "score");
+  in.label = vector_data(label, n, "label");
+  in.offsets = offsets.data();
+  in.videos = static_cast<std::size_t>(offsets.shape(0)) - 1;
+  tal::Kept kept;
+  {
+    const py::gil_scoped_release unlocked;  // the arrays stay alive in the caller's frame
+    kept = tal::suppress(in, options, threads);
+  }
+  return py::make_tuple(to_array(std::move(kept.index)), to_array(std::move(kept.score)),
+                        to_array(std::move(kept.offsets)));
+}
+
+}  // namespace
+
+void register_nms(py::module_& m) {
+  using tal::NmsKind;
+  using tal::NmsOptions;
+  py::enum_<NmsKind>(m, "NmsKind")
+      .value("hard", NmsKind::hard)
+      .value("linear", NmsKind::linear)
+      .value("gaussian", NmsKind::gaussian)
+      .value("suppressor", NmsKind::suppressor);
+  py::class_<NmsOptions>(m, "NmsOptions")
+      .def(py::init<NmsKind, double, double, double, bool, double, double, std::int64_t, bool>(), py::kw_only(),
+           py::arg("kind"), py::arg("sigma"), py::arg("threshold"), py::arg("threshold_slope"), py::arg("inclusive"),
+           py::arg("length_offset"), py::arg("min_score"), py::arg("top_k"), py::arg("class_agnostic"));
+  m.def("suppress", &suppress, py::arg("start"), py::arg("end"), py::arg("score"), py::arg("label"),
+        py::arg("offsets"), py::arg("options"), py::kw_only(), py::arg("threads") = 1,
+        "What remains of videos: (index, score, offsets); best first in each video.");
+}
+
+}  // namespace tal::python

@@ -1,0 +1,47 @@
+// Runs independent pieces of work on a few threads.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace tal {
+
+// Calls work(i) for every i in [0, count), on up to `threads` threads (0: one a core). Pieces are
+// handed out one by one, so uneven ones balance. The first exception is thrown again here, after
+// all threads have stopped.
+template <class Work>
+void for_each_index(std::size_t count, int threads, Work work) {
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  const std::size_t wanted = threads <= 0 ? cores : static_cast<std::size_t>(threads);
+  const std::size_t team = std::min(wanted, count);
+  if (team <= 1) {
+    for (std::size_t i = 0; i < count; ++i) work(i);
+    return;
+  }
+  std::atomic<std::size_t> next{0};
+  std::exception_ptr failed;
+  std::mutex guard;
+  const auto run = [&] {
+    for (std::size_t i = next++; i < count; i = next++) {
+      try {
+        work(i);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(guard);
+        if (!failed) failed = std::current_exception();
+        next = count;
+      }
+    }
+  };
+  std::vector<std::thread> others;
+  for (std::size_t t = 1; t < team; ++t) others.emplace_back(run);
+  run();
+  for (std::thread& t : others) t.join();
+  if (failed) std::rethrow_exception(failed);
+}
+
+}  // namespace tal

@@ -1,0 +1,39 @@
+// One group of intervals (a video and class) and the ways to suppress in it. Internal.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tal/nms.hpp"
+
+namespace tal::detail {
+
+// An interval of a group. `end` already has the length offset added.
+struct Item {
+  double start;
+  double end;
+  double score;
+  std::int64_t index;
+};
+
+struct Taken {
+  double score;
+  std::int64_t index;
+};
+
+// True where a comes before b: score descending, then start, end, index ascending.
+inline bool before(const Item& a, const Item& b) {
+  if (a.score != b.score) return a.score > b.score;
+  if (a.start != b.start) return a.start < b.start;
+  if (a.end != b.end) return a.end < b.end;
+  return a.index < b.index;
+}
+
+// Each takes the items apart and appends what remains. Items below min_score are gone already.
+void soft_suppress(std::vector<Item>& items, const NmsOptions& options, std::vector<Taken>& out);
+void hard_suppress(std::vector<Item>& items, const NmsOptions& options, std::vector<Taken>& out);
+
+// Sorts by `before`; radix on the score, then runs of equal scores.
+void sort_items(std::vector<Item>& items);
+
+}  // namespace tal::detail

@@ -1,0 +1,114 @@
+"""Checkpoint + encoders -> plan, behind the gate."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import tal_engine
+from tal_engine.errors import ExportError
+from tal_engine.extras import need
+from tal_engine.options import NmsOptions, ProposalOptions, SegmentOptions
+from tal_engine.plan import Manifest, Plan, with_members, write_plan
+from tal_engine.plan import Method as MethodRecord
+from tal_engine.train.checkpoint import Checkpoint
+from tal_engine.video.snippet import timeline_of
+
+from .encoders import EncoderSet
+from .parity import check_head
+from .to_onnx import to_onnx
+
+
+def make_plan(
+    checkpoint: Checkpoint,
+    encoders: EncoderSet,
+    *,
+    name: str,
+    description: str = "",
+    embed: bool = True,
+    proposal: ProposalOptions | None = None,
+    nms: NmsOptions | None = None,
+    segment: SegmentOptions | None = None,
+) -> Plan:
+    """Freeze a checkpoint, convert it and put it together with its encoders.
+
+    Args:
+        checkpoint: a trained head.
+        encoders: what its features were made with.
+        name, description: for people.
+        embed: put the encoders inside, so that the plan localizes videos; without them it
+            localizes features.
+        proposal, nms: instead of the method's own.
+        segment: the operating point.
+
+    Raises:
+        ExportError: the encoders are not those the head was trained on.
+        ParityError: the graph does not give what the network gives.
+    """
+    method, config = checkpoint.method, checkpoint.config
+    _check_encoders(checkpoint, encoders)
+    frozen = method.freeze(checkpoint.network())
+    streams = {s: encoders.specs[s].dim for s in method.inference_streams}
+    example = {s: torch.randn(1, 23, dim) for s, dim in streams.items()}
+    content, graph = to_onnx(frozen, example, ["cas", "attention"], {0: "B", 1: "T"}, "head.onnx")
+    proposal = proposal or method.proposal_options(config)
+    nms = nms or method.nms_options(config)
+    parity = check_head(frozen, content, graph, proposal, nms, timeline_of(encoders.snippet))
+    files = {"head.onnx": content}
+    if embed:
+        files |= {encoders.specs[s].graph.member: encoders.graphs[s] for s in streams}
+    manifest = Manifest(
+        name=name,
+        description=description,
+        method=MethodRecord(name=method.name, config=asdict(config)),
+        vocabulary=list(checkpoint.vocabulary),
+        snippet=encoders.snippet,
+        encoders=[encoders.specs[s] for s in streams] if embed else [],
+        streams=streams,
+        head=graph,
+        proposal=proposal,
+        nms=nms,
+        segment=segment or SegmentOptions(),
+        producer=_producer(),
+        provenance=_provenance(checkpoint),
+        parity={"head": parity},
+    )
+    return with_members(manifest, files)
+
+
+def export(checkpoint: Checkpoint, encoders: EncoderSet, path: Path, **options: Any) -> Plan:
+    """`make_plan`, then write it; nothing is written if the gate refuses."""
+    plan = make_plan(checkpoint, encoders, **options)
+    write_plan(path, plan)
+    return plan
+
+
+def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
+    trained = checkpoint.provenance.get("contract", {}).get("encoders", {})
+    for stream in checkpoint.method.inference_streams:
+        spec = encoders.specs.get(stream)
+        if spec is None:
+            raise ExportError(f"{checkpoint.folder}: reads stream {stream!r}, no encoder was given for it")
+        wanted = trained.get(stream, {}).get("weights_sha256")
+        if wanted != spec.weights_sha256:
+            raise ExportError(
+                f"{checkpoint.folder}: stream {stream!r} was trained on encoder weights {str(wanted)[:12]}, "
+                f"{spec.name} has {spec.weights_sha256[:12]}"
+            )
+
+
+def _provenance(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {**checkpoint.provenance, "step": checkpoint.step, "train": asdict(checkpoint.train)}
+
+
+def _producer() -> dict[str, str]:
+    return {
+        "tal_engine": tal_engine.__version__,
+        "torch": torch.__version__,
+        "onnx": str(need("onnx").__version__),
+        "python": platform.python_version(),
+    }

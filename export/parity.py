@@ -1,0 +1,120 @@
+"""The gate: the exported graph must give what the network gives, tensors and segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tal_engine.backends import Backend, open_backend
+from tal_engine.errors import ParityError
+from tal_engine.localize import propose, suppress
+from tal_engine.options import NmsOptions, ProposalOptions
+from tal_engine.plan import Graph
+from tal_engine.records import Activations
+from tal_engine.timeline import Timeline
+
+#: Largest difference of a tensor's value, relative to 1 + its largest magnitude.
+TENSOR_TOLERANCE = 1e-4
+#: Seconds by which a segment may move, and share of segments that may come or go: a threshold
+#: that an activation meets to the last bit decides differently on two runtimes.
+MOVE_S, CHANGED_SHARE = 1e-6, 0.02
+_SCORE_TOLERANCE = 1e-3
+_LENGTHS = (1, 2, 17, 160, 401)
+
+
+def check_encoder(net: nn.Module, content: bytes, graph: Graph) -> dict[str, float]:
+    """Compare an encoder with its graph on random input.
+
+    Raises:
+        ParityError: they differ by more than `TENSOR_TOLERANCE`.
+    """
+    backend = open_backend(content, graph.member, "cpu")
+    spec = graph.inputs[0]
+    worst = 0.0
+    for batch in (1, 3):
+        shape = [batch if isinstance(n, str) else n for n in spec.shape]
+        generator = torch.Generator().manual_seed(17 + batch)
+        if spec.dtype == "uint8":
+            x = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+        else:
+            x = torch.randn(shape, generator=generator) * 3
+        with torch.no_grad():
+            wanted = net(x).numpy()
+        (found,) = backend.run({spec.name: x.numpy()}).values()
+        worst = max(worst, _difference(wanted, found))
+    _refuse(worst, graph.member)
+    return {"tensor": worst}
+
+
+def check_head(
+    frozen: nn.Module, content: bytes, graph: Graph, proposal: ProposalOptions, nms: NmsOptions, timeline: Timeline
+) -> dict[str, Any]:
+    """Compare a head with its graph on fresh random features of several lengths.
+
+    Returns:
+        The figures that go into the manifest.
+
+    Raises:
+        ParityError: tensors or final segments differ by more than is allowed.
+    """
+    backend = open_backend(content, graph.member, "cpu")
+    worst, total, changed = 0.0, 0, 0
+    for seed, length in enumerate(_LENGTHS):
+        generator = torch.Generator().manual_seed(1000 + seed)
+        inputs = {t.name: torch.randn(1, length, int(t.shape[-1]), generator=generator) for t in graph.inputs}
+        wanted, found = _run_both(frozen, backend, inputs)
+        for name, value in wanted.items():
+            worst = max(worst, _difference(value, found[name]))
+        a, b = (_segments(x, proposal, nms, timeline) for x in (wanted, found))
+        total += len(a) + len(b)
+        changed += _unmatched(a, b) + _unmatched(b, a)
+    _refuse(worst, graph.member)
+    if changed > CHANGED_SHARE * max(total, 1):
+        raise ParityError(f"{graph.member}: {changed} of {total} segments differ between the network and its graph")
+    return {"tensor": worst, "segments": total, "segments_changed": changed, "tolerance": TENSOR_TOLERANCE}
+
+
+def _run_both(
+    frozen: nn.Module, backend: Backend, inputs: dict[str, Tensor]
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    with torch.no_grad():
+        cas, attention = frozen(**inputs)
+    found = backend.run({k: v.numpy() for k, v in inputs.items()})
+    return {"cas": cas.numpy(), "attention": attention.numpy()}, found
+
+
+def _difference(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    if wanted.shape != found.shape or not np.isfinite(found).all():
+        return float("inf")
+    return float(np.abs(wanted - found).max() / (1 + np.abs(wanted).max()))
+
+
+def _refuse(worst: float, member: str) -> None:
+    if not worst <= TENSOR_TOLERANCE:
+        raise ParityError(f"{member}: differs from the network by {worst:.3g}, allowed is {TENSOR_TOLERANCE:g}")
+
+
+def _segments(
+    out: dict[str, NDArray[np.float32]], proposal: ProposalOptions, nms: NmsOptions, timeline: Timeline
+) -> NDArray[np.void]:
+    length = out["cas"].shape[1]
+    activations = Activations(out["cas"][0], out["attention"][0], timeline, float(timeline.right(length)))
+    return suppress(propose(activations, proposal), nms).data
+
+
+def _unmatched(a: NDArray[np.void], b: NDArray[np.void]) -> int:
+    """Segments of a that have no counterpart in b."""
+    missing = 0
+    for row in a:
+        near = (
+            (b["label"] == row["label"])
+            & (np.abs(b["start"] - row["start"]) <= MOVE_S)
+            & (np.abs(b["end"] - row["end"]) <= MOVE_S)
+            & (np.abs(b["score"] - row["score"]) <= _SCORE_TOLERANCE * (1 + abs(row["score"])))
+        )
+        missing += not near.any()
+    return missing

@@ -1,0 +1,94 @@
+"""torch modules to ONNX bytes with named tensors and free dimensions."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from tal_engine.errors import ExportError
+from tal_engine.extras import need
+from tal_engine.plan import Graph
+from tal_engine.plan import Tensor as TensorSpec
+
+OPSET = 18
+
+_DTYPES = {torch.float32: "float32", torch.uint8: "uint8"}
+
+
+def to_onnx(
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: Sequence[str],
+    free: dict[int, str],
+    member: str,
+) -> tuple[bytes, Graph]:
+    """Trace a module.
+
+    Args:
+        module: in eval mode.
+        inputs: an example of every input, by name.
+        outputs: names of the results.
+        free: dimensions (of every input) that may vary, with their names.
+        member: name of the file in the plan.
+
+    Returns:
+        The serialized model and its description.
+
+    Raises:
+        ExportError: the module cannot be traced.
+    """
+    need("onnx")
+    need("onnxscript")
+    dims = {i: torch.export.Dim(name, min=1) if name != "B" else torch.export.Dim.AUTO for i, name in free.items()}
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                module.eval(),
+                tuple(inputs.values()),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=tuple(dict(dims) for _ in inputs),
+                optimize=True,
+                verbose=False,
+            )
+            if program is None:
+                raise ExportError(f"{member}: the exporter gave no program")
+            content = program.model_proto.SerializeToString()
+            results = module(*inputs.values())
+    except Exception as e:  # torch.onnx raises types of its own internals
+        raise ExportError(f"{member}: cannot be exported to ONNX ({e})") from e
+    results = (results,) if isinstance(results, Tensor) else results
+
+    def describe(name: str, value: Tensor) -> TensorSpec:
+        shape: list[int | str] = [free.get(i, n) for i, n in enumerate(value.shape)]
+        return TensorSpec(name=name, dtype=_DTYPES[value.dtype], shape=shape)
+
+    graph = Graph(
+        member=member,
+        inputs=[describe(n, v) for n, v in inputs.items()],
+        outputs=[describe(n, v) for n, v in zip(outputs, results, strict=True)],
+    )
+    return content, graph
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter talks on the warnings and logging channels even when all is well."""
+    loggers = [logging.getLogger(n) for n in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [x.level for x in loggers]
+    try:
+        for x in loggers:
+            x.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for x, level in zip(loggers, levels, strict=True):
+            x.setLevel(level)

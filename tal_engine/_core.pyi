@@ -1,0 +1,163 @@
+"""Typed face of the C++ extension; written by hand and compared with the module by a test."""
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__version__: str
+
+class Of:
+    cas: ClassVar[Of]
+    attention: ClassVar[Of]
+
+class Scale:
+    none: ClassVar[Scale]
+    minmax: ClassVar[Scale]
+    relu_minmax: ClassVar[Scale]
+
+class Scoring:
+    contrast: ClassVar[Scoring]
+    maximum: ClassVar[Scoring]
+
+class ClassScore:
+    softmax: ClassVar[ClassScore]
+    sigmoid: ClassVar[ClassScore]
+
+class SourceOptions:
+    def __init__(
+        self,
+        *,
+        of: Of,
+        thresholds: tuple[float, ...] | list[float],
+        scale: Scale,
+        score_scale: Scale,
+        scoring: Scoring,
+        outer_ratio: float,
+        class_weight: float,
+    ) -> None: ...
+
+class ProposalOptions:
+    def __init__(
+        self,
+        *,
+        sources: list[SourceOptions],
+        class_score: ClassScore,
+        class_threshold: float,
+        class_fallback: bool,
+        topk_ratio: int,
+        min_length: int,
+        upsample: int,
+        background: bool,
+        compat_any: bool,
+    ) -> None: ...
+
+class NmsKind:
+    hard: ClassVar[NmsKind]
+    linear: ClassVar[NmsKind]
+    gaussian: ClassVar[NmsKind]
+    suppressor: ClassVar[NmsKind]
+
+class NmsOptions:
+    def __init__(
+        self,
+        *,
+        kind: NmsKind,
+        sigma: float,
+        threshold: float,
+        threshold_slope: float,
+        inclusive: bool,
+        length_offset: float,
+        min_score: float,
+        top_k: int,
+        class_agnostic: bool,
+    ) -> None: ...
+
+class Matching:
+    best_free: ClassVar[Matching]
+    truth_first: ClassVar[Matching]
+
+class ApRule:
+    interpolated: ClassVar[ApRule]
+    plain: ClassVar[ApRule]
+
+class ApOptions:
+    def __init__(
+        self, *, thresholds: list[float], matching: Matching, rule: ApRule, inclusive: bool, true_first: bool
+    ) -> None: ...
+
+def propose(
+    cas: NDArray[np.float32],
+    attention: NDArray[np.float32] | None,
+    offsets: ArrayLike,
+    options: ProposalOptions,
+    *,
+    threads: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]: ...
+def video_scores(
+    cas: NDArray[np.float32], offsets: ArrayLike, options: ProposalOptions, *, threads: int = 1
+) -> NDArray[np.float64]: ...
+def suppress(
+    start: ArrayLike,
+    end: ArrayLike,
+    score: ArrayLike,
+    label: ArrayLike,
+    offsets: ArrayLike,
+    options: NmsOptions,
+    *,
+    threads: int = 1,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]: ...
+def average_precision(
+    *,
+    truth_video: ArrayLike,
+    truth_label: ArrayLike,
+    truth_start: ArrayLike,
+    truth_end: ArrayLike,
+    video: ArrayLike,
+    label: ArrayLike,
+    start: ArrayLike,
+    end: ArrayLike,
+    score: ArrayLike,
+    rank: ArrayLike | None = None,
+    ignorable: ArrayLike | None = None,
+    classes: int,
+    videos: int,
+    options: ApOptions,
+    threads: int = 1,
+) -> NDArray[np.float64]: ...
+def average_recall(
+    *,
+    truth_video: ArrayLike,
+    truth_start: ArrayLike,
+    truth_end: ArrayLike,
+    video: ArrayLike,
+    start: ArrayLike,
+    end: ArrayLike,
+    score: ArrayLike,
+    rank: ArrayLike | None = None,
+    videos: int,
+    thresholds: list[float],
+    max_average: float = 0.0,
+    steps: int = 100,
+    threads: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+class BoundaryOptions:
+    def __init__(self, *, peak_share: float, d_min: int, d_max: int, top_k: int) -> None: ...
+
+def boundary_pairs(
+    start: ArrayLike, end: ArrayLike, options: BoundaryOptions
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
+def sampling_positions(start: ArrayLike, end: ArrayLike, *, points: int, margin: float) -> NDArray[np.float64]: ...
+def constrained_kmedoids(
+    features: NDArray[np.float32], points: ArrayLike, *, max_sweeps: int = 100
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
+def mine_actions(
+    features: NDArray[np.float32],
+    points: ArrayLike,
+    bounds: ArrayLike,
+    medoids: ArrayLike,
+    *,
+    kappa: float = 0.5,
+    floor: float = 1e-3,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...

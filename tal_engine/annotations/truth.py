@@ -1,0 +1,78 @@
+"""What is known about the videos of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import FeatureError
+from ..records import Segment
+from ..tables import Table
+
+#: THUMOS14's label of stretches that no one could decide; never a class.
+AMBIGUOUS = "Ambiguous"
+
+
+@dataclass(frozen=True)
+class AnnotatedVideo:
+    """One video: its labels are weak supervision, its instances the truth for evaluation.
+
+    duration: seconds, 0 where the file does not say. ambiguous: (start, end) of stretches that
+    were annotated as undecidable.
+    """
+
+    name: str
+    subset: str
+    duration: float
+    instances: tuple[Segment, ...]
+    ambiguous: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Classes that occur, sorted."""
+        return tuple(sorted({s.label for s in self.instances}))
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The videos of an annotation file, by name, and its class list if it has one."""
+
+    source: Path
+    videos: dict[str, AnnotatedVideo]
+    classes: tuple[str, ...] = ()
+    form: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def __iter__(self) -> Iterator[AnnotatedVideo]:
+        return iter(self.videos.values())
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def subset(self, name: str | None) -> dict[str, AnnotatedVideo]:
+        """Videos of a subset; capitals do not matter, None takes all.
+
+        Raises:
+            FeatureError: there are none.
+        """
+        if name is None:
+            return dict(self.videos)
+        found = {k: v for k, v in self.videos.items() if v.subset.lower() == name.lower()}
+        if not found:
+            known = ", ".join(sorted({v.subset for v in self})) or "none"
+            raise FeatureError(f"{self.source}: no videos in subset {name!r}; subsets: {known}")
+        return found
+
+    def table(self, subset: str | None = None) -> Table:
+        """Instances of a subset as columns, classes in alphabetical order."""
+        videos = self.subset(subset)
+        labels = sorted({s.label for v in videos.values() for s in v.instances})
+        return Table.of_segments({n: v.instances for n, v in videos.items()}, str(self.source), labels)
+
+
+def video(name: str, subset: str, duration: float, found: list[Segment]) -> AnnotatedVideo:
+    """A video whose ambiguous stretches are told apart from its instances."""
+    instances = tuple(s for s in found if s.label != AMBIGUOUS)
+    doubtful = tuple((s.start, s.end) for s in found if s.label == AMBIGUOUS)
+    return AnnotatedVideo(name, subset, duration, instances, doubtful)

@@ -1,0 +1,1 @@
+"""The command line `tal`: arguments, printing and exit statuses around the library."""

@@ -1,0 +1,176 @@
+"""``tal eval``: detections against the truth, under a named protocol."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from ..annotations import Annotations, align_names, read_annotations, read_detections
+from ..errors import UsageError
+from ..metrics import Evaluation, Protocol, average_recall, evaluate_tables, explain, protocol
+from ..tables import Table
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("eval")(evaluate)
+    app.command("val", hidden=True)(evaluate)
+
+
+def evaluate(
+    truth: Annotated[Path, typer.Argument(help="Annotations: JSON, THUMOS14's text folder, or the npy folder.")],
+    predictions: Annotated[Path, typer.Argument(help="Detections: .json, .txt (THUMOS14), .csv or .jsonl.")],
+    rules: Annotated[str, typer.Option("--protocol", help="Named rules; see README.")] = "activitynet",
+    subset: Annotated[str | None, typer.Option(help="Subset of the annotations; default: all.")] = None,
+    tiou_thresholds: Annotated[
+        str | None, typer.Option(help="Overlaps, as 0.3,0.5 or 0.5:0.95:0.05; default: the protocol's.")
+    ] = None,
+    exclude: Annotated[Path | None, typer.Option(help="Videos to leave out: a JSON list, or a name a line.")] = None,
+    compat: Annotated[
+        list[str] | None, typer.Option(help="A rule instead of the protocol's: ties=argsort, nan_hit=true, ...")
+    ] = None,
+    other: Annotated[str | None, typer.Option("--explain", help="Another protocol: which rule moves how much.")] = None,
+    recall: Annotated[bool, typer.Option(help="AR@AN and its area too.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Error analysis as one HTML page.")] = None,
+    per_class: Annotated[bool, typer.Option(help="AP of every class.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threads: Annotated[int, typer.Option(help="Threads; 0 = one a core.")] = 0,
+    allow_pickle: Annotated[bool, typer.Option(help="Read the npy layout, which is made of pickles.")] = False,
+) -> None:
+    """Score detections: mAP over temporal IoU, with the rules and counts that it comes from."""
+    from .inputs import with_settings
+
+    wanted = with_settings(protocol(rules), compat or [])
+    if tiou_thresholds is not None:
+        wanted = wanted.with_tious(parse_tious(tiou_thresholds))
+    if exclude is not None:
+        wanted = replace(wanted, exclude=(*wanted.exclude, *_names(exclude)))
+    found = read_annotations(truth, allow_pickle=allow_pickle)
+    chosen = found.subset(subset)
+    detections, note = align_names(read_detections(predictions), tuple(chosen))
+    table = found.table(subset)
+    ambiguous = {name: v.ambiguous for name, v in chosen.items() if v.ambiguous}
+    score = evaluate_tables(table, detections, wanted, ambiguous=ambiguous, threads=threads)
+    for warning in (note, *score.warnings):
+        if warning:
+            errors.print(f"warning: {warning}")
+    document = _document(score)
+    if recall:
+        curve = average_recall(table, detections, threads=threads)
+        document["recall"] = {"auc": curve.auc, "ar": {str(k): curve.at(k) for k in (1, 5, 10, 100)}}
+    if other is not None:
+        document["explain"] = _explained(table, detections, wanted, protocol(other), ambiguous)
+    if report is not None:
+        _report(report, found, subset, detections, score)
+    if as_json:
+        typer.echo(json.dumps(document, allow_nan=False))
+    else:
+        _print(score, document, per_class)
+
+
+def parse_tious(text: str) -> tuple[float, ...]:
+    """Overlaps from ``0.3,0.5`` or ``first:last:step``.
+
+    Raises:
+        UsageError: not numbers in [0, 1].
+    """
+    try:
+        if ":" in text:
+            first, last, step = (float(v) for v in text.split(":"))
+            count = round((last - first) / step) + 1
+            values = tuple(round(first + i * step, 10) for i in range(count))
+        else:
+            values = tuple(float(v) for v in text.split(","))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        values = ()
+    if not values or not all(0 <= v <= 1 for v in values) or len(values) > 64:
+        raise UsageError(f"tiou-thresholds is {text!r}, must be numbers in [0, 1] as 0.3,0.5 or first:last:step")
+    return values
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise UsageError(f"{path}: cannot be read ({e.strerror})") from e
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = [line.strip() for line in text.splitlines() if line.strip()]
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise UsageError(f"{path}: must be a JSON list of video names, or one name a line")
+    return tuple(names)
+
+
+def _document(score: Evaluation) -> dict[str, object]:
+    rules = asdict(score.protocol)
+    by_tiou = {f"{t:g}": float(m) for t, m in zip(score.protocol.tious, score.mean_ap, strict=True)}
+    classes = {
+        name: [float(v) for v in column] for name, column in zip(score.labels, score.ap.T, strict=True)
+        if not any(v != v for v in column)
+    }  # fmt: skip
+    return {
+        "protocol": rules,
+        "counts": asdict(score.counts),
+        "warnings": list(score.warnings),
+        "map": by_tiou,
+        "average_map": score.average,
+        "ap": classes,
+    }
+
+
+def _explained(
+    table: Table,
+    detections: Table,
+    first: Protocol,
+    second: Protocol,
+    ambiguous: dict[str, tuple[tuple[float, float], ...]],
+) -> dict[str, object]:
+    start, steps = explain(table, detections, first, second, ambiguous=ambiguous)
+    return {"from": first.name, "to": second.name, "start": start, "steps": [asdict(s) for s in steps]}
+
+
+def _report(path: Path, found: Annotations, subset: str | None, detections: Table, score: Evaluation) -> None:
+    from ..metrics.errors import analyse
+    from ..sinks.report import write
+
+    write(path, analyse(found, subset, detections, score))
+    errors.print(f"wrote {path}")
+
+
+def _print(score: Evaluation, document: dict[str, object], per_class: bool) -> None:
+    out = Console(highlight=False, soft_wrap=True)
+    tious = score.protocol.tious
+    table = RichTable(title=f"protocol {score.protocol.name}, AP in %", title_justify="left")
+    table.add_column("class")
+    for t in tious:
+        table.add_column(f"{t:g}", justify="right")
+    table.add_column("mean", justify="right")
+    if per_class:
+        for name, column in zip(score.labels, score.ap.T, strict=True):
+            table.add_row(name, *(f"{100 * v:.2f}" for v in column), f"{100 * float(column.mean()):.2f}")
+        table.add_section()
+    table.add_row("mAP", *(f"{100 * float(m):.2f}" for m in score.mean_ap), f"{100 * score.average:.2f}")
+    out.print(table)
+    counts = {k: v for k, v in asdict(score.counts).items() if v or k in ("videos", "instances", "detections")}
+    out.print("counts: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in counts.items()))
+    default = asdict(Protocol(name="", tious=()))
+    special = {k: v for k, v in asdict(score.protocol).items() if k not in ("name", "tious") and v != default[k]}
+    out.print("rules: " + (", ".join(f"{k}={v}" for k, v in special.items()) or "all default"))
+    if isinstance(recall := document.get("recall"), dict):
+        ar = ", ".join(f"AR@{k} {100 * v:.2f}" for k, v in recall["ar"].items())
+        out.print(f"recall: {ar}, AUC {100 * recall['auc']:.2f}")
+    if isinstance(why := document.get("explain"), dict):
+        out.print(f"from {why['from']} ({100 * why['start']:.2f}) to {why['to']}, rule by rule:")
+        for s in why["steps"]:
+            out.print(
+                f"  {100 * s['moved']:+7.2f}  {s['rule']}: {s['before']} -> {s['after']}  ({100 * s['average']:.2f})"
+            )

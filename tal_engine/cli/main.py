@@ -1,0 +1,71 @@
+"""Entry point: collects the commands and turns errors into exit statuses.
+
+0 success; 1 runtime error; 2 usage; 3 a quality gate refused; 4 not for this machine or version;
+5 a source is unavailable; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from .. import __version__
+from ..errors import TALError
+
+app = typer.Typer(
+    name="tal",
+    help="Temporal action localization: a video in, labelled time segments out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tal_engine {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what happens, to stderr."),
+) -> None:
+    handler = RichHandler(console=errors, show_path=False, show_level=verbose, show_time=verbose, markup=False)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[handler])
+
+
+def _register() -> None:
+    from . import demo, evaluate, export, localize, plan, train
+
+    for module in (localize, evaluate, train, export):
+        module.register(app)
+    app.add_typer(plan.app, name="plan")
+    app.add_typer(demo.app, name="demo")
+
+
+def run() -> None:
+    """Run the command line and exit."""
+    _register()
+    try:
+        app()
+    except TALError as e:
+        errors.print(f"[bold red]error:[/] {_plain(e)}")
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        sys.exit(130)
+    except OSError as e:
+        errors.print(f"[bold red]error:[/] {_plain(e)}")
+        sys.exit(1)
+
+
+def _plain(e: Exception) -> str:
+    """The message with rich's markup characters made literal."""
+    return str(e).replace("[", r"\[")

@@ -1,0 +1,82 @@
+"""``tal plan``: look into plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..engine import EMBEDDED_PLAN, TALEngine
+from ..errors import UsageError
+from ..files import whole_file, write_text
+from ..plan import MANIFEST, Plan, read_plan
+
+app = typer.Typer(help="Inspect, verify and unpack plans.", no_args_is_help=True)
+
+PlanPath = Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")]
+
+
+@app.command()
+def inspect(
+    plan: PlanPath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest itself.")] = False,
+) -> None:
+    """Print what is inside a plan."""
+    found = read_plan(plan or EMBEDDED_PLAN)
+    if as_json:
+        typer.echo(found.manifest.to_json(), nl=False)
+        return
+    Console(highlight=False, soft_wrap=True).print(_summary(plan or EMBEDDED_PLAN, found))
+
+
+def _summary(path: Path, plan: Plan) -> Table:
+    m = plan.manifest
+    table = Table(title=str(path), title_justify="left", show_header=False)
+    encoders = ", ".join(f"{e.name} ({e.stream} {e.dim})" for e in m.encoders) or "none: reads features"
+    rows = {
+        "name": m.name,
+        "description": m.description,
+        "method": m.method.name,
+        "classes": f"{len(m.vocabulary)}: {', '.join(m.vocabulary)}",
+        "snippets": f"{m.snippet.window} frames every {m.snippet.stride} at {m.snippet.fps:g} fps, "
+        f"{m.snippet.crop} pixels, flow {m.snippet.flow}",
+        "encoders": encoders,
+        "head reads": ", ".join(f"{k} {v}" for k, v in m.streams.items()),
+        "precision": m.precision,
+        "operating point": f"score >= {m.segment.min_score:.3f}",
+        "gate": ", ".join(f"{k} {v}" for k, v in m.parity.get("head", {}).items()),
+        "made by": ", ".join(f"{k} {v}" for k, v in m.producer.items()),
+        "members": ", ".join(f"{k} {v.bytes / 1e6:.2f} MB" for k, v in m.members.items()),
+        "sha256": plan.sha256,
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+@app.command()
+def verify(plan: PlanPath = None, device: str = "auto") -> None:
+    """Check structure, hashes and manifest, and load the graphs on this machine."""
+    path = plan or EMBEDDED_PLAN
+    engine = TALEngine.load(path, device)
+    typer.echo(f"{path}: sound; {engine.description}; sha256 {engine.plan.sha256}")
+
+
+@app.command()
+def unpack(
+    plan: Annotated[Path, typer.Argument(help="A plan.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
+) -> None:
+    """Write the pure files: manifest.json, labels.txt and the .onnx graphs."""
+    found = read_plan(plan)
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: is not a folder")
+    write_text(output / MANIFEST, found.manifest.to_json())
+    write_text(output / "labels.txt", "".join(f"{n}\n" for n in found.vocabulary))
+    for name, content in found.files.items():
+        with whole_file(output / name) as temporary:
+            temporary.write_bytes(content)
+    typer.echo(f"{output}: {', '.join([MANIFEST, 'labels.txt', *found.files])}")

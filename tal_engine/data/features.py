@@ -1,0 +1,73 @@
+"""Features of a data set: extracted once, kept beside the videos, checked against what made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..annotations import AnnotatedVideo
+from ..errors import FeatureError, TALError
+from ..features import EncoderGraph, check_contract, contract_of, encode, load_features, save_features
+from ..options import SnippetOptions
+from ..pipeline import read_ahead
+from ..records import Features
+from ..video import cut, open_video
+from ..video.flow import with_flow
+from .catalog import Catalog
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Extracts and caches features under ``ROOT/features/CONTRACT-HASH/NAME.npz``."""
+
+    catalog: Catalog
+    snippet: SnippetOptions
+    encoders: Sequence[EncoderGraph]
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of this contract lie."""
+        text = json.dumps(self.contract, sort_keys=True)
+        return self.catalog.root / "features" / hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def contract(self) -> dict[str, object]:
+        """What makes these features."""
+        return contract_of(self.snippet, [e.spec for e in self.encoders])
+
+    def get(self, video: AnnotatedVideo) -> Features:
+        """Features of a video, extracted if they are not there yet."""
+        path = self.folder / f"{video.name}.npz"
+        if path.exists():
+            features = load_features(path)
+            check_contract(features.contract, self.contract, str(path))
+            return features
+        with open_video(self.catalog.video_path(video)) as source:
+            snippets = with_flow(cut(source, self.snippet), self.snippet)
+            features = encode(read_ahead(snippets), self.encoders, self.contract, lambda: source.seen)
+        save_features(path, features)
+        return features
+
+    def extract(
+        self, videos: Sequence[AnnotatedVideo], progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, Features]:
+        """Features of many videos.
+
+        Raises:
+            FeatureError: listing every video that failed and why; the others are kept on disk.
+        """
+        out: dict[str, Features] = {}
+        failed: list[str] = []
+        for i, video in enumerate(videos):
+            try:
+                out[video.name] = self.get(video)
+            except TALError as e:
+                failed.append(f"{video.name}: {e}")
+            if progress is not None:
+                progress(i + 1, len(videos))
+        if failed:
+            raise FeatureError(f"{len(failed)} of {len(videos)} videos have no features:\n  " + "\n  ".join(failed))
+        return out

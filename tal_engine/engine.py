@@ -1,0 +1,185 @@
+"""TALEngine: loads a plan and composes the stages. Owns no algorithm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import Backend, open_backend
+from .errors import FeatureError, PlanError, PlanFault
+from .features import EncoderGraph, check_contract, contract_of, encode, load_features
+from .localize import propose, score, suppress, to_segments
+from .pipeline import Stopwatch, read_ahead
+from .plan import Graph, Plan, read_plan
+from .records import Features, Info, Localization, Segment
+from .timeline import Timeline
+from .video import VideoSource, cut, open_video
+from .video.flow import with_flow
+from .video.snippet import timeline_of
+
+#: The demonstration model that ships with the package.
+EMBEDDED_PLAN = Path(__file__).parent / "assets" / "demo.plan"
+
+#: What `localize` accepts: a video file, frames [N, H, W, 3] uint8 (with `fps`), features as a
+#: record, as a file (.npz) or as a mapping stream -> [T, D].
+Source = str | Path | NDArray[Any] | Features | Mapping[str, NDArray[np.float32]]
+
+Progress = Callable[[float, float], None]
+
+
+class TALEngine:
+    """A plan that is ready to localize. Safe to share between threads."""
+
+    def __init__(self, plan: Plan, device: str = "auto", *, threads: int = 0, strict: bool = False) -> None:
+        self.plan = plan
+        manifest = plan.manifest
+
+        def open_graph(graph: Graph) -> Backend:
+            return open_backend(plan.files[graph.member], graph.member, device, threads=threads, strict=strict)
+
+        self._encoders = [EncoderGraph(e, open_graph(e.graph)) for e in manifest.encoders]
+        self._head = open_graph(manifest.head)
+        self.contract = contract_of(manifest.snippet, manifest.encoders)
+
+    @classmethod
+    def load(
+        cls, plan: str | Path | None = None, device: str = "auto", *, threads: int = 0, strict: bool = False
+    ) -> TALEngine:
+        """Load a plan file; without one, the embedded demonstration model.
+
+        Args:
+            plan: path of a ``.plan``; nothing is ever downloaded.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            threads: CPU threads of the runtime; 0 lets it choose.
+            strict: raise instead of falling back when the device is not there.
+
+        Raises:
+            PlanError: the file is not a sound plan.
+            BackendError: it cannot run on this machine as asked.
+        """
+        return cls(read_plan(EMBEDDED_PLAN if plan is None else plan), device, threads=threads, strict=strict)
+
+    @property
+    def description(self) -> str:
+        """Plan and runtime, for people."""
+        return f"{self.plan.manifest.name} ({self.plan.manifest.method.name}) on {self._head.description}"
+
+    @overload
+    def localize(
+        self, source: Source, *, stream: Literal[False] = False, fps: float | None = ..., min_score: float | None = ...,
+        top_k: int | None = ..., progress: Progress | None = ...,
+    ) -> Localization: ...  # fmt: skip
+    @overload
+    def localize(
+        self, source: Source, *, stream: Literal[True], fps: float | None = ..., min_score: float | None = ...,
+        top_k: int | None = ..., progress: Progress | None = ...,
+    ) -> Iterator[Segment]: ...  # fmt: skip
+    def localize(
+        self,
+        source: Source,
+        *,
+        stream: bool = False,
+        fps: float | None = None,
+        min_score: float | None = None,
+        top_k: int | None = None,
+        progress: Progress | None = None,
+    ) -> Localization | Iterator[Segment]:
+        """Say which actions happen when.
+
+        Args:
+            source: a video file, frames [N, H, W, 3] uint8 with `fps`, or features.
+            stream: return a generator of segments in time order; nothing runs before the first
+                one is asked for.
+            fps: frames a second of an array of frames.
+            min_score: leave out segments below it; None takes the plan's operating point.
+            top_k: at most so many segments, best first; None takes the plan's, 0 keeps all.
+            progress: called with (seconds done, seconds in total or 0 if unknown).
+
+        Returns:
+            A list-like `Localization` of `Segment`, best first; with `stream` an iterator.
+
+        Raises:
+            VideoError, FeatureError, UsageError: the source cannot be used.
+        """
+        if stream:
+            return self._lazily(source, fps, min_score, top_k, progress)
+        return self._localize(source, fps, min_score, top_k, progress)
+
+    def _lazily(self, *args: Any) -> Iterator[Segment]:
+        yield from self._localize(*args).by_time()
+
+    def _localize(
+        self, source: Source, fps: float | None, min_score: float | None, top_k: int | None, progress: Progress | None
+    ) -> Localization:
+        manifest = self.plan.manifest
+        wanted = manifest.segment
+        if min_score is not None:
+            wanted = replace(wanted, min_score=min_score)
+        if top_k is not None:
+            wanted = replace(wanted, top_k=top_k)
+        watch, began = Stopwatch(), time.perf_counter()
+
+        features, info = self._features(source, fps, progress, watch)
+        activations = watch.run("head", lambda: score(features, self._head, manifest))
+        proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal))
+        proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
+        segments = to_segments(proposals, self.plan.vocabulary, wanted)
+
+        info.plan, info.snippets, info.duration = self.plan.sha256, len(features), features.duration
+        info.seconds |= watch.seconds
+        info.seconds["total"] = time.perf_counter() - began
+        return Localization(segments, info, self.plan.vocabulary, activations)
+
+    def features(self, source: Source, *, fps: float | None = None, progress: Progress | None = None) -> Features:
+        """Features of a source, as the head reads them."""
+        return self._features(source, fps, progress, Stopwatch())[0]
+
+    def _features(
+        self, source: Source, fps: float | None, progress: Progress | None, watch: Stopwatch
+    ) -> tuple[Features, Info]:
+        if isinstance(source, Mapping):
+            streams = {n: np.asarray(a, np.float32) for n, a in source.items()}
+            count = max((a.shape[0] for a in streams.values() if a.ndim), default=0)
+            timeline = timeline_of(self.plan.manifest.snippet)
+            source = Features(streams, timeline, float(timeline.right(count)))
+        if isinstance(source, (str, Path)) and Path(source).suffix == ".npz":
+            return self._checked(load_features(source), str(source))
+        if isinstance(source, Features):
+            return self._checked(source, "features")
+        if not self._encoders:
+            raise PlanError(
+                PlanFault.NO_ENCODER,
+                f"plan {self.plan.manifest.name} has no encoders: it localizes features, not videos",
+            )
+        with open_video(source, fps) as video:
+            return self._encode(video, progress, watch)
+
+    def _checked(self, features: Features, name: str) -> tuple[Features, Info]:
+        if len(features) == 0:
+            raise FeatureError(f"{name}: no features")
+        return features, Info(name, warnings=check_contract(features.contract, self.contract, name))
+
+    def _encode(self, video: VideoSource, progress: Progress | None, watch: Stopwatch) -> tuple[Features, Info]:
+        options = self.plan.manifest.snippet
+        total = video.duration or 0.0
+        reading = Stopwatch()
+        video.frames = reading.pull("decode", video.frames)
+        snippets = reading.pull("snippets", cut(video, options))
+        snippets = reading.pull("flow", with_flow(snippets, options))
+        report = None if progress is None else (lambda done: progress(done, max(total, done)))
+        made = read_ahead(snippets)
+        features = watch.run("encode", lambda: encode(made, self._encoders, self.contract, lambda: video.seen, report))
+        info = Info(video.name, fps=video.fps, frames=video.decoded, frames_lost=video.lost, warnings=video.warnings)
+        info.seconds = dict(reading.seconds)
+        return features, info
+
+
+def timeline_for(plan: Plan) -> Timeline:
+    """The time base of a plan's snippets."""
+    return timeline_of(plan.manifest.snippet)

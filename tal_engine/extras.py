@@ -1,0 +1,37 @@
+"""Optional dependencies: imported where they are used, named with their pip command where they are missing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from .errors import MissingExtraError
+
+_EXTRA_OF = {
+    "onnxruntime": "cpu",
+    "matplotlib": "plot",
+    "torch": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "safetensors": "train",
+    "open_clip": "train",
+    "tensorboard": "train",
+    "tensorrt": "tensorrt",
+}
+
+
+def need(module: str) -> ModuleType:
+    """Import an optional module.
+
+    Raises:
+        MissingExtraError: it is not installed; the message is the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as e:
+        top = module.split(".")[0]
+        if e.name is not None and e.name.split(".")[0] != top:
+            raise
+        extra = _EXTRA_OF.get(top, "all")
+        hint = " (or [gpu] on a machine with an NVIDIA card)" if top == "onnxruntime" else ""
+        raise MissingExtraError(f"{top} is not installed: pip install 'tal-engine[{extra}]'{hint}") from e

@@ -1,0 +1,8 @@
+"""Features to segments in four steps: score, propose, suppress, to_segments."""
+
+from .activations import score
+from .proposals import propose
+from .segments import to_segments
+from .suppress import suppress
+
+__all__ = ["propose", "score", "suppress", "to_segments"]

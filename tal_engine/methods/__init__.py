@@ -1,0 +1,5 @@
+"""How heads are trained: one file a method. Methods know heads and `nn`, never each other."""
+
+from .protocol import METHODS, Method, load_method
+
+__all__ = ["METHODS", "Method", "load_method"]

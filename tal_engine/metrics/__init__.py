@@ -1,0 +1,21 @@
+"""Detection mAP and average recall over temporal IoU. A protocol is a named value printed with every score."""
+
+from .detection import Counts, Evaluation, evaluate, evaluate_tables
+from .explain import Step, explain
+from .protocols import PROTOCOLS, WTAL_TIOUS, Protocol, protocol
+from .recall import RecallCurve, average_recall
+
+__all__ = [
+    "PROTOCOLS",
+    "WTAL_TIOUS",
+    "Counts",
+    "Evaluation",
+    "Protocol",
+    "RecallCurve",
+    "Step",
+    "average_recall",
+    "evaluate",
+    "evaluate_tables",
+    "explain",
+    "protocol",
+]

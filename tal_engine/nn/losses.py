@@ -1,0 +1,70 @@
+"""Losses of weakly supervised localization that several heads share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .temporal import topk_mean
+
+
+def mil_ce(cas: Tensor, labels: Tensor, ratio: int) -> Tensor:
+    """Multiple-instance cross-entropy: softmax of the top-k mean against sum-normalised labels.
+
+    cas [B, T, C], labels [B, C] multi-hot. Source: CO2-Net, train loss (methods.md section 0).
+    """
+    logits = topk_mean(cas, ratio)
+    target = labels / (labels.sum(1, keepdim=True) + 1e-4)
+    return -(target * functional.log_softmax(logits, dim=1)).sum(1).mean()
+
+
+def suppressed(cas: Tensor, attention: Tensor, rule: str) -> Tensor:
+    """Background-suppressed CAS: "product" a*x (PVLR Eq. 5) or "shifted" a*(x - m) + m, m the lowest class."""
+    a = attention[..., None]
+    if rule == "product":
+        return a * cas
+    low = cas.min(dim=-1, keepdim=True).values
+    return a * (cas - low) + low
+
+
+def mutual(a: Tensor, b: Tensor) -> Tensor:
+    """Each attention learns from the other one (CO2-Net's mutual loss, PVLR's L_oppo)."""
+    return 0.5 * functional.mse_loss(a, b.detach()) + 0.5 * functional.mse_loss(b, a.detach())
+
+
+def sparsity(attentions: list[Tensor]) -> Tensor:
+    """Mean attention (L_norm): most of a video is background."""
+    return torch.stack([a.mean() for a in attentions]).mean()
+
+
+def guide(attentions: list[Tensor], cas: Tensor) -> Tensor:
+    """Attention is the opposite of the background class (L_guide); the last column of cas is background."""
+    background = functional.softmax(cas, dim=-1)[..., -1]
+    return torch.stack([(1 - a - background).abs().mean() for a in attentions]).mean()
+
+
+def co_activity(cas: Tensor, feature: Tensor, labels: Tensor, pairs: int, margin: float = 0.5) -> Tensor:
+    """Same action in two videos is closer than action and background (W-TALC, CO2-Net).
+
+    The first 2 * pairs videos of the batch are pairs that share a class. cas [B, T, C] suppressed
+    logits, feature [B, T, D], labels [B, C] without background.
+    """
+    total, count = feature.new_zeros(()), 0
+    length = max(feature.shape[1] - 1, 1)
+    for i in range(0, 2 * pairs, 2):
+        for c in torch.nonzero(labels[i] * labels[i + 1]).flatten().tolist():
+            high, low = [], []
+            for v in (i, i + 1):
+                w = functional.softmax(cas[v, :, c], dim=0)
+                high.append(w @ feature[v])
+                low.append(((1 - w) / length) @ feature[v])
+            near = _cosine_distance(high[0], high[1])
+            for far in (_cosine_distance(high[0], low[1]), _cosine_distance(low[0], high[1])):
+                total = total + 0.5 * functional.relu(near - far + margin)
+            count += 1
+    return total / max(count, 1)
+
+
+def _cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    return 1 - functional.cosine_similarity(a, b, dim=0)

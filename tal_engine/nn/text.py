@@ -1,0 +1,48 @@
+"""What a text tower must offer so that prompts can be learned around class names."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class TextEncoder(nn.Module):
+    """A text tower. Token embeddings go in, so that learned vectors can stand between words.
+
+    context: most tokens of a text, start and end included. width: of a token embedding.
+    dim: of the output, the joint image-text space.
+    """
+
+    context: int
+    width: int
+    dim: int
+
+    @abstractmethod
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text, without start and end."""
+
+    @property
+    @abstractmethod
+    def special(self) -> tuple[int, int, int]:
+        """Ids of start, end and padding."""
+
+    @abstractmethod
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """Embeddings [..., width] of token ids [...]."""
+
+    @abstractmethod
+    def encode(self, embedded: Tensor, end: Tensor) -> Tensor:
+        """Vectors [N, dim] of embedded texts [N, L, width] whose end tokens are at `end` [N]."""
+
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        """Vectors [N, dim] of plain texts."""
+        start, stop, pad = self.special
+        device = next(self.parameters()).device
+        rows = [[start, *self.tokenize(t)[: self.context - 2], stop] for t in texts]
+        length = max(len(r) for r in rows)
+        tokens = torch.tensor([r + [pad] * (length - len(r)) for r in rows], device=device)
+        end = torch.tensor([len(r) - 1 for r in rows], device=device)
+        return self.encode(self.embed_tokens(tokens), end)

@@ -1,0 +1,134 @@
+"""What can be chosen about each stage: frozen dataclasses, stored in the plan field for field.
+
+`SourceOptions`, `ProposalOptions` and `NmsOptions` mirror the structs of ``csrc/include/tal``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from .errors import UsageError
+
+
+def _require(ok: bool, what: str, value: object, allowed: str) -> None:
+    if not ok:
+        raise UsageError(f"{what} is {value!r}, must be {allowed}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnippetOptions:
+    """How frames become snippets: part of the feature contract.
+
+    The video is put on a grid of `fps` slots a second; a slot shows the frame that is on screen
+    at its centre. A snippet is `window` consecutive slots, one begins every `stride` slots.
+    """
+
+    fps: float = 25.0
+    window: int = 16
+    stride: int = 16
+    #: Shorter side after the resize, then side of the centre crop, pixels.
+    resize: int = 112
+    crop: int = 112
+    #: Optical flow between consecutive slots of a snippet; the last one is repeated, so that
+    #: every snippet depends on its own frames only.
+    flow: Literal["none", "dis"] = "dis"
+    #: Flow is clipped to +-flow_clip pixels (deepmind/kinetics-i3d: 20).
+    flow_clip: float = 20.0
+    #: The last, incomplete window: filled with its last frame, or dropped as I3D features do.
+    #: A video shorter than one window is always filled.
+    tail: Literal["pad", "drop"] = "pad"
+
+    def __post_init__(self) -> None:
+        _require(0 < self.fps <= 1000, "fps", self.fps, "in (0, 1000]")
+        _require(self.window >= 1, "window", self.window, "at least 1")
+        _require(self.stride >= 1, "stride", self.stride, "at least 1")
+        _require(0 < self.crop <= self.resize, "crop", self.crop, f"in 1..resize ({self.resize})")
+        _require(self.flow in ("none", "dis"), "flow", self.flow, "'none' or 'dis'")
+        _require(self.flow_clip > 0, "flow_clip", self.flow_clip, "positive")
+        _require(self.tail in ("pad", "drop"), "tail", self.tail, "'pad' or 'drop'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """One way to cut sequences into proposals (`tal::SourceOptions`, documented there)."""
+
+    #: What is cut: each kept class's column of the CAS, or the attention that all classes share.
+    of: Literal["cas", "attention"]
+    thresholds: tuple[float, ...]
+    #: How the cut sequence, and the class's sequence that scores are taken on, are scaled.
+    scale: Literal["none", "minmax", "relu_minmax"] = "minmax"
+    score_scale: Literal["none", "minmax", "relu_minmax"] = "minmax"
+    scoring: Literal["contrast", "maximum"] = "contrast"
+    #: lambda and gamma of the outer-inner contrast (methods.md 1.5).
+    outer_ratio: float = 0.25
+    class_weight: float = 0.2
+
+
+def linspace(first: float, last: float, count: int) -> tuple[float, ...]:
+    """Evenly spaced thresholds, rounded so that they read as they are written."""
+    step = (last - first) / max(count - 1, 1)
+    return tuple(round(first + i * step, 10) for i in range(count))
+
+
+def _pvlr_sources() -> tuple[SourceOptions, ...]:
+    cas = SourceOptions(of="cas", thresholds=linspace(0.1, 0.95, 10), outer_ratio=0.1, class_weight=0.5)
+    return cas, replace(cas, of="attention", scale="none", score_scale="none", class_weight=0.05)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalOptions:
+    """From activations to proposals (`tal::ProposalOptions`); defaults: PVLR's public code on THUMOS14."""
+
+    sources: tuple[SourceOptions, ...] = field(default_factory=_pvlr_sources)
+    class_score: Literal["softmax", "sigmoid"] = "softmax"
+    class_threshold: float = 0.2
+    class_fallback: bool = True
+    topk_ratio: int = 20
+    min_length: int = 1
+    upsample: int = 1
+    background: bool = True
+    compat_any: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.topk_ratio >= 1, "topk_ratio", self.topk_ratio, "at least 1")
+        _require(self.min_length >= 1, "min_length", self.min_length, "at least 1")
+        _require(self.upsample >= 1, "upsample", self.upsample, "at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NmsOptions:
+    """Non-maximum suppression (`tal::NmsOptions`, documented there)."""
+
+    kind: Literal["hard", "linear", "gaussian", "suppressor"] = "gaussian"
+    sigma: float = 0.2
+    threshold: float = 0.0
+    threshold_slope: float = 0.0
+    inclusive: bool = False
+    length_offset: float = 0.0
+    min_score: float = float("-inf")
+    top_k: int = 0
+    class_agnostic: bool = False
+
+    def __post_init__(self) -> None:
+        kinds = ("hard", "linear", "gaussian", "suppressor")
+        _require(self.kind in kinds, "kind", self.kind, f"one of {', '.join(kinds)}")
+        _require(self.sigma > 0, "sigma", self.sigma, "positive")
+        _require(0 <= self.threshold <= 1, "threshold", self.threshold, "in [0, 1]")
+        _require(self.length_offset >= 0, "length_offset", self.length_offset, "0 or more")
+        _require(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentOptions:
+    """What of the suppressed proposals becomes a segment."""
+
+    #: Segments below this score are left out. Plans carry the operating point that was chosen on
+    #: validation videos; evaluation uses -inf.
+    min_score: float = float("-inf")
+    #: At most this many segments a video, best first; 0 keeps all.
+    top_k: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.min_score == self.min_score, "min_score", self.min_score, "a number")
+        _require(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")

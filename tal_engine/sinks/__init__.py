@@ -1,0 +1,1 @@
+"""Localizations to files: one module a form. Each writes whole files or nothing."""

@@ -1,0 +1,288 @@
+"""Pre-trains the tiny encoders: snippet encoders on random programs, the image-text pair on captions.
+
+Neither ever sees a labelled exercise video: the programs are checked to move unlike every
+exercise, and captions come from their own scenes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..demo.captions import captioned, vocabulary
+from ..demo.dataset import script_of
+from ..demo.render import HEIGHT, WIDTH, image_points
+from ..demo.skeleton import JOINTS
+from ..errors import CheckpointError, FeatureError
+from ..files import whole_file
+from ..nn.tiny import DIM, REGIONS, TinyFlow, TinyImage, TinyRGB, TinyText
+from ..options import SnippetOptions
+from ..video import cut, open_video
+from ..video.flow import with_flow
+
+log = logging.getLogger("tal_engine")
+
+#: The snippet geometry that the tiny encoders read.
+SNIPPET = SnippetOptions()
+
+_PARTS: dict[str, Callable[[], nn.Module]] = {"rgb": TinyRGB, "flow": TinyFlow, "image": TinyImage}
+
+#: Moments of a snippet that an encoder looks at.
+MOMENTS = 4
+
+#: Flow is kept as int8 while training: clipped to +-20 pixels, 1/6 pixel steps.
+_FLOW_STEP = 6.0
+
+
+class TinyEncoders(nn.Module):
+    """The four towers together."""
+
+    def __init__(self, words: list[str]) -> None:
+        super().__init__()
+        self.rgb, self.flow, self.image = TinyRGB(), TinyFlow(), TinyImage()
+        self.text = TinyText(words)
+
+
+def save_tiny(path: str | Path, encoders: TinyEncoders, provenance: dict[str, Any]) -> None:
+    """Write the weights with their vocabulary and origin as metadata."""
+    metadata = {"words": json.dumps(list(encoders.text.words)), "provenance": json.dumps(provenance)}
+    state = {k: v.contiguous() for k, v in encoders.state_dict().items()}
+    with whole_file(path) as temporary:
+        safetensors.torch.save_file(state, str(temporary), metadata)
+
+
+def load_tiny(path: str | Path) -> TinyEncoders:
+    """Read the weights.
+
+    Raises:
+        CheckpointError: missing, or not a file of these encoders.
+    """
+    try:
+        with safetensors.safe_open(str(path), "pt") as file:
+            words = json.loads(file.metadata()["words"])
+            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a mapping)
+        encoders = TinyEncoders(words)
+        encoders.load_state_dict(state)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as e:
+        raise CheckpointError(f"{path}: not a file of the tiny encoders ({e})") from e
+    return encoders.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class SnippetSet:
+    """Snippets of trimmed clips, prepared for the encoders, on disk.
+
+    frames [N, 4, 112, 112, 3] uint8; flow [N, 4, 8, 56, 56] int8 in 1/6 pixels; pose
+    [N, 16, joints * 2] float32, where the figure's joints are, -1..1 across the picture; labels
+    [N], the program; clips [N], which clip a snippet is from.
+    """
+
+    frames: NDArray[np.uint8]
+    flow: NDArray[np.int8]
+    pose: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    clips: NDArray[np.int64]
+
+
+def snippet_set(folder: Path, cache: Path, workers: int = 1) -> SnippetSet:
+    """Decode all clips of a folder, through the path that every video takes."""
+    document = json.loads((folder / "annotations.json").read_text())
+    clips = {k: v for k, v in document["database"].items() if v["subset"] == "clips"}
+    if not clips:
+        raise FeatureError(f"{folder}: has no clips; render some with: tal demo render --split clips")
+    classes = sorted({v["annotations"][0]["label"] for v in clips.values()})
+    counts = [round(v["duration"] * SNIPPET.fps) // SNIPPET.window for v in clips.values()]
+    total = sum(counts)
+    cache.mkdir(parents=True, exist_ok=True)
+    frames = np.lib.format.open_memmap(cache / "frames.npy", "w+", np.uint8, (total, MOMENTS, 112, 112, 3))
+    flow = np.lib.format.open_memmap(cache / "flow.npy", "w+", np.int8, (total, MOMENTS, 8, 56, 56))
+    pose = np.zeros((total, SNIPPET.window, 2 * len(JOINTS)), np.float32)
+    labels = np.repeat([classes.index(v["annotations"][0]["label"]) for v in clips.values()], counts)
+    firsts = np.cumsum([0, *counts[:-1]])
+    for (name, entry), first, count in zip(clips.items(), firsts, counts, strict=True):
+        pose[first : first + count] = clip_pose(entry["seed"], int(name.rpartition("_")[2]), count)
+    jobs = [
+        (folder / "videos" / f"{name}.mp4", cache, int(first), count)
+        for name, first, count in zip(clips, firsts, counts, strict=True)
+    ]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for _ in pool.map(_cut_clip, jobs, chunksize=64):
+            pass
+    return SnippetSet(frames, flow, pose, labels.astype(np.int64), np.repeat(np.arange(len(clips)), counts))
+
+
+def _cut_clip(job: tuple[Path, Path, int, int]) -> None:
+    """Write the snippets of one clip to their rows of the cache."""
+    path, cache, first, count = job
+    frames, flow = (np.load(cache / f"{name}.npy", mmap_mode="r+") for name in ("frames", "flow"))
+    with open_video(path) as video:
+        (batch,) = with_flow(cut(video, SNIPPET, batch=count + 1), SNIPPET)
+    if batch.flow is None:
+        raise FeatureError(f"{path}: no flow")
+    frames[first : first + count] = batch.frames[:count, 1::4]
+    prepared = TinyFlow.prepare(torch.from_numpy(batch.flow[:count])) * 4.0
+    flow[first : first + count] = np.clip(np.rint(prepared.numpy() * _FLOW_STEP), -127, 127)
+
+
+def clip_pose(seed: int, index: int, count: int) -> NDArray[np.float64]:
+    """Joints in the snippets of a clip, [count, 16, joints * 2], -1..1 across the picture."""
+    points = image_points(script_of("clips", seed, index))
+    unit = (points - (WIDTH / 2, HEIGHT / 2)) / (min(HEIGHT, WIDTH) / 2)
+    return np.asarray(unit[: count * SNIPPET.window].reshape(count, SNIPPET.window, -1))
+
+
+class _Pretraining(nn.Module):
+    """An encoder with what it is taught by: the program, and the pose or its motion.
+
+    The pose is asked of every moment's picture, so that the trunk finds the figure, and of the
+    snippet's vector, so that the vector keeps it.
+    """
+
+    def __init__(self, which: str, classes: int) -> None:
+        super().__init__()
+        self.which = which
+        self.net = cast("TinyRGB | TinyFlow", _PARTS[which]())
+        joints = 2 * len(JOINTS)
+        self.of_moment = nn.Linear(REGIONS, joints)
+        self.of_snippet = nn.Linear(DIM, MOMENTS * joints)
+        self.program = nn.Linear(DIM, classes)
+
+    def target(self, pose: Tensor) -> Tensor:
+        """[B, 16, J] to what is asked at each moment [B, 4, J]: places, or how far each joint goes."""
+        if self.which == "rgb":
+            return pose[:, 1::4]
+        return 4.0 * (pose[:, [4, 8, 12, 15]] - pose[:, [0, 4, 8, 12]])
+
+    def forward(self, x: Tensor, pose: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(loss, guessed program) for prepared snippets."""
+        b, t = x.shape[:2]
+        with torch.autocast("cpu", torch.bfloat16):
+            moments = self.net.trunk(x.flatten(0, 1)).reshape(b, t, -1)
+            feature = self.net.time(moments)
+            places, kept = self.of_moment(moments), self.of_snippet(feature)
+            logits = self.program(functional.dropout(feature, 0.2, self.training)).float()
+        wanted = self.target(pose)
+        error = (places.float() - wanted).abs().mean() + (kept.float().reshape(wanted.shape) - wanted).abs().mean()
+        return functional.cross_entropy(logits, labels, label_smoothing=0.1) + 5.0 * error, logits.argmax(1)
+
+
+def pretrain_snippets(which: str, data: SnippetSet, *, epochs: int, seed: int, batch: int = 64) -> nn.Module:
+    """Train TinyRGB ("rgb") or TinyFlow ("flow") on random programs.
+
+    One clip in twenty is held out to see how well that goes.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = _Pretraining(which, int(data.labels.max()) + 1).to(memory_format=torch.channels_last)
+    values = data.frames if which == "rgb" else data.flow
+    ready = _ready_frames if which == "rgb" else _ready_flow
+    held = data.clips % 20 == 19
+    train, check = np.flatnonzero(~held), np.flatnonzero(held)
+
+    def of(rows: NDArray[np.int64], jitter: bool) -> tuple[Tensor, Tensor, Tensor]:
+        x, pose = ready(values[rows]), torch.from_numpy(data.pose[rows])
+        if jitter:
+            x, pose = _jitter(x, pose, rng, which)
+        return x, pose, torch.from_numpy(data.labels[rows])
+
+    steps = epochs * (len(train) // batch)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=max(steps, 1), pct_start=0.1)
+    for epoch in range(epochs):
+        order, losses = rng.permutation(train), []
+        model.train()
+        for i in range(0, len(order) - batch + 1, batch):
+            loss, _ = model(*of(np.sort(order[i : i + batch]), True))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+        model.eval()
+        with torch.no_grad():
+            parts = [check[i : i + 128] for i in range(0, len(check), 128)]
+            right = sum(int((model(*of(p, False))[1].numpy() == data.labels[p]).sum()) for p in parts)
+        share = right / max(len(check), 1)
+        log.info("%s epoch %d: loss %.3f, held-out accuracy %.3f", which, epoch + 1, float(np.mean(losses)), share)
+    return model.net.eval()
+
+
+def _ready_frames(x: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x)).permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0
+
+
+def _ready_flow(x: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x)).float() / (_FLOW_STEP * 4.0)
+
+
+def _jitter(x: Tensor, pose: Tensor, rng: np.random.Generator, which: str) -> tuple[Tensor, Tensor]:
+    """Another place, and for pictures other light: what must not matter."""
+    side = x.shape[-1]
+    dy, dx = (int(v) for v in rng.integers(-side // 14, side // 14 + 1, 2))
+    x = torch.roll(x, (dy, dx), (-2, -1))
+    if which == "flow":
+        return x + torch.randn_like(x) * 0.02, pose
+    pose = pose + torch.tensor([dx, dy]).repeat(pose.shape[-1] // 2) / (side / 2)
+    return _relight(x), pose
+
+
+def _relight(x: Tensor) -> Tensor:
+    """Other brightness, contrast and tint for each sample of pictures [B, ..., 3, H, W]."""
+    shape = (x.shape[0], *([1] * (x.ndim - 1)))
+    gain, shift = torch.rand(shape) * 0.5 + 0.75, torch.rand(shape) * 0.4 - 0.2
+    tint = torch.rand(*shape[:-3], 3, 1, 1) * 0.3 - 0.15
+    return x * gain + shift + tint
+
+
+def pretrain_pair(count: int, *, epochs: int, seed: int, batch: int = 256) -> tuple[TinyImage, TinyText]:
+    """Train the image and text towers contrastively on captioned pictures (CLIP's loss).
+
+    Equal captions in a batch count as positives of each other.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    pictures = np.empty((count, 112, 112, 3), np.uint8)
+    captions: list[str] = []
+    for i, (picture, caption) in enumerate(captioned(count, seed, 112)):
+        pictures[i] = picture
+        captions.append(caption)
+    image = TinyImage().to(memory_format=torch.channels_last)
+    text = TinyText(vocabulary())
+    scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
+    optimizer = torch.optim.AdamW([*image.parameters(), *text.parameters(), scale], lr=1e-3, weight_decay=0.02)
+    steps = epochs * (count // batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=max(steps, 1), pct_start=0.1)
+    for epoch in range(epochs):
+        order, running = rng.permutation(count), 0.0
+        for i in range(0, count - batch + 1, batch):
+            rows = np.sort(order[i : i + batch])
+            x = torch.from_numpy(pictures[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+            words = [captions[r] for r in rows]
+            with torch.autocast("cpu", torch.bfloat16):
+                a = image.embed(_relight(x))
+            a = functional.normalize(a.float(), dim=1)
+            b = functional.normalize(text(words), dim=1)
+            logits = a @ b.T * scale.exp().clamp(max=100)
+            same = torch.tensor([[float(p == q) for q in words] for p in words])
+            target = same / same.sum(1, keepdim=True)
+            loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            running += loss.item()
+        log.info("image-text epoch %d: loss %.3f", epoch + 1, running / max(count // batch, 1))
+    return image.eval(), text.eval()

@@ -1,0 +1,45 @@
+"""Fixtures: small real video files, a tiny plan, the shared data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.makers import moving_square, tiny_plan, write_mp4
+
+
+def _shared() -> Path:
+    root = Path(os.environ.get("TAL_SHARED", Path(__file__).parents[2] / "shared"))
+    return root / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real data beside the project."""
+    if not _shared().is_dir():
+        pytest.skip(f"no shared data at {_shared()}; set TAL_SHARED to the folder that holds data/")
+    return _shared()
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Path:
+    """Four seconds of a moving square, 25 fps, 96 x 64."""
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+    write_mp4(path, moving_square(100, 64, 96))
+    return path
+
+
+@pytest.fixture(scope="session")
+def plan_path(tmp_path_factory) -> Path:
+    """A plan with a random head and small random encoders; 3 classes."""
+    path = tmp_path_factory.mktemp("plan") / "tiny.plan"
+    tiny_plan(path)
+    return path
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

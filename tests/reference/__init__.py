@@ -1,0 +1,1 @@
+"""Slow textbook versions of every fast algorithm, written to be read."""
