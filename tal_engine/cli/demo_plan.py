@@ -34,9 +34,9 @@ from ..train.tiny import TinyEncoders, pretrain_pair, pretrain_snippets, save_ti
 
 log = logging.getLogger("tal_engine")
 
-CLIPS, TRAIN, VALIDATION = 6144, 200, 32
-EPOCHS = {"rgb": 14, "flow": 12, "pair": 15}
-PICTURES = 30_000
+CLIPS, TRAIN, VALIDATION = 4096, 200, 32
+EPOCHS = {"rgb": 10, "flow": 10, "pair": 12}
+PICTURES = 16_000
 
 DESCRIPTION = (
     "A demonstration model: twelve exercises of a drawn figure, trained from video-level labels on procedural "
