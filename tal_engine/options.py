@@ -119,6 +119,18 @@ class NmsOptions:
         _require(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
 
 
+#: Suppression as published code has it; ``ops.suppress(..., options=NMS_RULES["bmn"])``. Source: methods.md 1.7.
+NMS_RULES = {
+    "co2": NmsOptions(kind="gaussian", sigma=0.3, length_offset=1.0),  # CO2-Net, HAM-Net; in snippets
+    "pvlr": NmsOptions(kind="gaussian", sigma=0.2, length_offset=1.0),  # THUMOS14, in snippets
+    "basnet": NmsOptions(kind="hard", threshold=0.7, inclusive=True, length_offset=1.0),  # BaS-Net, LACP
+    "cola": NmsOptions(kind="hard", threshold=0.6, inclusive=True, length_offset=1.0),  # CoLA, UM
+    "aicl": NmsOptions(kind="suppressor", sigma=0.35, threshold=0.4, inclusive=True, length_offset=1.0),  # ASL, AICL
+    "actionformer": NmsOptions(kind="gaussian", sigma=0.5, min_score=0.001, top_k=200),
+    "bmn": NmsOptions(kind="gaussian", sigma=0.4, threshold=0.5, threshold_slope=0.4, class_agnostic=True, top_k=100),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOptions:
     """What of the suppressed proposals becomes a segment."""

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import tal_engine
 from tal_engine import _core
-from tal_engine.localize.proposals import native_options
-from tal_engine.localize.suppress import native_options as nms_native
+from tal_engine.ops import native_nms_options as nms_native
+from tal_engine.ops import native_proposal_options as native_options
 from tal_engine.options import NmsOptions, ProposalOptions, SourceOptions
 from tests.reference import mean_ap as slow_map
 from tests.reference import nms as slow_nms

@@ -30,7 +30,8 @@ def read_annotations(path: str | Path, *, allow_pickle: bool = False) -> Annotat
     if path.is_dir():
         if (path / "segments.npy").exists():
             return _npy(path, allow_pickle)
-        texts = sorted(path.glob("*_*.txt"))
+        # The official archive has a folder for each subset.
+        texts = sorted(path.glob("*_*.txt")) or sorted(path.glob("annotation_*/*_*.txt"))
         if texts:
             return _thumos(path, texts)
         raise FeatureError(f"{path}: neither segments.npy nor CLASS_SUBSET.txt files in this folder")

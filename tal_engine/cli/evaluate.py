@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,9 @@ def evaluate(
     truth: Annotated[Path, typer.Argument(help="Annotations: JSON, THUMOS14's text folder, or the npy folder.")],
     predictions: Annotated[Path, typer.Argument(help="Detections: .json, .txt (THUMOS14), .csv or .jsonl.")],
     rules: Annotated[str, typer.Option("--protocol", help="Named rules; see README.")] = "activitynet",
-    subset: Annotated[str | None, typer.Option(help="Subset of the annotations; default: all.")] = None,
+    subset: Annotated[
+        str | None, typer.Option(help="Subset of the annotations; default: the one that has detections.")
+    ] = None,
     tiou_thresholds: Annotated[
         str | None, typer.Option(help="Overlaps, as 0.3,0.5 or 0.5:0.95:0.05; default: the protocol's.")
     ] = None,
@@ -54,15 +57,16 @@ def evaluate(
     if exclude is not None:
         wanted = replace(wanted, exclude=(*wanted.exclude, *_names(exclude)))
     found = read_annotations(truth, allow_pickle=allow_pickle)
+    detections, note = align_names(read_detections(predictions), tuple(found.videos))
+    subset = subset or only_subset(found, detections.videos)
     chosen = found.subset(subset)
-    detections, note = align_names(read_detections(predictions), tuple(chosen))
     table = found.table(subset)
     ambiguous = {name: v.ambiguous for name, v in chosen.items() if v.ambiguous}
     score = evaluate_tables(table, detections, wanted, ambiguous=ambiguous, threads=threads)
     for warning in (note, *score.warnings):
         if warning:
             errors.print(f"warning: {warning}")
-    document = _document(score)
+    document = _document(score, subset)
     if recall:
         curve = average_recall(table, detections, threads=threads)
         document["recall"] = {"auc": curve.auc, "ar": {str(k): curve.at(k) for k in (1, 5, 10, 100)}}
@@ -74,6 +78,22 @@ def evaluate(
         typer.echo(json.dumps(document, allow_nan=False))
     else:
         _print(score, document, per_class)
+
+
+def only_subset(found: Annotations, detected: tuple[str, ...]) -> str:
+    """The one subset whose videos have detections: a whole file as truth would halve a score in silence.
+
+    Raises:
+        UsageError: there is no such subset, or more than one.
+    """
+    present = sorted({v.subset for v in found})
+    hit = sorted({found.videos[name].subset for name in detected if name in found.videos})
+    if len(present) == 1:
+        return present[0]
+    if len(hit) != 1:
+        have = f"detections are in {', '.join(hit)}" if hit else "no detection is in a video of it"
+        raise UsageError(f"{found.source}: has subsets {', '.join(present)} and {have}; choose one with --subset")
+    return hit[0]
 
 
 def parse_tious(text: str) -> tuple[float, ...]:
@@ -110,7 +130,7 @@ def _names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _document(score: Evaluation) -> dict[str, object]:
+def _document(score: Evaluation, subset: str) -> dict[str, object]:
     rules = asdict(score.protocol)
     by_tiou = {f"{t:g}": float(m) for t, m in zip(score.protocol.tious, score.mean_ap, strict=True)}
     classes = {
@@ -119,6 +139,7 @@ def _document(score: Evaluation) -> dict[str, object]:
     }  # fmt: skip
     return {
         "protocol": rules,
+        "subset": subset,
         "counts": asdict(score.counts),
         "warnings": list(score.warnings),
         "map": by_tiou,
@@ -147,9 +168,12 @@ def _report(path: Path, found: Annotations, subset: str | None, detections: Tabl
 
 
 def _print(score: Evaluation, document: dict[str, object], per_class: bool) -> None:
-    out = Console(highlight=False, soft_wrap=True)
+    # Files and pipes have no width: names and numbers are never cut there.
+    out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 1000)
     tious = score.protocol.tious
-    table = RichTable(title=f"protocol {score.protocol.name}, AP in %", title_justify="left")
+    table = RichTable(
+        title=f"protocol {score.protocol.name}, subset {document['subset']}, AP in %", title_justify="left"
+    )
     table.add_column("class")
     for t in tious:
         table.add_column(f"{t:g}", justify="right")

@@ -19,6 +19,8 @@ from .protocols import Protocol
 def average_precision(truth: Table, detections: Table, rules: Protocol) -> NDArray[np.float64]:
     """AP [tious, classes] as the ActivityNet toolkit ("argsort") or mmaction2 ("listed") order equals.
 
+    bench/peers.md, disagreements 1, 2, 8 and 14.
+
     Raises:
         UsageError: rules that those evaluators do not have.
     """
@@ -52,7 +54,8 @@ def _class_ap(
         overlap = _overlaps(
             detections.start[row], detections.end[row], truth.start[near], truth.end[near], rules.nan_hit
         )
-        order = overlap.argsort()[::-1] if rules.ties == "argsort" else np.argsort(-overlap, kind="stable")
+        # Both families go through numpy here: of equal overlaps the last listed, and NaN before all.
+        order = np.argsort(overlap, kind=None if rules.ties == "argsort" else "stable")[::-1]
         for k, tiou in enumerate(rules.tious):
             for g in order:
                 if overlap[g] < tiou:  # NaN is not below anything: with nan_hit it falls through

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core
+from .. import ops
 from ..errors import FeatureError
 from ..records import Segment
 from ..tables import Table
@@ -124,7 +124,7 @@ def evaluate_tables(
     """
     p = prepare(truth, detections, protocol, ambiguous or {})
     counts = Counts(videos=len(p.truth.videos), instances=len(p.truth), detections=len(p.detections), **p.counts)
-    if protocol.ties in ("argsort", "listed") or protocol.nan_hit:
+    if protocol.reproduces:
         ap = compat_average_precision(p.truth, p.detections, protocol)
     else:
         ap = _average_precision(p, protocol, threads)
@@ -132,20 +132,20 @@ def evaluate_tables(
 
 
 def _average_precision(p: Prepared, rules: Protocol, threads: int) -> NDArray[np.float64]:
-    options = _core.ApOptions(
-        thresholds=list(rules.tious),
-        matching=getattr(_core.Matching, rules.matching),
-        rule=getattr(_core.ApRule, rules.ap),
+    t, d = p.truth, p.detections
+    return ops.average_precision(
+        (t.video, t.label, t.start, t.end),
+        (d.video, d.label, d.start, d.end, d.score),
+        tious=rules.tious,
+        classes=len(t.labels),
+        videos=len(d.videos),
+        matching=rules.matching,
+        rule=rules.ap,
         inclusive=rules.inclusive,
         true_first=rules.ties == "true_first",
+        ignorable=p.ignorable,
+        threads=threads,
     )
-    t, d = p.truth, p.detections
-    return _core.average_precision(
-        truth_video=t.video, truth_label=t.label, truth_start=t.start, truth_end=t.end,
-        video=d.video, label=d.label, start=d.start, end=d.end, score=d.score,
-        ignorable=None if p.ignorable is None else p.ignorable.astype(np.uint8),
-        classes=len(t.labels), videos=len(d.videos), options=options, threads=threads,
-    )  # fmt: skip
 
 
 def prepare(truth: Table, detections: Table, rules: Protocol, ambiguous: Ambiguous) -> Prepared:

@@ -35,10 +35,11 @@ def explain(
     now = first
     start = last = evaluate_tables(truth, detections, first, ambiguous=ambiguous).average
     steps = []
-    # The matching rules of a development kit come together: half of them is no evaluator.
-    groups: list[tuple[str, ...]] = [("matching", "ap", "inclusive", "ties", "nan_hit")]
-    grouped = set(groups[0])
-    groups += [(f.name,) for f in fields(Protocol) if f.name not in grouped | {"name", "tious"}]
+    groups: list[tuple[str, ...]] = [(f.name,) for f in fields(Protocol) if f.name not in ("name", "tious")]
+    if first.reproduces or other.reproduces:
+        # Rules of a published evaluator come together: half of them is no evaluator.
+        together = ("matching", "ap", "inclusive", "ties", "nan_hit", "ambiguous")
+        groups = [together, *(g for g in groups if g[0] not in together)]
     for group in groups:
         changed = [name for name in group if getattr(now, name) != getattr(other, name)]
         if not changed:

@@ -33,10 +33,11 @@ class Protocol:
     ap: Literal["interpolated", "plain"] = "interpolated"
     #: An overlap of exactly the threshold is enough.
     inclusive: bool = True
-    #: Order of equal scores. "total": start, end, video, then as listed. "listed": as listed
-    #: (mmaction2). "argsort": numpy's unstable sort, reversed, per class, and for equal overlaps too
-    #: (ActivityNet toolkit and its copies): depends on numpy's version and the processor.
-    #: "true_first": true positives first (THUMOS14 development kit).
+    #: Order of equal scores. "total": start, end, video, then as listed. "listed": as listed, and of
+    #: instances that a detection overlaps equally the last listed (mmaction2). "argsort": numpy's
+    #: unstable sort, reversed, for scores and for equal overlaps (ActivityNet toolkit and its copies):
+    #: depends on numpy's version and the processor. "true_first": true positives first (THUMOS14
+    #: development kit).
     ties: Literal["total", "listed", "argsort", "true_first"] = "total"
     #: Detections over a stretch annotated as ambiguous. "keep"; "ignore": they are no false positives
     #: (THUMOS14); "drop": deleted before scoring, whatever their class (W-TALC family).
@@ -58,6 +59,11 @@ class Protocol:
     unknown_labels: Literal["ignore", "collide"] = "ignore"
     #: Videos that are left out, truth and detections.
     exclude: tuple[str, ...] = ()
+
+    @property
+    def reproduces(self) -> bool:
+        """Asks for what depends on numpy's sort or on NaN: `compat` does the matching."""
+        return self.ties in ("argsort", "listed") or self.nan_hit
 
     def with_tious(self, tious: tuple[float, ...]) -> Protocol:
         """The same rules at other overlaps."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core
+from .. import ops
 from ..options import linspace
 from ..tables import Table
 
@@ -61,9 +61,13 @@ def average_recall(
     names = tuple(dict.fromkeys((*truth.videos, *proposals.videos)))
     t, _ = truth.renamed(names, truth.labels)
     p, _ = proposals.renamed(names, proposals.labels)
-    recall, average = _core.average_recall(
-        truth_video=t.video, truth_start=t.start, truth_end=t.end,
-        video=p.video, start=p.start, end=p.end, score=p.score,
-        videos=len(names), thresholds=list(tious), max_average=max_average, steps=steps, threads=threads,
-    )  # fmt: skip
+    recall, average = ops.average_recall(
+        (t.video, t.start, t.end),
+        (p.video, p.start, p.end, p.score),
+        tious=tious,
+        videos=len(names),
+        max_average=max_average,
+        steps=steps,
+        threads=threads,
+    )
     return RecallCurve(tious, recall, average)
