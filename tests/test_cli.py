@@ -170,3 +170,14 @@ def test_demo_render(tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 2
     assert len(json.loads((tmp_path / "annotations.json").read_text())["database"]) == 2
+
+
+def test_names_are_printed_as_they_are(tmp_path, plan_path):
+    """Rich would make a style of [red] and a picture of :b:."""
+    path = tmp_path / "[red]a:b:c.mp4"
+    write_mp4(path, moving_square(40, 48, 64))
+    done = tal("localize", path, tmp_path / "[bold]none.mp4", "--plan", plan_path)
+    assert "[red]a:b:c.mp4" in done.stdout
+    assert "[red]a:b:c.mp4: 1.6 s in" in done.stderr
+    assert "[bold]none.mp4" in done.stderr
+    assert done.returncode == 5

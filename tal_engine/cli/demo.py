@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..engine import EMBEDDED_PLAN
+from .console import errors
 
 app = typer.Typer(help="Procedural videos and the demonstration.", no_args_is_help=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @app.command()

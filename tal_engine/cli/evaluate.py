@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from ..annotations import Annotations, align_names, read_annotations, read_detections
 from ..errors import UsageError
 from ..metrics import Evaluation, Protocol, average_recall, evaluate_tables, explain, protocol
 from ..tables import Table
-
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+from .console import errors, stdout, warn
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +62,7 @@ def evaluate(
     score = evaluate_tables(table, detections, wanted, ambiguous=ambiguous, threads=threads)
     for warning in (note, *score.warnings):
         if warning:
-            errors.print(f"warning: {warning}")
+            warn(warning)
     document = _document(score, subset)
     if recall:
         curve = average_recall(table, detections, threads=threads)
@@ -168,8 +165,7 @@ def _report(path: Path, found: Annotations, subset: str | None, detections: Tabl
 
 
 def _print(score: Evaluation, document: dict[str, object], per_class: bool) -> None:
-    # Files and pipes have no width: names and numbers are never cut there.
-    out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 1000)
+    out = stdout()
     tious = score.protocol.tious
     table = RichTable(
         title=f"protocol {score.protocol.name}, subset {document['subset']}, AP in %", title_justify="left"

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..options import SegmentOptions
-
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+from .console import errors
 
 
 def register(app: typer.Typer) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -18,9 +17,8 @@ from ..engine import TALEngine
 from ..errors import TALError, UsageError
 from ..operating_point import overlap
 from ..records import Localization, Segment
+from .console import complain, errors, stdout, warn
 from .inputs import expand_sources
-
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Format(StrEnum):
@@ -113,7 +111,11 @@ def _progress(path: Path, quiet: bool) -> Iterator[Callable[[float, float], None
     if quiet or not errors.is_terminal:
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} s"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=errors, transient=True) as bar:
         task = bar.add_task(path.name, total=1)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
@@ -121,13 +123,13 @@ def _progress(path: Path, quiet: bool) -> Iterator[Callable[[float, float], None
 
 def _complain(path: Path, e: TALError) -> None:
     message = str(e) if str(path) in str(e) else f"{path}: {e}"
-    errors.print("[bold red]error:[/] " + message.replace("[", r"\["))
+    complain(message)
 
 
 def _report(result: Localization) -> None:
     info = result.info
     for warning in info.warnings:
-        errors.print(f"[yellow]warning:[/] {info.source}: {warning}".replace("[w", "[w"))
+        warn(f"{info.source}: {warning}")
     total = info.seconds.get("total", 0.0)
     stages = ", ".join(f"{k} {v:.2f}" for k, v in info.seconds.items() if k != "total")
     speed = f", {info.duration / total:.0f}x real time" if total > 0 else ""
@@ -150,7 +152,7 @@ def _show(result: Localization, form: Format | None, truth: list[Segment] | None
 
         typer.echo(json.dumps(result.to_activitynet()))
     else:
-        Console(highlight=False).print(_table(result, truth))
+        stdout().print(_table(result, truth))
 
 
 def _table(result: Localization, truth: list[Segment] | None) -> Table:

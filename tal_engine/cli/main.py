@@ -10,11 +10,11 @@ import logging
 import sys
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
 
 from .. import __version__
 from ..errors import TALError
+from .console import complain, errors
 
 app = typer.Typer(
     name="tal",
@@ -23,7 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _version(wanted: bool) -> None:
@@ -56,16 +55,11 @@ def run() -> None:
     try:
         app()
     except TALError as e:
-        errors.print(f"[bold red]error:[/] {_plain(e)}")
+        complain(e)
         sys.exit(e.exit_code)
     except KeyboardInterrupt:
         errors.print("interrupted")
         sys.exit(130)
     except OSError as e:
-        errors.print(f"[bold red]error:[/] {_plain(e)}")
+        complain(e)
         sys.exit(1)
-
-
-def _plain(e: Exception) -> str:
-    """The message with rich's markup characters made literal."""
-    return str(e).replace("[", r"\[")

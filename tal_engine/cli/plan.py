@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..engine import EMBEDDED_PLAN, TALEngine
 from ..errors import UsageError
 from ..files import whole_file, write_text
 from ..plan import MANIFEST, Plan, read_plan
+from .console import stdout
 
 app = typer.Typer(help="Inspect, verify and unpack plans.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def inspect(
     if as_json:
         typer.echo(found.manifest.to_json(), nl=False)
         return
-    Console(highlight=False, soft_wrap=True).print(_summary(plan or EMBEDDED_PLAN, found))
+    stdout().print(_summary(plan or EMBEDDED_PLAN, found))
 
 
 def _summary(path: Path, plan: Plan) -> Table:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .console import errors
 from .inputs import with_settings
-
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +59,7 @@ def bars() -> Iterator[Callable[[str, int, int, str], None]]:
     """A callback (task, done, total, note) that draws progress bars with ETA on a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
-        *columns, TextColumn("{task.fields[note]}"), console=errors, disable=not errors.is_terminal
+        *columns, TextColumn("{task.fields[note]}", markup=False), console=errors, disable=not errors.is_terminal
     ) as progress:
         tasks: dict[str, Any] = {}
 

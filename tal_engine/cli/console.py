@@ -1,0 +1,29 @@
+"""What is printed, and where: results to stdout, everything else to stderr.
+
+Text is printed as it is: rich would read ``[x]`` in a file name as a style and ``:b:`` as a picture.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def stdout() -> Console:
+    """Stdout. Pipes and files have no width, so nothing is cut there."""
+    width = None if sys.stdout.isatty() else 1000
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
+
+
+def complain(message: object) -> None:
+    """Say what failed."""
+    errors.print(Text.assemble(("error:", "bold red"), f" {message}"))
+
+
+def warn(message: str) -> None:
+    """Say what was lost or guessed."""
+    errors.print(Text.assemble(("warning:", "yellow"), f" {message}"))
