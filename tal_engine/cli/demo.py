@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from ..engine import EMBEDDED_PLAN
 from .console import errors
 
 app = typer.Typer(help="Procedural videos and the demonstration.", no_args_is_help=True)
@@ -58,7 +57,6 @@ def run(
     video = output / "demo" / "videos" / "test_00000.mp4"
     errors.print(f"rendered {video}")
     truth = output / "demo" / "annotations.json"
-    common = {"plan": EMBEDDED_PLAN, "truth": truth, "device": "cpu"}
-    localize([video], plot=output / "timeline.png", **common)  # type: ignore[arg-type]
-    localize([video], output=output / "segments.json", form=Format.activitynet, quiet=True, **common)  # type: ignore[arg-type]
+    localize([video], plot=output / "timeline.png", truth=truth, device="cpu")
+    localize([video], output=output / "segments.json", form=Format.activitynet, device="cpu", quiet=True)
     errors.print(f"wrote {output / 'segments.json'} and {output / 'timeline.png'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from ..files import write_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..metrics.errors import ErrorAnalysis
+    from ..metrics.errors import Bucket, ErrorAnalysis
 
 _COLOURS = {
     "right": "#059669",
@@ -65,10 +66,18 @@ def page(a: ErrorAnalysis) -> str:
     for name, buckets in a.characteristics.items():
         rows = [[b.name, b.instances, _percent(b.missed), _percent(b.normalised_map)] for b in buckets]
         parts.append(_table([name, "instances", "missed", "normalised mAP"], rows))
+        parts.append(_sensitivity(buckets))
     parts += ["<h2>Videos with the most instances</h2>", _svg(_timelines(a))]
     body = "\n".join(parts)
     head = f"<meta charset=utf-8><title>Errors</title><style>{_STYLE}</style>"
     return f"<!doctype html>\n<html lang=en>{head}\n{body}</html>\n"
+
+
+def _sensitivity(buckets: Sequence[Bucket]) -> str:
+    """How much the normalised mAP depends on a characteristic (DETAD)."""
+    values = [b.normalised_map for b in buckets if b.normalised_map == b.normalised_map]
+    spread = 100 * (max(values) - min(values)) if values else 0.0
+    return f"<p class=small>Sensitivity: {spread:.1f} points between the best and the worst group.</p>"
 
 
 def _percent(value: float) -> str:

@@ -1,0 +1,81 @@
+"""The embedded demonstration model: what it says of itself, and that it does what README shows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from tal_engine import TALEngine
+from tal_engine.annotations import read_annotations
+from tal_engine.demo.dataset import render_split
+from tal_engine.engine import EMBEDDED_PLAN
+from tal_engine.metrics import evaluate
+from tests.test_cli import tal
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three videos that no training run has seen: another seed, split, bodies and scenes."""
+    folder = tmp_path_factory.mktemp("held_out")
+    render_split(folder, "test", 3, seed=77, workers=2)
+    return folder
+
+
+def test_it_finds_actions_in_videos_it_never_saw(data):
+    engine = TALEngine.load(device="cpu")
+    truth = {v.name: list(v.instances) for v in read_annotations(data / "annotations.json")}
+    found = {name: list(engine.localize(data / "videos" / f"{name}.mp4", min_score=-np.inf, top_k=0)) for name in truth}
+    score = evaluate(truth, found, tious=(0.3, 0.5))
+    # A floor far under the benchmark's figure: it catches a wrong plan or runtime, not noise.
+    assert score.at(0.3) > 0.4
+    assert score.at(0.5) > 0.3
+
+
+def test_default_segments_are_few_and_in_the_video(data):
+    engine = TALEngine.load(device="cpu")
+    result = engine.localize(data / "videos" / "test_00000.mp4")
+    assert 1 <= len(result) <= 60
+    for segment in result:
+        assert 0 <= segment.start < segment.end <= result.info.duration
+        assert segment.label in engine.plan.vocabulary
+        assert segment.score >= engine.plan.manifest.segment.min_score
+
+
+def test_it_passed_the_gate_and_says_where_it_comes_from():
+    plan = TALEngine.load(device="cpu").plan
+    log = json.loads(EMBEDDED_PLAN.with_suffix(".json").read_text())
+    assert log["plan_sha256"] == plan.sha256 == hashlib.sha256(EMBEDDED_PLAN.read_bytes()).hexdigest()
+    assert plan.manifest.parity
+    assert "demonstration" in plan.manifest.description
+    assert {"rendered clips", "pre-trained rgb", "trained pvlr", "exported"} <= {s["what"] for s in log["steps"]}
+    assert EMBEDDED_PLAN.stat().st_size < 8e6
+
+
+def test_the_demo_prints_found_beside_true(tmp_path):
+    done = tal("demo", "run", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "true instance" in done.stdout
+    assert "tIoU" in done.stdout
+    assert "demonstration" in done.stderr
+    document = json.loads((tmp_path / "out" / "segments.json").read_text())
+    assert document["results"]["test_00000"]
+    assert (tmp_path / "out" / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_plan_given_says_so(data, tmp_path):
+    done = tal("localize", data / "videos" / "test_00001.mp4", "-o", tmp_path / "o.json", "--plot", tmp_path / "t.png")
+    assert done.returncode == 0, done.stderr
+    assert "no --plan given: the embedded demonstration model, not a product" in done.stderr
+    assert (tmp_path / "t.png").stat().st_size > 10_000
+
+
+def test_real_videos_decode_localize_and_plot(shared, tmp_path):
+    engine = TALEngine.load(device="cpu")
+    for path in sorted((shared / "videos").glob("*.mp4")):
+        result = engine.localize(path)
+        assert result.info.duration > 5
+        assert not result.info.warnings
+        result.plot(tmp_path / "t.png")
