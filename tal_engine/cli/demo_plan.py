@@ -1,15 +1,17 @@
 """Makes the embedded demonstration model from nothing: one seed in, two asset files and a log out.
 
-Render clips -> pre-train the tiny encoders -> render videos -> train PVLR from video-level labels
+Render clips -> pre-train the tiny encoders, one a core -> render videos -> train PVLR from video-level labels
 -> choose the operating point on validation videos -> export behind the gate.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from ..data.catalog import Catalog, read_catalog
 from ..data.features import FeatureStore
 from ..demo.dataset import render_split
 from ..engine import EMBEDDED_PLAN, TALEngine
+from ..errors import UsageError
 from ..export import bundle
 from ..export.encoders import TINY_WEIGHTS, EncoderSet, tiny_encoders
 from ..files import write_text
@@ -30,13 +33,13 @@ from ..operating_point import best_f1
 from ..options import SegmentOptions
 from ..train import checkpoint
 from ..train.recipe import demo_config, demo_options, train_head
-from ..train.tiny import TinyEncoders, pretrain_pair, pretrain_snippets, save_tiny, snippet_set
+from ..train.tiny import cut_clips, pretrain
 
 log = logging.getLogger("tal_engine")
 
 CLIPS, TRAIN, VALIDATION = 4096, 200, 32
-EPOCHS = {"rgb": 10, "flow": 10, "pair": 12}
-PICTURES = 16_000
+EPOCHS = {"flow": 5, "rgb": 5, "pair": 10}
+PICTURES = 12_000
 
 DESCRIPTION = (
     "A demonstration model: twelve exercises of a drawn figure, trained from video-level labels on procedural "
@@ -44,47 +47,73 @@ DESCRIPTION = (
 )
 
 
+class _Log:
+    """What was done, kept in the work folder: a step that is in it is not done again."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self._path = path
+        self.record: dict[str, Any] = {"seed": seed, "steps": []}
+        if path.exists():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["seed"] != seed:
+                raise UsageError(f"{path}: was made with seed {found['seed']}; choose another work folder")
+            self.record = found
+
+    def step(self, what: str, run: Callable[[], dict[str, Any]]) -> None:
+        """Do one step, unless it was done; `run` gives the figures to keep."""
+        if any(s["what"] == what for s in self.record["steps"]):
+            return
+        began = time.time()
+        figures = run()
+        self.record["steps"].append({"what": what, "seconds": round(time.time() - began), **figures})
+        write_text(self._path, json.dumps(self.record, indent=1) + "\n")
+        log.warning("%5.0f s  %s %s", time.time() - began, what, figures)
+
+
 def make(work: Path, seed: int, workers: int) -> None:
-    """Write ``tiny_encoders.safetensors``, ``demo.plan`` and ``demo.json`` (the log) into the package's assets."""
-    began = time.time()
-    record: dict[str, Any] = {"seed": seed, "steps": []}
+    """Write ``tiny_encoders.safetensors``, ``demo.plan`` and ``demo.json`` (the log) into the package's assets.
 
-    def done(what: str, **figures: Any) -> None:
-        record["steps"].append({"what": what, "seconds_since_start": round(time.time() - began), **figures})
-        log.warning("%6.0f s  %s %s", time.time() - began, what, figures or "")
+    Interrupted, it goes on with the step that was not done.
+    """
+    history = _Log(work / "log.json", seed)
 
-    _encoders(work, seed, workers, done)
+    def rendered(split: str, count: int, folder: Path) -> dict[str, Any]:
+        render_split(folder, split, count, seed, workers)
+        return {"videos": count}
+
+    history.step("rendered clips", lambda: rendered("clips", CLIPS, work / "clips"))
+    history.step("cut clips into snippets", lambda: {"snippets": cut_clips(work / "clips", work / "snippets", workers)})
+    history.step("pre-trained encoders", lambda: _pretrained(work, seed, workers))
     for split, count in (("train", TRAIN), ("validation", VALIDATION)):
-        render_split(work / "videos", split, count, seed, workers)
-        done(f"rendered {split}", videos=count)
-    method = load_method("pvlr")
-    encoders = tiny_encoders(method.training_streams)
-    folder = work / "checkpoint"
-    train_head(method, demo_config(method), demo_options(), work / "videos", folder, encoders=encoders)
-    done("trained pvlr", config=asdict(demo_config(method)), options=asdict(demo_options()))
+        history.step(f"rendered {split}", lambda split=split, count=count: rendered(split, count, work / "videos"))  # type: ignore[misc]
+    history.step("trained pvlr", lambda: _trained(work))
+    history.step("exported", lambda: _exported(work))
+    made = {"plan_sha256": hashlib.sha256(EMBEDDED_PLAN.read_bytes()).hexdigest()}
+    made |= {"tal_engine": __version__, "python": platform.python_version()}
+    write_text(EMBEDDED_PLAN.with_suffix(".json"), json.dumps(history.record | made, indent=1) + "\n")
 
-    found = checkpoint.load(folder)
+
+def _pretrained(work: Path, seed: int, workers: int) -> dict[str, Any]:
+    figures = pretrain(work / "snippets", TINY_WEIGHTS, epochs=EPOCHS, pictures=PICTURES, seed=seed, workers=workers)
+    return {"epochs": EPOCHS, "pictures": PICTURES, **figures}
+
+
+def _trained(work: Path) -> dict[str, Any]:
+    method = load_method("pvlr")
+    config, options = demo_config(method), demo_options()
+    encoders = tiny_encoders(method.training_streams)
+    train_head(method, config, options, work / "videos", work / "checkpoint", encoders=encoders)
+    return {"config": asdict(config), "options": asdict(options)}
+
+
+def _exported(work: Path) -> dict[str, Any]:
+    encoders = tiny_encoders(load_method("pvlr").training_streams)
+    found = checkpoint.load(work / "checkpoint")
     bundle.export(found, encoders, EMBEDDED_PLAN, name="demo", description=DESCRIPTION)
     figures = _operating_point(read_catalog(work / "videos"), encoders)
     segment = SegmentOptions(min_score=round(figures["min_score"], 4))
     plan = bundle.export(found, encoders, EMBEDDED_PLAN, name="demo", description=DESCRIPTION, segment=segment)
-    done("exported", **figures, parity=plan.manifest.parity, bytes=EMBEDDED_PLAN.stat().st_size)
-    record |= {"plan_sha256": plan.sha256, "tal_engine": __version__, "python": platform.python_version()}
-    write_text(EMBEDDED_PLAN.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-
-
-def _encoders(work: Path, seed: int, workers: int, done: Any) -> None:
-    render_split(work / "clips", "clips", CLIPS, seed, workers)
-    done("rendered clips", clips=CLIPS)
-    data = snippet_set(work / "clips", work / "snippets", workers)
-    done("cut clips into snippets", snippets=len(data.labels))
-    towers = TinyEncoders([])
-    for which in ("rgb", "flow"):
-        setattr(towers, which, pretrain_snippets(which, data, epochs=EPOCHS[which], seed=seed))
-        done(f"pre-trained {which}", epochs=EPOCHS[which])
-    towers.image, towers.text = pretrain_pair(PICTURES, epochs=EPOCHS["pair"], seed=seed)
-    done("pre-trained image and text", pictures=PICTURES, epochs=EPOCHS["pair"])
-    save_tiny(TINY_WEIGHTS, towers, {"seed": seed, "clips": CLIPS, "pictures": PICTURES, "epochs": EPOCHS})
+    return {**figures, "parity": plan.manifest.parity, "bytes": EMBEDDED_PLAN.stat().st_size}
 
 
 def _operating_point(catalog: Catalog, encoders: EncoderSet) -> dict[str, float]:

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
@@ -97,8 +97,12 @@ class SnippetSet:
     clips: NDArray[np.int64]
 
 
-def snippet_set(folder: Path, cache: Path, workers: int = 1) -> SnippetSet:
-    """Decode all clips of a folder, through the path that every video takes."""
+def cut_clips(folder: Path, cache: Path, workers: int = 1) -> int:
+    """Decode all clips of a folder, through the path that every video takes, to files of a `SnippetSet`.
+
+    Returns:
+        Number of snippets.
+    """
     document = json.loads((folder / "annotations.json").read_text())
     clips = {k: v for k, v in document["database"].items() if v["subset"] == "clips"}
     if not clips:
@@ -107,13 +111,9 @@ def snippet_set(folder: Path, cache: Path, workers: int = 1) -> SnippetSet:
     counts = [round(v["duration"] * SNIPPET.fps) // SNIPPET.window for v in clips.values()]
     total = sum(counts)
     cache.mkdir(parents=True, exist_ok=True)
-    frames = np.lib.format.open_memmap(cache / "frames.npy", "w+", np.uint8, (total, MOMENTS, 112, 112, 3))
-    flow = np.lib.format.open_memmap(cache / "flow.npy", "w+", np.int8, (total, MOMENTS, 8, 56, 56))
-    pose = np.zeros((total, SNIPPET.window, 2 * len(JOINTS)), np.float32)
-    labels = np.repeat([classes.index(v["annotations"][0]["label"]) for v in clips.values()], counts)
+    np.lib.format.open_memmap(cache / "frames.npy", "w+", np.uint8, (total, MOMENTS, 112, 112, 3))
+    np.lib.format.open_memmap(cache / "flow.npy", "w+", np.int8, (total, MOMENTS, 8, 56, 56))
     firsts = np.cumsum([0, *counts[:-1]])
-    for (name, entry), first, count in zip(clips.items(), firsts, counts, strict=True):
-        pose[first : first + count] = clip_pose(entry["seed"], int(name.rpartition("_")[2]), count)
     jobs = [
         (folder / "videos" / f"{name}.mp4", cache, int(first), count)
         for name, first, count in zip(clips, firsts, counts, strict=True)
@@ -121,7 +121,18 @@ def snippet_set(folder: Path, cache: Path, workers: int = 1) -> SnippetSet:
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for _ in pool.map(_cut_clip, jobs, chunksize=64):
             pass
-    return SnippetSet(frames, flow, pose, labels.astype(np.int64), np.repeat(np.arange(len(clips)), counts))
+    pose = np.zeros((total, SNIPPET.window, 2 * len(JOINTS)), np.float32)
+    for (name, entry), first, count in zip(clips.items(), firsts, counts, strict=True):
+        pose[first : first + count] = clip_pose(entry["seed"], int(name.rpartition("_")[2]), count)
+    labels = np.repeat([classes.index(v["annotations"][0]["label"]) for v in clips.values()], counts)
+    for column, values in (("pose", pose), ("labels", labels), ("clips", np.repeat(np.arange(len(clips)), counts))):
+        np.save(cache / f"{column}.npy", values)
+    return total
+
+
+def snippet_set(cache: Path) -> SnippetSet:
+    """What `cut_clips` wrote; the large arrays stay on disk."""
+    return SnippetSet(**{f.name: np.load(cache / f"{f.name}.npy", mmap_mode="r") for f in fields(SnippetSet)})
 
 
 def _cut_clip(job: tuple[Path, Path, int, int]) -> None:
@@ -179,10 +190,56 @@ class _Pretraining(nn.Module):
         return functional.cross_entropy(logits, labels, label_smoothing=0.1) + 5.0 * error, logits.argmax(1)
 
 
-def pretrain_snippets(which: str, data: SnippetSet, *, epochs: int, seed: int, batch: int = 64) -> nn.Module:
+def pretrain(
+    cache: Path, output: Path, *, epochs: dict[str, int], pictures: int, seed: int, workers: int = 1
+) -> dict[str, float]:
+    """Train all towers, each in a process of its own, and write them to one file.
+
+    Args:
+        cache: snippets, from `cut_clips`.
+        output: the weights file.
+        epochs: of "rgb", "flow" and "pair" (image and text).
+        pictures: captioned ones that the pair sees.
+        seed: of weights, order and jitter.
+        workers: processes at once; each computes on one core, so that the weights do not depend on it.
+
+    Returns:
+        How well each went: held-out accuracy on programs, last loss of the pair.
+    """
+    jobs = [(which, cache, count, pictures, seed) for which, count in epochs.items()]
+    towers, figures = TinyEncoders(vocabulary()), {}
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        for state, name, value in pool.map(_pretrain_one, jobs):
+            towers.load_state_dict({**towers.state_dict(), **state})
+            figures[name] = value
+    save_tiny(output, towers, {"seed": seed, "epochs": epochs, "pictures": pictures})
+    return figures
+
+
+def _pretrain_one(job: tuple[str, Path, int, int, int]) -> tuple[dict[str, Tensor], str, float]:
+    """(state, name of the figure, figure) of one tower or pair."""
+    which, cache, epochs, pictures, seed = job
+    torch.set_num_threads(1)
+    parts: dict[str, nn.Module]
+    if which == "pair":
+        image, text, figure = pretrain_pair(pictures, epochs=epochs, seed=seed)
+        parts, name = {"image": image, "text": text}, "pair_loss"
+    else:
+        net, figure = pretrain_snippets(which, snippet_set(cache), epochs=epochs, seed=seed)
+        parts, name = {which: net}, f"{which}_held_out_accuracy"
+    state = {f"{part}.{k}": v.contiguous() for part, net in parts.items() for k, v in net.state_dict().items()}
+    return state, name, round(figure, 4)
+
+
+def pretrain_snippets(
+    which: str, data: SnippetSet, *, epochs: int, seed: int, batch: int = 64
+) -> tuple[nn.Module, float]:
     """Train TinyRGB ("rgb") or TinyFlow ("flow") on random programs.
 
-    One clip in twenty is held out to see how well that goes.
+    One clip in twenty is held out.
+
+    Returns:
+        The encoder, and its accuracy on the programs of held-out clips.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -198,7 +255,7 @@ def pretrain_snippets(which: str, data: SnippetSet, *, epochs: int, seed: int, b
             x, pose = _jitter(x, pose, rng, which)
         return x, pose, torch.from_numpy(data.labels[rows])
 
-    steps = epochs * (len(train) // batch)
+    share, steps = 0.0, epochs * (len(train) // batch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=max(steps, 1), pct_start=0.1)
     for epoch in range(epochs):
@@ -217,7 +274,7 @@ def pretrain_snippets(which: str, data: SnippetSet, *, epochs: int, seed: int, b
             right = sum(int((model(*of(p, False))[1].numpy() == data.labels[p]).sum()) for p in parts)
         share = right / max(len(check), 1)
         log.info("%s epoch %d: loss %.3f, held-out accuracy %.3f", which, epoch + 1, float(np.mean(losses)), share)
-    return model.net.eval()
+    return model.net.eval(), share
 
 
 def _ready_frames(x: NDArray[Any]) -> Tensor:
@@ -247,10 +304,13 @@ def _relight(x: Tensor) -> Tensor:
     return x * gain + shift + tint
 
 
-def pretrain_pair(count: int, *, epochs: int, seed: int, batch: int = 256) -> tuple[TinyImage, TinyText]:
+def pretrain_pair(count: int, *, epochs: int, seed: int, batch: int = 256) -> tuple[TinyImage, TinyText, float]:
     """Train the image and text towers contrastively on captioned pictures (CLIP's loss).
 
     Equal captions in a batch count as positives of each other.
+
+    Returns:
+        Image tower, text tower, mean loss of the last epoch.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -265,6 +325,7 @@ def pretrain_pair(count: int, *, epochs: int, seed: int, batch: int = 256) -> tu
     optimizer = torch.optim.AdamW([*image.parameters(), *text.parameters(), scale], lr=1e-3, weight_decay=0.02)
     steps = epochs * (count // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=max(steps, 1), pct_start=0.1)
+    mean = float("nan")
     for epoch in range(epochs):
         order, running = rng.permutation(count), 0.0
         for i in range(0, count - batch + 1, batch):
@@ -284,5 +345,6 @@ def pretrain_pair(count: int, *, epochs: int, seed: int, batch: int = 256) -> tu
             optimizer.step()
             schedule.step()
             running += loss.item()
-        log.info("image-text epoch %d: loss %.3f", epoch + 1, running / max(count // batch, 1))
-    return image.eval(), text.eval()
+        mean = running / max(count // batch, 1)
+        log.info("image-text epoch %d: loss %.3f", epoch + 1, mean)
+    return image.eval(), text.eval(), mean
