@@ -17,7 +17,8 @@ from tal_engine.nn.text import TextEncoder
 from tal_engine.nn.tiny import DIM, TinyFlow, TinyImage, TinyRGB
 from tal_engine.options import SnippetOptions
 from tal_engine.plan import Encoder
-from tal_engine.train.tiny import SNIPPET, load_tiny
+from tal_engine.train.snippets import SNIPPET
+from tal_engine.train.tiny import load_tiny
 
 from .parity import check_encoder
 from .to_onnx import to_onnx

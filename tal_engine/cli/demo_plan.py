@@ -33,7 +33,8 @@ from ..operating_point import best_f1
 from ..options import SegmentOptions
 from ..train import checkpoint
 from ..train.recipe import demo_config, demo_options, train_head
-from ..train.tiny import cut_clips, pretrain
+from ..train.snippets import cut_clips
+from ..train.tiny import pretrain
 
 log = logging.getLogger("tal_engine")
 
