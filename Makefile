@@ -18,6 +18,8 @@ lint: .venv/all
 
 bench: .venv/all
 	$(BIN)/python benchmarks/first_light.py
+	$(BIN)/python benchmarks/bench_core.py
+	$(BIN)/python benchmarks/readme.py
 
 # Makes the embedded demonstration model again, from nothing; about an hour on two cores.
 plan: .venv/all

@@ -43,3 +43,14 @@ def plan_path(tmp_path_factory) -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def text():
+    """A small random text tower that knows the class names of the training tests."""
+    import torch
+
+    from tal_engine.nn.tiny import TinyText
+
+    torch.manual_seed(0)
+    return TinyText(["run", "jump", "sit", "down"]).eval().requires_grad_(False)

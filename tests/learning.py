@@ -1,0 +1,55 @@
+"""Small data sets, batches and configurations for the tests of training."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from tal_engine.annotations import AnnotatedVideo
+from tal_engine.data.batches import BatchSampler
+from tal_engine.methods.protocol import Batch
+from tal_engine.records import Features, Segment
+from tal_engine.timeline import Timeline
+from tal_engine.vocabulary import Vocabulary
+
+NAMES = Vocabulary(["run", "jump", "sit down"])
+WIDTH = 8
+
+
+def small_config(method, **changes):
+    return method.Config(rgb=WIDTH, flow=WIDTH, joint=128, samples=4, **changes)
+
+
+def a_batch(method, seed=0, size=6, length=24):
+    g = torch.Generator().manual_seed(seed)
+    widths = {"rgb": WIDTH, "flow": WIDTH, "clip": 128}
+    labels = torch.zeros(size, len(NAMES))
+    labels[torch.arange(size), torch.arange(size) // 2 % len(NAMES)] = 1
+    streams = {}
+    for s in method.training_streams:
+        x = torch.randn(size, length, widths[s], generator=g)
+        x[:, 5:12, :] += labels.repeat(1, math.ceil(widths[s] / 3))[:, None, : widths[s]] * 2
+        streams[s] = x
+    return Batch(streams, labels, pairs=3)
+
+
+def a_set(count=8, labels=("run", "jump", "sit down")):
+    rng = np.random.default_rng(0)
+    videos, features = [], {}
+    for i in range(count):
+        name = f"v{i}"
+        label = labels[i % len(labels)]
+        videos.append(AnnotatedVideo(name, "train", 20.0, (Segment(1.0, 3.0, label, 1.0),)))
+        streams = {
+            s: rng.normal(size=(30 + i, w)).astype(np.float32) for s, w in (("rgb", 8), ("flow", 8), ("clip", 128))
+        }
+        features[name] = Features(streams, Timeline(0, 1, 1), 30.0 + i)
+    return videos, features
+
+
+def sampler(count=8, **changes):
+    videos, features = a_set(count)
+    options = {"length": 16, "size": 6, "pairs": 2} | changes
+    return BatchSampler(videos, features, NAMES, ("rgb", "flow", "clip"), **options)

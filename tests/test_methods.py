@@ -1,0 +1,152 @@
+"""Training methods: the contract of every one, and PVLR against its paper and public code."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from tal_engine.errors import UsageError
+from tal_engine.export import parity
+from tal_engine.export.to_onnx import to_onnx
+from tal_engine.heads.consensus import Consensus, ConsensusConfig
+from tal_engine.methods import METHODS, load_method
+from tal_engine.options import NmsOptions, ProposalOptions
+from tal_engine.timeline import Timeline
+from tal_engine.vocabulary import Vocabulary
+from tests.learning import NAMES, WIDTH, a_batch, small_config
+
+
+@pytest.fixture(params=sorted(METHODS))
+def method(request):
+    return load_method(request.param)
+
+
+def test_loss_is_finite_and_falls(method, text):
+    torch.manual_seed(0)
+    quiet = {"dropout": 0.0, "fusion_dropout": 0.0, "logit_dropout": 0.0}
+    net = method.build(small_config(method, kd_weight=1.0, **quiet), NAMES, text).train()
+    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], 3e-3)
+    batch, totals = a_batch(method), []
+    for step in range(60):
+        terms = net.loss(batch, step)
+        assert all(torch.isfinite(v) and v.ndim == 0 for v in terms.values())
+        total = sum(terms.values())
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.item())
+    assert np.mean(totals[-5:]) < 0.8 * np.mean(totals[:5])
+
+
+def test_every_parameter_that_should_learn_gets_a_gradient(method, text):
+    torch.manual_seed(0)
+    net = method.build(small_config(method, coactivity_weight=1.0), NAMES, text).train()
+    sum(net.loss(a_batch(method), 0).values()).backward()
+    dead = [n for n, p in net.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.abs().sum())]
+    assert dead == []
+
+
+def test_frozen_graph_matches_and_passes_the_gate(method, text):
+    torch.manual_seed(0)
+    frozen = method.freeze(method.build(small_config(method), NAMES, text).eval())
+    example = {s: torch.randn(1, 9, WIDTH) for s in method.inference_streams}
+    content, graph = to_onnx(frozen, example, ["cas", "attention"], {0: "B", 1: "T"}, "head.onnx")
+    assert [t.shape for t in graph.outputs] == [["B", "T", 4], ["B", "T"]]
+    found = parity.check_head(frozen, content, graph, ProposalOptions(), NmsOptions(), Timeline(0, 1, 1))
+    assert found["tensor"] < 1e-5
+    assert found["segments"] > 50
+
+
+def test_time_is_padded_without_effect():
+    """Padded and unpadded inputs agree on the real snippets."""
+    torch.manual_seed(0)
+    for gate in ("co2", "autoencoded"):
+        head = Consensus(ConsensusConfig(rgb=WIDTH, flow=WIDTH, gate=gate)).eval()
+        rgb, flow = torch.randn(1, 11, WIDTH), torch.randn(1, 11, WIDTH)
+        wanted = head(rgb, flow)
+        mask = torch.cat([torch.ones(1, 11), torch.zeros(1, 6)], 1)
+        padded = [torch.cat([x, torch.randn(1, 6, WIDTH)], 1) for x in (rgb, flow)]
+        found = head(*padded, mask)
+        for a, b in zip(wanted, found, strict=True):
+            torch.testing.assert_close(a, b[:, :11], rtol=1e-5, atol=1e-6)
+
+
+def test_pvlr_public_code_has_49_86_million_parameters():
+    """bench/peers.md measured 49,863,170 trainable ones in the public code."""
+    pvlr = load_method("pvlr")
+    config = pvlr.Config(base="autoencoded", prompt="full")
+    with torch.device("meta"):
+        net = pvlr.PVLR(config, Vocabulary([str(i) for i in range(20)]), None)
+    prompts = 77 * 512
+    assert sum(p.numel() for p in net.parameters()) + prompts == 49_863_170
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base": "autoencoded", "prompt": "full", "spread": "log_variance", "noise": 0.005, "similarity": "dot",
+         "temperature": 8.0, "suppression": "shifted", "distillation": "log_mean", "ortho_squared": False,
+         "inner_radius": 24, "outer_radius": 3, "mixture_normalised": False, "coactivity_weight": 1.0,
+         "oppo_weight": 0.0},
+        {"distance": "bhattacharyya"},
+        {"distance": "mahalanobis", "per_dimension": True},
+        {"samples": 0},
+        {"kd_weight": 0.0},
+    ],
+)  # fmt: skip
+def test_pvlr_variants_train(changes, text):
+    pvlr = load_method("pvlr")
+    net = pvlr.build(replace(small_config(pvlr), **changes), NAMES, text).train()
+    terms = net.loss(a_batch(pvlr), 0)
+    sum(terms.values()).backward()
+    assert all(torch.isfinite(v) for v in terms.values())
+    deterministic = changes.get("samples") == 0
+    assert ("intra_action" in terms, "inter" in terms) == ((not deterministic,) * 2)
+    assert ("kd" in terms) == (changes.get("kd_weight") != 0.0)
+    assert ("coactivity" in terms) == bool(changes.get("coactivity_weight"))
+
+
+def test_pvlr_mean_over_samples_tends_to_the_mean_when_the_spread_is_small(text):
+    pvlr = load_method("pvlr")
+    torch.manual_seed(0)
+    net = pvlr.build(replace(small_config(pvlr), noise=1e-6), NAMES, text).eval()
+    mean, variance = torch.randn(2, 5, 128), torch.rand(2, 5, 128)
+    words = torch.randn(4, 128)
+    wanted = functional.cosine_similarity(mean[..., None, :], words, dim=-1) / net.config.temperature
+    torch.testing.assert_close(net.activation(mean, variance, words), wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_pvlr_distillation_is_zero_where_the_towers_agree(text):
+    pvlr = load_method("pvlr")
+    for rule in ("mean_log", "log_mean"):
+        net = pvlr.build(replace(small_config(pvlr), distillation=rule), NAMES, text)
+        x = torch.randn(2, 7, 128)
+        assert net._distil(x, x * 3).item() == pytest.approx(0, abs=1e-5)
+        assert net._distil(x, -x).item() > 5
+    half = net._distil(torch.eye(128)[None, :2], torch.eye(128)[None, 2:4])
+    assert half.item() == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_pvlr_orthogonality(text):
+    pvlr = load_method("pvlr")
+    net = pvlr.build(small_config(pvlr), NAMES, text)
+    assert net._orthogonality(torch.eye(4, 128) * 5).item() == pytest.approx(0, abs=1e-6)
+    same = torch.ones(3, 128)
+    assert net._orthogonality(same).item() == pytest.approx(6, abs=1e-4)
+    plain = pvlr.build(replace(small_config(pvlr), ortho_squared=False), NAMES, text)
+    assert plain._orthogonality(same).item() == pytest.approx(math.sqrt(6), abs=1e-4)
+
+
+def test_pvlr_bad_config_is_named(text):
+    pvlr = load_method("pvlr")
+    with pytest.raises(UsageError, match="samples is -1"):
+        pvlr.Config(samples=-1)
+    with pytest.raises(UsageError, match="joint is 64"):
+        pvlr.build(pvlr.Config(rgb=8, flow=8, joint=64), NAMES, text)
+    with pytest.raises(UsageError, match="without a text tower"):
+        pvlr.build(small_config(pvlr), NAMES, None).loss(a_batch(pvlr), 0)
