@@ -1,0 +1,16 @@
+"""Runs one Python target under atheris: python -m tests.fuzz.one NAME [libFuzzer's arguments]."""
+
+from __future__ import annotations
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["tal_engine", "tests", "json", "csv", "zipfile", "numpy.lib.format", "pickle"]):
+    from tests.fuzz.bindings import bindings
+    from tests.fuzz.parsers import TARGETS
+
+if __name__ == "__main__":
+    target = (TARGETS | {"bindings": bindings})[sys.argv.pop(1)]
+    atheris.Setup(sys.argv, target)
+    atheris.Fuzz()
