@@ -193,9 +193,9 @@ tal_status tal_average_precision(const tal_truth* truth, const tal_predictions* 
       [&] {
         need(truth, "truth");
         need(predictions, "predictions");
-        return tal::average_precision(truth_columns(truth, truth->label),
-                                      prediction_columns(predictions, predictions->label), classes, videos,
-                                      ap_options(options), threads);
+        const tal::TruthColumns t = truth_columns(truth, truth->label);
+        const tal::PredictionColumns p = prediction_columns(predictions, predictions->label);
+        return tal::average_precision(t, p, classes, videos, ap_options(options), threads);
       },
       [&](const std::vector<double>& values, tal_matrix& o) { matrix(options->threshold_count, classes)(values, o); });
 }

@@ -94,7 +94,8 @@ def propose(s: Source) -> None:
     sources = [
         _core.SourceOptions(
             of=_pick(s, _core.Of), thresholds=s.reals(s.below(4)), scale=_pick(s, _core.Scale),
-            score_scale=_pick(s, _core.Scale), scoring=_pick(s, _core.Scoring), outer_ratio=s.real(), class_weight=s.real(),
+            score_scale=_pick(s, _core.Scale), scoring=_pick(s, _core.Scoring), outer_ratio=s.real(),
+            class_weight=s.real(),
         )
         for _ in range(s.below(3))
     ]  # fmt: skip

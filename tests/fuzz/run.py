@@ -87,8 +87,8 @@ def keep(target: str, folder: Path, most: int = 24, largest: int = 400) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(CORE + PYTHON))
-    parser.add_argument("--seconds", type=int, default=int(os.environ.get("FUZZ_SECONDS", "60")), help="for each target")
-    parser.add_argument("--build", type=Path, default=ROOT / "build" / "fuzz", help="where the core's targets are built")
+    parser.add_argument("--seconds", type=int, default=int(os.environ.get("FUZZ_SECONDS", "60")), help="a target")
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / "fuzz", help="where the core's are built")
     parser.add_argument("--keep", action="store_true", help="add new inputs to the corpus")
     given = parser.parse_args()
     targets = given.targets or [*CORE, *PYTHON]
