@@ -3,9 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Sources of the extension: when one changes, it is compiled again.
-CORE := pyproject.toml CMakeLists.txt $(wildcard csrc/*/*.cpp csrc/*/*.hpp csrc/include/tal/*.hpp)
+CORE := pyproject.toml CMakeLists.txt $(wildcard csrc/bindings/* csrc/src/* csrc/include/tal/*)
+# The C++ tests are built once plainly and once for each of these.
+SANITIZERS := address,undefined,float-cast-overflow thread
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 60
 
-.PHONY: demo test lint bench plan clean
+.PHONY: demo test lint bench plan sanitize fuzz clean
 
 demo: .venv/runtime
 	$(BIN)/tal demo run -o out
@@ -21,6 +25,18 @@ bench: .venv/all
 	$(BIN)/python benchmarks/bench_core.py
 	$(BIN)/python benchmarks/readme.py
 
+# Python is not needed for this one.
+sanitize:
+	for flags in '' $(SANITIZERS); do \
+	  folder=build/tests-$${flags%%,*}; \
+	  cmake -S . -B $$folder -DTAL_TESTS=ON -DTAL_SANITIZE=$$flags && cmake --build $$folder --parallel 2 && \
+	  ctest --test-dir $$folder --output-on-failure || exit 1; \
+	done
+
+# The core under libFuzzer, the parsers and the bindings under atheris; new inputs go to out/fuzz.
+fuzz: .venv/fuzz
+	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
+
 # Makes the embedded demonstration model again, from nothing; about an hour on two cores.
 plan: .venv/all
 	$(BIN)/tal demo make-plan --work out/plan
@@ -34,6 +50,10 @@ plan: .venv/all
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) -e '.[cpu,plot,train,dev]'
 	touch .venv/runtime $@
+
+.venv/fuzz: .venv/all
+	$(INSTALL) 'atheris>=3.0'
+	touch $@
 
 clean:
 	rm -rf .venv build out

@@ -185,6 +185,9 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
 
 
 def _member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+    # Stored members only: a compressed one could grow without bounds before its hash is looked at.
+    if archive.getinfo(member).compress_type != zipfile.ZIP_STORED:
+        raise PlanError(PlanFault.NOT_A_PLAN, f"{name}: not a plan, member {member!r} is compressed")
     try:
         return archive.read(member)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError, RuntimeError) as e:

@@ -26,6 +26,8 @@ bool better(const Pair& a, const Pair& b) {
 void check(const double* p, Index length, const char* name) {
   for (Index i = 0; i < length; ++i) {
     if (!std::isfinite(p[i])) refuse(std::string(name) + " is not finite at place " + std::to_string(i));
+    // Scores are products.
+    if (std::abs(p[i]) > 1e150) refuse(std::string(name) + " is beyond 1e150 at place " + std::to_string(i));
   }
 }
 
@@ -58,6 +60,7 @@ BoundaryPairs boundary_pairs(const double* start, const double* end, Index lengt
   const auto cap = static_cast<std::size_t>(o.top_k);
   std::vector<Pair> pairs;  // with a cap: a heap whose top is the worst pair kept
   for (Index s : starts) {
+    if (o.d_min >= length - s) break;  // also keeps the sum below in range
     auto e = std::lower_bound(ends.begin(), ends.end(), s + o.d_min);
     for (; e != ends.end() && (o.d_max == 0 || *e - s <= o.d_max); ++e) {
       const Pair pair{start[s] * end[*e], s, *e};
@@ -84,11 +87,14 @@ BoundaryPairs boundary_pairs(const double* start, const double* end, Index lengt
 std::vector<double> sampling_positions(const double* start, const double* end, std::size_t n, std::size_t points,
                                        double margin) {
   std::vector<double> out;
+  if (n == 0 || points == 0) return out;
+  if (points > out.max_size() / n) throw std::length_error("n * points is more than memory can hold");
   out.reserve(n * points);
   for (std::size_t i = 0; i < n; ++i) {
     const double d = end[i] - start[i];
     const double low = start[i] - margin * d;
     const double high = end[i] + margin * d;
+    if (!std::isfinite(high - low)) refuse("proposal " + std::to_string(i) + " with its margin is not finite");
     for (std::size_t k = 0; k < points; ++k) {
       const double share = points == 1 ? 0.5 : static_cast<double>(k) / static_cast<double>(points - 1);
       out.push_back(low + (high - low) * share);

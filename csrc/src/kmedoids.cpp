@@ -155,6 +155,22 @@ void check(Index length, Index width, const Index* points, std::size_t count) {
   }
 }
 
+// Clusters may be the caller's own: each must hold its point and its medoid.
+void check(Index length, const Index* points, const Clusters& c) {
+  const std::size_t n = c.medoids.size();
+  if (c.bounds.size() != n + 1 || c.bounds[0] != 0 || c.bounds[n] != length) {
+    refuse("bounds must run from 0 to " + std::to_string(length) + " in " + std::to_string(n) + " clusters");
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    for (Index t : {points[i], c.medoids[i]}) {
+      if (t < c.bounds[i] || t >= c.bounds[i + 1]) {
+        refuse("frame " + std::to_string(t) + " is outside of its cluster [" + std::to_string(c.bounds[i]) + ", " +
+               std::to_string(c.bounds[i + 1]) + ")");
+      }
+    }
+  }
+}
+
 // How many values of a profile, counted from the point, are the action.
 std::size_t inner_size(const std::vector<double>& v, double kappa, double floor) {
   const std::size_t n = v.size();
@@ -223,6 +239,7 @@ Actions mine_actions(const float* features, Index length, Index width, const Ind
                      double kappa, double floor) {
   const std::size_t n = c.medoids.size();
   check(length, width, points, n);
+  check(length, points, c);
   if (!std::isfinite(kappa) || !std::isfinite(floor)) refuse("kappa and floor must be finite");
   const Frames x(features, length, width);
   Actions out;

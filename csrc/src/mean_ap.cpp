@@ -212,7 +212,7 @@ std::vector<double> average_precision(const TruthColumns& truth, const Predictio
   ByLabel of_predictions(predictions.label, predictions.size, classes);
   std::vector<double> ap(options.thresholds.size() * classes, std::numeric_limits<double>::quiet_NaN());
   for_each_index(classes, threads, [&](std::size_t c) {
-    if (of_truth.rows[c].empty()) return;
+    if (of_truth.rows[c].empty() || options.thresholds.empty()) return;
     std::vector<std::uint32_t>& ranked = of_predictions.rows[c];
     sort_ranked(predictions, ranked);
     std::vector<std::uint32_t> slot(videos, 0);

@@ -16,16 +16,23 @@ using detail::Item;
 using detail::refuse;
 using detail::Taken;
 
+// Far outside of anything real: lengths, and sums and doubles of lengths, stay finite below it.
+constexpr double kFar = 1e300;
+
+bool near(double time) { return time >= -kFar && time <= kFar; }
+
 void check(const NmsOptions& o) {
   const bool decays = o.kind == NmsKind::gaussian || o.kind == NmsKind::suppressor;
   if (decays && !(o.sigma > 0.0 && std::isfinite(o.sigma))) refuse("sigma is " + std::to_string(o.sigma) + ", must be > 0");
   if (!(o.threshold >= 0.0 && o.threshold <= 1.0)) {
     refuse("threshold is " + std::to_string(o.threshold) + ", must be in [0, 1]");
   }
+  // Its reciprocal is what is used; that of a denormal number is infinite.
+  if (decays && !std::isfinite(1.0 / o.sigma)) refuse("sigma is too small to divide by");
   if (!std::isfinite(o.threshold_slope)) refuse("threshold_slope is not finite");
   if (o.threshold_slope != 0.0 && o.kind != NmsKind::gaussian) refuse("threshold_slope is for the gaussian kind only");
-  if (!(o.length_offset >= 0.0 && std::isfinite(o.length_offset))) {
-    refuse("length_offset is " + std::to_string(o.length_offset) + ", must be finite and >= 0");
+  if (!(o.length_offset >= 0.0 && near(o.length_offset))) {
+    refuse("length_offset is " + std::to_string(o.length_offset) + ", must be >= 0 and at most 1e300");
   }
   if (std::isnan(o.min_score)) refuse("min_score is NaN");
   if (o.top_k < 0) refuse("top_k is " + std::to_string(o.top_k) + ", must be >= 0");
@@ -35,6 +42,7 @@ void check(const IntervalBatch& in, std::size_t row) {
   if (!std::isfinite(in.start[row]) || !std::isfinite(in.end[row]) || !std::isfinite(in.score[row])) {
     refuse("interval " + std::to_string(row) + " is not finite");
   }
+  if (!near(in.start[row]) || !near(in.end[row])) refuse("interval " + std::to_string(row) + " has a time beyond 1e300");
   if (in.end[row] < in.start[row]) {
     refuse("interval " + std::to_string(row) + " ends before it starts: [" + std::to_string(in.start[row]) + ", " +
            std::to_string(in.end[row]) + ")");

@@ -135,6 +135,11 @@ class VideoProposer {
   VideoProposer(const SequenceBatch& b, const ProposalOptions& o, std::size_t video)
       : o_(o), columns_(b.columns), first_(b.offsets[video]), length_(b.offsets[video + 1] - first_),
         cas_(b.cas + first_ * columns_), attention_(b.attention == nullptr ? nullptr : b.attention + first_) {
+    // Places of points are exact in a double up to here.
+    constexpr Index most_points = Index{1} << 53;
+    if (length_ > 0 && o.upsample > most_points / length_) {
+      refuse("upsample is " + std::to_string(o.upsample) + ", too many points for " + std::to_string(length_) + " snippets");
+    }
     check_finite(cas_, length_, columns_, first_, "cas");
     if (attention_ != nullptr) check_finite(attention_, length_, 1, first_, "attention");
   }

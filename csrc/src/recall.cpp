@@ -51,8 +51,10 @@ void sort_ranked(const PredictionColumns& p, std::vector<std::uint32_t>& rows) {
   });
 }
 
+// A ratio may be infinite; no times infinity is NaN, which is not below count.
 std::size_t share(double count, double ratio) {
-  return static_cast<std::size_t>(std::min(std::max(count * ratio, 0.0), count));
+  const double part = count * ratio;
+  return static_cast<std::size_t>(part < count ? part : count);
 }
 
 }  // namespace

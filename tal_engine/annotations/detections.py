@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import FeatureError
 from ..tables import Table
-from .readers import read_json
+from .readers import MALFORMED, read_json
 
 Row = tuple[str, str, float, float, float]
 
@@ -77,7 +77,7 @@ def _activitynet(path: Path) -> Iterator[Row]:
             try:
                 start, end = d["segment"]
                 yield str(video), str(d["label"]), float(start), float(end), float(d["score"])
-            except (KeyError, TypeError, ValueError) as e:
+            except MALFORMED as e:
                 raise FeatureError(f"{path}: video {video!r}, detection {i}: {e!r}") from e
 
 
@@ -115,7 +115,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
         try:
             d: Any = json.loads(line)
             yield _stem(d["source"]), str(d["label"]), float(d["start_time"]), float(d["end_time"]), float(d["score"])
-        except (KeyError, TypeError, ValueError, RecursionError) as e:
+        except (*MALFORMED, RecursionError) as e:
             raise FeatureError(f"{path}: line {number}: {e!r}") from e
 
 

@@ -47,13 +47,15 @@ def read_column(path: Path) -> list[Any]:
             array = _ArraysOnly(file, encoding="latin1").load()
         else:
             array = np.load(io.BytesIO(data), allow_pickle=False)
+        if not isinstance(array, np.ndarray) or array.shape != shape or not shape:
+            raise FeatureError(f"{path}: holds {type(array).__name__}, not an array of rows of shape {shape}")
+        return [_plain(v) for v in array.tolist()]
+    except FeatureError:
+        raise
     except FileNotFoundError:
         raise FeatureError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, TypeError, KeyError, IndexError, pickle.UnpicklingError) as e:
-        raise FeatureError(f"{path}: cannot be read as plain data ({e})") from e
-    if not isinstance(array, np.ndarray) or array.shape != shape:
-        raise FeatureError(f"{path}: holds {type(array).__name__}, not an array of shape {shape}")
-    return [_plain(v) for v in array.tolist()]
+    except Exception as e:  # a damaged pickle may raise anything
+        raise FeatureError(f"{path}: cannot be read as plain data ({e!r})") from e
 
 
 def _plain(value: Any) -> Any:

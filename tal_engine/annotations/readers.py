@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from ..errors import FeatureError
 from ..records import Segment
 from .npy import read_column
 from .truth import AMBIGUOUS, AnnotatedVideo, Annotations, video
+
+#: What an entry of the wrong form raises where it is taken apart; a whole number may be too large for a float.
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, OverflowError)
 
 
 def read_annotations(path: str | Path, *, allow_pickle: bool = False) -> Annotations:
@@ -84,7 +88,7 @@ def _activitynet(path: Path, document: dict[str, Any]) -> Annotations:
         try:
             found = _segments(entry["annotations"])
             videos[name] = video(name, str(entry["subset"]), float(entry.get("duration", 0.0)), found)
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
+        except (*MALFORMED, AttributeError) as e:
             raise FeatureError(f"{path}: entry {name!r}: {e!r}") from e
     classes = document.get("classes", ())
     if not isinstance(classes, list | tuple) or not all(isinstance(c, str) for c in classes):
@@ -97,15 +101,18 @@ def _bmn(path: Path, document: dict[str, Any]) -> Annotations:
     info = path.with_name("video_info_new.csv")
     subsets: dict[str, str] = {}
     if info.exists():
-        with info.open(newline="", encoding="utf-8") as file:
-            subsets = {row["video"]: row["subset"] for row in csv.DictReader(file)}
+        try:
+            with info.open(newline="", encoding="utf-8") as file:
+                subsets = {row["video"]: row["subset"] for row in csv.DictReader(file)}
+        except (KeyError, ValueError, OSError, csv.Error) as e:
+            raise FeatureError(f"{info}: needs columns video and subset ({e!r})") from e
     videos = {}
     for name, entry in document.items():
         try:
             duration = float(entry.get("duration_second", entry.get("duration", 0.0)))
             subset = str(entry.get("subset", subsets.get(name, "unknown")))
             videos[name] = video(name, subset, duration, _segments(entry["annotations"]))
-        except (KeyError, TypeError, ValueError) as e:
+        except MALFORMED as e:
             raise FeatureError(f"{path}: entry {name!r}: {e!r}") from e
     return Annotations(path, videos, (), "bmn")
 
@@ -120,15 +127,22 @@ def _thumos(path: Path, texts: list[Path]) -> Annotations:
             continue
         label, subset = match[1], {"val": "validation"}.get(match[2], match[2])
         classes += [label] if label != AMBIGUOUS else []
-        for number, line in enumerate(text.read_text(encoding="utf-8").splitlines(), 1):
-            if not line.strip():
-                continue
-            name, start, end = _thumos_line(text, number, line)
+        for name, start, end in _thumos_lines(text):
             found.setdefault(name, (subset, []))[1].append(Segment(start, end, label, 1.0))
     if not found:
         raise FeatureError(f"{path}: no CLASS_test.txt or CLASS_val.txt with instances")
     videos = {name: video(name, subset, 0.0, segments) for name, (subset, segments) in sorted(found.items())}
     return Annotations(path, videos, tuple(sorted(set(classes))), "thumos14")
+
+
+def _thumos_lines(text: Path) -> Iterator[tuple[str, float, float]]:
+    try:
+        lines = text.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as e:
+        raise FeatureError(f"{text}: not a text file ({e})") from e
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _thumos_line(text, number, line)
 
 
 def _thumos_line(text: Path, number: int, line: str) -> tuple[str, float, float]:
@@ -146,13 +160,14 @@ def _npy(path: Path, allow_pickle: bool) -> Annotations:
     """The W-TALC layout ("Thumos14reduced"): one npy a column; pickled lists of segments and labels."""
     if not allow_pickle:
         raise FeatureError(f"{path}: the npy layout is made of pickles; read it with allow_pickle (--allow-pickle)")
-    columns = {n: read_column(path / f"{n}.npy") for n in ("videoname", "subset", "segments", "labels", "duration")}
-    urls = read_column(path / "url.npy") if (path / "url.npy").exists() else None
+    names = ["videoname", "subset", "segments", "labels", "duration", *(["url"] if (path / "url.npy").exists() else [])]
+    columns = {n: read_column(path / f"{n}.npy") for n in names}
     count = len(columns["videoname"])
     short = [n for n, c in columns.items() if len(c) != count]
     if short:
         raise FeatureError(f"{path}: {short[0]}.npy has {len(columns[short[0]])} rows, videoname.npy {count}")
     doubtful = _ambiguous(path)
+    urls = columns.get("url")
     videos: dict[str, AnnotatedVideo] = {}
     for i in range(count):
         # ActivityNet's npy files number their videos; the name that others use is in the address.
@@ -161,7 +176,7 @@ def _npy(path: Path, allow_pickle: bool) -> Annotations:
             pairs = zip(columns["segments"][i], columns["labels"][i], strict=True)
             found = _segments([{"segment": s, "label": label} for s, label in pairs])
             duration = float(_first(columns["duration"][i]))
-        except (TypeError, ValueError) as e:
+        except MALFORMED as e:
             raise FeatureError(f"{path}: video {name!r}: {e!r}") from e
         found += [Segment(s, e, AMBIGUOUS, 1.0) for s, e in doubtful.get(name, ())]
         videos[name] = video(name, str(columns["subset"][i]), duration, found)
@@ -176,8 +191,6 @@ def _first(value: Any) -> Any:
 def _ambiguous(path: Path) -> dict[str, list[tuple[float, float]]]:
     found: dict[str, list[tuple[float, float]]] = {}
     for text in path.glob("Ambiguous_*.txt"):
-        for number, line in enumerate(text.read_text(encoding="utf-8").splitlines(), 1):
-            if line.strip():
-                name, start, end = _thumos_line(text, number, line)
-                found.setdefault(name, []).append((start, end))
+        for name, start, end in _thumos_lines(text):
+            found.setdefault(name, []).append((start, end))
     return found

@@ -28,12 +28,14 @@ struct BoundaryPairs {
   std::vector<double> score;  // start probability * end probability
 };
 
-// Throws std::invalid_argument on values that are not finite or options that make no sense.
+// Throws std::invalid_argument on values that are not finite or beyond 1e150, or options that make no sense.
 BoundaryPairs boundary_pairs(const double* start, const double* end, std::int64_t length,
                              const BoundaryOptions& options);
 
 // `points` positions evenly spaced in [start - margin * d, end + margin * d] for each of n
 // proposals, d = end - start: row major [n][points]. One point is the middle.
+// Throws std::invalid_argument where a widened proposal is not finite, std::length_error where the
+// result is larger than memory can be.
 std::vector<double> sampling_positions(const double* start, const double* end, std::size_t n, std::size_t points,
                                        double margin);
 

@@ -67,7 +67,8 @@ inline double tiou(double start_a, double end_a, double start_b, double end_b) {
 // which is also how intervals are compared (log s - sum / sigma).
 //
 // The result does not depend on the number of threads.
-// Throws std::invalid_argument on values that are not finite, end < start, or bad options.
+// Throws std::invalid_argument on values that are not finite, times beyond 1e300, end < start, or bad
+// options.
 Kept suppress(const IntervalBatch& batch, const NmsOptions& options, int threads = 1);
 
 }  // namespace tal

@@ -13,7 +13,7 @@ namespace tal {
 
 // Calls work(i) for every i in [0, count), on up to `threads` threads (0: one a core). Pieces are
 // handed out one by one, so uneven ones balance. The first exception is thrown again here, after
-// all threads have stopped.
+// all threads have stopped. Where the system gives no more threads, those that there are do it all.
 template <class Work>
 void for_each_index(std::size_t count, int threads, Work work) {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
@@ -38,7 +38,11 @@ void for_each_index(std::size_t count, int threads, Work work) {
     }
   };
   std::vector<std::thread> others;
-  for (std::size_t t = 1; t < team; ++t) others.emplace_back(run);
+  try {
+    for (std::size_t t = 1; t < team; ++t) others.emplace_back(run);
+  } catch (const std::exception&) {
+    // A thread that is left running while its handle goes would end the program.
+  }
   run();
   for (std::thread& t : others) t.join();
   if (failed) std::rethrow_exception(failed);

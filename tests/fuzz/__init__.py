@@ -1,0 +1,1 @@
+"""Fuzzing: what reads files or arrays of strangers may refuse them, and nothing else."""

@@ -1,0 +1,111 @@
+"""Runs fuzz targets and says what they found: python -m tests.fuzz.run [--seconds N] [TARGET ...].
+
+The core's targets are libFuzzer programs under address and undefined-behaviour sanitizers, built with
+clang; those of Python run under atheris. What is new goes to out/fuzz; `--keep` adds the inputs that
+reach new places to the corpus, smallest first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CORPUS = Path(__file__).parent / "corpus"
+OUT = ROOT / "out" / "fuzz"
+CORE = ("proposals", "nms", "mean_ap", "recall", "boundary", "kmedoids")
+PYTHON = (
+    "activitynet", "bmn", "thumos", "npy", "detections_json", "detections_txt", "detections_csv", "detections_jsonl",
+    "plan", "manifest", "bindings",
+)  # fmt: skip
+SANITIZERS = "address,undefined,float-cast-overflow,fuzzer-no-link"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of one target came to."""
+
+    target: str
+    runs: int
+    seconds: float
+    finding: str = ""
+
+
+def build(folder: Path) -> None:
+    """Compile the core's targets."""
+    if shutil.which("clang++") is None:
+        sys.exit("the core's targets need clang: apt-get install clang libclang-rt-14-dev")
+    configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-DCMAKE_CXX_COMPILER=clang++", "-DTAL_FUZZ=ON"]
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    subprocess.run([*configure, *generator, f"-DTAL_SANITIZE={SANITIZERS}"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", str(folder), "--parallel", "2"], check=True, stdout=subprocess.DEVNULL)
+
+
+def command(target: str, folder: Path) -> list[str]:
+    """How a target is started, without libFuzzer's arguments."""
+    if target in CORE:
+        return [str(folder / "tests" / "fuzz" / "core" / f"fuzz_{target}")]
+    return [sys.executable, "-m", "tests.fuzz.one", target]
+
+
+def fuzz(target: str, seconds: int, folder: Path) -> Outcome:
+    """Run a target for some seconds, from the committed corpus and what earlier runs found."""
+    work, seeds = OUT / target, CORPUS / target
+    (work / "corpus").mkdir(parents=True, exist_ok=True)
+    limits = ["-timeout=10", "-rss_limit_mb=3000", "-max_len=4096", f"-artifact_prefix={work}/"]
+    call = [*command(target, folder), f"-max_total_time={seconds}", *limits, str(work / "corpus"), str(seeds)]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    log = done.stdout + done.stderr
+    (work / "log.txt").write_text(log)
+    ended = re.search(r"Done (\d+) runs? in (\d+) second", log)
+    if done.returncode == 0 and ended:
+        return Outcome(target, int(ended[1]), float(ended[2]))
+    artifact = re.search(r"Test unit written to (\S+)", log)
+    return Outcome(target, 0, 0.0, artifact[1] if artifact else f"{work / 'log.txt'} (exit status {done.returncode})")
+
+
+def keep(target: str, folder: Path, most: int = 24, largest: int = 400) -> None:
+    """Add the smallest inputs that reach what the corpus does not."""
+    reduced = OUT / target / "merged"
+    shutil.rmtree(reduced, ignore_errors=True)
+    reduced.mkdir(parents=True)
+    found = [str(CORPUS / target), str(OUT / target / "corpus")]
+    call = [*command(target, folder), "-merge=1", str(reduced), *found]
+    subprocess.run(call, cwd=ROOT, capture_output=True, check=True)
+    old = {p.read_bytes() for p in (CORPUS / target).iterdir()}
+    new = sorted((p for p in reduced.iterdir() if p.read_bytes() not in old), key=lambda p: (p.stat().st_size, p.name))
+    for path in [p for p in new if p.stat().st_size <= largest][: max(most - len(old), 0)]:
+        shutil.copy(path, CORPUS / target / path.name[:16])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(CORE + PYTHON))
+    parser.add_argument("--seconds", type=int, default=int(os.environ.get("FUZZ_SECONDS", "60")), help="a target")
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / "fuzz", help="where the core's are built")
+    parser.add_argument("--keep", action="store_true", help="add new inputs to the corpus")
+    given = parser.parse_args()
+    targets = given.targets or [*CORE, *PYTHON]
+    if unknown := set(targets) - {*CORE, *PYTHON}:
+        parser.error(f"no target {sorted(unknown)[0]!r}")
+    if set(targets) & set(CORE):
+        build(given.build)
+    outcomes = []
+    for target in targets:
+        outcome = fuzz(target, given.seconds, given.build)
+        outcomes.append(outcome)
+        words = f"FOUND {outcome.finding}" if outcome.finding else f"{outcome.runs:>9} runs in {outcome.seconds:.0f} s"
+        print(f"{target:<18}{words}", flush=True)
+        if given.keep and not outcome.finding:
+            keep(target, given.build)
+    return 1 if any(o.finding for o in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
