@@ -2,8 +2,8 @@
 
     python benchmarks/first_light.py [--work DIR] [--parts accuracy motion videos speed memory demo]
 
-accuracy  PVLR from video-level labels on 200 procedural videos, three training seeds, last
-          checkpoint, on 48 held-out ones (other seeds, bodies, scenes); beside it the same head
+accuracy  PVLR from video-level labels on 140 procedural videos, three training seeds, last
+          checkpoint, on 44 held-out ones (other seeds, bodies, scenes); beside it the same head
           without distillation and with a deterministic embedding.
 motion    the embedded plan and the three seeds on real motion capture, rendered from six views.
 videos    the embedded plan on real videos: no accuracy, they show other actions.
@@ -37,7 +37,7 @@ from tal_engine.demo.render import render_joints
 from tal_engine.metrics import WTAL_TIOUS, Evaluation, evaluate
 
 #: Videos and seed of each split; a split draws its own bodies and scenes.
-SPLITS = {"train": (200, 0), "test": (48, 1)}
+SPLITS = {"train": (140, 0), "test": (44, 1)}
 VIEWS = 6
 SEEDS = (0, 1, 2)
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -38,7 +38,7 @@ from ..train.tiny import pretrain
 
 log = logging.getLogger("tal_engine")
 
-CLIPS, TRAIN, VALIDATION = 4096, 200, 32
+CLIPS, TRAIN, VALIDATION = 4096, 140, 24
 EPOCHS = {"flow": 5, "rgb": 5, "pair": 10}
 PICTURES = 12_000
 
