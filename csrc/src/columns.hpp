@@ -58,31 +58,22 @@ inline std::uint64_t descending(double score) {
   return ~ascending;
 }
 
-// Sorts row numbers by score descending; `tie(a, b)` orders rows of equal score. Radix sort above a
-// few hundred rows: one pass a byte of the key, bytes that all share are skipped.
-template <class Tie>
-void sort_rows(std::vector<std::uint32_t>& rows, const double* score, Tie tie) {
-  const std::size_t n = rows.size();
-  if (n < 256) {
-    std::sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return score[a] != score[b] ? score[a] > score[b] : tie(a, b);
-    });
-    return;
-  }
-  struct Keyed {
-    std::uint64_t key;
-    std::uint32_t row;
-  };
-  std::vector<Keyed> keyed(n);
+struct Keyed {
+  std::uint64_t key;
+  std::uint32_t row;
+};
+
+// By key, stable. One pass a byte of the key; bytes that all share are skipped.
+inline void radix_sort(std::vector<Keyed>& keyed) {
+  const std::size_t n = keyed.size();
   std::vector<Keyed> other(n);
   std::vector<std::size_t> counts(8 * 256, 0);
-  for (std::size_t i = 0; i < n; ++i) {
-    keyed[i] = {descending(score[rows[i]]), rows[i]};
-    for (std::size_t byte = 0; byte < 8; ++byte) ++counts[byte * 256 + ((keyed[i].key >> (8 * byte)) & 255)];
+  for (const Keyed& k : keyed) {
+    for (std::size_t byte = 0; byte < 8; ++byte) ++counts[byte * 256 + ((k.key >> (8 * byte)) & 255)];
   }
   for (std::size_t byte = 0; byte < 8; ++byte) {
     std::size_t* count = counts.data() + byte * 256;
-    if (std::find(count, count + 256, n) != count + 256) continue;
+    if (count[(keyed[0].key >> (8 * byte)) & 255] == n) continue;
     std::size_t total = 0;
     for (std::size_t d = 0; d < 256; ++d) {
       const std::size_t here = count[d];
@@ -91,6 +82,20 @@ void sort_rows(std::vector<std::uint32_t>& rows, const double* score, Tie tie) {
     }
     for (const Keyed& k : keyed) other[count[(k.key >> (8 * byte)) & 255]++] = k;
     keyed.swap(other);
+  }
+}
+
+// Sorts row numbers by score descending; `tie(a, b)` orders rows of equal score.
+template <class Tie>
+void sort_rows(std::vector<std::uint32_t>& rows, const double* score, Tie tie) {
+  const std::size_t n = rows.size();
+  std::vector<Keyed> keyed;
+  keyed.reserve(n);
+  for (std::uint32_t r : rows) keyed.push_back({descending(score[r]), r});
+  if (n < 256) {
+    std::sort(keyed.begin(), keyed.end(), [](const Keyed& a, const Keyed& b) { return a.key < b.key; });
+  } else {
+    radix_sort(keyed);
   }
   for (std::size_t i = 0; i < n; ++i) rows[i] = keyed[i].row;
   for (std::size_t i = 0; i < n;) {

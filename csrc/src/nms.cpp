@@ -12,6 +12,7 @@
 namespace tal {
 namespace {
 
+using detail::before;
 using detail::Item;
 using detail::refuse;
 using detail::Taken;
@@ -54,6 +55,7 @@ struct Groups {
   std::vector<Group> list;
 
   Groups(const IntervalBatch& in, bool class_agnostic) {
+    rows.reserve(static_cast<std::size_t>(in.offsets[in.videos] - in.offsets[0]));
     for (std::size_t v = 0; v < in.videos; ++v) {
       const std::size_t first = rows.size();
       for (std::int64_t i = in.offsets[v]; i < in.offsets[v + 1]; ++i) {
@@ -92,6 +94,18 @@ std::vector<Taken> suppress_group(const IntervalBatch& in, const NmsOptions& o, 
   return out;
 }
 
+// The documented order. A group comes out in it, but for scores that rounding swapped or made equal.
+void in_order(const IntervalBatch& in, std::vector<Taken>& taken) {
+  const auto item = [&](const Taken& t) { return Item{in.start[t.index], in.end[t.index], t.score, t.index}; };
+  const auto falls = [&](const Taken& a, const Taken& b) { return a.score <= b.score && !before(item(a), item(b)); };
+  if (std::adjacent_find(taken.begin(), taken.end(), falls) == taken.end()) return;
+  std::vector<Item> items;
+  items.reserve(taken.size());
+  for (const Taken& t : taken) items.push_back(item(t));
+  detail::sort_items(items);
+  for (std::size_t i = 0; i < items.size(); ++i) taken[i] = {items[i].score, items[i].index};
+}
+
 }  // namespace
 
 Kept suppress(const IntervalBatch& in, const NmsOptions& o, int threads) {
@@ -111,16 +125,16 @@ Kept suppress(const IntervalBatch& in, const NmsOptions& o, int threads) {
     for (std::size_t g = first_group[v] + 1; g < first_group[v + 1]; ++g) {
       all.insert(all.end(), taken[g].begin(), taken[g].end());
     }
-    std::vector<Item> items;
-    items.reserve(all.size());
-    for (const Taken& t : all) items.push_back({in.start[t.index], in.end[t.index], t.score, t.index});
-    detail::sort_items(items);
-    if (o.top_k > 0 && items.size() > static_cast<std::size_t>(o.top_k)) items.resize(static_cast<std::size_t>(o.top_k));
-    all.clear();
-    for (const Item& i : items) all.push_back({i.score, i.index});
+    in_order(in, all);
+    if (o.top_k > 0 && all.size() > static_cast<std::size_t>(o.top_k)) all.resize(static_cast<std::size_t>(o.top_k));
   });
 
   Kept kept;
+  std::size_t total = 0;
+  for (std::size_t v = 0; v < in.videos; ++v) total += first_group[v] == first_group[v + 1] ? 0 : taken[first_group[v]].size();
+  kept.index.reserve(total);
+  kept.score.reserve(total);
+  kept.offsets.reserve(in.videos + 1);
   kept.offsets.push_back(0);
   for (std::size_t v = 0; v < in.videos; ++v) {
     if (first_group[v] != first_group[v + 1]) {

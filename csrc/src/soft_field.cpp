@@ -20,39 +20,37 @@ constexpr double kNone = -std::numeric_limits<double>::infinity();
 
 std::size_t padded(std::size_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
 
+inline double larger(double a, double b) { return a > b ? a : b; }
+
+// n is a multiple of kWidth and not 0. Maxima side by side, so that the compiler may use vectors.
 TAL_CLONES double largest(const double* x, std::size_t n) {
-  // Running maxima side by side, so that the loop is vectorised without reordering comparisons.
-  double top[kWidth] = {kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone};
-  for (std::size_t i = 0; i < n; i += kWidth) {
-    for (std::size_t l = 0; l < kWidth; ++l) top[l] = x[i + l] > top[l] ? x[i + l] : top[l];
+  double a = x[0], b = x[1], c = x[2], d = x[3], e = x[4], f = x[5], g = x[6], h = x[7];
+  for (std::size_t i = kWidth; i < n; i += kWidth) {
+    a = larger(x[i], a);
+    b = larger(x[i + 1], b);
+    c = larger(x[i + 2], c);
+    d = larger(x[i + 3], d);
+    e = larger(x[i + 4], e);
+    f = larger(x[i + 5], f);
+    g = larger(x[i + 6], g);
+    h = larger(x[i + 7], h);
   }
-  return *std::max_element(top, top + kWidth);
+  return larger(larger(larger(a, e), larger(c, g)), larger(larger(b, f), larger(d, h)));
 }
 
-struct Places {
-  std::int64_t first;
-  std::int64_t count;
-};
-
-// Where x has the value.
-TAL_CLONES Places places_of(const double* x, std::size_t n, double value) {
-  constexpr std::int64_t nowhere = std::numeric_limits<std::int64_t>::max();
-  Places found{nowhere, 0};
-  for (std::int64_t i = 0; i < static_cast<std::int64_t>(n); ++i) {
-    const std::int64_t here = x[i] == value ? i : nowhere;
-    found.first = here < found.first ? here : found.first;
-    found.count += x[i] == value ? 1 : 0;
-  }
+// How often x has the value, and the sum of the places: where it is, if it is there once.
+TAL_CLONES std::uint64_t count_and_place(const double* x, std::size_t n, double value) {
+  std::uint64_t found = 0;
+  for (std::uint64_t i = 0; i < n; ++i) found += x[i] == value ? (i | 1ULL << 32) : 0;
   return found;
 }
 
 template <class Visit>
 void for_equal(const double* x, std::size_t n, double value, Visit visit) {
-  Places places = places_of(x, n, value);
-  for (auto i = static_cast<std::size_t>(places.first); places.count > 0; ++i) {
-    if (x[i] != value) continue;
-    visit(i);
-    --places.count;
+  const std::uint64_t found = count_and_place(x, n, value);
+  if (found >> 32 == 1) return visit(static_cast<std::size_t>(found & 0xFFFFFFFFU));
+  for (std::size_t i = 0; i < n; ++i) {
+    if (x[i] == value) visit(i);
   }
 }
 
@@ -126,10 +124,12 @@ Field::Field(const std::vector<Item>& items, std::vector<std::uint32_t> rows, co
   } else {
     for (std::vector<std::uint32_t>& lane : by_length(items, rows)) add_lane(lane, key_of);
   }
-  const std::size_t groups = (blocks_.size() + kGroup - 1) / kGroup;
-  bound_.resize(groups * kGroup, kNone);
-  crown_.resize(padded(groups), kNone);
-  for (std::size_t g = 0; g < groups; ++g) crown_[g] = largest(bound_.data() + g * kGroup, group_size(g));
+  bound_.resize(padded(bound_.size()), kNone);
+  if (bound_.size() > kGroup) crown_.resize(padded((bound_.size() + kGroup - 1) / kGroup), kNone);
+  for (std::size_t b = 0; b < blocks_.size() && !crown_.empty(); ++b) {
+    double& crown = crown_[b / kGroup];
+    crown = larger(bound_[b], crown);
+  }
   queue_.resize(blocks_.size() * kQueue);
   blows_.reserve(rows.size());
 }
@@ -194,20 +194,25 @@ void Field::apply(const Blow& blow) {
 std::size_t Field::find_best() {
   constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
   for (;;) {
-    const double top = largest(crown_.data(), crown_.size());
+    const double top = crown_.empty() ? largest(bound_.data(), bound_.size()) : largest(crown_.data(), crown_.size());
     std::size_t best = none;
     std::size_t behind = none;
-    for_equal(crown_.data(), crown_.size(), top, [&](std::size_t g) {
-      for_equal(bound_.data() + g * kGroup, group_size(g), top, [&](std::size_t in_group) {
-        const std::size_t b = g * kGroup + in_group;
-        if (blocks_[b].queued != 0) behind = b;
-        if (behind != none) return;
-        const std::size_t o = b * kBlock;
-        for_equal(key_.data() + o, padded(blocks_[b].count), top, [&](std::size_t i) {
-          if (best == none || ahead(o + i, best)) best = o + i;
-        });
+    const auto visit_block = [&](std::size_t b) {
+      if (blocks_[b].queued != 0) behind = b;
+      if (behind != none) return;
+      for_equal(key_.data() + b * kBlock, padded(blocks_[b].count), top, [&](std::size_t i) {
+        if (best == none || ahead(b * kBlock + i, best)) best = b * kBlock + i;
       });
-    });
+    };
+    const auto visit_group = [&](std::size_t g) {
+      const std::size_t o = g * kGroup;
+      for_equal(bound_.data() + o, std::min(kGroup, bound_.size() - o), top, [&](std::size_t b) { visit_block(o + b); });
+    };
+    if (crown_.empty()) {
+      visit_group(0);
+    } else {
+      for_equal(crown_.data(), crown_.size(), top, visit_group);
+    }
     if (behind == none) return best;
     flush(behind);
   }
@@ -257,14 +262,11 @@ void Field::remove(std::size_t position) {
   refresh(block);
 }
 
-void Field::refresh(std::size_t block) {
-  bound_[block] = largest(key_.data() + block * kBlock, padded(blocks_[block].count));
-  const std::size_t group = block / kGroup;
-  crown_[group] = largest(bound_.data() + group * kGroup, group_size(group));
-}
-
-std::size_t Field::group_size(std::size_t group) const {
-  return padded(std::min(kGroup, blocks_.size() - group * kGroup));
+inline void Field::refresh(std::size_t block) {
+  bound_[block] = largest(key_.data() + block * kBlock, std::max(kWidth, padded(blocks_[block].count)));
+  if (crown_.empty()) return;
+  const std::size_t o = block / kGroup * kGroup;
+  crown_[block / kGroup] = largest(bound_.data() + o, std::min(kGroup, bound_.size() - o));
 }
 
 }  // namespace tal::detail

@@ -70,7 +70,6 @@ class Field {
   void flush(std::size_t block);
   void remove(std::size_t position);
   void refresh(std::size_t block);
-  std::size_t group_size(std::size_t group) const;
 
   const std::vector<Item>& items_;
   Decay decay_;
@@ -81,7 +80,7 @@ class Field {
   std::vector<Lane> lanes_;
   std::vector<Block> blocks_;
   std::vector<double> bound_;  // of a block: no key in it is larger
-  std::vector<double> crown_;  // of a group of blocks: the largest bound
+  std::vector<double> crown_;  // of a group of blocks: the largest bound; empty for a single group
   std::vector<Blow> blows_;
   std::vector<std::uint32_t> queue_;  // of a block: rows of blows_
 };
