@@ -147,13 +147,17 @@ std::vector<std::size_t> largest_first(const std::vector<Group>& groups, int thr
 // The documented order. A group comes out in it, but for scores that rounding swapped or made equal.
 void in_order(const IntervalBatch& in, std::vector<Taken>& taken) {
   const auto item = [&](const Taken& t) { return Item{in.start[t.index], in.end[t.index], t.score, t.index}; };
-  const auto falls = [&](const Taken& a, const Taken& b) { return a.score <= b.score && !before(item(a), item(b)); };
-  if (std::adjacent_find(taken.begin(), taken.end(), falls) == taken.end()) return;
-  std::vector<Item> items;
-  items.reserve(taken.size());
-  for (const Taken& t : taken) items.push_back(item(t));
-  detail::sort_items(items);
-  for (std::size_t i = 0; i < items.size(); ++i) taken[i] = {items[i].score, items[i].index};
+  const auto wrong = [&](const Taken& a, const Taken& b) { return a.score <= b.score && !before(item(a), item(b)); };
+  if (std::adjacent_find(taken.begin(), taken.end(), wrong) == taken.end()) return;
+  std::vector<std::uint32_t> rows(taken.size());
+  std::iota(rows.begin(), rows.end(), 0U);
+  std::vector<double> score(taken.size());
+  std::transform(taken.begin(), taken.end(), score.begin(), [](const Taken& t) { return t.score; });
+  detail::sort_rows(rows, score.data(), [&](auto a, auto b) { return before(item(taken[a]), item(taken[b])); });
+  std::vector<Taken> sorted;
+  sorted.reserve(taken.size());
+  for (std::uint32_t r : rows) sorted.push_back(taken[r]);
+  taken.swap(sorted);
 }
 
 }  // namespace
