@@ -3,47 +3,55 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "nms_group.hpp"
+#include "soft_kernels.hpp"
 
 namespace tal::detail {
 
-// What taking an interval does to those that overlap it.
-struct Blow {
-  double start;
-  double end;
-  double limit;  // overlaps up to this are left alone
-};
-
-// How a blow changes a key: key *= 1 - tIoU, or key -= tIoU^2 * scale.
-struct Decay {
-  bool linear;
-  double scale;  // gaussian: sign / sigma
-};
-
 // Intervals with a key each: the larger the key, the sooner it is taken; equal keys in the order of
-// `before`. Only intervals that overlap touch each other, so they lie in blocks of neighbours.
+// `before`. There are two kinds of field, for few and for many.
+struct Best {
+  std::uint32_t row;  // of the items
+  double key;
+};
+
+// Few intervals: all are looked at each time.
+class SmallField {
+ public:
+  static constexpr std::size_t kMost = 256;
+
+  // rows: those of `items` that take part; key_of: by row of `items`.
+  SmallField(const std::vector<Item>& items, const std::vector<std::uint32_t>& rows, const std::vector<double>& key_of,
+             const Decay& decay);
+
+  bool empty() const { return left_ == 0; }
+  Best take();
+  void apply(const Blow& blow);
+
+ private:
+  const std::vector<Item>& items_;
+  Decay decay_;
+  std::size_t left_;
+  std::vector<std::uint32_t> row_;
+  std::vector<double> start_, end_, key_;  // padded
+};
+
+// Only intervals that overlap touch each other, so they lie in blocks of neighbours.
 //
 // Where keys only fall, the largest key that a block once had stays an upper bound. So blows wait at
 // the block until it seems to hold the best interval or its queue is full. Each key still sees the
 // same operations in the same order.
-class Field {
+class BlockField {
  public:
-  // rows: those of `items` that take part; key_of: by row of `items`.
-  Field(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& key_of,
-        const Decay& decay, bool falling);
+  BlockField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& key_of,
+             const Decay& decay, bool falling);
 
   bool empty() const { return left_ == 0; }
-
-  struct Best {
-    std::uint32_t row;
-    double key;
-  };
-
-  // Removes the best one. Not for an empty field.
   Best take();
-
   void apply(const Blow& blow);
 
  private:
@@ -75,6 +83,7 @@ class Field {
   Decay decay_;
   bool falling_;
   std::size_t left_;
+  std::size_t block_ = 8;  // intervals of a block; few, where there are few, so that a blow hits few in vain
   std::vector<std::uint32_t> row_;
   std::vector<double> start_, end_, key_;  // blocks one after the other, padded
   std::vector<Lane> lanes_;
@@ -83,6 +92,30 @@ class Field {
   std::vector<double> crown_;  // of a group of blocks: the largest bound; empty for a single group
   std::vector<Blow> blows_;
   std::vector<std::uint32_t> queue_;  // of a block: rows of blows_
+};
+
+// The kind that fits. falling: no blow raises a key.
+class Field {
+ public:
+  Field(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& key_of,
+        const Decay& decay, bool falling) {
+    if (rows.size() <= SmallField::kMost) {
+      few_.emplace(items, rows, key_of, decay);
+    } else {
+      many_.emplace(items, std::move(rows), key_of, decay, falling);
+    }
+  }
+
+  bool empty() const { return few_ ? few_->empty() : many_->empty(); }
+
+  // Removes the best one. Not for an empty field.
+  Best take() { return few_ ? few_->take() : many_->take(); }
+
+  void apply(const Blow& blow) { few_ ? few_->apply(blow) : many_->apply(blow); }
+
+ private:
+  std::optional<SmallField> few_;
+  std::optional<BlockField> many_;
 };
 
 }  // namespace tal::detail

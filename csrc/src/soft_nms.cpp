@@ -30,7 +30,7 @@ void linear(const std::vector<Item>& items, const NmsOptions& o, std::vector<Tak
   }
   Field field(items, std::move(rows), score, {true, 0.0}, falling);
   while (!field.empty()) {
-    const Field::Best best = field.take();
+    const Best best = field.take();
     if (best.key < o.min_score) return;  // as is the rest, and only intervals that are taken raise others
     out.push_back({best.key, items[best.row].index});
     field.apply(blow_of(items[best.row], o));
@@ -63,7 +63,7 @@ class Gaussian {
       if (!negative.empty()) negative.apply(blow_of(items_[r], o_));
     }
     while (!negative.empty()) {
-      const Field::Best best = negative.take();
+      const Best best = negative.take();
       if (!emit(best, -1.0)) return;
       negative.apply(blow_of(items_[best.row], o_));
     }
@@ -76,7 +76,7 @@ class Gaussian {
   void drain(const std::vector<std::uint32_t>& rows, Field& negative) {
     Field field(items_, rows, key_, decay(1.0), true);
     while (!field.empty()) {
-      const Field::Best best = field.take();
+      const Best best = field.take();
       if (!emit(best, 1.0)) return;
       const Blow blow = blow_of(items_[best.row], o_);
       field.apply(blow);
@@ -85,7 +85,7 @@ class Gaussian {
   }
 
   // False if the score is below the floor, as then are all that follow of this sign.
-  bool emit(const Field::Best& best, double sign) {
+  bool emit(const Best& best, double sign) {
     const Item& item = items_[best.row];
     const double score = item.score * std::exp(sign * best.key - log_[best.row]);
     if (score < o_.min_score) return false;

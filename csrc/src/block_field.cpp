@@ -9,41 +9,15 @@
 namespace tal::detail {
 namespace {
 
-constexpr std::size_t kWidth = 8;       // padding: hot loops have no remainder
-constexpr std::size_t kBlock = 64;      // intervals
+constexpr std::size_t kMostBlock = 64;  // intervals
 constexpr std::size_t kGroup = 64;      // blocks
 constexpr std::size_t kQueue = 32;      // blows
-constexpr std::size_t kUnsorted = 128;  // so few are struck quicker than sorted
+constexpr std::size_t kBlocks = 16;     // aim where there are few intervals
 constexpr std::size_t kOneLane = 1024;
 constexpr std::size_t kLanes = 4;
-constexpr double kNone = -std::numeric_limits<double>::infinity();
 
-std::size_t padded(std::size_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
-
-inline double larger(double a, double b) { return a > b ? a : b; }
-
-// n is a multiple of kWidth and not 0. Maxima side by side, so that the compiler may use vectors.
-TAL_CLONES double largest(const double* x, std::size_t n) {
-  double a = x[0], b = x[1], c = x[2], d = x[3], e = x[4], f = x[5], g = x[6], h = x[7];
-  for (std::size_t i = kWidth; i < n; i += kWidth) {
-    a = larger(x[i], a);
-    b = larger(x[i + 1], b);
-    c = larger(x[i + 2], c);
-    d = larger(x[i + 3], d);
-    e = larger(x[i + 4], e);
-    f = larger(x[i + 5], f);
-    g = larger(x[i + 6], g);
-    h = larger(x[i + 7], h);
-  }
-  return larger(larger(larger(a, e), larger(c, g)), larger(larger(b, f), larger(d, h)));
-}
-
-// How often x has the value, and the sum of the places: where it is, if it is there once.
-TAL_CLONES std::uint64_t count_and_place(const double* x, std::size_t n, double value) {
-  std::uint64_t found = 0;
-  for (std::uint64_t i = 0; i < n; ++i) found += x[i] == value ? (i | 1ULL << 32) : 0;
-  return found;
-}
+TAL_CLONES double largest(const double* x, std::size_t n) { return largest_of(x, n); }
+TAL_CLONES std::uint64_t count_and_place(const double* x, std::size_t n, double value) { return places_of(x, n, value); }
 
 template <class Visit>
 void for_equal(const double* x, std::size_t n, double value, Visit visit) {
@@ -54,8 +28,8 @@ void for_equal(const double* x, std::size_t n, double value, Visit visit) {
   }
 }
 
-// A stretch of intervals, padded, and the blows that hit it: blows[queue[0]], blows[queue[1]], ...
-struct Strike {
+// Intervals, padded, and the blows that hit them: blows[queue[0]], blows[queue[1]], ...
+struct Hit {
   const double* start;
   const double* end;
   double* key;
@@ -65,33 +39,8 @@ struct Strike {
   std::size_t queued;
 };
 
-// No union is empty: a blow has a length.
-TAL_CLONES void strike_linear(const Strike& s) {
-  for (std::size_t q = 0; q < s.queued; ++q) {
-    const Blow b = s.blows[s.queue[q]];
-    const double length = b.end - b.start;
-    for (std::size_t i = 0; i < s.size; ++i) {
-      const double low = b.start > s.start[i] ? b.start : s.start[i];
-      const double high = b.end < s.end[i] ? b.end : s.end[i];
-      const double inter = high - low > 0.0 ? high - low : 0.0;
-      const double overlap = inter / (length + (s.end[i] - s.start[i]) - inter);
-      s.key[i] *= overlap > b.limit ? 1.0 - overlap : 1.0;
-    }
-  }
-}
-
-TAL_CLONES void strike_gaussian(const Strike& s, double scale) {
-  for (std::size_t q = 0; q < s.queued; ++q) {
-    const Blow b = s.blows[s.queue[q]];
-    const double length = b.end - b.start;
-    for (std::size_t i = 0; i < s.size; ++i) {
-      const double low = b.start > s.start[i] ? b.start : s.start[i];
-      const double high = b.end < s.end[i] ? b.end : s.end[i];
-      const double inter = high - low > 0.0 ? high - low : 0.0;
-      const double overlap = inter / (length + (s.end[i] - s.start[i]) - inter);
-      s.key[i] -= overlap > b.limit ? overlap * overlap * scale : 0.0;
-    }
-  }
+TAL_CLONES void strike_all(const Hit& h, const Decay& decay) {
+  for (std::size_t q = 0; q < h.queued; ++q) strike(h.start, h.end, h.key, h.size, h.blows[h.queue[q]], decay);
 }
 
 // Rows of each lane: the lengths of a sample say where to cut.
@@ -113,10 +62,11 @@ std::vector<std::vector<std::uint32_t>> by_length(const std::vector<Item>& items
 
 }  // namespace
 
-Field::Field(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& key_of,
+BlockField::BlockField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& key_of,
              const Decay& decay, bool falling)
     : items_(items), decay_(decay), falling_(falling), left_(rows.size()) {
-  const std::size_t most = rows.size() + kLanes * kWidth + kBlock;
+  while (block_ < kMostBlock && block_ * kBlocks < rows.size()) block_ *= 2;
+  const std::size_t most = rows.size() + kLanes * block_;
   for (std::vector<double>* x : {&start_, &end_, &key_}) x->reserve(most);
   row_.reserve(most);
   if (rows.size() < kOneLane) {
@@ -134,25 +84,25 @@ Field::Field(const std::vector<Item>& items, std::vector<std::uint32_t> rows, co
   blows_.reserve(rows.size());
 }
 
-void Field::add_lane(std::vector<std::uint32_t>& rows, const std::vector<double>& key_of) {
-  if (rows.size() > kUnsorted) {
+void BlockField::add_lane(std::vector<std::uint32_t>& rows, const std::vector<double>& key_of) {
+  if (rows.size() > block_) {
     std::vector<double> minus_start(items_.size());
     for (std::uint32_t r : rows) minus_start[r] = -items_[r].start;
     sort_rows(rows, minus_start.data(), std::less<>());
   }
   const std::size_t first = blocks_.size();
-  for (std::size_t i = 0; i < rows.size(); i += kBlock) {
-    add_block(rows.data() + i, std::min(kBlock, rows.size() - i), key_of);
+  for (std::size_t i = 0; i < rows.size(); i += block_) {
+    add_block(rows.data() + i, std::min(block_, rows.size() - i), key_of);
     if (blocks_.size() - first > 1) blocks_.back().reach = std::max(blocks_.back().reach, (blocks_.end() - 2)->reach);
   }
   lanes_.push_back({first, blocks_.size()});
 }
 
-void Field::add_block(const std::uint32_t* rows, std::size_t n, const std::vector<double>& key_of) {
-  const std::size_t o = blocks_.size() * kBlock;
-  for (std::vector<double>* x : {&start_, &end_}) x->resize(o + kBlock, 0.0);
-  key_.resize(o + kBlock, kNone);
-  row_.resize(o + kBlock, 0);
+void BlockField::add_block(const std::uint32_t* rows, std::size_t n, const std::vector<double>& key_of) {
+  const std::size_t o = blocks_.size() * block_;
+  for (std::vector<double>* x : {&start_, &end_}) x->resize(o + block_, 0.0);
+  key_.resize(o + block_, kNone);
+  row_.resize(o + block_, 0);
   Block block{-kNone, kNone, kNone, static_cast<std::uint32_t>(n), 0};
   for (std::size_t i = 0; i < n; ++i) {
     const Item& item = items_[rows[i]];
@@ -168,14 +118,14 @@ void Field::add_block(const std::uint32_t* rows, std::size_t n, const std::vecto
   bound_.push_back(largest(key_.data() + o, padded(n)));
 }
 
-Field::Best Field::take() {
+Best BlockField::take() {
   const std::size_t position = find_best();
   const Best best{row_[position], key_[position]};
   remove(position);
   return best;
 }
 
-void Field::apply(const Blow& blow) {
+void BlockField::apply(const Blow& blow) {
   if (!(blow.end > blow.start)) return;  // overlaps nothing
   blows_.push_back(blow);
   for (const Lane& lane : lanes_) {
@@ -191,7 +141,7 @@ void Field::apply(const Blow& blow) {
 }
 
 // Position of the best interval. Blows that wait at blocks which may hold it are dealt first.
-std::size_t Field::find_best() {
+std::size_t BlockField::find_best() {
   constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
   for (;;) {
     const double top = crown_.empty() ? largest(bound_.data(), bound_.size()) : largest(crown_.data(), crown_.size());
@@ -200,8 +150,8 @@ std::size_t Field::find_best() {
     const auto visit_block = [&](std::size_t b) {
       if (blocks_[b].queued != 0) behind = b;
       if (behind != none) return;
-      for_equal(key_.data() + b * kBlock, padded(blocks_[b].count), top, [&](std::size_t i) {
-        if (best == none || ahead(b * kBlock + i, best)) best = b * kBlock + i;
+      for_equal(key_.data() + b * block_, padded(blocks_[b].count), top, [&](std::size_t i) {
+        if (best == none || ahead(b * block_ + i, best)) best = b * block_ + i;
       });
     };
     const auto visit_group = [&](std::size_t g) {
@@ -219,39 +169,31 @@ std::size_t Field::find_best() {
 }
 
 // Order of two positions of equal key.
-bool Field::ahead(std::size_t a, std::size_t b) const {
-  const Item& x = items_[row_[a]];
-  const Item& y = items_[row_[b]];
-  if (x.start != y.start) return x.start < y.start;
-  if (x.end != y.end) return x.end < y.end;
-  return x.index < y.index;
+bool BlockField::ahead(std::size_t a, std::size_t b) const {
+  return tie_before(items_[row_[a]], items_[row_[b]]);
 }
 
 // The newest blow goes to a block.
-void Field::queue(std::size_t block) {
+void BlockField::queue(std::size_t block) {
   Block& b = blocks_[block];
   queue_[block * kQueue + b.queued++] = static_cast<std::uint32_t>(blows_.size() - 1);
   if (!falling_ || b.queued == kQueue) flush(block);
 }
 
-void Field::flush(std::size_t block) {
+void BlockField::flush(std::size_t block) {
   Block& b = blocks_[block];
-  const std::size_t o = block * kBlock;
-  const Strike strike{start_.data() + o, end_.data() + o, key_.data() + o, padded(b.count), blows_.data(),
-                      queue_.data() + block * kQueue, b.queued};
-  if (decay_.linear) {
-    strike_linear(strike);
-  } else {
-    strike_gaussian(strike, decay_.scale);
-  }
+  const std::size_t o = block * block_;
+  strike_all({start_.data() + o, end_.data() + o, key_.data() + o, padded(b.count), blows_.data(),
+              queue_.data() + block * kQueue, b.queued},
+             decay_);
   b.queued = 0;
   refresh(block);
 }
 
 // The last interval of the block takes the place of the one removed.
-void Field::remove(std::size_t position) {
-  const std::size_t block = position / kBlock;
-  const std::size_t last = block * kBlock + --blocks_[block].count;
+void BlockField::remove(std::size_t position) {
+  const std::size_t block = position / block_;
+  const std::size_t last = block * block_ + --blocks_[block].count;
   start_[position] = start_[last];
   end_[position] = end_[last];
   key_[position] = key_[last];
@@ -262,8 +204,8 @@ void Field::remove(std::size_t position) {
   refresh(block);
 }
 
-inline void Field::refresh(std::size_t block) {
-  bound_[block] = largest(key_.data() + block * kBlock, std::max(kWidth, padded(blocks_[block].count)));
+inline void BlockField::refresh(std::size_t block) {
+  bound_[block] = largest(key_.data() + block * block_, std::max(kWidth, padded(blocks_[block].count)));
   if (crown_.empty()) return;
   const std::size_t o = block / kGroup * kGroup;
   crown_[block / kGroup] = largest(bound_.data() + o, std::min(kGroup, bound_.size() - o));
