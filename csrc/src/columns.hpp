@@ -58,45 +58,50 @@ inline std::uint64_t descending(double score) {
   return ~ascending;
 }
 
-// Sorts row numbers by score descending; `tie(a, b)` orders rows of equal score. Radix sort above a
-// few hundred rows: one pass a byte of the key, bytes that all share are skipped.
-template <class Tie>
-void sort_rows(std::vector<std::uint32_t>& rows, const double* score, Tie tie) {
-  const std::size_t n = rows.size();
-  if (n < 256) {
-    std::sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return score[a] != score[b] ? score[a] > score[b] : tie(a, b);
-    });
-    return;
+// By the upper half, stable. One pass a byte; bytes that all share are skipped.
+inline void radix_sort(std::vector<std::uint64_t>& packed) {
+  const std::size_t n = packed.size();
+  std::vector<std::uint64_t> other(n);
+  std::uint32_t counts[4][256] = {};
+  for (std::uint64_t p : packed) {
+    for (std::size_t byte = 0; byte < 4; ++byte) ++counts[byte][(p >> (32 + 8 * byte)) & 255];
   }
-  struct Keyed {
-    std::uint64_t key;
-    std::uint32_t row;
-  };
-  std::vector<Keyed> keyed(n);
-  std::vector<Keyed> other(n);
-  std::vector<std::size_t> counts(8 * 256, 0);
-  for (std::size_t i = 0; i < n; ++i) {
-    keyed[i] = {descending(score[rows[i]]), rows[i]};
-    for (std::size_t byte = 0; byte < 8; ++byte) ++counts[byte * 256 + ((keyed[i].key >> (8 * byte)) & 255)];
-  }
-  for (std::size_t byte = 0; byte < 8; ++byte) {
-    std::size_t* count = counts.data() + byte * 256;
-    if (std::find(count, count + 256, n) != count + 256) continue;
-    std::size_t total = 0;
+  for (std::size_t byte = 0; byte < 4; ++byte) {
+    std::uint32_t* count = counts[byte];
+    const std::size_t shift = 32 + 8 * byte;
+    if (count[(packed[0] >> shift) & 255] == n) continue;
+    std::uint32_t total = 0;
     for (std::size_t d = 0; d < 256; ++d) {
-      const std::size_t here = count[d];
+      const std::uint32_t here = count[d];
       count[d] = total;
       total += here;
     }
-    for (const Keyed& k : keyed) other[count[(k.key >> (8 * byte)) & 255]++] = k;
-    keyed.swap(other);
+    for (std::uint64_t p : packed) other[count[(p >> shift) & 255]++] = p;
+    packed.swap(other);
   }
-  for (std::size_t i = 0; i < n; ++i) rows[i] = keyed[i].row;
+}
+
+// Sorts row numbers by score descending; `tie(a, b)` orders rows of equal score. The upper half of
+// the scores, packed with the row, decides almost everywhere; what it leaves is sorted by all.
+template <class Tie>
+void sort_rows(std::vector<std::uint32_t>& rows, const double* score, Tie tie) {
+  std::vector<std::uint64_t> packed;
+  packed.reserve(rows.size());
+  for (std::uint32_t r : rows) packed.push_back((descending(score[r]) & 0xFFFFFFFF00000000ULL) | r);
+  if (packed.size() < 256) {
+    std::sort(packed.begin(), packed.end());
+  } else {
+    radix_sort(packed);
+  }
+  const auto ahead = [&](std::uint32_t a, std::uint32_t b) {
+    return score[a] != score[b] ? score[a] > score[b] : tie(a, b);
+  };
+  const std::size_t n = packed.size();
+  for (std::size_t i = 0; i < n; ++i) rows[i] = static_cast<std::uint32_t>(packed[i]);
   for (std::size_t i = 0; i < n;) {
     std::size_t j = i + 1;
-    while (j < n && keyed[j].key == keyed[i].key) ++j;
-    if (j - i > 1) std::sort(rows.begin() + static_cast<std::ptrdiff_t>(i), rows.begin() + static_cast<std::ptrdiff_t>(j), tie);
+    while (j < n && packed[j] >> 32 == packed[i] >> 32) ++j;
+    if (j - i > 1) std::sort(rows.begin() + static_cast<std::ptrdiff_t>(i), rows.begin() + static_cast<std::ptrdiff_t>(j), ahead);
     i = j;
   }
 }

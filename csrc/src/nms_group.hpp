@@ -21,13 +21,14 @@ struct Taken {
   std::int64_t index;
 };
 
-// True where a comes before b: score descending, then start, end, index ascending.
-inline bool before(const Item& a, const Item& b) {
-  if (a.score != b.score) return a.score > b.score;
+// Order of intervals of equal score: start, end, index ascending.
+inline bool tie_before(const Item& a, const Item& b) {
   if (a.start != b.start) return a.start < b.start;
   if (a.end != b.end) return a.end < b.end;
   return a.index < b.index;
 }
+
+inline bool before(const Item& a, const Item& b) { return a.score != b.score ? a.score > b.score : tie_before(a, b); }
 
 // Each takes the items apart and appends what remains. Items below min_score are gone already.
 void soft_suppress(std::vector<Item>& items, const NmsOptions& options, std::vector<Taken>& out);

@@ -16,9 +16,9 @@ namespace tal {
 // all threads have stopped. Where the system gives no more threads, those that there are do it all.
 template <class Work>
 void for_each_index(std::size_t count, int threads, Work work) {
-  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  const std::size_t wanted = threads <= 0 ? cores : static_cast<std::size_t>(threads);
-  const std::size_t team = std::min(wanted, count);
+  // Asking for the number of cores reads a file: not where a caller said how many, nor for one piece.
+  std::size_t team = std::min<std::size_t>(count, threads > 0 ? static_cast<std::size_t>(threads) : count);
+  if (threads <= 0 && team > 1) team = std::min<std::size_t>(team, std::max(1u, std::thread::hardware_concurrency()));
   if (team <= 1) {
     for (std::size_t i = 0; i < count; ++i) work(i);
     return;
