@@ -2,15 +2,23 @@
 
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "columns.hpp"
 #include "sequence.hpp"
+#include "simd.hpp"
 #include "tal/parallel.hpp"
+#include "top_mean.hpp"
 
 namespace tal {
+
+TAL_CLONES std::uint64_t detail::above_bits(const double* x, std::size_t n, double threshold) {
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < n; ++i) bits |= static_cast<std::uint64_t>(x[i] > threshold) << i;
+  return bits;
+}
+
 namespace {
 
 using detail::at;
@@ -106,6 +114,7 @@ class ClassSequences {
     if (!slot) {
       slot.emplace(scaled(raw_, scale), factor_);
       slot->prepare_sums();
+      slot->prepare_runs();
     }
     return *slot;
   }
@@ -146,14 +155,8 @@ class VideoProposer {
     if (length_ == 0) return p;
     const Index k = std::max<Index>(1, length_ / o_.topk_ratio);
     std::vector<double> logits(at(columns_));
-    std::vector<float> column(at(length_));
-    for (Index c = 0; c < columns_; ++c) {
-      for (Index t = 0; t < length_; ++t) column[at(t)] = cas_[t * columns_ + c];
-      if (k < length_) std::nth_element(column.begin(), column.begin() + (k - 1), column.end(), std::greater<>());
-      double total = 0.0;
-      for (Index t = 0; t < k; ++t) total += static_cast<double>(column[at(t)]);
-      logits[at(c)] = total / static_cast<double>(k);
-    }
+    std::vector<float> scratch;
+    for (Index c = 0; c < columns_; ++c) logits[at(c)] = detail::top_mean(cas_ + c, at(columns_), at(length_), at(k), scratch);
     if (o_.class_score == ClassScore::sigmoid) {
       for (Index c = 0; c < classes; ++c) p[at(c)] = 1.0 / (1.0 + std::exp(-logits[at(c)]));
       return p;
@@ -184,7 +187,8 @@ class VideoProposer {
         }
       } else if (attention_ != nullptr) {
         const std::vector<double> raw(attention_, attention_ + length_);
-        const Sequence cut(scaled(raw, source.scale), o_.upsample);
+        Sequence cut(scaled(raw, source.scale), o_.upsample);
+        cut.prepare_runs();
         std::vector<Runs> shared(source.thresholds.size());
         for (std::size_t k = 0; k < shared.size(); ++k) shared[k].find(cut, source.thresholds[k], o_);
         for (std::size_t i = 0; i < labels.size(); ++i) {
