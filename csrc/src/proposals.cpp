@@ -97,10 +97,12 @@ double contrast(const Sequence& w, Index s, Index e, double outer_ratio) {
   const double reach = outer_ratio * length;
   const Index left = static_cast<Index>(std::max(static_cast<double>(s) - reach, 0.0));
   const Index right = static_cast<Index>(std::min(static_cast<double>(e) + reach, static_cast<double>(w.points() - 1)));
-  const double inner = (w.sum(e + 1) - w.sum(s)) / length;
+  const double before = w.sum(s);
+  const double upto = w.sum(e + 1);
+  const double inner = (upto - before) / length;
   const Index count = (s - left) + (right - e);
   if (count == 0) return inner;
-  const double outer = (w.sum(s) - w.sum(left)) + (w.sum(right + 1) - w.sum(e + 1));
+  const double outer = (before - w.sum(left)) + (w.sum(right + 1) - upto);
   return inner - outer / static_cast<double>(count);
 }
 
@@ -221,13 +223,17 @@ class VideoProposer {
     const Sequence& w = sequences.get(source.score_scale);
     const double step = static_cast<double>(o_.upsample);
     const double bonus = source.class_weight * p[at(label)];
+    std::size_t row = out.start.size();
+    const std::size_t rows = row + runs.of.size();
+    for (std::vector<double>* column : {&out.start, &out.end, &out.score}) column->resize(rows);
+    out.label.resize(rows, label);
     for (const auto& [s, e] : runs.of) {
       const double value =
           source.scoring == Scoring::contrast ? contrast(w, s, e, source.outer_ratio) : w.maximum(s, e);
-      out.start.push_back(static_cast<double>(s) / step);
-      out.end.push_back(static_cast<double>(e + 1) / step);
-      out.score.push_back(value + bonus);
-      out.label.push_back(label);
+      out.start[row] = static_cast<double>(s) / step;
+      out.end[row] = static_cast<double>(e + 1) / step;
+      out.score[row] = value + bonus;
+      ++row;
     }
   }
 

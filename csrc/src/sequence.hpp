@@ -32,7 +32,7 @@ inline std::size_t lowest_bit(std::uint64_t bits) {
 // fill_value="extrapolate" does in the public code.
 //
 // Between two snippets the points rise or fall steadily, also after rounding, so a group's border
-// is found by bisection: grouping costs O(length) a threshold whatever the factor.
+// is where the line crosses: grouping costs O(length) a threshold whatever the factor.
 class Sequence {
  public:
   Sequence(std::vector<double> values, Index factor) : v_(std::move(values)), s_(factor) {}
@@ -135,14 +135,16 @@ class Sequence {
 
   // First point of snippet k on the other side than its first one.
   Index border(Index k, double threshold) const {
-    const bool above = ends_[at(2 * k)] > threshold;
-    Index low = 0;
-    Index high = s_ - 1;
-    while (low + 1 < high) {  // low is on the old side, high on the new one
-      const Index middle = low + (high - low) / 2;
-      ((point_of(k, middle) > threshold) == above ? low : high) = middle;
-    }
-    return k * s_ + high;
+    const double first = ends_[at(2 * k)];
+    const double last = ends_[at(2 * k + 1)];
+    const bool above = first > threshold;
+    const auto differs = [&](Index i) { return (point_of(k, i) > threshold) != above; };
+    // Where the line crosses but for rounding, which the points themselves settle.
+    const double guess = (threshold - first) / (last - first) * static_cast<double>(s_ - 1);
+    Index m = guess > 1.0 ? static_cast<Index>(std::min(guess, static_cast<double>(s_ - 1))) : 1;
+    while (m < s_ - 1 && !differs(m)) ++m;
+    while (m > 1 && differs(m - 1)) --m;
+    return k * s_ + m;
   }
 
   std::vector<double> v_;
