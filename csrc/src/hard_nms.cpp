@@ -88,6 +88,11 @@ class Grid {
     const int from = std::max(exponent(std::max(length * t, std::numeric_limits<double>::denorm_min())), low_);
     const int to = std::min(std::ilogb(length / t), high_);
     std::uint32_t found = kEnd;
+    if (o_.kind == NmsKind::hard) {  // anyone will do: look where it is most likely
+      const int own = std::min(std::max(exponent(length), from), to);
+      found = first_in(item, own, cell(item.start, power(-own)), kEnd);
+      if (found != kEnd) return found;
+    }
     for (int level = from; level <= to; ++level) {
       const double unit = power(level);  // lengths of this level are in [unit, 2 unit)
       const double inverse = power(-level);
