@@ -54,17 +54,17 @@ class Activations:
 
 
 def activations(snippets: int = SNIPPETS, videos: int = VIDEOS, classes: int = 20) -> Activations:
-    """Noise smoothed over 5 snippets; one class of each video, in two of five another one too, is raised.
+    """Noise smoothed over 20 snippets; one class of each video, in two of five another one too, is raised.
 
     Lengths are log-normal (sigma .7).
     """
     rng = np.random.default_rng(videos)
     share = rng.lognormal(0, 0.7, videos)
     offsets = np.round(np.cumsum([0, *share]) / share.sum() * snippets).astype(np.int64)
-    kernel = np.ones(5) / 5
+    kernel = np.ones(20) / 20
     cas = np.empty((snippets, classes + 1), np.float32)
     for c in range(classes + 1):
-        cas[:, c] = np.convolve(rng.normal(0, 2, snippets), kernel, "same")
+        cas[:, c] = np.convolve(rng.normal(0, 4, snippets), kernel, "same")
     attention = np.convolve(rng.random(snippets), kernel, "same").astype(np.float32)
     active = attention > 0.5
     for v in range(videos):

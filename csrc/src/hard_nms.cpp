@@ -3,6 +3,7 @@
 // as the level's length. Kept intervals of a cell hardly overlap each other, so cells stay short.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "columns.hpp"
@@ -45,66 +46,103 @@ class List {
   std::vector<double> start_, end_;
 };
 
+// 2^level.
+double power(int level) {
+  if (level < -1000 || level > 1000) return std::ldexp(1.0, level);
+  const std::uint64_t bits = static_cast<std::uint64_t>(level + 1023) << 52;
+  double value = 0.0;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// std::ilogb of a positive finite value.
+int exponent(double x) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &x, sizeof bits);
+  const int biased = static_cast<int>(bits >> 52);
+  return biased > 0 && biased < 2047 ? biased - 1023 : std::ilogb(x);
+}
+
 class Grid {
  public:
-  Grid(const NmsOptions& o, std::size_t expected) : o_(o) {
-    std::size_t slots = 64;
-    while (slots < 2 * expected) slots *= 2;
-    heads_.assign(slots, kEnd);
-  }
+  explicit Grid(const NmsOptions& o) : o_(o), heads_(256, kEnd) {}
 
   void add(const Item& item, std::size_t rank) {
     const double length = item.end - item.start;
     if (!(length > 0.0)) return;  // overlaps nothing
-    const int level = std::ilogb(length);
+    const int level = exponent(length);
     low_ = std::min(low_, level);
     high_ = std::max(high_, level);
-    const std::size_t slot = slot_of(level, cell(item.start, level));
-    kept_.push_back({item.start, item.end, rank, level, heads_[slot]});
-    heads_[slot] = kept_.size() - 1;
+    kept_.push_back({item.start, item.end, static_cast<std::uint32_t>(rank), level, kEnd});
+    if (2 * kept_.size() > heads_.size()) {
+      heads_.assign(2 * heads_.size(), kEnd);
+      for (std::size_t k = 0; k + 1 < kept_.size(); ++k) link(k);
+    }
+    link(kept_.size() - 1);
   }
 
   std::size_t suppressor(const Item& item) const {
     const double length = item.end - item.start;
     if (!(length > 0.0) || kept_.empty()) return List::npos;
     const double t = o_.threshold;
-    const int from = std::max(std::ilogb(length * t), low_);
+    const int from = std::max(exponent(std::max(length * t, std::numeric_limits<double>::denorm_min())), low_);
     const int to = std::min(std::ilogb(length / t), high_);
-    std::size_t found = List::npos;
+    std::uint32_t found = kEnd;
+    if (o_.kind == NmsKind::hard) {  // anyone will do: look where it is most likely
+      const int own = std::min(std::max(exponent(length), from), to);
+      found = first_in(item, own, cell(item.start, power(-own)), kEnd);
+      if (found != kEnd) return found;
+    }
     for (int level = from; level <= to; ++level) {
-      const double unit = std::ldexp(1.0, level);  // lengths of this level are in [unit, 2 unit)
+      const double unit = power(level);  // lengths of this level are in [unit, 2 unit)
+      const double inverse = power(-level);
       // The intersection is at least t * the longer length, so the kept one begins in this range.
       const double slack = 1e-9 * unit + 4.0e-16 * std::max(std::abs(item.start), std::abs(item.end));
       const double shared = t * std::max(length, unit) - slack;
-      const std::int64_t first = cell(item.start + shared - 2.0 * unit, level);
-      const std::int64_t last = cell(item.end - shared, level);
+      const std::int64_t first = cell(item.start + shared - 2.0 * unit, inverse);
+      const std::int64_t last = cell(item.end - shared, inverse);
       for (std::int64_t c = first; c <= last; ++c) {
-        for (std::size_t k = heads_[slot_of(level, c)]; k != kEnd; k = kept_[k].next) {
-          const Node& node = kept_[k];
-          if (node.level != level || node.rank >= found) continue;
-          if (counts(tiou(node.start, node.end, item.start, item.end), o_)) found = node.rank;
-        }
-        if (found != List::npos && o_.kind == NmsKind::hard) return found;
+        found = std::min(found, first_in(item, level, c, found));
+        if (found != kEnd && o_.kind == NmsKind::hard) return found;
       }
     }
-    return found;
+    return found == kEnd ? List::npos : found;
   }
 
  private:
-  static constexpr std::size_t kEnd = static_cast<std::size_t>(-1);
+  static constexpr std::uint32_t kEnd = std::numeric_limits<std::uint32_t>::max();
 
   struct Node {
     double start;
     double end;
-    std::size_t rank;
+    std::uint32_t rank;
     int level;
-    std::size_t next;
+    std::uint32_t next;
   };
 
-  static std::int64_t cell(double x, int level) {
-    const double c = std::floor(std::ldexp(x, -level));
+  // Least rank below `least` in a cell that drops the item.
+  std::uint32_t first_in(const Item& item, int level, std::int64_t c, std::uint32_t least) const {
+    for (std::uint32_t k = heads_[slot_of(level, c)]; k != kEnd; k = kept_[k].next) {
+      const Node& node = kept_[k];
+      if (node.level != level || node.rank >= least) continue;
+      if (counts(tiou(node.start, node.end, item.start, item.end), o_)) least = node.rank;
+    }
+    return least;
+  }
+
+  void link(std::size_t k) {
+    Node& node = kept_[k];
+    const std::size_t slot = slot_of(node.level, cell(node.start, power(-node.level)));
+    node.next = heads_[slot];
+    heads_[slot] = static_cast<std::uint32_t>(k);
+  }
+
+  // Rounded down.
+  static std::int64_t cell(double x, double inverse) {
     constexpr double most = 9.0e15;  // far outside of anything real; keeps the conversion defined
-    return static_cast<std::int64_t>(std::min(std::max(c, -most), most));
+    const double c = x == 0.0 ? 0.0 : std::min(std::max(x * inverse, -most), most);
+    const auto whole = static_cast<std::int64_t>(c);
+    return static_cast<double>(whole) > c ? whole - 1 : whole;
   }
 
   std::size_t slot_of(int level, std::int64_t c) const {
@@ -114,7 +152,7 @@ class Grid {
   }
 
   const NmsOptions& o_;
-  std::vector<std::size_t> heads_;
+  std::vector<std::uint32_t> heads_;
   std::vector<Node> kept_;
   int low_ = std::numeric_limits<int>::max();
   int high_ = std::numeric_limits<int>::min();
@@ -159,7 +197,7 @@ void hard_suppress(std::vector<Item>& items, const NmsOptions& options, std::vec
   if (items.size() <= kSmall || options.threshold < kGridThreshold) {
     run(items, options, List(options), out);
   } else {
-    run(items, options, Grid(options, items.size()), out);
+    run(items, options, Grid(options), out);
   }
 }
 

@@ -2,15 +2,23 @@
 
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "columns.hpp"
 #include "sequence.hpp"
+#include "simd.hpp"
 #include "tal/parallel.hpp"
+#include "top_mean.hpp"
 
 namespace tal {
+
+TAL_CLONES std::uint64_t detail::above_bits(const double* x, std::size_t n, double threshold) {
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < n; ++i) bits |= static_cast<std::uint64_t>(x[i] > threshold) << i;
+  return bits;
+}
+
 namespace {
 
 using detail::at;
@@ -89,10 +97,12 @@ double contrast(const Sequence& w, Index s, Index e, double outer_ratio) {
   const double reach = outer_ratio * length;
   const Index left = static_cast<Index>(std::max(static_cast<double>(s) - reach, 0.0));
   const Index right = static_cast<Index>(std::min(static_cast<double>(e) + reach, static_cast<double>(w.points() - 1)));
-  const double inner = (w.sum(e + 1) - w.sum(s)) / length;
+  const double before = w.sum(s);
+  const double upto = w.sum(e + 1);
+  const double inner = (upto - before) / length;
   const Index count = (s - left) + (right - e);
   if (count == 0) return inner;
-  const double outer = (w.sum(s) - w.sum(left)) + (w.sum(right + 1) - w.sum(e + 1));
+  const double outer = (before - w.sum(left)) + (w.sum(right + 1) - upto);
   return inner - outer / static_cast<double>(count);
 }
 
@@ -106,6 +116,7 @@ class ClassSequences {
     if (!slot) {
       slot.emplace(scaled(raw_, scale), factor_);
       slot->prepare_sums();
+      slot->prepare_runs();
     }
     return *slot;
   }
@@ -151,14 +162,8 @@ class VideoProposer {
     if (length_ == 0) return p;
     const Index k = std::max<Index>(1, length_ / o_.topk_ratio);
     std::vector<double> logits(at(columns_));
-    std::vector<float> column(at(length_));
-    for (Index c = 0; c < columns_; ++c) {
-      for (Index t = 0; t < length_; ++t) column[at(t)] = cas_[t * columns_ + c];
-      if (k < length_) std::nth_element(column.begin(), column.begin() + (k - 1), column.end(), std::greater<>());
-      double total = 0.0;
-      for (Index t = 0; t < k; ++t) total += static_cast<double>(column[at(t)]);
-      logits[at(c)] = total / static_cast<double>(k);
-    }
+    std::vector<float> scratch;
+    for (Index c = 0; c < columns_; ++c) logits[at(c)] = detail::top_mean(cas_ + c, at(columns_), at(length_), at(k), scratch);
     if (o_.class_score == ClassScore::sigmoid) {
       for (Index c = 0; c < classes; ++c) p[at(c)] = 1.0 / (1.0 + std::exp(-logits[at(c)]));
       return p;
@@ -189,7 +194,8 @@ class VideoProposer {
         }
       } else if (attention_ != nullptr) {
         const std::vector<double> raw(attention_, attention_ + length_);
-        const Sequence cut(scaled(raw, source.scale), o_.upsample);
+        Sequence cut(scaled(raw, source.scale), o_.upsample);
+        cut.prepare_runs();
         std::vector<Runs> shared(source.thresholds.size());
         for (std::size_t k = 0; k < shared.size(); ++k) shared[k].find(cut, source.thresholds[k], o_);
         for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -222,13 +228,17 @@ class VideoProposer {
     const Sequence& w = sequences.get(source.score_scale);
     const double step = static_cast<double>(o_.upsample);
     const double bonus = source.class_weight * p[at(label)];
+    std::size_t row = out.start.size();
+    const std::size_t rows = row + runs.of.size();
+    for (std::vector<double>* column : {&out.start, &out.end, &out.score}) column->resize(rows);
+    out.label.resize(rows, label);
     for (const auto& [s, e] : runs.of) {
       const double value =
           source.scoring == Scoring::contrast ? contrast(w, s, e, source.outer_ratio) : w.maximum(s, e);
-      out.start.push_back(static_cast<double>(s) / step);
-      out.end.push_back(static_cast<double>(e + 1) / step);
-      out.score.push_back(value + bonus);
-      out.label.push_back(label);
+      out.start[row] = static_cast<double>(s) / step;
+      out.end[row] = static_cast<double>(e + 1) / step;
+      out.score[row] = value + bonus;
+      ++row;
     }
   }
 

@@ -13,32 +13,49 @@ using Index = std::int64_t;
 
 inline std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
+// Bit i: x[i] > threshold. n is at most 64.
+std::uint64_t above_bits(const double* x, std::size_t n, double threshold);
+
+// Place of the lowest bit that is set; bits must not be 0.
+inline std::size_t lowest_bit(std::uint64_t bits) {
+#if defined(__GNUC__)
+  return static_cast<std::size_t>(__builtin_ctzll(bits));
+#else
+  std::size_t place = 0;
+  while ((bits >> place & 1) == 0) ++place;
+  return place;
+#endif
+}
+
 // The values of a snippet sequence and their linear interpolation at 0, 1/s, 2/s, ... < length.
 // Points past the last snippet continue the last slope, as scipy's interp1d with
 // fill_value="extrapolate" does in the public code.
 //
 // Between two snippets the points rise or fall steadily, also after rounding, so a group's border
-// is found by bisection: grouping costs O(length) a threshold whatever the factor.
+// is where the line crosses: grouping costs O(length) a threshold whatever the factor.
 class Sequence {
  public:
   Sequence(std::vector<double> values, Index factor) : v_(std::move(values)), s_(factor) {}
 
   Index points() const { return static_cast<Index>(v_.size()) * s_; }
 
-  double point(Index i) const {
-    if (s_ == 1) return v_[at(i)];
-    const Index left = std::min(i / s_, std::max<Index>(static_cast<Index>(v_.size()) - 2, 0));
-    const Index right = std::min(left + 1, static_cast<Index>(v_.size()) - 1);
-    const double a = v_[at(left)];
-    const double x = static_cast<double>(i) / static_cast<double>(s_) - static_cast<double>(left);
-    return a + (v_[at(right)] - a) * x;
-  }
+  double point(Index i) const { return s_ == 1 ? v_[at(i)] : point_of(i / s_, i % s_); }
 
   // Prepares sum(); costs O(length) once.
   void prepare_sums() {
     sums_.assign(v_.size() + 1, 0.0);
     const Index n = static_cast<Index>(v_.size());
     for (Index k = 0; k < n; ++k) sums_[at(k + 1)] = sums_[at(k)] + part(k, s_);
+  }
+
+  // Prepares for_runs(): the first and the last point of each snippet. Costs O(length) once.
+  void prepare_runs() {
+    if (s_ == 1) return;
+    ends_.resize(2 * v_.size());
+    for (Index k = 0; k < static_cast<Index>(v_.size()); ++k) {
+      ends_[at(2 * k)] = point_of(k, 0);
+      ends_[at(2 * k + 1)] = point_of(k, s_ - 1);
+    }
   }
 
   // Sum of the points before i.
@@ -51,40 +68,40 @@ class Sequence {
   // Largest point in [first, last]; a linear piece is largest at one of its ends.
   double maximum(Index first, Index last) const {
     double top = std::max(point(first), point(last));
-    for (Index k = first / s_ + 1; k * s_ <= last; ++k) top = std::max(top, node(k));
+    for (Index k = first / s_ + 1; k * s_ <= last; ++k) top = std::max(top, point_of(k, 0));
     return top;
   }
 
   // Calls found(first, last) for every run of points > threshold, both ends included.
   template <class Found>
   void for_runs(double threshold, Found found) const {
-    const Index n = static_cast<Index>(v_.size());
     Index start = -1;
-    for (Index k = 0; k < n; ++k) {
-      const Index first = k * s_;
-      const bool above = node(k) > threshold;
-      if (above && start < 0) start = first;
-      if (!above && start >= 0) {
-        found(start, first - 1);
-        start = -1;
-      }
-      if (s_ == 1) continue;
-      const Index last = first + s_ - 1;
-      if ((point(last) > threshold) == above) continue;
-      const Index border = first_that_differs(first, last, threshold, above);
-      if (above) {
-        found(start, border - 1);
-        start = -1;
+    const auto turn = [&](Index i) {
+      if (start < 0) {
+        start = i;
       } else {
-        start = border;
+        found(start, i - 1);
+        start = -1;
       }
+    };
+    if (s_ == 1) {
+      for_turns(v_, threshold, turn);
+    } else {
+      // Between the last point of a snippet and the first of the next there is nothing to look for.
+      for_turns(ends_, threshold, [&](Index i) { turn(i % 2 == 0 ? i / 2 * s_ : border(i / 2, threshold)); });
     }
     if (start >= 0) found(start, points() - 1);
   }
 
  private:
-  // Point k * s. The last snippet is reached from the one before it, which rounds differently.
-  double node(Index k) const { return s_ > 1 && k + 1 == static_cast<Index>(v_.size()) ? point(k * s_) : v_[at(k)]; }
+  // Point m of snippet k. The last snippet is reached from the one before it, which rounds differently.
+  double point_of(Index k, Index m) const {
+    const Index left = std::min(k, std::max<Index>(static_cast<Index>(v_.size()) - 2, 0));
+    const Index right = std::min(left + 1, static_cast<Index>(v_.size()) - 1);
+    const double a = v_[at(left)];
+    const double x = static_cast<double>(k * s_ + m) / static_cast<double>(s_) - static_cast<double>(left);
+    return a + (v_[at(right)] - a) * x;
+  }
 
   // Sum of the first m points that belong to snippet k.
   double part(Index k, Index m) const {
@@ -101,15 +118,37 @@ class Sequence {
     return v_[at(left + 1)] - v_[at(left)];
   }
 
-  Index first_that_differs(Index low, Index high, double threshold, bool above) const {
-    while (low + 1 < high) {  // low is on the old side, high on the new one
-      const Index middle = low + (high - low) / 2;
-      ((point(middle) > threshold) == above ? low : high) = middle;
+  // Calls turn(i) where x changes sides, being below before it begins. 64 values a step: most
+  // thresholds are crossed seldom.
+  template <class Turn>
+  static void for_turns(const std::vector<double>& x, double threshold, Turn turn) {
+    std::uint64_t before = 0;
+    for (std::size_t o = 0; o < x.size(); o += 64) {
+      const std::size_t n = std::min<std::size_t>(64, x.size() - o);
+      const std::uint64_t above = above_bits(x.data() + o, n, threshold);
+      std::uint64_t turns = above ^ (above << 1 | before);
+      if (n < 64) turns &= (1ULL << n) - 1;
+      before = above >> 63;
+      for (; turns != 0; turns &= turns - 1) turn(static_cast<Index>(o + lowest_bit(turns)));
     }
-    return high;
+  }
+
+  // First point of snippet k on the other side than its first one.
+  Index border(Index k, double threshold) const {
+    const double first = ends_[at(2 * k)];
+    const double last = ends_[at(2 * k + 1)];
+    const bool above = first > threshold;
+    const auto differs = [&](Index i) { return (point_of(k, i) > threshold) != above; };
+    // Where the line crosses but for rounding, which the points themselves settle.
+    const double guess = (threshold - first) / (last - first) * static_cast<double>(s_ - 1);
+    Index m = guess > 1.0 ? static_cast<Index>(std::min(guess, static_cast<double>(s_ - 1))) : 1;
+    while (m < s_ - 1 && !differs(m)) ++m;
+    while (m > 1 && differs(m - 1)) --m;
+    return k * s_ + m;
   }
 
   std::vector<double> v_;
+  std::vector<double> ends_;
   std::vector<double> sums_;
   Index s_;
 };
