@@ -25,15 +25,17 @@ bench: .venv/all
 	$(BIN)/python benchmarks/bench_core.py
 	$(BIN)/python benchmarks/readme.py
 
-# Python is not needed for this one.
+# The C++ tests. Neither Python nor .venv is needed; its cmake is taken where there is no other.
+sanitize: export PATH := $(PATH):$(CURDIR)/$(BIN)
 sanitize:
 	for flags in '' $(SANITIZERS); do \
-	  folder=build/tests-$${flags%%,*}; \
+	  folder=build/tests-$$(echo $${flags:-plain} | cut -d, -f1); \
 	  cmake -S . -B $$folder -DTAL_TESTS=ON -DTAL_SANITIZE=$$flags && cmake --build $$folder --parallel 2 && \
 	  ctest --test-dir $$folder --output-on-failure || exit 1; \
 	done
 
 # The core under libFuzzer, the parsers and the bindings under atheris; new inputs go to out/fuzz.
+fuzz: export PATH := $(PATH):$(CURDIR)/$(BIN)
 fuzz: .venv/fuzz
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
 
