@@ -62,7 +62,7 @@ std::vector<std::vector<std::uint32_t>> by_length(const std::vector<Item>& items
 
 }  // namespace
 
-BlockField::BlockField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& key_of,
+BlockField::BlockField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& value_of,
              const Decay& decay, bool falling)
     : items_(items), decay_(decay), falling_(falling), left_(rows.size()) {
   while (block_ < kMostBlock && block_ * kBlocks < rows.size()) block_ *= 2;
@@ -70,9 +70,9 @@ BlockField::BlockField(const std::vector<Item>& items, std::vector<std::uint32_t
   for (std::vector<double>* x : {&start_, &end_, &key_}) x->reserve(most);
   row_.reserve(most);
   if (rows.size() < kOneLane) {
-    add_lane(rows, key_of);
+    add_lane(rows, value_of);
   } else {
-    for (std::vector<std::uint32_t>& lane : by_length(items, rows)) add_lane(lane, key_of);
+    for (std::vector<std::uint32_t>& lane : by_length(items, rows)) add_lane(lane, value_of);
   }
   bound_.resize(padded(bound_.size()), kNone);
   if (bound_.size() > kGroup) crown_.resize(padded((bound_.size() + kGroup - 1) / kGroup), kNone);
@@ -84,7 +84,7 @@ BlockField::BlockField(const std::vector<Item>& items, std::vector<std::uint32_t
   blows_.reserve(rows.size());
 }
 
-void BlockField::add_lane(std::vector<std::uint32_t>& rows, const std::vector<double>& key_of) {
+void BlockField::add_lane(std::vector<std::uint32_t>& rows, const std::vector<double>& value_of) {
   if (rows.size() > block_) {
     std::vector<double> minus_start(items_.size());
     for (std::uint32_t r : rows) minus_start[r] = -items_[r].start;
@@ -92,13 +92,13 @@ void BlockField::add_lane(std::vector<std::uint32_t>& rows, const std::vector<do
   }
   const std::size_t first = blocks_.size();
   for (std::size_t i = 0; i < rows.size(); i += block_) {
-    add_block(rows.data() + i, std::min(block_, rows.size() - i), key_of);
+    add_block(rows.data() + i, std::min(block_, rows.size() - i), value_of);
     if (blocks_.size() - first > 1) blocks_.back().reach = std::max(blocks_.back().reach, (blocks_.end() - 2)->reach);
   }
   lanes_.push_back({first, blocks_.size()});
 }
 
-void BlockField::add_block(const std::uint32_t* rows, std::size_t n, const std::vector<double>& key_of) {
+void BlockField::add_block(const std::uint32_t* rows, std::size_t n, const std::vector<double>& value_of) {
   const std::size_t o = blocks_.size() * block_;
   for (std::vector<double>* x : {&start_, &end_}) x->resize(o + block_, 0.0);
   key_.resize(o + block_, kNone);
@@ -109,7 +109,7 @@ void BlockField::add_block(const std::uint32_t* rows, std::size_t n, const std::
     row_[o + i] = rows[i];
     start_[o + i] = item.start;
     end_[o + i] = item.end;
-    key_[o + i] = key_of[rows[i]];
+    key_[o + i] = decay_.sign * value_of[rows[i]];
     block.first_start = std::min(block.first_start, item.start);
     block.last_end = std::max(block.last_end, item.end);
   }

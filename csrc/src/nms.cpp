@@ -191,6 +191,7 @@ Kept suppress(const IntervalBatch& in, const NmsOptions& o, int threads) {
     std::vector<Taken>& all = taken[first_group[v]];
     for (std::size_t g = first_group[v] + 1; g < first_group[v + 1]; ++g) {
       all.insert(all.end(), taken[g].begin(), taken[g].end());
+      std::vector<Taken>().swap(taken[g]);
     }
     in_order(in, all);
     if (o.top_k > 0 && all.size() > static_cast<std::size_t>(o.top_k)) all.resize(static_cast<std::size_t>(o.top_k));

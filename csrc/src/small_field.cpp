@@ -30,13 +30,13 @@ TAL_CLONES Top top_of(const double* key, std::size_t n) {
 }  // namespace
 
 SmallField::SmallField(const std::vector<Item>& items, const std::vector<std::uint32_t>& rows,
-                       const std::vector<double>& key_of, const Decay& decay)
+                       const std::vector<double>& value_of, const Decay& decay)
     : items_(items), decay_(decay), left_(rows.size()), row_(rows), start_(padded(rows.size())),
       end_(padded(rows.size())), key_(padded(rows.size()), kNone) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     start_[i] = items[rows[i]].start;
     end_[i] = items[rows[i]].end;
-    key_[i] = key_of[rows[i]];
+    key_[i] = decay_.sign * value_of[rows[i]];
   }
 }
 

@@ -24,8 +24,8 @@ class SmallField {
  public:
   static constexpr std::size_t kMost = 256;
 
-  // rows: those of `items` that take part; key_of: by row of `items`.
-  SmallField(const std::vector<Item>& items, const std::vector<std::uint32_t>& rows, const std::vector<double>& key_of,
+  // rows: those of `items` that take part; value_of: by row of `items`, the keys but for the sign.
+  SmallField(const std::vector<Item>& items, const std::vector<std::uint32_t>& rows, const std::vector<double>& value_of,
              const Decay& decay);
 
   bool empty() const { return left_ == 0; }
@@ -47,7 +47,7 @@ class SmallField {
 // same operations in the same order.
 class BlockField {
  public:
-  BlockField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& key_of,
+  BlockField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& value_of,
              const Decay& decay, bool falling);
 
   bool empty() const { return left_ == 0; }
@@ -70,8 +70,8 @@ class BlockField {
     std::uint32_t queued;  // blows that wait
   };
 
-  void add_lane(std::vector<std::uint32_t>& rows, const std::vector<double>& key_of);
-  void add_block(const std::uint32_t* rows, std::size_t n, const std::vector<double>& key_of);
+  void add_lane(std::vector<std::uint32_t>& rows, const std::vector<double>& value_of);
+  void add_block(const std::uint32_t* rows, std::size_t n, const std::vector<double>& value_of);
   std::size_t find_best();
   bool ahead(std::size_t a, std::size_t b) const;
   void queue(std::size_t block);
@@ -97,12 +97,12 @@ class BlockField {
 // The kind that fits. falling: no blow raises a key.
 class Field {
  public:
-  Field(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& key_of,
+  Field(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& value_of,
         const Decay& decay, bool falling) {
     if (rows.size() <= SmallField::kMost) {
-      few_.emplace(items, rows, key_of, decay);
+      few_.emplace(items, rows, value_of, decay);
     } else {
-      many_.emplace(items, std::move(rows), key_of, decay, falling);
+      many_.emplace(items, std::move(rows), value_of, decay, falling);
     }
   }
 

@@ -19,9 +19,10 @@ struct Blow {
   double limit;  // overlaps up to this are left alone
 };
 
-// How a blow changes a key: key *= 1 - tIoU, or key -= tIoU^2 * scale.
+// How keys begin, and how a blow changes one: key *= 1 - tIoU, or key -= tIoU^2 * scale.
 struct Decay {
   bool linear;
+  double sign;   // of the values that keys begin with
   double scale;  // gaussian: sign / sigma
 };
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "nms_group.hpp"
 #include "soft_field.hpp"
@@ -28,7 +29,7 @@ void linear(const std::vector<Item>& items, const NmsOptions& o, std::vector<Tak
     score.push_back(item.score);
     falling = falling && item.score >= 0.0;
   }
-  Field field(items, std::move(rows), score, {true, 0.0}, falling);
+  Field field(items, std::move(rows), score, {true, 1.0, 0.0}, falling);
   while (!field.empty()) {
     const Best best = field.take();
     if (best.key < o.min_score) return;  // as is the rest, and only intervals that are taken raise others
@@ -42,20 +43,18 @@ void linear(const std::vector<Item>& items, const NmsOptions& o, std::vector<Tak
 class Gaussian {
  public:
   Gaussian(const std::vector<Item>& items, const NmsOptions& o, std::vector<Taken>& out)
-      : items_(items), o_(o), out_(out), log_(items.size()), key_(items.size()) {
+      : items_(items), o_(o), out_(out), log_(items.size()) {
     positive_.reserve(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) {
       const double s = items[i].score;
       (s > 0.0 ? positive_ : s < 0.0 ? negative_ : zero_).push_back(static_cast<std::uint32_t>(i));
-      if (s == 0.0) continue;
-      log_[i] = std::log(std::abs(s));
-      key_[i] = s > 0.0 ? log_[i] : -log_[i];
+      if (s != 0.0) log_[i] = std::log(std::abs(s));
     }
   }
 
   void run() {
-    Field negative(items_, negative_, key_, decay(-1.0), false);
-    drain(positive_, negative);
+    Field negative(items_, std::move(negative_), log_, decay(-1.0), false);
+    drain(negative);
     std::sort(zero_.begin(), zero_.end(), [&](auto a, auto b) { return before(items_[a], items_[b]); });
     for (std::uint32_t r : zero_) {
       if (items_[r].score < o_.min_score) break;
@@ -71,10 +70,10 @@ class Gaussian {
 
  private:
   // So small a sigma that its inverse is infinite leaves nothing either way.
-  Decay decay(double sign) const { return {false, sign * std::min(1.0 / o_.sigma, 1e290)}; }
+  Decay decay(double sign) const { return {false, sign, sign * std::min(1.0 / o_.sigma, 1e290)}; }
 
-  void drain(const std::vector<std::uint32_t>& rows, Field& negative) {
-    Field field(items_, rows, key_, decay(1.0), true);
+  void drain(Field& negative) {
+    Field field(items_, std::move(positive_), log_, decay(1.0), true);
     while (!field.empty()) {
       const Best best = field.take();
       if (!emit(best, 1.0)) return;
@@ -96,7 +95,7 @@ class Gaussian {
   const std::vector<Item>& items_;
   const NmsOptions& o_;
   std::vector<Taken>& out_;
-  std::vector<double> log_, key_;
+  std::vector<double> log_;  // of the score's size
   std::vector<std::uint32_t> positive_, zero_, negative_;
 };
 
