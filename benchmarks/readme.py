@@ -54,7 +54,46 @@ def first_light() -> str:
     return "\n".join(lines)
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"first_light": first_light}
+def bench_core() -> str:
+    document = result("bench_core")
+    f, machine = document["figures"], document["machine"]
+    lines = [
+        "One thread unless said, the whole call from Python, float64, exact. Peers' figures are stored ones, taken on "
+        "the same kind of machine in other runs, except where a column says otherwise:",
+        "",
+        "| work | tal_engine | best published code | ratio | NumPy, same run |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in f["table"].items():
+        beside = row["same_run"].get("numpy")
+        numpy_ms = f"{milliseconds(beside['ms'])} ({beside['times']:.0f}x)" if beside else ""
+        lines.append(
+            f"| {name} | {milliseconds(row['ours_ms'])} | {row['peer']} {milliseconds(row['peer_stored_ms'])} "
+            f"| {row['times_stored']:.0f}x{'' if row['pass'] else ', aimed at ' + aimed(row)} | {numpy_ms} |"
+        )
+    growth = ", ".join(f"{name} {row['exponent']:.2f}" for name, row in f["curves"].items())
+    two = ", ".join(f"{name} {row['times']:.2f}x" for name, row in f["threads"].items())
+    lines += [
+        "",
+        f"- Growth, as the exponent of time against size (1 is linear): {growth}.",
+        f"- Two threads against one: {two}.",
+        f"- Machine: {machine['cpu']}, {machine['cores']} cores; Python {machine['python']}, "
+        f"NumPy {machine['versions']['numpy']}.",
+    ]
+    return "\n".join(lines)
+
+
+def milliseconds(ms: float) -> str:
+    if ms >= 1000:
+        return f"{ms / 1000:.3g} s"
+    return f"{ms:.3g} ms" if ms >= 0.1 else f"{1000 * ms:.3g} us"
+
+
+def aimed(row: dict[str, Any]) -> str:
+    return f"{row['peer_stored_ms'] / row['target_ms']:.3g}x"
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"first_light": first_light, "bench_core": bench_core}
 
 
 def main() -> None:
