@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,13 @@ class Annotations:
 
 
 def video(name: str, subset: str, duration: float, found: list[Segment]) -> AnnotatedVideo:
-    """A video whose ambiguous stretches are told apart from its instances."""
+    """A video whose ambiguous stretches are told apart from its instances.
+
+    Raises:
+        ValueError: the duration is not a number of seconds.
+    """
+    if not 0 <= duration < math.inf:
+        raise ValueError(f"duration {duration} is not 0 or more seconds")
     instances = tuple(s for s in found if s.label != AMBIGUOUS)
     doubtful = tuple((s.start, s.end) for s in found if s.label == AMBIGUOUS)
     return AnnotatedVideo(name, subset, duration, instances, doubtful)
