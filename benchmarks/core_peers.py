@@ -20,12 +20,11 @@ from core_inputs import Detections, Intervals
 Work = Mapping[str, Callable[..., Any]]
 
 
-def load(name: str, path: Path, package: bool = False) -> types.ModuleType:
+def load(name: str, path: Path) -> types.ModuleType:
     """A module from a file."""
     if not path.exists():
         raise SystemExit(f"{path} is not there: is this a checkout of the peer?")
-    where = [str(path.parent)] if package else None
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=where)
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -38,7 +37,7 @@ def nms_extension(folder: Path, source: str) -> types.ModuleType:
     """nms.py of a peer with its C++ part, which is compiled here first (needs torch and ninja)."""
     from torch.utils.cpp_extension import load as compile_extension
 
-    compile_extension(
+    sys.modules["nms_1d_cpu"] = compile_extension(
         name="nms_1d_cpu", sources=[str(folder / source)], extra_cflags=["-O3", "-fopenmp"], is_python_module=True
     )
     return load("peer_nms", folder / "nms.py")

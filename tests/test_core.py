@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -192,6 +193,46 @@ def test_suppress_equals_textbook_in_a_crowd(seed, kind, threshold, inclusive):
     found = native_suppress(start, end, score, label, options)
     assert found[0].tolist() == wanted[0]
     np.testing.assert_allclose(found[1], wanted[1], rtol=1e-12, atol=1e-300)
+
+
+def soft_by_arrays(start, end, score, options):
+    """The textbook rule for positive scores, a row of the overlaps at a time: quick enough for thousands."""
+    order = np.lexsort((end, start))  # argmax then takes the first of equals, as the rule says
+    start, end = start[order], end[order]
+    gaussian = options.kind == "gaussian"
+    own = np.array([math.log(s) for s in score[order]]) if gaussian else score[order]
+    key, out = own.copy(), []
+    for _ in range(len(key)):
+        i = int(key.argmax())
+        value = score[order[i]] * math.exp(key[i] - own[i]) if gaussian else key[i]
+        if value < options.min_score:
+            break
+        out.append((int(order[i]), value))
+        inter = np.clip(np.minimum(end[i], end) - np.maximum(start[i], start), 0, None)
+        overlap = inter / ((end[i] - start[i]) + (end - start) - inter)
+        counts = (overlap > options.threshold) & (key > -np.inf)
+        if gaussian:
+            key -= np.where(counts, overlap * overlap * (1 / options.sigma), 0.0)
+        else:
+            key *= np.where(counts, 1 - overlap, 1.0)
+        key[i] = -np.inf
+    return zip(*out, strict=True)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "linear"])
+@pytest.mark.parametrize(("span", "min_score", "rounded"), [(50, -np.inf, False), (3000, 0.2, False), (300, 0.0, True)])
+def test_soft_suppress_of_thousands(kind, span, min_score, rounded):
+    """Large enough for lanes by length and groups of blocks; crowded, sparse, and with ties."""
+    rng = np.random.default_rng(span)
+    start, score = rng.uniform(0, span, 6000), rng.uniform(0.01, 1, 6000)
+    length = 10 ** rng.uniform(-1, 1.5, 6000)
+    if rounded:
+        start, length, score = np.round(start), np.ceil(length), np.round(score, 1) + 0.1
+    options = NmsOptions(kind=kind, sigma=0.5, threshold=0.1 if rounded else 0.0, min_score=min_score)
+    index, value = soft_by_arrays(start, start + length, score, options)
+    found = native_suppress(start, start + length, score, np.zeros(6000, np.int32), options)
+    assert found[0].tolist() == list(index)
+    np.testing.assert_allclose(found[1], value, rtol=1e-12)
 
 
 @pytest.mark.parametrize("where", [0.0, 1e6, -1e12, 1e15])

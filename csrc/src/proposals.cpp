@@ -9,7 +9,7 @@
 #include "sequence.hpp"
 #include "simd.hpp"
 #include "tal/parallel.hpp"
-#include "top_mean.hpp"
+#include "top_means.hpp"
 
 namespace tal {
 
@@ -161,9 +161,7 @@ class VideoProposer {
     std::vector<double> p(at(classes), 0.0);
     if (length_ == 0) return p;
     const Index k = std::max<Index>(1, length_ / o_.topk_ratio);
-    std::vector<double> logits(at(columns_));
-    std::vector<float> scratch;
-    for (Index c = 0; c < columns_; ++c) logits[at(c)] = detail::top_mean(cas_ + c, at(columns_), at(length_), at(k), scratch);
+    const std::vector<double> logits = detail::top_means(cas_, at(length_), at(columns_), at(k));
     if (o_.class_score == ClassScore::sigmoid) {
       for (Index c = 0; c < classes; ++c) p[at(c)] = 1.0 / (1.0 + std::exp(-logits[at(c)]));
       return p;
