@@ -6,7 +6,6 @@ Render clips -> pre-train the tiny encoders, one a core -> render videos -> trai
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import platform
@@ -31,6 +30,7 @@ from ..methods import load_method
 from ..metrics import WTAL_TIOUS, evaluate
 from ..operating_point import best_f1
 from ..options import SegmentOptions
+from ..plan import read_plan
 from ..train import checkpoint
 from ..train.recipe import demo_config, demo_options, train_head
 from ..train.snippets import cut_clips
@@ -89,7 +89,7 @@ def make(work: Path, seed: int, workers: int) -> None:
         history.step(f"rendered {split}", lambda split=split, count=count: rendered(split, count, work / "videos"))  # type: ignore[misc]
     history.step("trained pvlr", lambda: _trained(work))
     history.step("exported", lambda: _exported(work))
-    made = {"plan_sha256": hashlib.sha256(EMBEDDED_PLAN.read_bytes()).hexdigest()}
+    made = {"plan_sha256": read_plan(EMBEDDED_PLAN).sha256}
     made |= {"tal_engine": __version__, "python": platform.python_version()}
     write_text(EMBEDDED_PLAN.with_suffix(".json"), json.dumps(history.record | made, indent=1) + "\n")
 
