@@ -39,7 +39,7 @@ fuzz: export PATH := $(PATH):$(CURDIR)/$(BIN)
 fuzz: .venv/fuzz
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
 
-# Makes the embedded demonstration model again, from nothing; about an hour on two cores.
+# Makes the embedded demonstration model again, from nothing; about an hour and a half on two cores.
 plan: .venv/all
 	$(BIN)/tal demo make-plan --work out/plan
 
