@@ -63,8 +63,8 @@ def spread(values: list[float]) -> dict[str, Any]:
     return {"mean": statistics.mean(values), "sd": deviation, "values": values}
 
 
-def finish(name: str, figures: dict[str, Any], stem: str | None = None) -> None:
-    """Store the figures with machine and command, and print them as the last line."""
+def store(name: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Keep the figures with machine and command; also what a run has so far."""
     document = {
         "benchmark": name,
         "date": time.strftime("%Y-%m-%d"),
@@ -72,5 +72,10 @@ def finish(name: str, figures: dict[str, Any], stem: str | None = None) -> None:
         "machine": machine(),
         "figures": figures,
     }
-    write_text(RESULTS / f"{stem or name}.json", json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document))
+    write_text(RESULTS / f"{name}.json", json.dumps(document, indent=1) + "\n")
+    return document
+
+
+def finish(name: str, figures: dict[str, Any]) -> None:
+    """Store the figures and print them as the last line."""
+    print(json.dumps(store(name, figures)))

@@ -29,7 +29,7 @@ from typing import Any
 
 import av
 import numpy as np
-from common import RESULTS, SHARED, finish, spread
+from common import RESULTS, SHARED, finish, spread, store
 
 from tal_engine import Segment, TALEngine
 from tal_engine.annotations import read_annotations
@@ -276,6 +276,7 @@ def main() -> None:
     for part in args.parts:
         figures[part] = PARTS[part](args.work)
         print(part, figures[part], file=sys.stderr, flush=True)
+        store("first_light", figures)
     finish("first_light", figures)
 
 
