@@ -31,7 +31,7 @@ def first_light() -> str:
         *(seeds(f["accuracy"]) if "accuracy" in f else []),
         f"- Real human motion ({m['what']}; {m['instances']} instances): mAP@0.5 **{real['map_50']:.1f}**. "
         f"AP@0.5 by class: {by_class(real)}.",
-        f"- Speed, end to end, {s['what']}: **{s['times_real_time']['median']:.0f}x real time** "
+        f"- Speed, {s['what']}: **{s['times_real_time']['median']:.0f}x real time** "
         f"(slowest video {s['times_real_time']['slowest']:.0f}x).",
         *(peaks(f["memory"]) if "memory" in f else []),
         f"- `make demo` on a clean clone: {f['demo']['seconds']:.0f} s.",
