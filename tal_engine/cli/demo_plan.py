@@ -12,6 +12,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,11 @@ def make(work: Path, seed: int, workers: int) -> None:
         render_split(folder, split, count, seed, workers)
         return {"videos": count}
 
-    history.step("rendered clips", lambda: rendered("clips", CLIPS, work / "clips"))
+    history.step("rendered clips", partial(rendered, "clips", CLIPS, work / "clips"))
     history.step("cut clips into snippets", lambda: {"snippets": cut_clips(work / "clips", work / "snippets", workers)})
     history.step("pre-trained encoders", lambda: _pretrained(work, seed, workers))
     for split, count in (("train", TRAIN), ("validation", VALIDATION)):
-        history.step(f"rendered {split}", lambda split=split, count=count: rendered(split, count, work / "videos"))  # type: ignore[misc]
+        history.step(f"rendered {split}", partial(rendered, split, count, work / "videos"))
     history.step("trained pvlr", lambda: _trained(work))
     history.step("exported", lambda: _exported(work))
     made = {"plan_sha256": read_plan(EMBEDDED_PLAN).sha256}
