@@ -98,10 +98,6 @@ class Detections:
     videos: int
     classes: int
 
-    def arguments(self) -> dict[str, object]:
-        truth = {f"truth_{k}": v for k, v in self.truth.items()}
-        return {**truth, **self.found, "classes": self.classes, "videos": self.videos}
-
 
 def detections(videos: int, each: int, classes: int, instances: float) -> Detections:
     """`instances` true ones a video on average, at least one, all of the video's class, over 200 s.

@@ -8,9 +8,7 @@ from typing import Any
 import core_inputs as inputs
 import numpy as np
 
-from tal_engine import _core
-from tal_engine.ops import native_nms_options as native_nms
-from tal_engine.ops import native_proposal_options as native_proposals
+from tal_engine import ops
 from tal_engine.options import NmsOptions, ProposalOptions, linspace
 
 WTAL, ANET = linspace(0.1, 0.7, 7), linspace(0.5, 0.95, 10)
@@ -19,34 +17,39 @@ HARD = NmsOptions(kind="hard", threshold=0.5, inclusive=True)
 
 
 def nms(x: inputs.Intervals, options: NmsOptions, threads: int = 1) -> Callable[[], Any]:
-    native = native_nms(options)
-    return lambda: _core.suppress(*x.columns, native, threads=threads)
+    segments = np.stack([x.start, x.end], axis=1)
+    return lambda: ops.suppress(segments, x.score, x.label, options, offsets=x.offsets, threads=threads)
 
 
 def proposals(
     a: inputs.Activations, options: ProposalOptions, after: NmsOptions | None, threads: int = 1
 ) -> Callable[[], Any]:
     """Proposals of all videos; `after`: then suppression in each video and class."""
-    native, last = native_proposals(options), native_nms(after) if after else None
 
     def run() -> Any:
-        columns = _core.propose(a.cas, a.attention, a.offsets, native, threads=threads)
-        return columns if last is None else _core.suppress(*columns, last, threads=threads)
+        found = ops.propose(a.cas, a.attention, options, offsets=a.offsets, threads=threads)
+        if after is None:
+            return found
+        segments = np.stack([found.start, found.end], axis=1)
+        return ops.suppress(segments, found.score, found.label, after, offsets=found.offsets, threads=threads)
 
     return run
 
 
 def mean_ap(d: inputs.Detections, tious: tuple[float, ...], threads: int = 1) -> Callable[[], Any]:
-    options = _core.ApOptions(
-        thresholds=list(tious), matching=_core.Matching.best_free, rule=_core.ApRule.interpolated,
-        inclusive=True, true_first=False,
+    truth = tuple(d.truth[k] for k in ("video", "label", "start", "end"))
+    found = tuple(d.found[k] for k in ("video", "label", "start", "end", "score"))
+    return lambda: ops.average_precision(
+        truth, found, tious=tious, classes=d.classes, videos=d.videos, threads=threads
     )  # fmt: skip
-    return lambda: _core.average_precision(**d.arguments(), options=options, threads=threads)
 
 
 def recall(d: inputs.Detections, threads: int = 1) -> Callable[[], Any]:
-    arguments = {k: v for k, v in d.arguments().items() if k not in ("truth_label", "label", "classes")}
-    return lambda: _core.average_recall(**arguments, thresholds=list(ANET), max_average=100.0, threads=threads)
+    truth = tuple(d.truth[k] for k in ("video", "start", "end"))
+    found = tuple(d.found[k] for k in ("video", "start", "end", "score"))
+    return lambda: ops.average_recall(
+        truth, found, tious=ANET, videos=d.videos, max_average=100.0, threads=threads
+    )  # fmt: skip
 
 
 def numpy_soft(x: inputs.Intervals) -> Callable[[], Any]:

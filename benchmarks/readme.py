@@ -62,8 +62,8 @@ def bench_core() -> str:
     document = result("bench_core")
     f, machine = document["figures"], document["machine"]
     lines = [
-        "One thread unless said, the whole call from Python, float64, exact. Peers' figures are stored ones, taken on "
-        "the same kind of machine in other runs, except where a column says otherwise:",
+        "One thread unless said, the whole call of `tal_engine.ops`, float64, exact. Peers' figures are stored ones, "
+        "taken on the same kind of machine in other runs, except where a column says otherwise:",
         "",
         "| work | tal_engine | best published code | ratio | NumPy, same run |",
         "|---|---|---|---|---|",

@@ -14,6 +14,7 @@ ends before it starts, shapes that do not fit and options that make no sense rai
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,7 +121,8 @@ def suppress(
         threads: of the core.
         changes: fields of `NmsOptions` that differ from `options`.
     """
-    both = np.asarray(segments, np.float64).reshape(-1, 2) if np.size(segments) == 0 else np.asarray(segments)
+    both = np.asarray(segments, np.float64)
+    both = both if both.size else both.reshape(-1, 2)
     if both.ndim != 2 or both.shape[1] != 2:
         raise UsageError(f"segments has shape {both.shape}, must be [n, 2]")
     rule = options or NmsOptions()
@@ -291,6 +293,7 @@ def _native_source(s: SourceOptions) -> _core.SourceOptions:
     )
 
 
+@lru_cache(maxsize=64)
 def native_nms_options(options: NmsOptions) -> _core.NmsOptions:
-    """The same options as the C++ struct."""
+    """The same options as the C++ struct; kept, since making one takes as long as suppressing a hundred intervals."""
     return _core.NmsOptions(**{**asdict(options), "kind": getattr(_core.NmsKind, options.kind)})
