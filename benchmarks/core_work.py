@@ -30,8 +30,8 @@ def proposals(
         found = ops.propose(a.cas, a.attention, options, offsets=a.offsets, threads=threads)
         if after is None:
             return found
-        segments = np.stack([found.start, found.end], axis=1)
-        return ops.suppress(segments, found.score, found.label, after, offsets=found.offsets, threads=threads)
+        columns = found.start, found.end, found.score, found.label
+        return ops.suppress_columns(*columns, after, offsets=found.offsets, threads=threads)
 
     return run
 

@@ -133,13 +133,24 @@ def suppress(
         raise UsageError(
             f"{', '.join(sorted(set(changes) - set(asdict(rule))))}: not an option; known: {known}"
         ) from None
-    n = len(both)
+    return suppress_columns(both[:, 0], both[:, 1], scores, labels, rule, offsets=offsets, threads=threads)
+
+
+def suppress_columns(
+    start: ArrayLike,
+    end: ArrayLike,
+    scores: ArrayLike,
+    labels: ArrayLike | None,
+    options: NmsOptions,
+    *,
+    offsets: ArrayLike | None = None,
+    threads: int = 1,
+) -> Kept:
+    """As `suppress`, for starts [n] and ends [n] that are columns already, as `propose` gives them: no copy."""
+    n = np.size(start)
     label = np.zeros(n, np.int32) if labels is None else labels
-    return Kept(
-        *_core.suppress(
-            both[:, 0], both[:, 1], scores, label, _offsets(offsets, n), native_nms_options(rule), threads=threads
-        )
-    )
+    native = native_nms_options(options)
+    return Kept(*_core.suppress(start, end, scores, label, _offsets(offsets, n), native, threads=threads))
 
 
 def average_precision(

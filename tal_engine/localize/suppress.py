@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from .. import ops
 from ..options import NmsOptions
 from ..records import Proposals
@@ -12,7 +10,7 @@ from ..records import Proposals
 def suppress(proposals: Proposals, options: NmsOptions) -> Proposals:
     """Suppress overlapping proposals of the same class; best first, scores decayed."""
     data = proposals.data
-    kept = ops.suppress(np.stack([data["start"], data["end"]], axis=1), data["score"], data["label"], options)
+    kept = ops.suppress_columns(data["start"], data["end"], data["score"], data["label"], options)
     out = data[kept.rows]
     out["score"] = kept.score
     return Proposals(out, proposals.duration)
