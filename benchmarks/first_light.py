@@ -71,9 +71,10 @@ def accuracy(work: Path) -> dict[str, Any]:
 
     data = rendered(work)
     method = load_method("pvlr")
-    encoders = tiny_encoders(method.training_streams)
+    streams = method.training_streams(demo_config(method))
+    encoders = tiny_encoders(streams)
     catalog = read_catalog(data)
-    store = FeatureStore(catalog, encoders.snippet, encoders.open(method.training_streams))
+    store = FeatureStore(catalog, encoders.snippet, encoders.open(streams))
     videos = catalog.subset("test")
     features = store.extract(videos)
     truth = {v.name: list(v.instances) for v in videos}
@@ -90,7 +91,7 @@ def accuracy(work: Path) -> dict[str, Any]:
             bundle.export(checkpoint.load(folder), encoders, plan, name=variant)
             engine = TALEngine.load(plan, "cpu")
             results = {
-                name: list(engine.localize({s: f.streams[s] for s in method.inference_streams}))
+                name: list(engine.localize({s: f.streams[s] for s in method.inference_streams(config)}))
                 for name, f in features.items()
             }
             result = scores(evaluate(truth, results, catalog.vocabulary, tious=WTAL_TIOUS))

@@ -52,9 +52,9 @@ def make_plan(
     method, config = checkpoint.method, checkpoint.config
     _check_encoders(checkpoint, encoders)
     frozen = method.freeze(checkpoint.network())
-    streams = {s: encoders.specs[s].dim for s in method.inference_streams}
+    streams = {s: encoders.specs[s].dim for s in method.inference_streams(config)}
     example = {s: torch.randn(1, 23, dim) for s, dim in streams.items()}
-    content, graph = to_onnx(frozen, example, ["cas", "attention"], {0: "B", 1: "T"}, "head.onnx")
+    content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
     proposal = proposal or method.proposal_options(config)
     nms = nms or method.nms_options(config)
     parity = check_head(frozen, content, graph, proposal, nms, timeline_of(encoders.snippet))
@@ -89,7 +89,7 @@ def export(checkpoint: Checkpoint, encoders: EncoderSet, path: Path, **options: 
 
 def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
     trained = checkpoint.provenance.get("contract", {}).get("encoders", {})
-    for stream in checkpoint.method.inference_streams:
+    for stream in checkpoint.method.inference_streams(checkpoint.config):
         spec = encoders.specs.get(stream)
         if spec is None:
             raise ExportError(f"{checkpoint.folder}: reads stream {stream!r}, no encoder was given for it")

@@ -50,7 +50,7 @@ def tiny_encoders(streams: Iterable[str], weights: Path = TINY_WEIGHTS) -> Encod
     for stream in streams:
         net = parts[stream]
         example = torch.zeros(*shape, 3, dtype=torch.uint8) if net.reads == "frames" else torch.zeros(*shape, 2)
-        content, graph = to_onnx(net, {net.reads: example}, ["feature"], {0: "B"}, f"encoder_{stream}.onnx")
+        content, graph = to_onnx(net, {net.reads: example}, {0: "B"}, f"encoder_{stream}.onnx")
         check_encoder(net, content, graph)
         specs[stream] = Encoder(
             name=f"tiny-{stream}",

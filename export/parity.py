@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from tal_engine.backends import Backend, open_backend
 from tal_engine.errors import ParityError
-from tal_engine.localize import propose, suppress
+from tal_engine.localize import activations_of, propose, suppress
 from tal_engine.options import NmsOptions, ProposalOptions
 from tal_engine.plan import Graph
-from tal_engine.records import Activations
 from tal_engine.timeline import Timeline
 
 #: Largest difference of a tensor's value, relative to 1 + its largest magnitude.
@@ -82,9 +81,8 @@ def _run_both(
     frozen: nn.Module, backend: Backend, inputs: dict[str, Tensor]
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
     with torch.no_grad():
-        cas, attention = frozen(**inputs)
-    found = backend.run({k: v.numpy() for k, v in inputs.items()})
-    return {"cas": cas.numpy(), "attention": attention.numpy()}, found
+        wanted = {k: v.numpy() for k, v in frozen(**inputs).items()}
+    return wanted, backend.run({k: v.numpy() for k, v in inputs.items()})
 
 
 def _difference(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
@@ -101,8 +99,7 @@ def _refuse(worst: float, member: str) -> None:
 def _segments(
     out: dict[str, NDArray[np.float32]], proposal: ProposalOptions, nms: NmsOptions, timeline: Timeline
 ) -> NDArray[np.void]:
-    length = out["cas"].shape[1]
-    activations = Activations(out["cas"][0], out["attention"][0], timeline, float(timeline.right(length)))
+    activations = activations_of(out, timeline, float(timeline.right(out["cas"].shape[1])))
     return suppress(propose(activations, proposal), nms).data
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -23,16 +23,14 @@ _DTYPES = {torch.float32: "float32", torch.uint8: "uint8"}
 def to_onnx(
     module: nn.Module,
     inputs: dict[str, Tensor],
-    outputs: Sequence[str],
     free: dict[int, str],
     member: str,
 ) -> tuple[bytes, Graph]:
     """Trace a module.
 
     Args:
-        module: in eval mode.
+        module: in eval mode; called with its inputs by name. Gives tensors by name, or one tensor, "feature".
         inputs: an example of every input, by name.
-        outputs: names of the results.
         free: dimensions (of every input) that may vary, with their names.
         member: name of the file in the plan.
 
@@ -47,24 +45,23 @@ def to_onnx(
     dims = {i: torch.export.Dim(name, min=1) if name != "B" else torch.export.Dim.AUTO for i, name in free.items()}
     try:
         with _quiet(), torch.no_grad():
+            results = named(module.eval()(**inputs))
             program = torch.onnx.export(
-                module.eval(),
+                _Positional(module.eval(), list(inputs)),
                 tuple(inputs.values()),
                 input_names=list(inputs),
-                output_names=list(outputs),
+                output_names=list(results),
                 opset_version=OPSET,
                 dynamo=True,
-                dynamic_shapes=tuple(dict(dims) for _ in inputs),
+                dynamic_shapes=(tuple(dict(dims) for _ in inputs),),
                 optimize=True,
                 verbose=False,
             )
             if program is None:
                 raise ExportError(f"{member}: the exporter gave no program")
             content = program.model_proto.SerializeToString()
-            results = module(*inputs.values())
     except Exception as e:  # torch.onnx raises types of its own internals
         raise ExportError(f"{member}: cannot be exported to ONNX ({e})") from e
-    results = (results,) if isinstance(results, Tensor) else results
 
     def describe(name: str, value: Tensor) -> TensorSpec:
         shape: list[int | str] = [free.get(i, n) for i, n in enumerate(value.shape)]
@@ -73,9 +70,25 @@ def to_onnx(
     graph = Graph(
         member=member,
         inputs=[describe(n, v) for n, v in inputs.items()],
-        outputs=[describe(n, v) for n, v in zip(outputs, results, strict=True)],
+        outputs=[describe(n, v) for n, v in results.items()],
     )
     return content, graph
+
+
+def named(results: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a module gave, by name; a single tensor is an encoder's feature."""
+    return {"feature": results} if isinstance(results, Tensor) else results
+
+
+class _Positional(nn.Module):
+    """Tensors in and out in a fixed order, as the tracer wants them."""
+
+    def __init__(self, module: nn.Module, inputs: list[str]) -> None:
+        super().__init__()
+        self.module, self.inputs = module, inputs
+
+    def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
+        return tuple(named(self.module(**dict(zip(self.inputs, values, strict=True)))).values())
 
 
 @contextmanager

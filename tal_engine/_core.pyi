@@ -92,6 +92,7 @@ def propose(
     offsets: ArrayLike,
     options: ProposalOptions,
     *,
+    video: ArrayLike | None = None,
     threads: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]: ...
 def video_scores(

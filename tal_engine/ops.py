@@ -65,6 +65,7 @@ def propose(
     attention: ArrayLike | None = None,
     options: ProposalOptions | None = None,
     *,
+    video: ArrayLike | None = None,
     offsets: ArrayLike | None = None,
     threads: int = 1,
 ) -> Proposed:
@@ -74,6 +75,8 @@ def propose(
         cas: class activations [T, C], float32; the last column is background unless options say otherwise.
         attention: foreground attention [T], for sources of "attention".
         options: thresholds, scaling, scoring; PVLR's without it.
+        video: class probabilities [videos, C] or, of one video, [C]; by the options' rule from the
+            CAS without it.
         offsets: where videos begin; see the module.
         threads: of the core.
 
@@ -82,7 +85,9 @@ def propose(
     values = _matrix(cas, "cas")
     focus = None if attention is None else np.asarray(attention, np.float32)
     where = _offsets(offsets, len(values))
-    return Proposed(*_core.propose(values, focus, where, native_proposal_options(options), threads=threads))
+    known = None if video is None else np.atleast_2d(np.asarray(video, np.float64))
+    native = native_proposal_options(options)
+    return Proposed(*_core.propose(values, focus, where, native, video=known, threads=threads))
 
 
 def video_scores(

@@ -103,6 +103,9 @@ class Manifest(_Strict):
 
     @pydantic.model_validator(mode="after")
     def _agree(self) -> Manifest:
+        names = [t.name for t in self.head.outputs]
+        if names[:1] != ["cas"] or set(names) - {"cas", "attention", "video"} or len(set(names)) < len(names):
+            raise ValueError(f"head gives {names}, must give 'cas' first, then 'attention' and 'video' if it has them")
         columns = self.head.outputs[0].shape[-1] if self.head.outputs else None
         wanted = len(Vocabulary(self.vocabulary)) + (1 if self.proposal.background else 0)
         if columns != wanted:

@@ -63,12 +63,17 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Activations:
-    """Class activation sequence [T, C(+1)] and attention [T], float32."""
+    """Class activation sequence [T, C(+1)] and attention [T], float32.
+
+    video: class probabilities [C] of the whole video, for heads that do not take them from the
+    largest values of the CAS.
+    """
 
     cas: NDArray[np.float32]
     attention: NDArray[np.float32] | None
     timeline: Timeline
     duration: float
+    video: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return int(self.cas.shape[0])

@@ -59,7 +59,9 @@ def proposal_cases(draw):
         upsample=draw(st.sampled_from([1, 2, 5])),
         background=background,
     )
-    return cas, None if attention is None else np.array(attention, np.float32), options
+    classes = c - background
+    video = draw(st.none() | st.lists(value, min_size=classes, max_size=classes))
+    return cas, None if attention is None else np.array(attention, np.float32), options, video
 
 
 def outcome(call):
@@ -70,8 +72,9 @@ def outcome(call):
         return "refused"
 
 
-def native_propose(cas, attention, options):
-    *columns, offsets = _core.propose(cas, attention, [0, len(cas)], native_options(options))
+def native_propose(cas, attention, options, video=None):
+    video = None if video is None else [video]
+    *columns, offsets = _core.propose(cas, attention, [0, len(cas)], native_options(options), video=video)
     assert offsets.tolist() == [0, len(columns[0])]
     return columns
 
@@ -79,9 +82,9 @@ def native_propose(cas, attention, options):
 @settings(max_examples=400, deadline=None)
 @given(proposal_cases())
 def test_propose_equals_textbook(case):
-    cas, attention, options = case
-    wanted = outcome(lambda: slow_proposals.propose(cas, attention, options))
-    found = outcome(lambda: native_propose(cas, attention, options))
+    cas, attention, options, video = case
+    wanted = outcome(lambda: slow_proposals.propose(cas, attention, options, video))
+    found = outcome(lambda: native_propose(cas, attention, options, video))
     if wanted == "refused":
         assert found == "refused"
         return
@@ -280,13 +283,14 @@ def test_many_videos_propose_as_each_alone():
     attention = rng.random(sum(lengths), dtype=np.float32)
     offsets = np.cumsum([0, *lengths])
     options = native_options(ProposalOptions(upsample=3))
-    found = [_core.propose(cas, attention, offsets, options, threads=t) for t in (1, 3)]
+    video = rng.random((len(lengths), 3))
+    found = [_core.propose(cas, attention, offsets, options, video=video, threads=t) for t in (1, 3)]
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
     *columns, ends = found[0]
     for v in range(len(lengths)):
         part = slice(offsets[v], offsets[v + 1])
-        alone = _core.propose(cas[part], attention[part], [0, lengths[v]], options)
+        alone = _core.propose(cas[part], attention[part], [0, lengths[v]], options, video=video[v : v + 1])
         for a, b in zip(columns, alone[:4], strict=True):
             np.testing.assert_array_equal(a[ends[v] : ends[v + 1]], b)
 
@@ -406,6 +410,8 @@ def test_bad_shapes_name_the_argument():
         _core.propose(np.zeros((4, 2), np.float32), np.zeros(3, np.float32), [0, 4], options)
     with pytest.raises(ValueError, match="offsets must run from 0 to 4, got 0 to 3"):
         _core.propose(np.zeros((4, 2), np.float32), None, [0, 3], options)
+    with pytest.raises(ValueError, match=r"video must have shape \[1, 1\], got \(1, 2\)"):
+        _core.propose(np.zeros((4, 2), np.float32), None, [0, 4], options, video=np.zeros((1, 2)))
     with pytest.raises(ValueError, match="offsets fall at position 2"):
         _core.propose(np.zeros((4, 2), np.float32), None, [0, 4, 2, 4], options)
 

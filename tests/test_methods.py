@@ -13,12 +13,15 @@ from torch.nn import functional
 from tal_engine.errors import UsageError
 from tal_engine.export import parity
 from tal_engine.export.to_onnx import to_onnx
-from tal_engine.heads.consensus import Consensus, ConsensusConfig
+from tal_engine.heads import co2
 from tal_engine.methods import METHODS, load_method
 from tal_engine.options import NmsOptions, ProposalOptions
 from tal_engine.timeline import Timeline
 from tal_engine.vocabulary import Vocabulary
-from tests.learning import NAMES, WIDTH, a_batch, small_config
+from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config
+
+
+PVLR = load_method("pvlr")
 
 
 @pytest.fixture(params=sorted(METHODS))
@@ -28,8 +31,7 @@ def method(request):
 
 def test_loss_is_finite_and_falls(method, text):
     torch.manual_seed(0)
-    quiet = {"dropout": 0.0, "fusion_dropout": 0.0, "logit_dropout": 0.0}
-    net = method.build(small_config(method, kd_weight=1.0, **quiet), NAMES, text).train()
+    net = method.build(quiet_config(method), NAMES, text).train()
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], 3e-3)
     batch, totals = a_batch(method), []
     for step in range(60):
@@ -45,7 +47,7 @@ def test_loss_is_finite_and_falls(method, text):
 
 def test_every_parameter_that_should_learn_gets_a_gradient(method, text):
     torch.manual_seed(0)
-    net = method.build(small_config(method, coactivity_weight=1.0), NAMES, text).train()
+    net = method.build(small_config(method), NAMES, text).train()
     sum(net.loss(a_batch(method), 0).values()).backward()
     dead = [n for n, p in net.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.abs().sum())]
     assert dead == []
@@ -54,8 +56,8 @@ def test_every_parameter_that_should_learn_gets_a_gradient(method, text):
 def test_frozen_graph_matches_and_passes_the_gate(method, text):
     torch.manual_seed(0)
     frozen = method.freeze(method.build(small_config(method), NAMES, text).eval())
-    example = {s: torch.randn(1, 9, WIDTH) for s in method.inference_streams}
-    content, graph = to_onnx(frozen, example, ["cas", "attention"], {0: "B", 1: "T"}, "head.onnx")
+    example = {s: torch.randn(1, 9, WIDTH) for s in method.inference_streams(small_config(method))}
+    content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
     assert [t.shape for t in graph.outputs] == [["B", "T", 4], ["B", "T"]]
     found = parity.check_head(frozen, content, graph, ProposalOptions(), NmsOptions(), Timeline(0, 1, 1))
     assert found["tensor"] < 1e-5
@@ -66,20 +68,19 @@ def test_time_is_padded_without_effect():
     """Padded and unpadded inputs agree on the real snippets."""
     torch.manual_seed(0)
     for gate in ("co2", "autoencoded"):
-        head = Consensus(ConsensusConfig(rgb=WIDTH, flow=WIDTH, gate=gate)).eval()
-        rgb, flow = torch.randn(1, 11, WIDTH), torch.randn(1, 11, WIDTH)
-        wanted = head(rgb, flow)
+        head = co2.build(co2.Config(rgb=WIDTH, flow=WIDTH, gate=gate), NAMES).eval()
+        streams = {s: torch.randn(1, 11, WIDTH) for s in ("rgb", "flow")}
+        wanted = head(streams)
         mask = torch.cat([torch.ones(1, 11), torch.zeros(1, 6)], 1)
-        padded = [torch.cat([x, torch.randn(1, 6, WIDTH)], 1) for x in (rgb, flow)]
-        found = head(*padded, mask)
-        for a, b in zip(wanted, found, strict=True):
-            torch.testing.assert_close(a, b[:, :11], rtol=1e-5, atol=1e-6)
+        found = head({s: torch.cat([x, torch.randn(1, 6, WIDTH)], 1) for s, x in streams.items()}, mask)
+        for part in ("cas", "embedding", "attention"):
+            torch.testing.assert_close(getattr(wanted, part), getattr(found, part)[:, :11], rtol=1e-5, atol=1e-6)
 
 
 def test_pvlr_public_code_has_49_86_million_parameters():
     """bench/peers.md measured 49,863,170 trainable ones in the public code."""
     pvlr = load_method("pvlr")
-    config = pvlr.Config(base="autoencoded", prompt="full")
+    config = pvlr.Config(**pvlr.RECIPES["thumos14-code"].config)
     with torch.device("meta"):
         net = pvlr.PVLR(config, Vocabulary([str(i) for i in range(20)]), None)
     prompts = 77 * 512
@@ -89,10 +90,10 @@ def test_pvlr_public_code_has_49_86_million_parameters():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"base": "autoencoded", "prompt": "full", "spread": "log_variance", "noise": 0.005, "similarity": "dot",
-         "temperature": 8.0, "suppression": "shifted", "distillation": "log_mean", "ortho_squared": False,
-         "inner_radius": 24, "outer_radius": 3, "mixture_normalised": False, "coactivity_weight": 1.0,
-         "oppo_weight": 0.0},
+        PVLR.RECIPES["thumos14-code"].config,
+        PVLR.RECIPES["activitynet"].config,
+        PVLR.RECIPES["activitynet-code"].config,
+        PVLR.RECIPES["plug-in"].config,
         {"distance": "bhattacharyya"},
         {"distance": "mahalanobis", "per_dimension": True},
         {"samples": 0},
@@ -105,10 +106,13 @@ def test_pvlr_variants_train(changes, text):
     terms = net.loss(a_batch(pvlr), 0)
     sum(terms.values()).backward()
     assert all(torch.isfinite(v) for v in terms.values())
-    deterministic = changes.get("samples") == 0
-    assert ("intra_action" in terms, "inter" in terms) == ((not deterministic,) * 2)
-    assert ("kd" in terms) == (changes.get("kd_weight") != 0.0)
-    assert ("coactivity" in terms) == bool(changes.get("coactivity_weight"))
+    config, base = net.config, net.config.base_config
+    wanted = {"cls", "norm", "guide"}
+    wanted |= {n for n in ("kd", "ortho") if getattr(config, f"{n}_weight")}
+    if config.samples:
+        wanted |= {n for n in ("intra_action", "intra_background", "inter") if getattr(config, f"{n}_weight")}
+    wanted |= {n for n, w in (("oppo", base.mutual_weight), ("coactivity", base.coactivity_weight)) if w}
+    assert set(terms) == wanted
 
 
 def test_pvlr_mean_over_samples_tends_to_the_mean_when_the_spread_is_small(text):
@@ -146,6 +150,8 @@ def test_pvlr_bad_config_is_named(text):
     pvlr = load_method("pvlr")
     with pytest.raises(UsageError, match="samples is -1"):
         pvlr.Config(samples=-1)
+    with pytest.raises(UsageError, match="base_options of co2: unexpected keyword argument 'magic'"):
+        pvlr.build(small_config(pvlr, base_options={"magic": 1}), NAMES, text)
     with pytest.raises(UsageError, match="joint is 64"):
         pvlr.build(pvlr.Config(rgb=8, flow=8, joint=64), NAMES, text)
     with pytest.raises(UsageError, match="without a text tower"):

@@ -98,9 +98,8 @@ def test_checkpoint_round_trip_and_export_need_no_text_tower(tmp_path, text):
     found = checkpoint.load(tmp_path / "a")
     assert (found.step, found.method.name, found.vocabulary, found.train) == (6, "pvlr", NAMES, OPTIONS)
     again = found.network()
-    x = [torch.randn(1, 9, WIDTH) for _ in range(2)]
-    for a, b in zip(found.method.freeze(net)(*x), found.method.freeze(again)(*x), strict=True):
-        torch.testing.assert_close(a, b)
+    x = {s: torch.randn(1, 9, WIDTH) for s in ("rgb", "flow")}
+    torch.testing.assert_close(found.method.freeze(net)(**x), found.method.freeze(again)(**x))
 
 
 @pytest.mark.parametrize(
@@ -184,8 +183,8 @@ def test_the_gate_refuses_a_graph_that_differs(tmp_path, text, monkeypatch):
 
     def sabotage(module, *args):
         content = to_onnx(module, *args)
-        module.mean.weight.data *= 1.01
-        module.text.data += 0.01
+        module.classify.mean.weight.data *= 1.01
+        module.classify.text.data += 0.01
         return content
 
     monkeypatch.setattr(bundle, "to_onnx", sabotage)
@@ -205,15 +204,16 @@ def test_the_gate_compares_segments(text):
         """Tensors within tolerance of zero, segments elsewhere: many activations near a threshold."""
 
         def forward(self, rgb, flow):
-            cas, attention = frozen(rgb, flow)
-            return cas * 0, attention * 0 + 0.1 + (torch.arange(rgb.shape[1]) % 2) * 4e-5
+            out = frozen(rgb=rgb, flow=flow)
+            attention = out["attention"] * 0 + 0.1 + (torch.arange(rgb.shape[1]) % 2) * 4e-5
+            return {"cas": out["cas"] * 0, "attention": attention}
 
     class Other(Shifted):
         def forward(self, rgb, flow):
-            cas, attention = super().forward(rgb, flow)
-            return cas, attention - 3e-5
+            out = super().forward(rgb, flow)
+            return {**out, "attention": out["attention"] - 3e-5}
 
-    content, graph = to_onnx(Other(), example, ["cas", "attention"], {0: "B", 1: "T"}, "head.onnx")
+    content, graph = to_onnx(Other(), example, {0: "B", 1: "T"}, "head.onnx")
     with pytest.raises(ParityError, match="segments differ"):
         parity.check_head(Shifted(), content, graph, ProposalOptions(), NmsOptions(), Timeline(0, 1, 1))
 
@@ -224,7 +224,7 @@ def test_tiny_encoders_export(net):
     net = net().eval()
     shape = (2, 16, 112, 112, 3 if net.reads == "frames" else 2)
     example = torch.zeros(shape, dtype=torch.uint8 if net.reads == "frames" else torch.float32)
-    content, graph = to_onnx(net, {net.reads: example}, ["feature"], {0: "B"}, "e.onnx")
+    content, graph = to_onnx(net, {net.reads: example}, {0: "B"}, "e.onnx")
     assert parity.check_encoder(net, content, graph)["tensor"] < 1e-5
     assert graph.inputs[0].shape == ["B", *shape[1:]]
     assert graph.outputs[0].shape == ["B", 128]

@@ -8,6 +8,7 @@ namespace {
 
 struct Keep {
   Array<float> attention;
+  Array<double> video;
 };
 
 tal::SequenceBatch view(const Array<float>& cas, const py::object& attention, const Array<std::int64_t>& offsets,
@@ -29,10 +30,24 @@ tal::SequenceBatch view(const Array<float>& cas, const py::object& attention, co
   return b;
 }
 
+// Class probabilities [V, C] of the videos of a batch.
+void look_at_video(const py::object& video, const tal::ProposalOptions& options, tal::SequenceBatch& b, Keep& keep) {
+  if (video.is_none()) return;
+  keep.video = py::cast<Array<double>>(video);
+  const py::ssize_t classes = b.columns - (options.background ? 1 : 0);
+  if (keep.video.ndim() != 2 || keep.video.shape(0) != static_cast<py::ssize_t>(b.videos) ||
+      keep.video.shape(1) != classes) {
+    throw std::invalid_argument("video must have shape [" + std::to_string(b.videos) + ", " + std::to_string(classes) +
+                                "], got " + std::string(py::str(keep.video.attr("shape"))));
+  }
+  b.video = keep.video.data();
+}
+
 py::tuple propose(const Array<float>& cas, const py::object& attention, const Array<std::int64_t>& offsets,
-                  const tal::ProposalOptions& options, int threads) {
+                  const tal::ProposalOptions& options, const py::object& video, int threads) {
   Keep keep;
-  const tal::SequenceBatch batch = view(cas, attention, offsets, keep);
+  tal::SequenceBatch batch = view(cas, attention, offsets, keep);
+  look_at_video(video, options, batch, keep);
   tal::ProposalColumns out;
   {
     const py::gil_scoped_release unlocked;  // pure arithmetic on memory that the caller's arrays keep alive
@@ -81,10 +96,10 @@ void register_proposals(py::module_& m) {
            py::arg("class_fallback"), py::arg("topk_ratio"), py::arg("min_length"), py::arg("upsample"),
            py::arg("background"), py::arg("compat_any"));
   m.def("propose", &propose, py::arg("cas"), py::arg("attention"), py::arg("offsets"), py::arg("options"),
-        py::kw_only(), py::arg("threads") = 1,
+        py::kw_only(), py::arg("video") = py::none(), py::arg("threads") = 1,
         "Proposals of videos: (start, end, score, label, offsets), positions in snippets.\n\n"
         "cas: [T, C] float32 of all videos one after the other; attention: [T] float32 or None;\n"
-        "offsets: [V + 1] int64, where each video begins.");
+        "offsets: [V + 1] int64, where each video begins; video: [V, C] class probabilities or None.");
   m.def("video_scores", &video_scores, py::arg("cas"), py::arg("offsets"), py::arg("options"), py::kw_only(),
         py::arg("threads") = 1, "Class probabilities [V, C] of videos.");
 }

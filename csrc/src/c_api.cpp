@@ -17,7 +17,7 @@ tal::SequenceBatch sequences(const tal_sequences* in) {
   const std::size_t rows = check_offsets(in->offsets, in->videos);
   if (in->columns < 1) refuse("columns is " + std::to_string(in->columns) + ", must be at least 1");
   need_column(in->cas, rows, "cas");
-  return {in->cas, in->attention, in->offsets, in->videos, in->columns};
+  return {in->cas, in->attention, in->offsets, in->videos, in->columns, nullptr};
 }
 
 tal::SourceOptions source(const tal_source_options& s) {

@@ -145,7 +145,8 @@ class VideoProposer {
  public:
   VideoProposer(const SequenceBatch& b, const ProposalOptions& o, std::size_t video)
       : o_(o), columns_(b.columns), first_(b.offsets[video]), length_(b.offsets[video + 1] - first_),
-        cas_(b.cas + first_ * columns_), attention_(b.attention == nullptr ? nullptr : b.attention + first_) {
+        cas_(b.cas + first_ * columns_), attention_(b.attention == nullptr ? nullptr : b.attention + first_),
+        given_(b.video == nullptr ? nullptr : b.video + static_cast<Index>(video) * classes()) {
     // Places of points are exact in a double up to here.
     constexpr Index most_points = Index{1} << 53;
     if (length_ > 0 && o.upsample > most_points / length_) {
@@ -153,11 +154,17 @@ class VideoProposer {
     }
     check_finite(cas_, length_, columns_, first_, "cas");
     if (attention_ != nullptr) check_finite(attention_, length_, 1, first_, "attention");
+    for (Index c = 0; given_ != nullptr && c < classes(); ++c) {
+      if (!std::isfinite(given_[c])) {
+        refuse("video is not finite at video " + std::to_string(video) + ", class " + std::to_string(c));
+      }
+    }
   }
 
   // Class probabilities, background left out.
   std::vector<double> scores() const {
-    const Index classes = columns_ - (o_.background ? 1 : 0);
+    const Index classes = this->classes();
+    if (given_ != nullptr) return std::vector<double>(given_, given_ + classes);
     std::vector<double> p(at(classes), 0.0);
     if (length_ == 0) return p;
     const Index k = std::max<Index>(1, length_ / o_.topk_ratio);
@@ -204,6 +211,8 @@ class VideoProposer {
   }
 
  private:
+  Index classes() const { return columns_ - (o_.background ? 1 : 0); }
+
   std::vector<std::int32_t> kept(const std::vector<double>& p) const {
     std::vector<std::int32_t> labels;
     for (std::size_t c = 0; c < p.size(); ++c) {
@@ -246,6 +255,7 @@ class VideoProposer {
   Index length_;
   const float* cas_;
   const float* attention_;
+  const double* given_;
 };
 
 template <class T>

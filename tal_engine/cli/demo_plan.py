@@ -103,14 +103,14 @@ def _pretrained(work: Path, seed: int, workers: int) -> dict[str, Any]:
 def _trained(work: Path) -> dict[str, Any]:
     method = load_method("pvlr")
     config, options = demo_config(method), demo_options()
-    encoders = tiny_encoders(method.training_streams)
+    encoders = tiny_encoders(method.training_streams(config))
     train_head(method, config, options, work / "videos", work / "checkpoint", encoders=encoders)
     return {"config": asdict(config), "options": asdict(options)}
 
 
 def _exported(work: Path) -> dict[str, Any]:
-    encoders = tiny_encoders(load_method("pvlr").training_streams)
     found = checkpoint.load(work / "checkpoint")
+    encoders = tiny_encoders(found.method.training_streams(found.config))
     bundle.export(found, encoders, EMBEDDED_PLAN, name="demo", description=DESCRIPTION)
     figures = _operating_point(read_catalog(work / "videos"), encoders)
     segment = SegmentOptions(min_score=round(figures["min_score"], 4))

@@ -33,7 +33,7 @@ def export(
     found = load(checkpoint)
     plan = bundle.export(
         found,
-        tiny_encoders(found.method.inference_streams),
+        tiny_encoders(found.method.inference_streams(found.config)),
         output,
         name=name or output.stem,
         embed=encoders,

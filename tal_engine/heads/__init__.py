@@ -1,1 +1,19 @@
-"""Base heads: features to activations, one file each. Heads know `nn` and never each other."""
+"""Base heads, one file each: features to activations. Heads know `nn` and never each other."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from ..errors import UsageError
+
+HEADS = {
+    "co2": "tal_engine.heads.co2",
+}
+
+
+def load_head(name: str) -> ModuleType:
+    """The module of a base head by name."""
+    if name not in HEADS:
+        raise UsageError(f"unknown head {name!r}; known: {', '.join(sorted(HEADS))}")
+    return importlib.import_module(HEADS[name])

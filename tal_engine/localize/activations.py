@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..errors import FeatureError
 from ..plan import Manifest
 from ..records import Activations, Features
+from ..timeline import Timeline
 
 
 def score(features: Features, head: Backend, manifest: Manifest) -> Activations:
@@ -24,11 +28,10 @@ def score(features: Features, head: Backend, manifest: Manifest) -> Activations:
         if stream.shape[1] != dim:
             raise FeatureError(f"stream {name!r} is {stream.shape[1]} wide, the head reads {dim}")
         feeds[name] = np.ascontiguousarray(stream[None], np.float32)
-    out = head.run(feeds)
-    attention = out.get("attention")
-    return Activations(
-        cas=out["cas"][0],
-        attention=None if attention is None else attention[0],
-        timeline=features.timeline,
-        duration=features.duration,
-    )
+    return activations_of(head.run(feeds), features.timeline, features.duration)
+
+
+def activations_of(out: Mapping[str, NDArray[np.float32]], timeline: Timeline, duration: float) -> Activations:
+    """The first video of a head's outputs: "cas" and, if the head has them, "attention" and "video"."""
+    optional = {name: out[name][0] if name in out else None for name in ("attention", "video")}
+    return Activations(out["cas"][0], optional["attention"], timeline, duration, optional["video"])

@@ -17,7 +17,7 @@ def propose(activations: Activations, options: ProposalOptions) -> Proposals:
         FeatureError: the activations are NaN or infinite.
     """
     try:
-        found = ops.propose(activations.cas, activations.attention, options)
+        found = ops.propose(activations.cas, activations.attention, options, video=activations.video)
     except ValueError as e:
         raise FeatureError(f"activations: {e}") from e
     data = np.empty(len(found.start), PROPOSAL)

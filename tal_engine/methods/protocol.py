@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..heads import HEADS
+from ..heads.interface import Batch, Recipe
 from ..nn.text import TextEncoder
 from ..options import NmsOptions, ProposalOptions
 from ..vocabulary import Vocabulary
 
-METHODS = {"pvlr": "tal_engine.methods.pvlr"}
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Videos of one training step, sampled to the same length.
-
-    streams: name -> [B, T, D]. labels: [B, C] multi-hot, from the video level only. pairs: the
-    first 2 * pairs videos are pairs that share a class.
-    """
-
-    streams: Mapping[str, Tensor]
-    labels: Tensor
-    pairs: int = 0
+#: Base heads are methods too: they train, export and localize on their own.
+METHODS = {"pvlr": "tal_engine.methods.pvlr", **HEADS}
 
 
 class Net(Protocol):
@@ -39,21 +28,30 @@ class Net(Protocol):
 
 
 class Method(Protocol):
-    """A module ``methods/NAME.py``."""
+    """A module ``methods/NAME.py`` or ``heads/NAME.py``."""
 
     name: str
     #: Frozen dataclass with a documented default for every field.
     Config: type[Any]
-    #: Feature streams that training reads, and those that inference reads.
-    training_streams: tuple[str, ...]
-    inference_streams: tuple[str, ...]
+    #: Published settings by data set.
+    RECIPES: Mapping[str, Recipe]
+    #: Training needs a text tower.
+    uses_text: bool
+
+    def training_streams(self, config: Any) -> tuple[str, ...]:
+        """Feature streams that training reads."""
+        ...
+
+    def inference_streams(self, config: Any) -> tuple[str, ...]:
+        """Feature streams that inference reads, in the order of the frozen module's arguments."""
+        ...
 
     def build(self, config: Any, vocabulary: Vocabulary, text: TextEncoder | None) -> nn.Module:
         """The network. Without `text` it can only be frozen, after its weights were loaded."""
         ...
 
     def freeze(self, net: nn.Module) -> nn.Module:
-        """A module from the inference streams [B, T, D] to (cas [B, T, C(+1)], attention [B, T])."""
+        """A module from the inference streams [B, T, D], by name, to what `Head.activations` describes, by name."""
         ...
 
     def proposal_options(self, config: Any) -> ProposalOptions:

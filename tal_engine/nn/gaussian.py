@@ -16,8 +16,8 @@ def distance(mean_p: Tensor, var_p: Tensor, mean_q: Tensor, var_q: Tensor, kind:
 
     Args:
         mean_p, var_p, mean_q, var_q: the two sets; variances are floored at `FLOOR`.
-        kind: "kl" (both directions averaged, PVLR Eq. 16), "bhattacharyya" or "mahalanobis"
-            (with the mean of the two covariances), PVLR Table 4.
+        kind: "kl" (both directions averaged, PVLR Eq. 16), "kl_one_way" (KL of p from q),
+            "bhattacharyya" or "mahalanobis" (with the mean of the two covariances), PVLR Table 4.
         per_dimension: divide by D, so that the width of the space does not set the scale.
 
     Returns:
@@ -29,13 +29,15 @@ def distance(mean_p: Tensor, var_p: Tensor, mean_q: Tensor, var_q: Tensor, kind:
     if kind == "kl":
         # The two log-determinant terms cancel in the mean of both directions.
         terms = 0.25 * (vp / vq + vq / vp + gap / vq + gap / vp - 2)
+    elif kind == "kl_one_way":
+        terms = 0.5 * (vp / vq + gap / vq - 1 + torch.log(vq / vp))
     elif kind == "bhattacharyya":
         middle = (vp + vq) / 2
         terms = gap / middle / 8 + 0.5 * torch.log(middle / torch.sqrt(vp * vq))
     elif kind == "mahalanobis":
         terms = gap / ((vp + vq) / 2)
     else:
-        raise ValueError(f"unknown distance {kind!r}: must be 'kl', 'bhattacharyya' or 'mahalanobis'")
+        raise ValueError(f"unknown distance {kind!r}: must be 'kl', 'kl_one_way', 'bhattacharyya' or 'mahalanobis'")
     return terms.mean(-1) if per_dimension else terms.sum(-1)
 
 

@@ -9,12 +9,17 @@ from torch.nn import functional
 from .temporal import topk_mean
 
 
-def mil_ce(cas: Tensor, labels: Tensor, ratio: int) -> Tensor:
+def with_background(labels: Tensor, value: float) -> Tensor:
+    """Labels [B, C] with a background column of `value`: [B, C + 1]."""
+    return torch.cat([labels, torch.full_like(labels[:, :1], value)], dim=1)
+
+
+def mil_ce(cas: Tensor, labels: Tensor, ratio: int, mask: Tensor | None = None) -> Tensor:
     """Multiple-instance cross-entropy: softmax of the top-k mean against sum-normalised labels.
 
     cas [B, T, C], labels [B, C] multi-hot. Source: CO2-Net, train loss (methods.md section 0).
     """
-    logits = topk_mean(cas, ratio)
+    logits = topk_mean(cas, ratio, mask)
     target = labels / (labels.sum(1, keepdim=True) + 1e-4)
     return -(target * functional.log_softmax(logits, dim=1)).sum(1).mean()
 
@@ -33,15 +38,20 @@ def mutual(a: Tensor, b: Tensor) -> Tensor:
     return 0.5 * functional.mse_loss(a, b.detach()) + 0.5 * functional.mse_loss(b, a.detach())
 
 
-def sparsity(attentions: list[Tensor]) -> Tensor:
+def mean_of(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of x [B, T] over the real snippets."""
+    return x.mean() if mask is None else (x * mask).sum() / mask.sum().clamp(min=1)
+
+
+def sparsity(attentions: list[Tensor], mask: Tensor | None = None) -> Tensor:
     """Mean attention (L_norm): most of a video is background."""
-    return torch.stack([a.mean() for a in attentions]).mean()
+    return torch.stack([mean_of(a, mask) for a in attentions]).mean()
 
 
-def guide(attentions: list[Tensor], cas: Tensor) -> Tensor:
+def guide(attentions: list[Tensor], cas: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention is the opposite of the background class (L_guide); the last column of cas is background."""
     background = functional.softmax(cas, dim=-1)[..., -1]
-    return torch.stack([(1 - a - background).abs().mean() for a in attentions]).mean()
+    return torch.stack([mean_of((1 - a - background).abs(), mask) for a in attentions]).mean()
 
 
 def co_activity(cas: Tensor, feature: Tensor, labels: Tensor, pairs: int, margin: float = 0.5) -> Tensor:

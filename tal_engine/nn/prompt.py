@@ -13,7 +13,7 @@ from .text import TextEncoder
 
 
 class PromptLearner(nn.Module):
-    """Text embeddings [C + 1, dim] of class names and background, with learned context.
+    """Text embeddings [C (+ 1), dim] of class names and, if wanted, background, with learned context.
 
     layout "affix" (PVLR, paper): start, `prefix` learned vectors, the name, `suffix` learned
     vectors, end; the background is one learned vector of the joint space.
@@ -31,6 +31,7 @@ class PromptLearner(nn.Module):
         suffix: int = 4,
         layout: Literal["affix", "full"] = "affix",
         std: float = 0.1,
+        background: bool = True,
     ) -> None:
         super().__init__()
         object.__setattr__(self, "_text", text)  # frozen and shared: not a part of this module's state
@@ -43,7 +44,9 @@ class PromptLearner(nn.Module):
         self._length = text.context if layout == "full" else 2 + prefix + longest + suffix
         rows = text.context if layout == "full" else prefix + suffix
         self.context = nn.Parameter(torch.randn(rows, text.width) * std)
-        self.background = nn.Parameter(torch.randn(text.dim) * std) if layout == "affix" else None
+        self.has_background = background
+        learned = background and layout == "affix"
+        self.background = nn.Parameter(torch.randn(text.dim) * std) if learned else None
 
     def forward(self) -> Tensor:
         text: TextEncoder = self._text  # type: ignore[assignment]
@@ -52,7 +55,7 @@ class PromptLearner(nn.Module):
             row, end = self._row(text, tokens)
             rows.append(row)
             ends.append(end)
-        if self.layout == "full":
+        if self.layout == "full" and self.has_background:
             rows.append(self.context)
             ends.append(0)
         out = text.encode(torch.stack(rows), torch.tensor(ends, device=self.context.device))

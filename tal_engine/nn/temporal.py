@@ -19,20 +19,41 @@ def mean_time(x: Tensor, mask: Tensor | None) -> Tensor:
     return (x * mask[:, None, :]).sum(-1, keepdim=True) / mask.sum(-1)[:, None, None].clamp(min=1)
 
 
+def conv(inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> nn.Conv1d:
+    """Conv1d of the same length, initialised as CO2-Net and its descendants do: kaiming uniform, bias 0."""
+    layer = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+    nn.init.kaiming_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 class ConvBlock(nn.Module):
     """Conv1d, LeakyReLU, Dropout over [B, C, T]; padded snippets stay zero for the next layer."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, dropout: float, slope: float = 0.2) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2)
+        self.conv = conv(inputs, outputs, kernel)
         self.dropout = nn.Dropout(dropout)
         self.slope = slope
-        nn.init.kaiming_uniform_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         x = self.dropout(functional.leaky_relu(self.conv(x), self.slope))
         return mask_time(x, mask)
+
+
+def smooth(x: Tensor, share: int = 5) -> Tensor:
+    """Mean over about T // share neighbours in time, zeros beyond the ends counted in: [B, T, C] -> [B, T, C].
+
+    The window is odd, (T // share) // 2 * 2 + 1: 13 snippets for T = 60 (CO2-Net on ActivityNet). By sums from the
+    start, so that the window may depend on T in an exported graph.
+    """
+    length = x.shape[1]
+    half = (length // share) // 2
+    sums = functional.pad(x.cumsum(1), (0, 0, 1, 0))
+    at = torch.arange(length, device=x.device)
+    upper, lower = (at + half + 1).clamp(max=length), (at - half).clamp(min=0)
+    return (sums[:, upper] - sums[:, lower]) / (2 * half + 1)
 
 
 def topk_mean(x: Tensor, ratio: int, mask: Tensor | None = None) -> Tensor:

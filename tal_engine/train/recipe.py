@@ -72,7 +72,7 @@ def train_head(
     """
     catalog = read_catalog(data)
     videos = catalog.subset(subset)
-    store = FeatureStore(catalog, encoders.snippet, encoders.open(method.training_streams))
+    store = FeatureStore(catalog, encoders.snippet, encoders.open(method.training_streams(config)))
 
     def extracted(done: int, total: int) -> None:
         if bar is not None:
@@ -86,7 +86,7 @@ def train_head(
         videos,
         store.extract(videos, extracted),
         catalog.vocabulary,
-        method.training_streams,
+        method.training_streams(config),
         length=options.length,
         size=options.batch,
         pairs=options.pairs,

@@ -68,13 +68,15 @@ def contrast(w, s, e, outer_ratio):
     return math.fsum(w[s : e + 1]) / n - (math.fsum(outer) / len(outer) if outer else 0.0)
 
 
-def propose(cas, attention, options):
+def propose(cas, attention, options, video=None):
     """List of (start, end, score, label) of one video, options as tal_engine.options.ProposalOptions."""
+    if video is not None and not np.isfinite(video).all():
+        raise ValueError("not finite")
     if not np.isfinite(cas).all() or (attention is not None and not np.isfinite(attention).all()):
         raise ValueError("not finite")
     if len(cas) == 0:
         return []
-    p = video_scores(cas, options)
+    p = video_scores(cas, options) if video is None else video
     kept = [c for c in range(len(p)) if p[c] >= options.class_threshold]
     if not kept and options.class_fallback:
         kept = [int(np.argmax(p))]

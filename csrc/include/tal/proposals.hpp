@@ -52,13 +52,15 @@ struct ProposalOptions {
 };
 
 // Videos one after the other; non-owning. cas: row major [offsets[videos]][columns]; attention:
-// [offsets[videos]] or null.
+// [offsets[videos]] or null. video: class probabilities, row major [videos][columns - background], instead of
+// those that class_score takes from the CAS, or null.
 struct SequenceBatch {
   const float* cas = nullptr;
   const float* attention = nullptr;
   const std::int64_t* offsets = nullptr;  // [videos + 1], starts at 0, never falls
   std::size_t videos = 0;
   std::int64_t columns = 0;
+  const double* video = nullptr;
 };
 
 // Columns of equal length; start and end in snippets (fractions of one when up-sampled), half open.

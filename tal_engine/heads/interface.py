@@ -1,0 +1,129 @@
+"""What every base head offers: features -> activations, its own losses, and a place for another classifier.
+
+A head turns snippet features into an embedding, an embedding into a class activation sequence (CAS), and both
+into losses. Methods that replace the classifier (PVLR's Gaussians against texts, TSM's text queries) pass
+`classify` and keep everything else, so they plug onto any head.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+
+#: From an embedding [B, T, D] to a CAS [B, T, C (+ 1)].
+Classifier = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Videos of one training step, sampled to the same length.
+
+    streams: name -> [B, T, D]. labels: [B, C] multi-hot, from the video level only. pairs: the
+    first 2 * pairs videos are pairs that share a class. mask: [B, T], 0 where a snippet is padding;
+    None when nothing is.
+    """
+
+    streams: Mapping[str, Tensor]
+    labels: Tensor
+    pairs: int = 0
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a head makes of a batch.
+
+    cas: [B, T, C], or [B, T, C + 1] with background last: logits before any suppression.
+    embedding: [B, T, D], what the classifier read. attention: [B, T], how much each snippet is
+    foreground, None for heads without one. parts: what only this head's own losses and inference read.
+    """
+
+    cas: Tensor
+    embedding: Tensor
+    attention: Tensor | None = None
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Recipe(NamedTuple):
+    """Published settings of a data set: fields of the config and of the training options that differ from the defaults."""
+
+    config: Mapping[str, Any]
+    train: Mapping[str, Any]
+
+
+class Head(nn.Module):
+    """A base head; see the module. Subclasses set `width` and, without a background column, `background`."""
+
+    #: Width of the embedding.
+    width: int
+    #: The last column of the CAS is background.
+    background: bool = True
+
+    @abstractmethod
+    def forward(
+        self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
+    ) -> Output:
+        """Activations of a batch; `classify` instead of the head's own classifier."""
+
+    @abstractmethod
+    def objective(self, out: Output, batch: Batch) -> dict[str, Tensor]:
+        """Weighted loss terms by their published names."""
+
+    @abstractmethod
+    def activations(self, out: Output) -> dict[str, Tensor]:
+        """What inference cuts into proposals.
+
+        "cas" [B, T, C (+ 1)] first; "attention" [B, T] if some source of proposals reads it; "video"
+        [B, C], class probabilities, if they are not those of the CAS's largest values.
+        """
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """`objective` of a batch, with the head's own classifier."""
+        return self.objective(self(batch.streams, batch.mask), batch)
+
+
+class FrozenHead(nn.Module):
+    """A head for export: streams in by name, activations out by name."""
+
+    def __init__(self, head: Head, classify: nn.Module | None = None) -> None:
+        super().__init__()
+        self.head, self.classify = head, classify
+
+    def forward(self, **streams: Tensor) -> dict[str, Tensor]:
+        return self.head.activations(self.head(streams, None, self.classify))
+
+
+def freeze(net: nn.Module) -> nn.Module:
+    """See `methods.protocol.Method.freeze`; every head is frozen alike."""
+    if not isinstance(net, Head):
+        raise TypeError(f"cannot freeze a {type(net).__name__} as a head")
+    return FrozenHead(net).eval()
+
+
+def two_streams(config: Any) -> tuple[str, ...]:
+    """Heads on I3D read RGB and flow, in training and after it."""
+    return ("rgb", "flow")
+
+
+def joined(streams: Mapping[str, Tensor]) -> Tensor:
+    """RGB and flow side by side, [B, T, rgb + flow] (RGB first, as the public features have them)."""
+    return torch.cat([streams["rgb"], streams["flow"]], dim=-1)
+
+
+def need_classifier(own: Classifier | None, given: Classifier | None) -> Classifier:
+    """The classifier to use.
+
+    Raises:
+        UsageError: the head was built without one and none was given.
+    """
+    chosen = given or own
+    if chosen is None:
+        raise UsageError("this head was built without a classifier: one has to be given")
+    return chosen
