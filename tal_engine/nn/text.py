@@ -40,7 +40,7 @@ class TextEncoder(nn.Module):
     def forward(self, texts: Sequence[str]) -> Tensor:
         """Vectors [N, dim] of plain texts."""
         start, stop, pad = self.special
-        device = next(self.parameters()).device
+        device = next((t.device for t in (*self.parameters(), *self.buffers())), None)
         rows = [[start, *self.tokenize(t)[: self.context - 2], stop] for t in texts]
         length = max(len(r) for r in rows)
         tokens = torch.tensor([r + [pad] * (length - len(r)) for r in rows], device=device)
