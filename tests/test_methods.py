@@ -20,7 +20,6 @@ from tal_engine.timeline import Timeline
 from tal_engine.vocabulary import Vocabulary
 from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config
 
-
 PVLR = load_method("pvlr")
 
 
