@@ -61,7 +61,7 @@ def test_clip_weights_are_read_in_every_public_form(model, tmp_path, form):
 
 
 def test_clip_files_that_do_not_fit_are_named(model, tmp_path):
-    with pytest.raises(UsageError, match="needs its weights file and nothing is downloaded: take RN50.pt"):
+    with pytest.raises(UsageError, match=r"needs its weights file and nothing is downloaded: take RN50\.pt"):
         load_clip_text("RN50", None)
     with pytest.raises(UsageError, match="unknown CLIP architecture 'RN51'"):
         load_clip_text("RN51", tmp_path / "x.pt")
@@ -72,7 +72,7 @@ def test_clip_files_that_do_not_fit_are_named(model, tmp_path):
         load_clip_text("RN50", tmp_path / "junk.pt")
     state = dict(model.state_dict())
     torch.save({k: v for k, v in state.items() if k != "ln_final.bias"}, tmp_path / "less.pt")
-    with pytest.raises(CheckpointError, match="1 keys of the text tower are missing, first 'ln_final.bias'"):
+    with pytest.raises(CheckpointError, match=r"1 keys of the text tower are missing, first 'ln_final\.bias'"):
         load_clip_text("RN50", tmp_path / "less.pt")
     torch.save(state | {"text_projection": torch.zeros(512, 3)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=r"text_projection is \[512, 3\], needs \[512, 1024\]"):

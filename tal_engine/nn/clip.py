@@ -92,7 +92,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
         if path.suffix == ".safetensors":
             return dict(need("safetensors.torch").load_file(str(path))), False
         if _is_torchscript(path):
-            return dict(torch.jit.load(str(path), map_location="cpu").state_dict()), True  # type: ignore[no-untyped-call]
+            return dict(torch.jit.load(str(path), map_location="cpu").state_dict()), True
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as e:  # each reader raises types of its own
         raise CheckpointError(f"{path}: cannot be read as CLIP weights ({e})") from e
@@ -118,11 +118,10 @@ def _fill(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
     missing = sorted(set(text) - set(state))
     if missing:
         raise CheckpointError(f"{source}: {len(missing)} keys of the text tower are missing, first {missing[0]!r}")
-    wrong = [
-        f"{k} is {list(state[k].shape)}, needs {list(v.shape)}" for k, v in text.items() if state[k].shape != v.shape
-    ]
-    if wrong:
-        raise CheckpointError(f"{source}: {wrong[0]}; is this another architecture?")
+    for k, v in text.items():
+        if state[k].shape != v.shape:
+            found, wanted = list(state[k].shape), list(v.shape)
+            raise CheckpointError(f"{source}: {k} is {found}, needs {wanted}; is this another architecture?")
     model.load_state_dict({k: state[k].float() for k in text}, strict=False)
 
 
