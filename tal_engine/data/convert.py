@@ -82,6 +82,7 @@ def convert(
         labels="video" if all(v.video_labels is not None for v in found) else "instances",
         features=specs,
         length="first",
+        short_features="keep" if any(map(_beyond, found)) else "refuse",
         protocol=protocol or ("wtal-snippet" if named else "activitynet"),
         text=text or TextSpec(),
     )
@@ -103,6 +104,11 @@ def _entry(v: AnnotatedVideo) -> dict[str, Any]:
     if v.video_labels is not None:
         entry["labels"] = list(v.video_labels)
     return {**entry, "annotations": [{"segment": [a, b], "label": label} for a, b, label in segments]}
+
+
+def _beyond(v: AnnotatedVideo) -> bool:
+    """An instance ends after its video, as in five videos of THUMOS14: no features can reach it."""
+    return bool(v.duration) and max((s.end for s in v.instances), default=0.0) > v.duration
 
 
 def _annotations_folder(source: Path) -> Path:
