@@ -31,6 +31,7 @@ class BatchSampler:
         pairs: int,
     ) -> None:
         self._streams = tuple(streams)
+        self._names = [v.name for v in videos]
         self._features = [features[v.name] for v in videos]
         self._labels = np.zeros((len(videos), len(vocabulary)), np.float32)
         for i, v in enumerate(videos):
@@ -60,4 +61,5 @@ class BatchSampler:
             for s in self._streams:
                 picked[s].append(self._features[r].streams[s][index])
         streams = {s: torch.from_numpy(np.stack(parts)) for s, parts in picked.items()}
-        return Batch(streams, torch.from_numpy(self._labels[rows]), self._pairs)
+        names = tuple(self._names[r] for r in rows)
+        return Batch(streams, torch.from_numpy(self._labels[rows]), self._pairs, names=names)
