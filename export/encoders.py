@@ -10,21 +10,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import tal_engine
 from tal_engine.backends import open_backend
 from tal_engine.features import EncoderGraph
 from tal_engine.nn.text import TextEncoder
-from tal_engine.nn.tiny import DIM, TinyFlow, TinyImage, TinyRGB
+from tal_engine.nn.tiny import DIM, TINY_WEIGHTS, TinyFlow, TinyImage, TinyRGB, load_tiny
 from tal_engine.options import SnippetOptions
 from tal_engine.plan import Encoder
 from tal_engine.train.snippets import SNIPPET
-from tal_engine.train.tiny import load_tiny
 
 from .parity import check_encoder
 from .to_onnx import to_onnx
-
-#: Weights of the tiny encoders that ship with the package.
-TINY_WEIGHTS = Path(tal_engine.__file__).parent / "assets" / "tiny_encoders.safetensors"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 
 from tal_engine.annotations import AnnotatedVideo
 from tal_engine.data.batches import BatchSampler
-from tal_engine.methods.protocol import Batch
+from tal_engine.heads.interface import Batch
 from tal_engine.records import Features, Segment
 from tal_engine.timeline import Timeline
 from tal_engine.vocabulary import Vocabulary
@@ -31,7 +31,7 @@ def quiet_config(method):
     config = small_config(method)
     off = {f.name: 0.0 for f in fields(config) if f.name.endswith("dropout")}
     if hasattr(config, "base"):
-        off |= {"base_options": {k: 0.0 for k in ("dropout", "fusion_dropout", "logit_dropout")}, "kd_weight": 1.0}
+        off |= {"base_options": dict.fromkeys(("dropout", "fusion_dropout", "logit_dropout"), 0.0), "kd_weight": 1.0}
     return replace(config, **off)
 
 

@@ -20,7 +20,6 @@ from tal_engine.timeline import Timeline
 from tal_engine.vocabulary import Vocabulary
 from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config
 
-
 PVLR = load_method("pvlr")
 
 
@@ -123,6 +122,19 @@ def test_pvlr_mean_over_samples_tends_to_the_mean_when_the_spread_is_small(text)
     words = torch.randn(4, 128)
     wanted = functional.cosine_similarity(mean[..., None, :], words, dim=-1) / net.config.temperature
     torch.testing.assert_close(net.activation(mean, variance, words), wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_pvlr_one_draw_has_the_spread_of_the_mean_of_k_dot_products(text):
+    """The shortcut for dot products: the variance over draws is that of the mean of K samples."""
+    torch.manual_seed(0)
+    config = replace(small_config(PVLR), similarity="dot", samples=7, noise=0.5, temperature=1.0)
+    net = PVLR.build(config, NAMES, text).eval()
+    mean, variance, words = torch.randn(1, 1, 128), torch.rand(1, 1, 128), torch.randn(4, 128)
+    drawn = torch.stack([net.activation(mean, variance, words)[0, 0] for _ in range(4000)])
+    samples = mean + torch.randn(4000, 7, 1, 1, 128) * 0.5 * variance.sqrt()
+    wanted = (samples @ words.T).mean(1)[:, 0, 0]
+    torch.testing.assert_close(drawn.std(0), wanted.std(0), rtol=0.06, atol=0)
+    torch.testing.assert_close(drawn.mean(0), wanted.mean(0), rtol=0, atol=0.5)
 
 
 def test_pvlr_distillation_is_zero_where_the_towers_agree(text):

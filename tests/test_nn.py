@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tal_engine.errors import UsageError
 from tal_engine.nn import gaussian, losses, mining
 from tal_engine.nn.prompt import PromptLearner
-from tal_engine.nn.temporal import topk_mean
+from tal_engine.nn.temporal import smooth, topk_mean
 from tests.learning import NAMES
 
 
@@ -33,6 +33,7 @@ def test_gaussian_distances_equal_the_matrix_formulas(rng):
     ratio = np.linalg.det(middle) / np.sqrt(np.prod(vp) * np.prod(vq))
     wanted = {
         "kl": (kl(mp, vp, mq, vq) + kl(mq, vq, mp, vp)) / 2,
+        "kl_one_way": kl(mp, vp, mq, vq),
         "bhattacharyya": maha / 8 + 0.5 * np.log(ratio),
         "mahalanobis": maha,
     }
@@ -97,6 +98,15 @@ def test_topk_mean():
     torch.testing.assert_close(found[0], wanted[0])
     torch.testing.assert_close(found[1], x[1, :4].max(0).values)
     assert torch.isfinite(topk_mean(x[:, :1], 7)).all()
+
+
+@pytest.mark.parametrize("length", [1, 4, 9, 10, 60, 61])
+def test_smooth_is_average_pooling_with_a_window_that_follows_the_length(length):
+    """CO2-Net on ActivityNet: kernel (T // 5) // 2 * 2 + 1, 13 for T = 60, zeros beyond the ends counted in."""
+    x = torch.randn(2, length, 3)
+    kernel = (length // 5) // 2 * 2 + 1
+    wanted = torch.nn.functional.avg_pool1d(x.transpose(1, 2), kernel, 1, kernel // 2).transpose(1, 2)
+    torch.testing.assert_close(smooth(x), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_mil_ce_and_suppression():

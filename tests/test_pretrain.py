@@ -12,8 +12,9 @@ from tal_engine.cli import demo_plan
 from tal_engine.demo.captions import vocabulary
 from tal_engine.demo.dataset import render_split
 from tal_engine.errors import FeatureError, UsageError
+from tal_engine.nn.tiny import TinyEncoders, load_tiny
 from tal_engine.train.snippets import cut_clips, snippet_set
-from tal_engine.train.tiny import TinyEncoders, load_tiny, pretrain
+from tal_engine.train.tiny import pretrain
 
 
 def test_towers_are_pretrained_from_clips_to_one_file(tmp_path):

@@ -15,14 +15,13 @@ from tal_engine.export import bundle, parity
 from tal_engine.export.encoders import EncoderSet
 from tal_engine.export.to_onnx import to_onnx
 from tal_engine.methods import load_method
-from tal_engine.nn.tiny import TinyFlow, TinyImage, TinyRGB
+from tal_engine.nn.tiny import TinyEncoders, TinyFlow, TinyImage, TinyRGB, load_tiny, save_tiny
 from tal_engine.options import NmsOptions, ProposalOptions, SnippetOptions
 from tal_engine.plan import Encoder, Graph
 from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint
 from tal_engine.train.loop import fit
 from tal_engine.train.options import TrainOptions
-from tal_engine.train.tiny import TinyEncoders, load_tiny, save_tiny
 from tests.learning import NAMES, WIDTH, sampler, small_config
 
 OPTIONS = TrainOptions(steps=6, batch=6, pairs=2, length=16, learning_rate=1e-3, save_every=3)

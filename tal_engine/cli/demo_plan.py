@@ -25,10 +25,11 @@ from ..demo.dataset import render_split
 from ..engine import EMBEDDED_PLAN, TALEngine
 from ..errors import UsageError
 from ..export import bundle
-from ..export.encoders import TINY_WEIGHTS, EncoderSet, tiny_encoders
+from ..export.encoders import EncoderSet, tiny_encoders
 from ..files import write_text
 from ..methods import load_method
 from ..metrics import WTAL_TIOUS, evaluate
+from ..nn.tiny import TINY_WEIGHTS
 from ..operating_point import best_f1
 from ..options import SegmentOptions
 from ..plan import read_plan

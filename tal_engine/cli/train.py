@@ -43,7 +43,15 @@ def train(
     options = with_settings(demo_options(), changes)
     with bars() as bar:
         train_head(
-            chosen, config, options, data, output, subset=subset, encoders=_encoders(chosen, config), resume=resume, bar=bar
+            chosen,
+            config,
+            options,
+            data,
+            output,
+            subset=subset,
+            encoders=_encoders(chosen, config),
+            resume=resume,
+            bar=bar,
         )
     errors.print(f"checkpoint: {output} (export it with: tal export {output} -o {method}.plan)")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..annotations import AnnotatedVideo
 from ..errors import FeatureError
-from ..methods.protocol import Batch
+from ..heads.interface import Batch
 from ..records import Features
 from ..vocabulary import Vocabulary
 from .sampling import random_perturb

@@ -53,7 +53,7 @@ class Output:
 
 
 class Recipe(NamedTuple):
-    """Published settings of a data set: fields of the config and of the training options that differ from the defaults."""
+    """Published settings of a data set: fields of config and training options that differ from the defaults."""
 
     config: Mapping[str, Any]
     train: Mapping[str, Any]

@@ -221,14 +221,17 @@ class PVLR(nn.Module):
         """Similarity of embeddings [..., D] to texts [C, D], before the temperature."""
         if self.config.similarity == "dot":
             return z @ text.T
-        return functional.normalize(z, dim=-1) @ functional.normalize(text, dim=-1).T
+        # The norm divides the products, so that K samples are not held twice.
+        return z @ functional.normalize(text, dim=-1).T / z.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
     def activation(self, mean: Tensor, variance: Tensor, text: Tensor) -> Tensor:
         """P-CAS by Monte Carlo (Eq. 8, 10): [B, T, C + 1]."""
         c = self.config
         if c.samples == 0:
             return self.similarity(mean, text) / c.temperature
-        noise = torch.randn(c.samples, *mean.shape, device=mean.device, dtype=mean.dtype) * c.noise
+        # A dot product is linear: the mean over K samples is the product with one sample of a K-th the variance.
+        samples, noise_std = (c.samples, c.noise) if c.similarity == "cosine" else (1, c.noise / c.samples**0.5)
+        noise = torch.randn(samples, *mean.shape, device=mean.device, dtype=mean.dtype) * noise_std
         return self.similarity(mean + noise * variance.clamp(min=1e-12).sqrt(), text).mean(0) / c.temperature
 
     def scores(self, batch: Batch) -> _Scores:

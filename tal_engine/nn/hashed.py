@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .text import TextEncoder
+from .text import TextEncoder, spoken
 
 
 class HashedText(TextEncoder):
@@ -42,7 +42,7 @@ class HashedText(TextEncoder):
             self.register_buffer(name, value, persistent=False)
 
     def tokenize(self, text: str) -> list[int]:
-        found = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower())
+        found = re.findall(r"[a-z0-9]+", spoken(text).lower())
         return [self._FIRST + zlib.crc32(w.encode()) % self._BUCKETS for w in found]
 
     @property

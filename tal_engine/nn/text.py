@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+
+def spoken(name: str) -> str:
+    """A class name as one says it: CleanAndJerk -> Clean And Jerk, sit_down -> sit down."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ")
 
 
 class TextEncoder(nn.Module):

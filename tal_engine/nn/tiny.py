@@ -6,16 +6,24 @@ give (one vector a snippet, one vector a text), so everything around them is the
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import CheckpointError
+from ..files import whole_file
 from .text import TextEncoder
+
+#: The weights that ship with the package.
+TINY_WEIGHTS = Path(__file__).parents[1] / "assets" / "tiny_encoders.safetensors"
 
 #: Width of every feature and of the joint image-text space.
 DIM = 128
@@ -183,3 +191,37 @@ class TinyText(TextEncoder):
         mask = torch.full((length, length), float("-inf"), device=embedded.device).triu(1)
         x = self.norm(self.blocks(embedded + self.position[:length], mask=mask))
         return self.project(x[torch.arange(len(x), device=x.device), end])
+
+
+class TinyEncoders(nn.Module):
+    """The four towers together."""
+
+    def __init__(self, words: list[str]) -> None:
+        super().__init__()
+        self.rgb, self.flow, self.image = TinyRGB(), TinyFlow(), TinyImage()
+        self.text = TinyText(words)
+
+
+def save_tiny(path: str | Path, encoders: TinyEncoders, provenance: dict[str, Any]) -> None:
+    """Write the weights with their vocabulary and origin as metadata."""
+    metadata = {"words": json.dumps(list(encoders.text.words)), "provenance": json.dumps(provenance)}
+    state = {k: v.contiguous() for k, v in encoders.state_dict().items()}
+    with whole_file(path) as temporary:
+        safetensors.torch.save_file(state, str(temporary), metadata)
+
+
+def load_tiny(path: str | Path) -> TinyEncoders:
+    """Read the weights.
+
+    Raises:
+        CheckpointError: missing, or not a file of these encoders.
+    """
+    try:
+        with safetensors.safe_open(str(path), "pt") as file:
+            words = json.loads(file.metadata()["words"])
+            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a mapping)
+        encoders = TinyEncoders(words)
+        encoders.load_state_dict(state)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as e:
+        raise CheckpointError(f"{path}: not a file of the tiny encoders ({e})") from e
+    return encoders.eval().requires_grad_(False)

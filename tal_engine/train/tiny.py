@@ -6,7 +6,6 @@ exercise, and captions come from their own scenes.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -23,48 +21,12 @@ from torch.nn import functional
 
 from ..demo.captions import captioned, vocabulary
 from ..demo.skeleton import JOINTS
-from ..errors import CheckpointError
-from ..files import whole_file
-from ..nn.tiny import DIM, REGIONS, TinyFlow, TinyImage, TinyRGB, TinyText
+from ..nn.tiny import DIM, REGIONS, TinyEncoders, TinyFlow, TinyImage, TinyRGB, TinyText, save_tiny
 from .snippets import FLOW_STEP, MOMENTS, SnippetSet, snippet_set
 
 log = logging.getLogger("tal_engine")
 
 _PARTS: dict[str, Callable[[], nn.Module]] = {"rgb": TinyRGB, "flow": TinyFlow, "image": TinyImage}
-
-
-class TinyEncoders(nn.Module):
-    """The four towers together."""
-
-    def __init__(self, words: list[str]) -> None:
-        super().__init__()
-        self.rgb, self.flow, self.image = TinyRGB(), TinyFlow(), TinyImage()
-        self.text = TinyText(words)
-
-
-def save_tiny(path: str | Path, encoders: TinyEncoders, provenance: dict[str, Any]) -> None:
-    """Write the weights with their vocabulary and origin as metadata."""
-    metadata = {"words": json.dumps(list(encoders.text.words)), "provenance": json.dumps(provenance)}
-    state = {k: v.contiguous() for k, v in encoders.state_dict().items()}
-    with whole_file(path) as temporary:
-        safetensors.torch.save_file(state, str(temporary), metadata)
-
-
-def load_tiny(path: str | Path) -> TinyEncoders:
-    """Read the weights.
-
-    Raises:
-        CheckpointError: missing, or not a file of these encoders.
-    """
-    try:
-        with safetensors.safe_open(str(path), "pt") as file:
-            words = json.loads(file.metadata()["words"])
-            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a mapping)
-        encoders = TinyEncoders(words)
-        encoders.load_state_dict(state)
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as e:
-        raise CheckpointError(f"{path}: not a file of the tiny encoders ({e})") from e
-    return encoders.eval().requires_grad_(False)
 
 
 class _Pretraining(nn.Module):

@@ -1,0 +1,137 @@
+"""CLIP's text tower through open_clip, from a weights file of one's own. Nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, UsageError
+from ..extras import need
+from .text import TextEncoder, spoken
+
+
+class ClipText(TextEncoder):
+    """The text tower of an open_clip model, frozen: tokens to the joint space, read at the end token.
+
+    Args:
+        model: what open_clip.create_model gives; only its text side is kept.
+    """
+
+    positions: Tensor
+    project: Tensor
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        tower = getattr(model, "text", model)  # open_clip has the tower inside of some models, spread over others
+        self.token, self.blocks, self.norm = tower.token_embedding, tower.transformer, tower.ln_final
+        self.register_buffer("positions", tower.positional_embedding.detach())
+        self.register_buffer("project", tower.text_projection.detach())
+        self.context, self.width = self.positions.shape
+        self.dim = int(self.project.shape[1])
+        self._tokenizer = need("open_clip.tokenizer").SimpleTokenizer()
+        self.eval().requires_grad_(False)
+
+    def tokenize(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(spoken(text)))
+
+    @property
+    def special(self) -> tuple[int, int, int]:
+        return self._tokenizer.sot_token_id, self._tokenizer.eot_token_id, 0
+
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        embedded: Tensor = self.token(tokens)
+        return embedded
+
+    def encode(self, embedded: Tensor, end: Tensor) -> Tensor:
+        length = embedded.shape[1]
+        mask = torch.full((length, length), float("-inf"), device=embedded.device).triu(1)
+        x = self.norm(self.blocks(embedded + self.positions[:length], attn_mask=mask))
+        return x[torch.arange(len(x), device=x.device), end] @ self.project
+
+
+def load_clip_text(name: str, weights: str | Path | None) -> ClipText:
+    """The text tower of a CLIP model, with weights from a file.
+
+    Args:
+        name: of the architecture, as open_clip knows it: RN50, ViT-B-16, ViT-B-32, ...
+        weights: OpenAI's TorchScript archive, an open_clip checkpoint (.pt, .bin) or its .safetensors.
+
+    Raises:
+        UsageError: unknown architecture, or no file: it says where such files come from.
+        CheckpointError: not such a file, or its keys do not fit; they are named.
+    """
+    open_clip = need("open_clip")
+    architecture = name.replace("/", "-")
+    if architecture not in open_clip.list_models():
+        close = [m for m in open_clip.list_models() if m.lower().startswith(architecture.lower()[:4])]
+        raise UsageError(f"unknown CLIP architecture {name!r}; like it: {', '.join(close[:12]) or 'none'}")
+    if weights is None:
+        raise UsageError(
+            f"CLIP {name} needs its weights file and nothing is downloaded: take {name}.pt of openai/CLIP, or an "
+            "open_clip checkpoint, and give its path as text.weights"
+        )
+    state, openai = _read(Path(weights))
+    with _quiet():
+        # OpenAI trained with a quick approximation of GELU; its archives do not say so.
+        model = open_clip.create_model(architecture, pretrained=None, load_weights=False, force_quick_gelu=openai)
+    _fill(model, state, str(weights))
+    return ClipText(model)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """(state, is it OpenAI's archive); nothing is unpickled but tensors."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(need("safetensors.torch").load_file(str(path))), False
+        if _is_torchscript(path):
+            return dict(torch.jit.load(str(path), map_location="cpu").state_dict()), True
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as e:  # each reader raises types of its own
+        raise CheckpointError(f"{path}: cannot be read as CLIP weights ({e})") from e
+    state = found.get("state_dict", found) if isinstance(found, dict) else found
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f"{path}: holds no state dict of tensors")
+    # The archive's own state dict, saved again, still tells its origin.
+    openai = "input_resolution" in state
+    return {k.removeprefix("module."): v for k, v in state.items()}, openai
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        reader = torch._C.PyTorchFileReader(str(path))
+    except RuntimeError:
+        return False
+    return "constants.pkl" in reader.get_all_records()
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load the text side; every key of it must be there with its shape."""
+    text = {k: v for k, v in model.state_dict().items() if not k.startswith(("visual.", "logit_"))}
+    missing = sorted(set(text) - set(state))
+    if missing:
+        raise CheckpointError(f"{source}: {len(missing)} keys of the text tower are missing, first {missing[0]!r}")
+    for k, v in text.items():
+        if state[k].shape != v.shape:
+            found, wanted = list(state[k].shape), list(v.shape)
+            raise CheckpointError(f"{source}: {k} is {found}, needs {wanted}; is this another architecture?")
+    model.load_state_dict({k: state[k].float() for k in text}, strict=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip warns of random weights before ours are loaded."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
