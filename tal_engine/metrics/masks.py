@@ -40,7 +40,7 @@ def mask_overlap(pairs: Iterable[tuple[Mask, Mask]]) -> MaskOverlap:
     for found, true in pairs:
         present = true.any(axis=0)
         foreground += [_iou(found[:, c], true[:, c]) for c in np.flatnonzero(present)]
-        no_found, no_true = (~m[:, present].any(axis=1, keepdims=True) for m in (found, true))
+        no_found, no_true = (np.asarray(~m[:, present].any(axis=1)) for m in (found, true))
         if no_found.any() or no_true.any():
             background.append(_iou(no_found, no_true))
     return MaskOverlap(*(float(np.mean(v)) if v else float("nan") for v in (foreground, background)))

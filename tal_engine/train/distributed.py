@@ -68,6 +68,11 @@ class World:
         return videos, min(pairs, videos // 2)
 
 
+def first_process() -> bool:
+    """This process prints: it is alone, or torchrun started it first."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 def this_world(options: TrainOptions) -> World:
     """This process's place, in the group that `joined` (or a caller) set up.
 

@@ -22,7 +22,6 @@ from ..options import linspace
 from ..records import Features
 from ..tables import Table
 from ..vocabulary import Vocabulary
-from .options import TrainOptions
 
 #: Overlaps over which weakly supervised papers average, by their first and last (methods.md 10).
 AVERAGES = {"0.1:0.5": linspace(0.1, 0.5, 5), "0.3:0.7": linspace(0.3, 0.7, 5), "0.1:0.7": linspace(0.1, 0.7, 7)}
@@ -47,10 +46,11 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Testing:
-    """Videos to score: name -> features, their truth, and the rules.
+class Videos:
+    """Videos to score: those to localize, name -> features, and the rules.
 
-    sampling, length: what is read of a video; see `TrainOptions.test_sampling`.
+    sampling, length: what is read of a video; see `TrainOptions.test_sampling`. missed: videos that are
+    not localized, being too short, and whose instances count as missed.
     """
 
     videos: Sequence[AnnotatedVideo]
@@ -59,13 +59,7 @@ class Testing:
     sampling: str = "full"
     length: int = 750
     threads: int = 1
-
-    @staticmethod
-    def of(
-        videos: Sequence[AnnotatedVideo], features: Mapping[str, Features], protocol: Protocol, options: TrainOptions
-    ) -> Testing:
-        """With the sampling of training options."""
-        return Testing(videos, features, protocol, options.test_sampling, options.test_length)
+    missed: Sequence[AnnotatedVideo] = ()
 
 
 @contextmanager
@@ -82,7 +76,7 @@ def frozen(method: Method, net: nn.Module) -> Iterator[nn.Module]:
                 module.training = was
 
 
-def activations(method: Method, net: nn.Module, config: Any, data: Testing) -> Found:
+def activations(method: Method, net: nn.Module, config: Any, data: Videos) -> Found:
     """Run the frozen network on each video, as long as it is.
 
     Raises:
@@ -105,7 +99,7 @@ def activations(method: Method, net: nn.Module, config: Any, data: Testing) -> F
     return Found(names, joined["cas"], joined.get("attention"), joined.get("video"), offsets, np.array(ratio))
 
 
-def _rows(data: Testing, name: str) -> NDArray[np.int64]:
+def _rows(data: Videos, name: str) -> NDArray[np.int64]:
     if name not in data.features:
         raise FeatureError(f"no features of video {name!r}")
     length = len(data.features[name])
@@ -120,7 +114,7 @@ def _stream(features: Features, stream: str, rows: NDArray[np.int64], name: str)
     return torch.from_numpy(np.ascontiguousarray(features.streams[stream][rows], np.float32))[None]
 
 
-def detections(found: Found, method: Method, config: Any, vocabulary: Vocabulary, data: Testing) -> Table:
+def detections(found: Found, method: Method, config: Any, vocabulary: Vocabulary, data: Videos) -> Table:
     """Activations to suppressed detections in seconds, all of them, best first in each video.
 
     A row of a sampled video stands for `ratio` snippets of its features, so its borders lie at multiples of
@@ -153,22 +147,21 @@ def detections(found: Found, method: Method, config: Any, vocabulary: Vocabulary
     return Table(found.names, tuple(vocabulary), *ids, start[rows], end[rows], kept.score)
 
 
-def detect(method: Method, net: nn.Module, config: Any, vocabulary: Vocabulary, data: Testing) -> Table:
+def detect(method: Method, net: nn.Module, config: Any, vocabulary: Vocabulary, data: Videos) -> Table:
     """Detections of a network in training on videos; see `activations` and `detections`."""
     return detections(activations(method, net, config, data), method, config, vocabulary, data)
 
 
-def evaluate(table: Table, data: Testing) -> Evaluation:
+def evaluate(table: Table, data: Videos) -> Evaluation:
     """Score detections against the truth of the videos under the protocol."""
-    labels = sorted({s.label for v in data.videos for s in v.instances})
-    truth = Table.of_segments({v.name: v.instances for v in data.videos}, "truth", labels)
-    ambiguous = {v.name: v.ambiguous for v in data.videos if v.ambiguous}
+    videos = (*data.videos, *data.missed)
+    labels = sorted({s.label for v in videos for s in v.instances})
+    truth = Table.of_segments({v.name: v.instances for v in videos}, "truth", labels)
+    ambiguous = {v.name: v.ambiguous for v in videos if v.ambiguous}
     return evaluate_tables(truth, table, data.protocol, ambiguous=ambiguous, threads=data.threads)
 
 
-def masks(
-    found: Found, vocabulary: Vocabulary, data: Testing, threshold: float = MASK_THRESHOLD
-) -> MaskOverlap:
+def masks(found: Found, vocabulary: Vocabulary, data: Videos, threshold: float = MASK_THRESHOLD) -> MaskOverlap:
     """Overlap of the CAS above a threshold with the truth, snippet by snippet (CBP+VLP's Table 3).
 
     Each class's activation is scaled to [0, 1] over the video, as proposals are cut from it.
@@ -184,7 +177,7 @@ def masks(
     return mask_overlap(pairs)
 
 
-def scores(method: Method, net: nn.Module, config: Any, vocabulary: Vocabulary, data: Testing) -> dict[str, Any]:
+def scores(method: Method, net: nn.Module, config: Any, vocabulary: Vocabulary, data: Videos) -> dict[str, Any]:
     """One entry of a run's history, ready for JSON; all figures in [0, 1]."""
     found = activations(method, net, config, data)
     table = detections(found, method, config, vocabulary, data)

@@ -149,9 +149,7 @@ def _tell(
         report(state.step, options.steps, terms)
 
 
-def _evaluated(
-    state: State, options: TrainOptions, world: World, evaluate: Evaluate | None, write: Scalars
-) -> bool:
+def _evaluated(state: State, options: TrainOptions, world: World, evaluate: Evaluate | None, write: Scalars) -> bool:
     """Evaluate and remember it; whether these are the best weights by validation so far."""
     if evaluate is None or not world.first:
         return False

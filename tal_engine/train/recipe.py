@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from ..data.dataset import DataSet
 from ..errors import UsageError
 from ..heads.interface import Recipe
 from ..methods import Method
+from ..nn.text import TextEncoder
 from .options import TrainOptions
 
 #: For a few hundred short videos on a CPU. The distillation weight is smaller than published: the tiny image tower
@@ -34,6 +36,20 @@ def recipe(method: Method, name: str) -> Recipe:
         known_names = ", ".join(["demo", *sorted(method.RECIPES)])
         raise UsageError(f"{method.name} has no recipe {name!r}; known: {known_names}")
     return method.RECIPES[name]
+
+
+def data_widths(data: DataSet, streams: Sequence[str], text: TextEncoder | None) -> dict[str, int]:
+    """Widths of the feature streams, and "joint", that of the text tower, if there is one.
+
+    Raises:
+        UsageError: the text tower and the "clip" stream are not of the same space.
+    """
+    widths = data.widths(streams)
+    if text is None:
+        return widths
+    if widths.get("clip", text.dim) != text.dim:
+        raise UsageError(f"{data.name}: stream 'clip' is {widths['clip']} wide, its text tower gives {text.dim}")
+    return {**widths, "joint": text.dim}
 
 
 def fitted(config: Any, widths: Mapping[str, int], keep: Collection[str] = ()) -> Any:

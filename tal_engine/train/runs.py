@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
 from ..annotations import AnnotatedVideo
 from ..data.batches import BatchSampler
+from ..data.dataset import DataSet, Progress, Role
 from ..errors import UsageError
 from ..methods import Method
 from ..metrics import Protocol as Rules
 from ..metrics import protocol
 from ..nn.text import TextEncoder
-from ..records import Features
-from ..vocabulary import Vocabulary
 from . import report
 from .distributed import World, joined
-from .evaluation import Testing, scores
+from .evaluation import Videos, scores
 from .loop import fit
 from .options import TrainOptions
 
 #: (task, done, total, note)
 Bar = Callable[[str, int, int, str], None]
-
-
-#: (done, total)
-Progress = Callable[[int, int], None]
-
-
-class Data(Protocol):
-    """What training needs of a data set (`tal_engine.data.dataset.DataSet`)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def vocabulary(self) -> Vocabulary: ...
-    @property
-    def protocol(self) -> str: ...
-    @property
-    def contract(self) -> Mapping[str, Any]: ...
-    def has(self, role: str) -> bool: ...
-    def subset(self, role: str) -> list[AnnotatedVideo]: ...
-    def features(
-        self, videos: Sequence[AnnotatedVideo], streams: Sequence[str], progress: Progress | None = None
-    ) -> dict[str, Features]: ...
 
 
 @dataclass(frozen=True)
@@ -62,11 +39,11 @@ def train_head(
     method: Method,
     config: Any,
     options: TrainOptions,
-    data: Data,
+    data: DataSet,
     output: Path,
     *,
     text: TextEncoder | None = None,
-    subset: str = "train",
+    subset: Role = "train",
     resume: bool = False,
     bar: Bar | None = None,
 ) -> Run:
@@ -125,12 +102,12 @@ def train_seeds(
     method: Method,
     config: Any,
     options: TrainOptions,
-    data: Data,
+    data: DataSet,
     output: Path,
     *,
     seeds: int,
     text: TextEncoder | None = None,
-    subset: str = "train",
+    subset: Role = "train",
     resume: bool = False,
     bar: Bar | None = None,
 ) -> Run:
@@ -139,14 +116,15 @@ def train_seeds(
     With `resume` seeds that were begun go on and the others begin.
     """
     runs: dict[int, Run] = {}
-    for seed in range(options.seed, options.seed + seeds):
-        folder = output / f"seed{seed}"
-        runs[seed] = train_head(
-            method, config, replace(options, seed=seed), data, folder, text=text, subset=subset,
-            resume=resume and (folder / "checkpoint.json").exists(), bar=bar,
-        )  # fmt: skip
+    with joined(options) as world:  # once: a group of processes cannot be joined again
+        for seed in range(options.seed, options.seed + seeds):
+            folder = output / f"seed{seed}"
+            runs[seed] = train_head(
+                method, config, replace(options, seed=seed), data, folder, text=text, subset=subset,
+                resume=resume and (folder / "checkpoint.json").exists(), bar=bar,
+            )  # fmt: skip
     rules = runs[options.seed].rules
-    if not runs[options.seed].rows:
+    if not (world.first and runs[options.seed].rows):
         return Run([], rules)
     about = {"method": method.name, "data": data.name}
     return Run(report.write_seeds(output, {s: r.rows for s, r in runs.items()}, rules, about), rules)
@@ -164,7 +142,7 @@ def _batches(
     method: Method,
     config: Any,
     options: TrainOptions,
-    data: Data,
+    data: DataSet,
     videos: list[AnnotatedVideo],
     world: World,
     tell: Bar,
@@ -174,18 +152,28 @@ def _batches(
     with world.first_before_others():
         features = data.features(videos, streams, _counted(tell, "features"))
     size, pairs = world.share(options)
-    return BatchSampler(videos, features, data.vocabulary, streams, length=options.length, size=size, pairs=pairs)
+    return BatchSampler(
+        videos, features, data.vocabulary, streams, length=options.length, size=size, pairs=pairs,
+        sampling=options.sampling,
+    )  # fmt: skip
 
 
 def _tests(
-    method: Method, config: Any, options: TrainOptions, data: Data, rules: Rules, tell: Bar
-) -> dict[str, Testing]:
+    method: Method, config: Any, options: TrainOptions, data: DataSet, rules: Rules, tell: Bar
+) -> dict[str, Videos]:
     """Videos to score by role: test, and validation if weights are selected by it."""
-    wanted = ["test", *(["validation"] if options.select == "validation" else [])]
     out = {}
+    wanted: tuple[Role, ...] = ("test", "validation") if options.select == "validation" else ("test",)
     for role in wanted:
         if data.has(role):
             videos = data.subset(role)
-            features = data.features(videos, method.inference_streams(config), _counted(tell, f"{role} features"))
-            out[role] = Testing.of(videos, features, rules, options)
+            names = {v.name for v in videos}
+            out[role] = Videos(
+                videos=videos,
+                features=data.features(videos, method.inference_streams(config), _counted(tell, f"{role} features")),
+                protocol=rules,
+                sampling=options.test_sampling,
+                length=options.test_length,
+                missed=[v for v in data.truth(role) if v.name not in names],
+            )
     return out
