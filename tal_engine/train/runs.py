@@ -11,7 +11,8 @@ from torch import nn
 
 from ..annotations import AnnotatedVideo
 from ..data.batches import BatchSampler
-from ..data.dataset import DataSet, Progress, Role
+from ..data.dataset import DataSet, Progress
+from ..data.description import Role
 from ..errors import UsageError
 from ..methods import Method
 from ..metrics import Protocol as Rules
@@ -162,7 +163,7 @@ def _tests(
     method: Method, config: Any, options: TrainOptions, data: DataSet, rules: Rules, tell: Bar
 ) -> dict[str, Videos]:
     """Videos to score by role: test, and validation if weights are selected by it."""
-    out = {}
+    out: dict[str, Videos] = {}
     wanted: tuple[Role, ...] = ("test", "validation") if options.select == "validation" else ("test",)
     for role in wanted:
         if data.has(role):
