@@ -91,9 +91,8 @@ def test_a_method_with_texts_end_to_end(data, tmp_path):
 def test_seeds_selected_on_validation(data, tmp_path):
     out = tmp_path / "c"
     options = ["--train-options", "select=validation", "--cfg-options", "gate=autoencoded"]
-    done = tal_train(
-        "co2", "--data", data, "-o", out, "--seeds", "2", "--seed", "3", "--eval-every", "2", *FAST, *options
-    )
+    common = ["co2", "--data", data, "-o", out, "--seed", "3", "--eval-every", "2", *options]
+    done = tal_train(*common, "--seeds", "2", *FAST)
     assert done.exit_code == 0, done.output
     assert "seeds 3 to 4: mean ± sd" in done.output
     assert sorted(p.name for p in out.iterdir()) == ["report.json", "seed3", "seed4"]
@@ -103,17 +102,14 @@ def test_seeds_selected_on_validation(data, tmp_path):
     assert rows["best on validation"]["figures"]["mean"]["n"] == 2
     assert checkpoint.load(out / "seed4").train.seed == 4
     assert checkpoint.load(out / "seed4").config.gate == "autoencoded"
-    longer = ["--steps", "6", *FAST[2:], *options]
-    done = tal_train(
-        "co2", "--data", data, "-o", out, "--seeds", "3", "--seed", "3", "--eval-every", "2", "--resume", *longer
-    )
+    done = tal_train(*common, "--seeds", "3", "--resume", "--steps", "6", *FAST[2:])
     assert done.exit_code == 0, done.output
     assert [len(read(out / f"seed{s}" / "report.json")["history"]) for s in (3, 4, 5)] == [3, 3, 3]
 
 
 def test_widths_that_are_set_are_kept(data, tmp_path):
     done = tal_train("co2", "--data", data, "-o", tmp_path / "c", "--cfg-options", "rgb=9", *FAST)
-    assert done.exit_code != 0
+    assert "stream 'rgb' of 'v0' is 8 wide, must be 9" in str(done.exception)
     done = tal_train("co2", "--data", data, "-o", tmp_path / "c", "--recipe", "activitynet", *FAST)
     assert done.exit_code == 0, done.output
     found = checkpoint.load(tmp_path / "c")
@@ -200,7 +196,7 @@ class Nested:
 def test_dotted_settings():
     found = with_settings(Nested(), ["extra.rate=0.2", "extra.deep.on=true", "extra.kind=co2", "count=3"])
     assert found == Nested(3, {"kept": 1, "rate": 0.2, "deep": {"on": True}, "kind": "co2"})
-    with pytest.raises(UsageError, match="cannot set 'count.x=1': only fields that are mappings have keys"):
+    with pytest.raises(UsageError, match=r"cannot set 'count\.x=1': only fields that are mappings have keys"):
         with_settings(Nested(), ["count.x=1"])
-    with pytest.raises(UsageError, match="cannot set 'extra.=1': use NAME=VALUE"):
+    with pytest.raises(UsageError, match=r"cannot set 'extra\.=1': use NAME=VALUE"):
         with_settings(Nested(), ["extra.=1"])

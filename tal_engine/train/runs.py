@@ -155,7 +155,7 @@ def _batches(
     size, pairs = world.share(options)
     return BatchSampler(
         videos, features, data.vocabulary, streams, length=options.length, size=size, pairs=pairs,
-        sampling=options.sampling,
+        sampling=options.sampling, widths={s: getattr(config, s) for s in streams if hasattr(config, s)},
     )  # fmt: skip
 
 
