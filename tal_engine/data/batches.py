@@ -37,6 +37,7 @@ class BatchSampler:
         widths: Mapping[str, int] | None = None,
     ) -> None:
         self._streams = tuple(streams)
+        self._names = [v.name for v in videos]
         self._features = [features[v.name] for v in videos]
         self._labels = _multi_hot(videos, vocabulary)
         _check_streams(videos, self._features, self._streams, widths or {})
@@ -64,7 +65,8 @@ class BatchSampler:
         mask = None
         if any(len(i) < length for i in index):
             mask = torch.from_numpy(np.stack([_padded(np.ones(len(i), np.float32), length) for i in index]))
-        return Batch(streams, torch.from_numpy(self._labels[rows]), self._pairs, mask)
+        names = tuple(self._names[r] for r in rows)
+        return Batch(streams, torch.from_numpy(self._labels[rows]), self._pairs, mask, names)
 
 
 def _multi_hot(videos: Sequence[AnnotatedVideo], vocabulary: Vocabulary) -> NDArray[np.float32]:
