@@ -129,6 +129,8 @@ def test_train_options_name_value_and_range():
         TrainOptions(learning_rate=-1)
     with pytest.raises(UsageError, match=r"sampling is 'some', must be one of .*random_perturb"):
         TrainOptions(sampling="some")
+    with pytest.raises(UsageError, match="select is 'validation', which needs evaluations"):
+        TrainOptions(select="validation")
     with pytest.raises(UsageError, match="ema is 1, must be in"):
         TrainOptions(ema=1)
     with pytest.raises(UsageError, match="amp is 'fp16', which needs device 'cuda'"):

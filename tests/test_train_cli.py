@@ -145,7 +145,8 @@ def test_validation_has_to_be_there(data, tmp_path):
     del fields["subsets"]["validation"]
     other = data.with_name("without.yaml")
     other.write_text(yaml.safe_dump(fields))
-    done = tal_train("co2", "--data", other, "-o", tmp_path / "c", "--train-options", "select=validation", *FAST)
+    more = ["--eval-every", "2", "--train-options", "select=validation"]
+    done = tal_train("co2", "--data", other, "-o", tmp_path / "c", *more, *FAST)
     assert "planted has no validation videos" in str(done.exception)
 
 

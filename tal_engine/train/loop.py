@@ -59,11 +59,14 @@ def fit(
         The state after the last step; its network has the resulting weights.
 
     Raises:
-        TrainingError: a loss term is NaN or infinite; the last good weights are saved.
+        TrainingError: a loss term or the gradient is NaN or infinite; the last good weights are saved.
         CheckpointError: `resume` with a checkpoint of another run.
+        UsageError: the device, or what weights are selected by, is not there.
     """
     task, world = Task(method, config, vocabulary, options, provenance), this_world(options)
     state = begin(task, text, world)
+    if options.select == "validation" and evaluate is None and world.first:
+        raise UsageError("select is 'validation', but nothing evaluates the network")
     if resume:
         checkpoint.resume(folder, state, task, world)
     terms_module = terms_of(state.net, world)

@@ -93,7 +93,7 @@ def train_head(
         rows = report.rows(
             state.history, mean_of_last=options.mean_of_last, by_validation=options.select == "validation"
         )
-        if rows and world.first:
+        if state.history and world.first:
             about = {"method": method.name, "data": data.name, "seed": options.seed, "step": state.step}
             report.write_run(output, rows, state.history, rules, about)
     return Run(rows, rules)
@@ -175,6 +175,7 @@ def _tests(
                 protocol=rules,
                 sampling=options.test_sampling,
                 length=options.test_length,
+                threads=0,
                 missed=[v for v in data.truth(role) if v.name not in names],
             )
     return out
