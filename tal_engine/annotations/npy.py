@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import FeatureError
 
@@ -46,6 +47,15 @@ def read_column(path: Path) -> list[Any]:
     Raises:
         FeatureError: missing, not an npy file, or a pickle that wants more than plain data.
     """
+    return [_plain(v) for v in read_rows(path).tolist()]
+
+
+def read_rows(path: Path) -> NDArray[Any]:
+    """An ``.npy`` file as an array of rows, as it is; see `read_column`.
+
+    Raises:
+        FeatureError: missing, not an npy file, or a pickle that wants more than plain data.
+    """
     try:
         data = path.read_bytes()
         file = io.BytesIO(data)
@@ -58,7 +68,7 @@ def read_column(path: Path) -> list[Any]:
             array = np.load(io.BytesIO(data), allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.shape != shape or not shape:
             raise FeatureError(f"{path}: holds {type(array).__name__}, not an array of rows of shape {shape}")
-        return [_plain(v) for v in array.tolist()]
+        return array
     except FeatureError:
         raise
     except FileNotFoundError:

@@ -43,7 +43,7 @@ from ..train.tiny import pretrain
 log = logging.getLogger("tal_engine")
 
 CLIPS, TRAIN, VALIDATION = 4096, 140, 24
-EPOCHS = {"flow": 5, "rgb": 5, "pair": 10}
+EPOCHS = {"flow": 14, "rgb": 12, "pair": 15}
 PICTURES = 12_000
 
 DESCRIPTION = (

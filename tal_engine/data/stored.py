@@ -169,7 +169,11 @@ class StoredFeatures:
         except FileNotFoundError:
             raise FeatureError(f"{path}: no such feature file") from None
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
-            hint = "; tal data convert writes object arrays as plain files" if "pickle" in str(e) else ""
+            hint = (
+                "; tal data convert writes object arrays as plain files"
+                if "pickle" in str(e) or "object" in str(e)
+                else ""
+            )
             raise FeatureError(f"{path}: not a feature file ({e}){hint}") from e
         if check:
             self._check_shape(path, spec, found.array)
