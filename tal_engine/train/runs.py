@@ -71,7 +71,7 @@ def train_head(
     with joined(options) as world:
         tell = bar if bar is not None and world.first else _silent
         batches = _batches(method, config, options, data, videos, world, tell)
-        tests = _tests(method, config, options, data, rules, tell) if world.first else {}
+        tests = _tests(method, config, options, data, tell) if world.first else {}
         last = ""
 
         def evaluate(net: nn.Module) -> dict[str, dict[str, Any]]:
@@ -159,23 +159,24 @@ def _batches(
     )  # fmt: skip
 
 
-def _tests(
-    method: Method, config: Any, options: TrainOptions, data: DataSet, rules: Rules, tell: Bar
-) -> dict[str, Videos]:
+def videos_of(
+    method: Method, config: Any, options: TrainOptions, data: DataSet, role: Role, bar: Bar | None = None
+) -> Videos:
+    """The videos of a role with their features, ready to score under the data set's protocol."""
+    videos = data.subset(role)
+    names = {v.name for v in videos}
+    return Videos(
+        videos=videos,
+        features=data.features(videos, method.inference_streams(config), _counted(bar or _silent, f"{role} features")),
+        protocol=protocol(data.protocol),
+        sampling=options.test_sampling,
+        length=options.test_length,
+        threads=0,
+        missed=[v for v in data.truth(role) if v.name not in names],
+    )
+
+
+def _tests(method: Method, config: Any, options: TrainOptions, data: DataSet, tell: Bar) -> dict[str, Videos]:
     """Videos to score by role: test, and validation if weights are selected by it."""
-    out: dict[str, Videos] = {}
     wanted: tuple[Role, ...] = ("test", "validation") if options.select == "validation" else ("test",)
-    for role in wanted:
-        if data.has(role):
-            videos = data.subset(role)
-            names = {v.name for v in videos}
-            out[role] = Videos(
-                videos=videos,
-                features=data.features(videos, method.inference_streams(config), _counted(tell, f"{role} features")),
-                protocol=rules,
-                sampling=options.test_sampling,
-                length=options.test_length,
-                threads=0,
-                missed=[v for v in data.truth(role) if v.name not in names],
-            )
-    return out
+    return {role: videos_of(method, config, options, data, role, tell) for role in wanted if data.has(role)}
