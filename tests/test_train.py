@@ -159,7 +159,7 @@ def test_export_makes_a_plan_that_localizes_features(tmp_path, text):
     plan = bundle.export(found, fake_encoders(text), tmp_path / "p.plan", name="p", embed=False)
     engine = TALEngine.load(tmp_path / "p.plan", "cpu")
     assert engine.plan.manifest.method.config == json.loads(json.dumps(asdict(found.config)))
-    assert plan.manifest.provenance["step"] == 1
+    assert (plan.manifest.provenance["step"], plan.manifest.provenance["weights"]) == (1, "weights")
     assert set(plan.files) == {"head.onnx"}
     features = {s: np.random.default_rng(0).normal(size=(40, WIDTH)).astype(np.float32) for s in ("rgb", "flow")}
     assert len(engine.localize(features)) > 0
