@@ -96,7 +96,7 @@ def test_seeds_selected_on_validation(data, tmp_path):
     common = ["co2", "--data", data, "-o", out, "--seed", "3", "--eval-every", "2", *options]
     done = tal_train(*common, "--seeds", "2", *FAST)
     assert done.exit_code == 0, done.output
-    assert "seeds 3 to 4: mean ± sd" in done.output
+    assert "co2 on planted (mean ± sd over seeds 3 to 4): test mAP" in done.output
     assert sorted(p.name for p in out.iterdir()) == ["report.json", "seed3", "seed4"]
     document = read(out / "report.json")
     assert document["seeds"] == [3, 4]

@@ -21,7 +21,7 @@ from ..nn.text import TextEncoder
 from . import report
 from .distributed import World, joined
 from .evaluation import Videos, scores
-from .loop import fit
+from .loop import Evaluate, fit
 from .options import TrainOptions
 
 #: (task, done, total, note)
@@ -72,21 +72,10 @@ def train_head(
         tell = bar if bar is not None and world.first else _silent
         batches = _batches(method, config, options, data, videos, world, tell)
         tests = _tests(method, config, options, data, tell) if world.first else {}
-        last = ""
-
-        def evaluate(net: nn.Module) -> dict[str, dict[str, Any]]:
-            nonlocal last
-            found = {role: scores(method, net, config, data.vocabulary, t) for role, t in tests.items()}
-            last = ", ".join(["", *(f"{role} mAP {100 * s['average']:.2f}" for role, s in found.items())])
-            return found
-
-        def stepped(step: int, steps: int, terms: dict[str, float]) -> None:
-            if step % 10 == 0 or step == steps:
-                tell("training", step, steps, f"loss {sum(terms.values()):.3f}{last}")
-
+        watch = _Watch(tell, lambda net: {r: scores(method, net, config, data.vocabulary, t) for r, t in tests.items()})
         state = fit(
-            method, config, data.vocabulary, text, batches, options, output, resume=resume, report=stepped,
-            evaluate=evaluate if tests else None,
+            method, config, data.vocabulary, text, batches, options, output, resume=resume, report=watch.stepped,
+            evaluate=watch.evaluated if tests else None,
             provenance={"data": f"{data.name}: {len(videos)} videos of subset {subset!r}, video-level labels",
                         "contract": dict(data.contract)},
         )  # fmt: skip
@@ -97,6 +86,24 @@ def train_head(
             about = {"method": method.name, "data": data.name, "seed": options.seed, "step": state.step}
             report.write_run(output, rows, state.history, rules, about)
     return Run(rows, rules)
+
+
+class _Watch:
+    """Progress with the last scores beside the loss."""
+
+    def __init__(self, tell: Bar, evaluate: Evaluate) -> None:
+        self._tell, self._evaluate, self._last = tell, evaluate, ""
+
+    def evaluated(self, net: nn.Module) -> dict[str, dict[str, Any]]:
+        """Score a network."""
+        found = self._evaluate(net)
+        self._last = "".join(f", {role} mAP {100 * s['average']:.2f}" for role, s in found.items())
+        return found
+
+    def stepped(self, step: int, steps: int, terms: dict[str, float]) -> None:
+        """Show a step, now and then."""
+        if step % 10 == 0 or step == steps:
+            self._tell("training", step, steps, f"loss {sum(terms.values()):.3f}{self._last}")
 
 
 def train_seeds(
