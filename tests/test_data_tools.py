@@ -155,6 +155,12 @@ def test_check_finds_what_is_broken(root):  # noqa: F811
     assert [v.name for v in rest.subset("train")] == ["b", "d"]
 
 
+def test_check_keeps_the_truth_of_short_videos(root):  # noqa: F811
+    _, document = check(write(root, min_snippets=21))
+    assert (document["usable"], document["excluded"]) == ({"train": ["b"], "test": ["c"]}, {})
+    assert document["notes"]["too short"] == {"a": "20 snippets, min_snippets is 21"}
+
+
 def test_check_fails_where_nothing_is_usable(root):  # noqa: F811
     for path in root.glob("i3d/*.npy"):
         path.unlink()

@@ -170,6 +170,13 @@ def test_features_shorter_than_the_truth(root):
     assert len(data.features(data.subset("train"), ("rgb",))["a"]) == 20
 
 
+def test_a_damaged_file_does_not_hide_the_others(root):
+    (root / "clip/train/a.npy").write_bytes(b"nothing")
+    refused(root, r"1 of 2 videos have no features:\n  a: .*a\.npy: not a feature file")
+    (root / "clip/train/b.npy").unlink()
+    refused(root, "no video has a readable file of stream 'clip'")
+
+
 def test_short_videos_are_left_out_and_their_truth_is_not(root):
     data = open_dataset(write(root, min_snippets=21))
     assert [v.name for v in data.subset("train")] == ["b"]
