@@ -102,7 +102,8 @@ def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
 
 
 def _provenance(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {**checkpoint.provenance, "step": checkpoint.step, "train": asdict(checkpoint.train)}
+    made = {"step": checkpoint.step, "weights": checkpoint.result, "train": asdict(checkpoint.train)}
+    return {**checkpoint.provenance, **made}
 
 
 def _producer() -> dict[str, str]:

@@ -22,6 +22,7 @@ from tal_engine.train import checkpoint
 from tal_engine.train.distributed import World
 from tal_engine.train.ema import Ema
 from tal_engine.train.loop import fit
+from tal_engine.train.state import Task, begin
 from tests.learning import NAMES, OPTIONS, WIDTH, quiet_config, run_fit, sampler, small_config, weights
 
 EVERYTHING = replace(OPTIONS, accumulate=2, ema=0.5, clip_norm=0.5, eval_every=2, amp="bf16", select="validation")
@@ -116,6 +117,19 @@ def test_resume_with_everything_on_continues_bit_for_bit(tmp_path, text):
         assert all(torch.equal(a[k], b[k]) for k in a), name
     documents = [json.loads((tmp_path / k / "checkpoint.json").read_text()) for k in ("whole", "part")]
     assert documents[0]["numpy_rng"] == documents[1]["numpy_rng"]
+
+
+def test_the_loss_scale_is_kept(tmp_path):
+    co2, world = load_method("co2"), World(0, 1, torch.device("cpu"))
+    task = Task(co2, small_config(co2), NAMES, OPTIONS, {})
+    states = [begin(task, None, world) for _ in range(2)]
+    for state in states:  # fp16 has its scaler on CUDA only; this one is of the same kind
+        state.scaler = torch.amp.GradScaler("cpu")
+    states[0].scaler.load_state_dict({**states[0].scaler.state_dict(), "scale": 8.0, "_growth_tracker": 3})
+    checkpoint.save(tmp_path, states[0], task, world)
+    checkpoint.resume(tmp_path, states[1], task, world)
+    assert states[1].scaler.state_dict() == states[0].scaler.state_dict()
+    assert states[1].scaler.state_dict()["scale"] == 8.0
 
 
 def test_evaluation_does_not_move_training(tmp_path, text):

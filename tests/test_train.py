@@ -129,6 +129,8 @@ def test_train_options_name_value_and_range():
         TrainOptions(learning_rate=-1)
     with pytest.raises(UsageError, match=r"sampling is 'some', must be one of .*random_perturb"):
         TrainOptions(sampling="some")
+    with pytest.raises(UsageError, match="select is 'validation', which needs evaluations"):
+        TrainOptions(select="validation")
     with pytest.raises(UsageError, match="ema is 1, must be in"):
         TrainOptions(ema=1)
     with pytest.raises(UsageError, match="amp is 'fp16', which needs device 'cuda'"):
@@ -157,7 +159,7 @@ def test_export_makes_a_plan_that_localizes_features(tmp_path, text):
     plan = bundle.export(found, fake_encoders(text), tmp_path / "p.plan", name="p", embed=False)
     engine = TALEngine.load(tmp_path / "p.plan", "cpu")
     assert engine.plan.manifest.method.config == json.loads(json.dumps(asdict(found.config)))
-    assert plan.manifest.provenance["step"] == 1
+    assert (plan.manifest.provenance["step"], plan.manifest.provenance["weights"]) == (1, "weights")
     assert set(plan.files) == {"head.onnx"}
     features = {s: np.random.default_rng(0).normal(size=(40, WIDTH)).astype(np.float32) for s in ("rgb", "flow")}
     assert len(engine.localize(features)) > 0
