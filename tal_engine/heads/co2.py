@@ -170,9 +170,7 @@ class CO2(Head):
             terms["mutual"] = c.mutual_weight * losses.mutual(out.parts["rgb"], out.parts["flow"])
         if c.coactivity_weight and batch.pairs:
             feature = out.parts["fused"] if c.coactivity_on == "fused" else out.embedding
-            terms["coactivity"] = c.coactivity_weight * losses.co_activity(
-                supp[..., :-1], feature, labels, batch.pairs
-            )
+            terms["coactivity"] = c.coactivity_weight * losses.co_activity(supp[..., :-1], feature, labels, batch.pairs)
         if "reconstruction" in out.parts:
             terms["reconstruction"] = c.reconstruction_weight * out.parts["reconstruction"]
         return terms
@@ -190,9 +188,7 @@ def build(config: Config, vocabulary: Vocabulary, text: Any = None, *, own_class
 def proposal_options(config: Config) -> ProposalOptions:
     """The attention, which all kept classes share, is cut; scores are taken on each class's raw column."""
     source = SourceOptions(of="attention", thresholds=linspace(0.1, 0.9, 10), scale="none", score_scale="none")
-    return ProposalOptions(
-        sources=(source,), class_threshold=config.class_threshold, topk_ratio=config.test_topk_ratio
-    )
+    return ProposalOptions(sources=(source,), class_threshold=config.class_threshold, topk_ratio=config.test_topk_ratio)
 
 
 def nms_options(config: Config) -> NmsOptions:
