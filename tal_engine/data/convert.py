@@ -70,14 +70,19 @@ def convert(
     features = features or _only(sorted(source.glob("*Features*.npy")), "files of features", "--features")
     clip = clip or _only(_clip_folders(source), "CLIP folders", "--clip")
     write_annotations(output / "annotations.json", found)
-    specs = []
-    if features is not None:
-        specs.append(_split(features, found, output, rgb, progress))
+    specs = [] if features is None else [_split(features, found, output, rgb, progress)]
     if clip is not None:
         path = Path(os.path.relpath(clip, output)).as_posix()
         specs.append(FeatureSpec(path=f"{path}/{{role}}/{{name}}.npy", stream="clip"))
+    write_description(output / "data.yaml", _described(folder, found, specs, protocol, text))
+    return output / "data.yaml"
+
+
+def _described(
+    folder: Path, found: Annotations, specs: list[FeatureSpec], protocol: str | None, text: TextSpec | None
+) -> Description:
     named = any(name.startswith("video_validation_") for name in found.videos)
-    description = Description(
+    return Description(
         name=folder.name.removesuffix("-Annotations"),
         annotations="annotations.json",
         subsets=_roles(found),
@@ -88,8 +93,6 @@ def convert(
         protocol=protocol or ("wtal-snippet" if named else "activitynet"),
         text=text or TextSpec(),
     )
-    write_description(output / "data.yaml", description)
-    return output / "data.yaml"
 
 
 def write_annotations(path: Path, found: Annotations) -> None:
