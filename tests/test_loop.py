@@ -257,33 +257,33 @@ from tal_engine.train.distributed import joined
 from tests.learning import NAMES, OPTIONS, run_fit, sampler
 
 torch.set_num_threads(1)
-folder, resume = Path(sys.argv[1]), len(sys.argv) > 2
+folder = Path(sys.argv[1])
 with joined(OPTIONS) as world:
     size, pairs = world.share(OPTIONS)
-    options = replace(OPTIONS, ema=0.5, accumulate=2, steps=4 if resume else 2)
-    state = run_fit(folder / "run", None, options, method="co2", batches=sampler(size=size, pairs=pairs), resume=resume)
-    torch.save(list(state.net.parameters()), folder / f"{world.rank}.pt")
+    for run, steps, resume in (("whole", 4, False), ("part", 2, False), ("part", 4, True)):
+        options = replace(OPTIONS, ema=0.5, accumulate=2, steps=steps)
+        batches = sampler(size=size, pairs=pairs)
+        state = run_fit(folder / run, None, options, method="co2", batches=batches, resume=resume)
+        torch.save(list(state.net.parameters()), folder / f"{run}{world.rank}.pt")
     torch.save(torch.get_rng_state(), folder / f"rng{world.rank}.pt")
 """
 
 
 def test_two_processes_end_with_equal_weights_and_resume(tmp_path):
-    def start(*more):
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        (tmp_path / "worker.py").write_text(WORKER)
-        done = subprocess.run(
-            [*command, tmp_path / "worker.py", tmp_path, *more], env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        ranks = [torch.load(tmp_path / f"{r}.pt") for r in range(2)]
-        assert all(torch.equal(a, b) for a, b in zip(*ranks, strict=True))
-        return ranks[0]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    (tmp_path / "worker.py").write_text(WORKER)
+    done = subprocess.run(
+        [*torchrun, tmp_path / "worker.py", tmp_path], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
-    first = start()
-    assert not torch.equal(*(torch.load(tmp_path / f"rng{r}.pt") for r in range(2)))
-    second = start("resume")
-    assert not all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    def saved(run):
+        return torch.load(tmp_path / f"{run}.pt")
+
+    for other in ("whole1", "part0", "part1"):
+        assert all(torch.equal(a, b) for a, b in zip(saved("whole0"), saved(other), strict=True)), other
+    assert not torch.equal(saved("rng0"), saved("rng1"))
     options = replace(OPTIONS, ema=0.5, accumulate=2)
     with pytest.raises(CheckpointError, match="its number of processes is 2, this run has 1"):
-        run_fit(tmp_path / "run", None, options, method="co2", batches=sampler(), resume=True)
+        run_fit(tmp_path / "part", None, options, method="co2", batches=sampler(), resume=True)

@@ -121,7 +121,7 @@ def test_widths_that_are_set_are_kept(data, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--recipe", "best"], "pvlr has no recipe 'best'; known: demo, activitynet, activitynet-code, plug-in"),
+        (["--recipe", "best"], "pvlr has no recipe 'best'; known: activitynet, "),
         (["--cfg-options", "base_options.nonsense=1"], "base_options of co2: unexpected keyword argument 'nonsense'"),
         (["--train-options", "amp=int8"], "cannot set amp='int8'"),
         (["--train-options", "epochs=8"], "cannot set 'epochs=8': use NAME=VALUE with one of steps, batch"),

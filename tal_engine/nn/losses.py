@@ -35,7 +35,9 @@ def video_bce(logits: Tensor, labels: Tensor) -> Tensor:
     sets of many classes need a larger weight.
     """
     target = labels / labels.sum(1, keepdim=True).clamp(min=1)
-    return functional.binary_cross_entropy(functional.softmax(logits, dim=1), target)
+    # Half precision cannot hold probabilities next to 0 and 1, and on CUDA autocast refuses to.
+    with torch.autocast(logits.device.type, enabled=False):
+        return functional.binary_cross_entropy(functional.softmax(logits.float(), dim=1), target)
 
 
 def generalized_ce(probability: Tensor, positive: Tensor, q: float, mask: Tensor | None = None) -> Tensor:
