@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def hamnet():
     a, b = "net.classifier.", "net.attention."
     state = layer(f"{a}1", 2 * W, 2 * W, 3) | layer(f"{a}4", 2 * W, 2 * W, 3) | layer(f"{a}7", C + 1, 2 * W)
     state |= layer(f"{b}0", 6, 2 * W, 3) | layer(f"{b}2", 6, 6, 3) | layer(f"{b}4", 1, 6)
-    return {"state_dict": state, "epoch": 3}
+    return {"state_dict": state, "epoch": 3, "hparams": argparse.Namespace(lr=1e-5)}
 
 
 def pvlr(text):
@@ -206,7 +207,25 @@ def test_safetensors_and_the_default_classes(tmp_path):
     assert list(public.THUMOS14) == sorted(public.THUMOS14)
 
 
-SETTINGS = ("24_12_15", "24_24_25", "None_None_None")
+def test_the_command_line_says_what_it_left_out(tmp_path):
+    torch.manual_seed(0)
+    (tmp_path / "names.txt").write_text("run\njump\nsit\n")
+    tal = Path(sys.executable).with_name("tal")
+    command = [tal, "import", written(tmp_path, co2()), "-o", tmp_path / "c"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "has 3 classes" in done.stderr) == (2, True)
+    assert not (tmp_path / "c").exists()
+    command += ["--classes", tmp_path / "names.txt", "--cfg-options", "class_threshold=0.3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "not used: feat_encoder.0.weight" in done.stderr
+    loaded = checkpoint.load(tmp_path / "c")
+    assert (loaded.vocabulary, loaded.config.class_threshold) == (THREE, 0.3)
+
+
+#: Largest overlap of a segment with the truth, as measured. At the published threshold the finer settings split the
+#: action into several segments.
+SETTINGS = {"24_12_15": 0.4392, "24_24_25": 0.4019, "None_None_None": 0.6364}
 
 
 def stored(shared, setting, stream="rgb"):
@@ -217,7 +236,7 @@ def stored(shared, setting, stream="rgb"):
     step = float(np.diff(ends).mean())
     # Named STACK_STEP_FPS; at the video's own rate a stack is 64 frames, one after the other.
     width = step if "None" in setting else 24 / float(setting.split("_")[2])
-    return Features({stream: x}, Timeline(float(ends[0]) - width, step, width), 18.16)
+    return Features({stream: x}, Timeline(max(float(ends[0]) - width, 0.0), step, width), 18.16)
 
 
 def by_hand(weights, x):
@@ -242,13 +261,11 @@ def stpn_plan(shared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stpn")
     tal = Path(sys.executable).with_name("tal")
     weights = shared / "heads" / "stpn_thumos14" / "stpn_thumos14_rgb.npz"
-    for command in (
-        ["import", weights, "-o", folder / "c"],
-        ["export", folder / "c", "--no-encoders", "-o", folder / "x.plan"],
-    ):
+    plan = folder / "x.plan"
+    for command in (["import", weights, "-o", folder / "c"], ["export", folder / "c", "--no-encoders", "-o", plan]):
         done = subprocess.run([tal, *map(str, command)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    return folder / "x.plan"
+    return plan
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -262,4 +279,4 @@ def test_a_real_head_on_real_features(setting, shared, stpn_plan):
     best = result[0]
     assert public.THUMOS14[int(video.argmax())] == best.label == "CleanAndJerk"
     overlaps = [overlap(s, 5.82, 16.20) for s in result if s.label == "CleanAndJerk"]
-    print(setting, float(video.max()), [(s.start, s.end, s.score, s.label) for s in result], overlaps)
+    assert max(overlaps) == pytest.approx(SETTINGS[setting], abs=1e-3)

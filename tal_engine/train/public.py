@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import pickle
@@ -129,8 +130,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
                 return {k: torch.from_numpy(archive[k]) for k in archive.files}
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as e:
+        # Lightning keeps the options of the run beside the weights, as a Namespace: data only.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as e:
+        # torch's own message goes on to advise loading the file with its code.
+        reason = str(e).split(". ")[0].splitlines()[0]
+        raise CheckpointError(
+            f"{path}: cannot be read as weights ({reason}); objects other than tensors are never loaded: "
+            "save the state dict alone where you trust the file"
+        ) from e
+    except (OSError, ValueError, RuntimeError, EOFError, safetensors.SafetensorError) as e:
         raise CheckpointError(f"{path}: cannot be read as weights ({e})") from e
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]

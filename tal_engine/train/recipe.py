@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,7 +38,9 @@ def demo_config(method: Method) -> Any:
     The distillation weight is smaller than published: the tiny image tower knows far less than
     CLIP. Classes are kept from a low video probability on, since some videos show many.
     """
-    return method.Config(rgb=128, flow=128, joint=128, kd_weight=2.0, class_threshold=0.01)
+    wanted = {"rgb": 128, "flow": 128, "joint": 128, "kd_weight": 2.0, "class_threshold": 0.01}
+    known = {f.name for f in fields(method.Config)}
+    return method.Config(**{k: v for k, v in wanted.items() if k in known})
 
 
 def demo_options() -> TrainOptions:
