@@ -52,7 +52,7 @@ class Output:
 
 
 class Recipe(NamedTuple):
-    """Published settings of a data set: fields of the config and of the training options that differ from the defaults."""
+    """Published settings of a data set: fields of the config and of the training options that are not the defaults."""
 
     config: Mapping[str, Any]
     train: Mapping[str, Any]
