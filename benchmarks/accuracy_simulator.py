@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -38,7 +40,7 @@ class Variant(NamedTuple):
     """A method with some fields changed."""
 
     method: str
-    changes: dict[str, Any] = {}
+    changes: Mapping[str, Any] = MappingProxyType({})
     seeds: tuple[int, ...] = SEEDS
 
 

@@ -64,7 +64,9 @@ def to_onnx(
         raise ExportError(f"{member}: cannot be exported to ONNX ({e})") from e
 
     def describe(name: str, value: Tensor) -> TensorSpec:
-        shape: list[int | str] = [free.get(i, n) for i, n in enumerate(value.shape)]
+        # Class probabilities of whole videos have no time.
+        kept = {0: free[0]} if name == "video" else free
+        shape: list[int | str] = [kept.get(i, n) for i, n in enumerate(value.shape)]
         return TensorSpec(name=name, dtype=_DTYPES[value.dtype], shape=shape)
 
     graph = Graph(

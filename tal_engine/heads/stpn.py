@@ -96,6 +96,7 @@ class STPN(Head):
         logits, videos, weights = [], [], []
         for s in names:
             layer = self.classifier[s]
+            assert isinstance(layer, nn.Linear)  # noqa: S101 (for the type checker)
             # Snippets are read by the weights alone, the video with the bias (Eq. 6 of the paper; public code).
             logits.append(functional.linear(streams[s], layer.weight))
             videos.append(layer(_pooled(streams[s], attentions[s], mask)))
@@ -128,7 +129,7 @@ def build(config: Config, vocabulary: Vocabulary, text: Any = None, *, own_class
 
 
 def proposal_options(config: Config) -> ProposalOptions:
-    """Weighted activations are cut once; the score is their mean inside (public code: of a * logit, not a * sigmoid)."""
+    """Weighted activations are cut once; the score is their mean inside (public code: of a * logit)."""
     source = SourceOptions(
         of="cas", thresholds=(config.threshold,), scale="none", score_scale="none", outer_ratio=0.0, class_weight=0.0
     )

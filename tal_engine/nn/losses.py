@@ -69,9 +69,9 @@ def suppressed(cas: Tensor, attention: Tensor, rule: str) -> Tensor:
     return a * (cas - low) + low
 
 
-def mutual(a: Tensor, b: Tensor) -> Tensor:
-    """Each attention learns from the other one (CO2-Net's mutual loss, PVLR's L_oppo)."""
-    return 0.5 * functional.mse_loss(a, b.detach()) + 0.5 * functional.mse_loss(b, a.detach())
+def mutual(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Each attention [B, T] learns from the other one (CO2-Net's mutual loss, PVLR's L_oppo)."""
+    return 0.5 * mean_of((a - b.detach()) ** 2, mask) + 0.5 * mean_of((b - a.detach()) ** 2, mask)
 
 
 def mean_of(x: Tensor, mask: Tensor | None) -> Tensor:
