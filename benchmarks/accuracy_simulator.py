@@ -20,7 +20,8 @@ import torch
 from common import spread
 
 from tal_engine.data.dataset import DataSet, open_dataset
-from tal_engine.data.synthetic import simulate
+from tal_engine.data.public import write_simulation
+from tal_engine.data.synthetic import SimulatorOptions
 from tal_engine.methods import load_method
 from tal_engine.nn.text import TextEncoder
 from tal_engine.nn.towers import open_text
@@ -75,7 +76,7 @@ def simulator(work: Path, names: list[str] | None = None) -> dict[str, Any]:
     """Rows by name, and PVLR against its base head seed by seed."""
     path = work / "simulator"
     if not (path / "data.yaml").exists():
-        simulate(path)
+        write_simulation(path, SimulatorOptions())
     jobs = [(path / "data.yaml", work, name, seed) for name in names or ALL for seed in ALL[name].seeds]
     found: dict[str, list[dict[str, Any]]] = {}
     workers = os.cpu_count() or 1

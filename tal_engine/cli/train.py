@@ -30,7 +30,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Description (.yaml, .json), or a folder: annotations.json and videos/.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of checkpoint and report.")],
     recipe: Annotated[
-        str | None, typer.Option(help="Settings by name. Default: thumos14; demo for a folder of videos.")
+        str | None, typer.Option(help="Settings by name. Default: the description's; demo for a folder of videos.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train so many seeds, from --seed on, into OUTPUT/seedN.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and noise.")] = 0,
@@ -49,6 +49,7 @@ def train(
     Test videos, if the data set has some, are scored under its protocol: at the end, or every
     --eval-every steps. Features of a folder of videos are extracted once with the tiny encoders.
     """
+    from ..data.description import read_description
     from ..methods import load_method
     from ..train import recipe as recipes
     from ..train.distributed import first_process
@@ -58,7 +59,7 @@ def train(
     if subset not in ("train", "validation", "test"):
         raise UsageError(f"subset is {subset!r}, must be one of train, validation, test")
     chosen = load_method(method)
-    settings = recipes.recipe(chosen, recipe or ("demo" if data.is_dir() else "thumos14"))
+    settings = recipes.recipe(chosen, recipe or ("demo" if data.is_dir() else read_description(data).recipe))
     flags = {"seed": seed, "steps": steps, "eval_every": eval_every, "device": device}
     changes = [f"{k}={v}" for k, v in flags.items() if v is not None]
     options = with_settings(TrainOptions(**settings.train), [*changes, *(train_options or [])])

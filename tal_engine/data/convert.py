@@ -37,6 +37,7 @@ def convert(
     features: Path | None = None,
     clip: Path | None = None,
     protocol: str | None = None,
+    recipe: str = "thumos14",
     text: TextSpec | None = None,
     rgb: int | None = None,
     progress: Progress | None = None,
@@ -51,6 +52,7 @@ def convert(
         features: the file of features; default: the only one in `source`, or none.
         clip: the folder of CLIP features; default: the only one in `source`, or none.
         protocol: default: "wtal-snippet" for THUMOS14, else "activitynet".
+        recipe: settings to train with where none are named.
         text: the text tower; default: CLIP's RN50.
         rgb: columns of RGB, which come first; default: half of them.
         progress: called after each video's features.
@@ -74,12 +76,17 @@ def convert(
     if clip is not None:
         path = Path(os.path.relpath(clip, output)).as_posix()
         specs.append(FeatureSpec(path=f"{path}/{{role}}/{{name}}.npy", stream="clip"))
-    write_description(output / "data.yaml", _described(folder, found, specs, protocol, text))
+    write_description(output / "data.yaml", _described(folder, found, specs, protocol, recipe, text))
     return output / "data.yaml"
 
 
 def _described(
-    folder: Path, found: Annotations, specs: list[FeatureSpec], protocol: str | None, text: TextSpec | None
+    folder: Path,
+    found: Annotations,
+    specs: list[FeatureSpec],
+    protocol: str | None,
+    recipe: str,
+    text: TextSpec | None,
 ) -> Description:
     named = any(name.startswith("video_validation_") for name in found.videos)
     return Description(
@@ -91,6 +98,7 @@ def _described(
         length="first",
         short_features="keep" if any(map(_beyond, found)) else "refuse",
         protocol=protocol or ("wtal-snippet" if named else "activitynet"),
+        recipe=recipe,
         text=text or TextSpec(),
     )
 

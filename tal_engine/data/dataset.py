@@ -65,6 +65,8 @@ class DataSet:
     contract: dict[str, Any] = field(default_factory=dict)
     points: Points | None = None
     min_snippets: int = 1
+    #: Settings to train with where none are named.
+    recipe: str = "thumos14"
 
     def has(self, role: Role) -> bool:
         """There are videos for this role."""
@@ -193,6 +195,7 @@ def _of_folder(root: Path, encoders: Encoders | None) -> DataSet:
         vocabulary=catalog.vocabulary,
         videos=catalog.videos,
         protocol="activitynet",
+        recipe="demo",
         roles={r: r for r in ROLES if r in present},
         source=ExtractedFeatures(catalog, encoders),
         timeline=Timeline(0.0, snippet.stride / snippet.fps, snippet.window / snippet.fps),
@@ -229,6 +232,7 @@ def of_description(description: Description, root: Path, source: Path, *, allow_
         vocabulary=vocabulary,
         videos=videos,
         protocol=description.protocol,
+        recipe=description.recipe,
         roles=description.subsets,
         source=StoredFeatures(
             root, tuple(description.features), timeline, roles, description.length, description.short_features

@@ -120,6 +120,8 @@ class Description(_Strict):
     #: Names to leave out, or a file of them: JSON list, a name a line, or a manifest of ``tal data check``.
     exclude: list[str] | str = Field(default_factory=list)
     protocol: str = "activitynet"
+    #: Published settings to train with where none are named (`tal train --recipe`).
+    recipe: str = "thumos14"
     text: TextSpec = TextSpec()
     points: PointSpec | None = None
 

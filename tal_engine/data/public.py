@@ -27,6 +27,7 @@ def write_simulation(output: Path, options: SimulatorOptions) -> Path:
         output,
         allow_pickle=True,
         protocol="wtal-seconds",
+        recipe="simulator",
         text=TextSpec(tower="hashed", dim=options.joint, seed=options.text_seed),
         rgb=options.rgb,
     )
