@@ -2,7 +2,7 @@
 
     python benchmarks/bench_accuracy.py [--work DIR] [--parts simulator stpn gym speed]
 
-simulator  six base heads, PVLR and its tables 3 to 6 on planted actions (accuracy_simulator.py).
+simulator  six base heads, PVLR and its tables 3, 5 and 6 on planted actions (accuracy_simulator.py).
 stpn       STPN's published THUMOS14 head on real features of a real video, through import, export and TALEngine.
 gym        video-level mAP on real I3D features of gym clips, five folds (accuracy_gym.py).
 speed      PVLR's training iterations a second at its published size (accuracy_speed.py).

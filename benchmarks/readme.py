@@ -87,6 +87,69 @@ def bench_core() -> str:
     return "\n".join(lines)
 
 
+def bench_accuracy() -> str:
+    document = result("bench_accuracy")
+    f, machine = document["figures"], document["machine"]
+    return "\n".join(
+        [
+            *simulated(f["simulator"]),
+            "",
+            *(stpn(f["stpn"]) if "stpn" in f else []),
+            *(gym(f["gym"]) if "gym" in f else []),
+            *(training_speed(f["speed"]) if "speed" in f else []),
+            f"- Machine: {machine['cpu']}, {machine['cores']} cores, no GPU; Python {machine['python']}, "
+            f"torch {machine['versions']['torch']}.",
+        ]
+    )
+
+
+def simulated(s: dict[str, Any]) -> list[str]:
+    d = s["data"]
+    lines = [
+        f"Simulated features ({d['train_videos']} training videos, {d['test_videos']} test videos with "
+        f"{d['test_instances']} instances of {d['classes']} classes; protocol `{d['protocol']}`); last checkpoint, "
+        f"mean ± standard deviation over seeds. Untrained: {plus_minus(s['chance'])}.",
+        "",
+        "| | seeds | mAP@0.1:0.7 | mAP@0.5 | foreground mIoU | background mIoU | CPU s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in s["rows"].items():
+        figures = [plus_minus(row[k]) for k in ("map_10_70", "map_50", "foreground_iou", "background_iou")]
+        lines.append(f"| {name} | {len(row['seeds'])} | {' | '.join(figures)} | {row['training_cpu_s']['mean']:.0f} |")
+    if "pvlr_against_base" in s:
+        a = s["pvlr_against_base"]
+        lines += [
+            "",
+            f"PVLR against its base head: {a['gain']:+.1f} points, {a['standard_errors']:.1f} standard errors.",
+        ]
+    return lines
+
+
+def stpn(s: dict[str, Any]) -> list[str]:
+    parts = [
+        f"{streams}, {name}: {row['label']} ({row['probability']:.3f}), best tIoU {row['best_tiou']:.2f}, "
+        f"top-scored {row['top_tiou']:.2f}"
+        for streams, rows in s["rows"].items()
+        for name, row in rows.items()
+    ]
+    return [f"- STPN's published THUMOS14 head on real features of a real video: {'; '.join(parts)}."]
+
+
+def gym(g: dict[str, Any]) -> list[str]:
+    rows = ", ".join(f"{head} {plus_minus(row)}" for head, row in g["rows"].items())
+    return [f"- {g['what']}: {rows}; chance {g['chance']['mean']:.1f}."]
+
+
+def training_speed(s: dict[str, Any]) -> list[str]:
+    rows = "; ".join(
+        f"{recipe} {', '.join(f'{v:.2f} on {d}' for d, v in row.items())}" for recipe, row in s["rows"].items()
+    )
+    return [
+        f"- PVLR at its published size (batch 10, 320 snippets, 49.9 M parameters), iterations a second: {rows} "
+        f"({s['threads']} threads{', ' + s['gpu'] if s['gpu'] else '; not run on a GPU'})."
+    ]
+
+
 def milliseconds(ms: float) -> str:
     if ms >= 1000:
         return f"{ms / 1000:.3g} s"
@@ -97,7 +160,11 @@ def aimed(row: dict[str, Any]) -> str:
     return f"{row['peer_stored_ms'] / row['target_ms']:.3g}x"
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"first_light": first_light, "bench_core": bench_core}
+SECTIONS: dict[str, Callable[[], str]] = {
+    "first_light": first_light,
+    "bench_accuracy": bench_accuracy,
+    "bench_core": bench_core,
+}
 
 
 def main() -> None:
