@@ -21,7 +21,7 @@ WIDTH = 8
 
 def small_config(method, **changes):
     """A config at the widths of these tests; fields that the method does not have are left out of the widths only."""
-    widths = {"rgb": WIDTH, "flow": WIDTH, "joint": 128, "samples": 4}
+    widths = {"rgb": WIDTH, "flow": WIDTH, "joint": 128, "samples": 4, "hidden": 32, "video_hidden": 32}
     known = {f.name for f in fields(method.Config)}
     return method.Config(**{k: v for k, v in widths.items() if k in known}, **changes)
 

@@ -54,11 +54,15 @@ def test_every_parameter_that_should_learn_gets_a_gradient(method, text):
 
 def test_frozen_graph_matches_and_passes_the_gate(method, text):
     torch.manual_seed(0)
-    frozen = method.freeze(method.build(small_config(method), NAMES, text).eval())
-    example = {s: torch.randn(1, 9, WIDTH) for s in method.inference_streams(small_config(method))}
+    config = small_config(method)
+    frozen = method.freeze(method.build(config, NAMES, text).eval())
+    example = {s: torch.randn(1, 9, 128 if s == "clip" else WIDTH) for s in method.inference_streams(config)}
     content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
-    assert [t.shape for t in graph.outputs] == [["B", "T", 4], ["B", "T"]]
-    found = parity.check_head(frozen, content, graph, ProposalOptions(), NmsOptions(), Timeline(0, 1, 1))
+    background = method.proposal_options(config).background
+    wanted = {"cas": ["B", "T", len(NAMES) + background], "attention": ["B", "T"], "video": ["B", len(NAMES)]}
+    assert {t.name: t.shape for t in graph.outputs} == {t.name: wanted[t.name] for t in graph.outputs}
+    options = ProposalOptions(background=background)
+    found = parity.check_head(frozen, content, graph, options, NmsOptions(), Timeline(0, 1, 1))
     assert found["tensor"] < 1e-5
     assert found["segments"] > 50
 

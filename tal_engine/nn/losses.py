@@ -19,7 +19,11 @@ def mil_ce(cas: Tensor, labels: Tensor, ratio: int, mask: Tensor | None = None) 
 
     cas [B, T, C], labels [B, C] multi-hot. Source: CO2-Net, train loss (methods.md section 0).
     """
-    logits = topk_mean(cas, ratio, mask)
+    return video_ce(topk_mean(cas, ratio, mask), labels)
+
+
+def video_ce(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of video logits [B, C] against sum-normalised multi-hot labels [B, C]."""
     target = labels / (labels.sum(1, keepdim=True) + 1e-4)
     return -(target * functional.log_softmax(logits, dim=1)).sum(1).mean()
 
