@@ -86,7 +86,7 @@ def one_fold(
         train, features, vocabulary, streams, length=OPTIONS.length, size=OPTIONS.batch, pairs=OPTIONS.pairs
     )
     with tempfile.TemporaryDirectory() as folder:
-        net = fit(method, config, vocabulary, None, batches, OPTIONS, Path(folder), provenance={})
+        net = fit(method, config, vocabulary, None, batches, OPTIONS, Path(folder), provenance={}).net
     frozen = method.freeze(net)
     scores = np.stack([video_scores(frozen, features[v.name], method.proposal_options(config)) for v in test])
     truth = np.array([[c in v.labels for c in vocabulary] for v in test])

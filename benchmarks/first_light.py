@@ -62,12 +62,14 @@ def scores(e: Evaluation) -> dict[str, Any]:
 
 def accuracy(work: Path) -> dict[str, Any]:
     from tal_engine.data.catalog import read_catalog
+    from tal_engine.data.dataset import open_dataset
     from tal_engine.data.features import FeatureStore
     from tal_engine.export import bundle
     from tal_engine.export.encoders import tiny_encoders
     from tal_engine.methods import load_method
     from tal_engine.train import checkpoint
-    from tal_engine.train.recipe import demo_config, demo_options, train_head
+    from tal_engine.train.recipe import demo_config, demo_options
+    from tal_engine.train.runs import train_head
 
     data = rendered(work)
     method = load_method("pvlr")
@@ -85,7 +87,7 @@ def accuracy(work: Path) -> dict[str, Any]:
             folder = work / "checkpoints" / variant.replace(" ", "_") / str(seed)
             began = time.time()
             config, options = replace(demo_config(method), **changes), replace(demo_options(), seed=seed)
-            train_head(method, config, options, data, folder, encoders=encoders)
+            train_head(method, config, options, open_dataset(data, encoders), folder, text=encoders.text)
             taken = time.time() - began
             plan = work / "plans" / f"{variant.replace(' ', '_')}_{seed}.plan"
             bundle.export(checkpoint.load(folder), encoders, plan, name=variant)

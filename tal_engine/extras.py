@@ -16,6 +16,7 @@ _EXTRA_OF = {
     "safetensors": "train",
     "open_clip": "train",
     "tensorboard": "train",
+    "yaml": "train",
     "tensorrt": "tensorrt",
 }
 

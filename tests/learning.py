@@ -11,12 +11,17 @@ import torch
 from tal_engine.annotations import AnnotatedVideo
 from tal_engine.data.batches import BatchSampler
 from tal_engine.heads.interface import Batch
+from tal_engine.methods import load_method
 from tal_engine.records import Features, Segment
 from tal_engine.timeline import Timeline
+from tal_engine.train import checkpoint
+from tal_engine.train.loop import fit
+from tal_engine.train.options import TrainOptions
 from tal_engine.vocabulary import Vocabulary
 
 NAMES = Vocabulary(["run", "jump", "sit down"])
 WIDTH = 8
+OPTIONS = TrainOptions(steps=6, batch=6, pairs=2, length=16, learning_rate=1e-3, save_every=3)
 
 
 def small_config(method, **changes):
@@ -66,3 +71,15 @@ def sampler(count=8, **changes):
     videos, features = a_set(count)
     options = {"length": 16, "size": 6, "pairs": 2} | changes
     return BatchSampler(videos, features, NAMES, ("rgb", "flow", "clip"), **options)
+
+
+def run_fit(folder, text, options=OPTIONS, *, method="pvlr", config=None, names=NAMES, batches=None, **more):
+    chosen = load_method(method)
+    return fit(
+        chosen, config or small_config(chosen), names, text if chosen.uses_text else None, batches or sampler(),
+        options, folder, **{"provenance": {"data": "test", "contract": {"encoders": {}}}, **more},
+    )  # fmt: skip
+
+
+def weights(folder, name="weights"):
+    return checkpoint.read_tensors(folder, name)

@@ -20,24 +20,9 @@ from tal_engine.options import NmsOptions, ProposalOptions, SnippetOptions
 from tal_engine.plan import Encoder, Graph
 from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint
-from tal_engine.train.loop import fit
 from tal_engine.train.options import TrainOptions
-from tests.learning import NAMES, WIDTH, sampler, small_config
-
-OPTIONS = TrainOptions(steps=6, batch=6, pairs=2, length=16, learning_rate=1e-3, save_every=3)
-PROVENANCE = {"data": "test", "contract": {"encoders": {}}}
-
-
-def run_fit(folder, text, options=OPTIONS, config=None, resume=False, batches=None, report=None):
-    pvlr = load_method("pvlr")
-    return fit(
-        pvlr, config or small_config(pvlr), NAMES, text, batches or sampler(), options, folder,
-        provenance=PROVENANCE, resume=resume, report=report,
-    )  # fmt: skip
-
-
-def weights(folder):
-    return checkpoint._read(folder / "weights.safetensors")
+from tal_engine.vocabulary import Vocabulary
+from tests.learning import NAMES, OPTIONS, WIDTH, run_fit, small_config, weights
 
 
 def test_the_same_seed_trains_the_same_network(tmp_path, text):
@@ -76,7 +61,7 @@ def test_interrupting_saves_a_checkpoint_that_resumes(tmp_path, text):
 def test_a_loss_that_is_not_finite_stops_and_is_named(tmp_path, text):
     pvlr = load_method("pvlr")
     config = small_config(pvlr, kd_weight=float("inf"))
-    with pytest.raises(TrainingError, match="loss term 'kd' is not finite at step 0"):
+    with pytest.raises(TrainingError, match=r"loss term 'kd' is not finite at step 0, videos v\d, v\d, v\d, .*saved"):
         run_fit(tmp_path / "x", text, config=config)
     assert checkpoint.load(tmp_path / "x").step == 0
 
@@ -88,12 +73,20 @@ def test_resume_refuses_another_run(tmp_path, text):
         run_fit(tmp_path / "a", text, config=small_config(pvlr, kd_weight=1.0), resume=True)
     with pytest.raises(CheckpointError, match="its seed is 0, this run has 7"):
         run_fit(tmp_path / "a", text, replace(OPTIONS, seed=7), resume=True)
+    with pytest.raises(CheckpointError, match=r"its clip_norm is 0\.0, this run has 1\.0"):
+        run_fit(tmp_path / "a", text, replace(OPTIONS, clip_norm=1.0), resume=True)
+    with pytest.raises(CheckpointError, match="its method is pvlr, this run has co2"):
+        run_fit(tmp_path / "a", text, method="co2", resume=True)
+    with pytest.raises(CheckpointError, match="its vocabulary is"):
+        run_fit(tmp_path / "a", text, names=Vocabulary(["jump", "run", "sit down"]), resume=True)
+    with pytest.raises(CheckpointError, match='its data is "test", this run has "other"'):
+        run_fit(tmp_path / "a", text, provenance={"data": "other"}, resume=True)
     with pytest.raises(CheckpointError, match=r"no checkpoint\.json"):
         run_fit(tmp_path / "none", text, resume=True)
 
 
 def test_checkpoint_round_trip_and_export_need_no_text_tower(tmp_path, text):
-    net = run_fit(tmp_path / "a", text)
+    net = run_fit(tmp_path / "a", text).net
     found = checkpoint.load(tmp_path / "a")
     assert (found.step, found.method.name, found.vocabulary, found.train) == (6, "pvlr", NAMES, OPTIONS)
     again = found.network()
@@ -134,6 +127,12 @@ def test_train_options_name_value_and_range():
         TrainOptions(pairs=9)
     with pytest.raises(UsageError, match="learning_rate is -1"):
         TrainOptions(learning_rate=-1)
+    with pytest.raises(UsageError, match=r"sampling is 'some', must be one of .*random_perturb"):
+        TrainOptions(sampling="some")
+    with pytest.raises(UsageError, match="ema is 1, must be in"):
+        TrainOptions(ema=1)
+    with pytest.raises(UsageError, match="amp is 'fp16', which needs device 'cuda'"):
+        TrainOptions(amp="fp16", device="cpu")
 
 
 def fake_encoders(text, sha="a" * 64):
@@ -146,12 +145,8 @@ def fake_encoders(text, sha="a" * 64):
 
 
 def trained(folder, text, sha="a" * 64):
-    pvlr = load_method("pvlr")
     made = {s: {"weights_sha256": sha} for s in ("rgb", "flow")}
-    return fit(
-        pvlr, small_config(pvlr), NAMES, text, sampler(), replace(OPTIONS, steps=1), folder,
-        provenance={"contract": {"encoders": made}},
-    )  # fmt: skip
+    return run_fit(folder, text, replace(OPTIONS, steps=1), provenance={"contract": {"encoders": made}})
 
 
 def test_export_makes_a_plan_that_localizes_features(tmp_path, text):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import FeatureError
 
@@ -22,10 +23,19 @@ _ARRAYS = {
 }
 
 
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """How Python 3 writes bytes into a pickle of protocol 2; no other encoding is run."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"refused _codecs.encode to {encoding!r}: only latin1 is read")
+    return text.encode("latin1")
+
+
 class _ArraysOnly(pickle.Unpickler):
     """An unpickler that knows numpy arrays, and no other class or function."""
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1
         if (module, name) not in _ARRAYS:
             raise pickle.UnpicklingError(f"refused {module}.{name}: only arrays and plain values are read")
         return super().find_class(module, name)
@@ -33,6 +43,15 @@ class _ArraysOnly(pickle.Unpickler):
 
 def read_column(path: Path) -> list[Any]:
     """An ``.npy`` file as a list; bytes become text. Arrays of objects may hold plain data only.
+
+    Raises:
+        FeatureError: missing, not an npy file, or a pickle that wants more than plain data.
+    """
+    return [_plain(v) for v in read_rows(path).tolist()]
+
+
+def read_rows(path: Path) -> NDArray[Any]:
+    """An ``.npy`` file as an array of rows, as it is; see `read_column`.
 
     Raises:
         FeatureError: missing, not an npy file, or a pickle that wants more than plain data.
@@ -49,7 +68,7 @@ def read_column(path: Path) -> list[Any]:
             array = np.load(io.BytesIO(data), allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.shape != shape or not shape:
             raise FeatureError(f"{path}: holds {type(array).__name__}, not an array of rows of shape {shape}")
-        return [_plain(v) for v in array.tolist()]
+        return array
     except FeatureError:
         raise
     except FileNotFoundError:

@@ -56,11 +56,20 @@ def read_json(path: Path) -> Any:
         FeatureError: missing or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
     except FileNotFoundError:
         raise FeatureError(f"{path}: no such annotation file") from None
     except (OSError, ValueError, RecursionError) as e:
         raise FeatureError(f"{path}: not JSON ({e})") from e
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two entries with one name, one would be lost in silence."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} is there twice")
+    return found
 
 
 def _segments(found: Any) -> list[Segment]:
@@ -79,7 +88,10 @@ def _segments(found: Any) -> list[Segment]:
 
 
 def _activitynet(path: Path, document: dict[str, Any]) -> Annotations:
-    """``{"database": {name: {subset, duration, annotations: [{label, segment}]}}}``."""
+    """``{"database": {name: {subset, duration, annotations: [{label, segment}]}}}``.
+
+    An entry may have "fps", and "labels" of the whole video.
+    """
     database = document["database"]
     if not isinstance(database, dict) or not database:
         raise FeatureError(f"{path}: needs a non-empty 'database' object")
@@ -87,7 +99,8 @@ def _activitynet(path: Path, document: dict[str, Any]) -> Annotations:
     for name, entry in database.items():
         try:
             found = _segments(entry["annotations"])
-            videos[name] = video(name, str(entry["subset"]), float(entry.get("duration", 0.0)), found)
+            duration, fps = float(entry.get("duration", 0.0)), float(entry.get("fps", 0.0))
+            videos[name] = video(name, str(entry["subset"]), duration, found, entry.get("labels"), fps)
         except (*MALFORMED, AttributeError) as e:
             raise FeatureError(f"{path}: entry {name!r}: {e!r}") from e
     classes = document.get("classes", ())
@@ -156,32 +169,43 @@ def _thumos_line(text: Path, number: int, line: str) -> tuple[str, float, float]
     return name, start, end
 
 
+#: Columns that a folder of the npy layout must have, and may have.
+_COLUMNS = ("videoname", "subset", "segments", "labels", "duration")
+_MORE_COLUMNS = ("url", "labels_all", "original_fps")
+
+
 def _npy(path: Path, allow_pickle: bool) -> Annotations:
     """The W-TALC layout ("Thumos14reduced"): one npy a column; pickled lists of segments and labels."""
     if not allow_pickle:
         raise FeatureError(f"{path}: the npy layout is made of pickles; read it with allow_pickle (--allow-pickle)")
-    names = ["videoname", "subset", "segments", "labels", "duration", *(["url"] if (path / "url.npy").exists() else [])]
+    names = [*_COLUMNS, *(n for n in _MORE_COLUMNS if (path / f"{n}.npy").exists())]
     columns = {n: read_column(path / f"{n}.npy") for n in names}
     count = len(columns["videoname"])
     short = [n for n, c in columns.items() if len(c) != count]
     if short:
         raise FeatureError(f"{path}: {short[0]}.npy has {len(columns[short[0]])} rows, videoname.npy {count}")
     doubtful = _ambiguous(path)
-    urls = columns.get("url")
     videos: dict[str, AnnotatedVideo] = {}
     for i in range(count):
-        # ActivityNet's npy files number their videos; the name that others use is in the address.
-        name = str(urls[i]).rpartition("v=")[2] if urls is not None else str(columns["videoname"][i])
-        try:
-            pairs = zip(columns["segments"][i], columns["labels"][i], strict=True)
-            found = _segments([{"segment": s, "label": label} for s, label in pairs])
-            duration = float(_first(columns["duration"][i]))
-        except MALFORMED as e:
-            raise FeatureError(f"{path}: video {name!r}: {e!r}") from e
-        found += [Segment(s, e, AMBIGUOUS, 1.0) for s, e in doubtful.get(name, ())]
-        videos[name] = video(name, str(columns["subset"][i]), duration, found)
+        v = _npy_row(path, {n: c[i] for n, c in columns.items()}, doubtful)
+        if v.name in videos:
+            raise FeatureError(f"{path}: video {v.name!r} is there twice")
+        videos[v.name] = v
     classes = tuple(str(c) for c in read_column(path / "classlist.npy"))
     return Annotations(path, videos, classes, "w-talc npy")
+
+
+def _npy_row(path: Path, row: dict[str, Any], doubtful: dict[str, list[tuple[float, float]]]) -> AnnotatedVideo:
+    # ActivityNet's npy files number their videos; the name that others use is in the address.
+    name = str(row["url"]).rpartition("v=")[2] if "url" in row else str(row["videoname"])
+    try:
+        pairs = zip(row["segments"], row["labels"], strict=True)
+        found = _segments([{"segment": s, "label": label} for s, label in pairs])
+        found += [Segment(s, e, AMBIGUOUS, 1.0) for s, e in doubtful.get(name, ())]
+        duration, fps = float(_first(row["duration"])), float(_first(row.get("original_fps", 0.0)))
+        return video(name, str(row["subset"]), duration, found, row.get("labels_all"), fps)
+    except MALFORMED as e:
+        raise FeatureError(f"{path}: video {name!r}: {e!r}") from e
 
 
 def _first(value: Any) -> Any:

@@ -20,7 +20,9 @@ class AnnotatedVideo:
     """One video: its labels are weak supervision, its instances the truth for evaluation.
 
     duration: seconds, 0 where the file does not say. ambiguous: (start, end) of stretches that
-    were annotated as undecidable.
+    were annotated as undecidable. video_labels: classes that the file gives for the video as a
+    whole ("labels_all" of the npy layout), None where it gives none; they may differ from the
+    classes of the instances. fps: of the original video, 0 where the file does not say.
     """
 
     name: str
@@ -28,11 +30,18 @@ class AnnotatedVideo:
     duration: float
     instances: tuple[Segment, ...]
     ambiguous: tuple[tuple[float, float], ...] = ()
+    video_labels: tuple[str, ...] | None = None
+    fps: float = 0.0
+
+    @property
+    def instance_labels(self) -> tuple[str, ...]:
+        """Classes of the instances, sorted."""
+        return tuple(sorted({s.label for s in self.instances}))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Classes that occur, sorted."""
-        return tuple(sorted({s.label for s in self.instances}))
+        """What weak supervision sees, sorted: the video's own labels, else the classes of its instances."""
+        return self.instance_labels if self.video_labels is None else self.video_labels
 
 
 @dataclass(frozen=True)
@@ -72,14 +81,21 @@ class Annotations:
         return Table.of_segments({n: v.instances for n, v in videos.items()}, str(self.source), labels)
 
 
-def video(name: str, subset: str, duration: float, found: list[Segment]) -> AnnotatedVideo:
+def video(
+    name: str, subset: str, duration: float, found: list[Segment], labels: object = None, fps: float = 0.0
+) -> AnnotatedVideo:
     """A video whose ambiguous stretches are told apart from its instances.
 
     Raises:
-        ValueError: the duration is not a number of seconds.
+        ValueError: the duration is not a number of seconds, fps not a rate, or labels not a list of names.
     """
     if not 0 <= duration < math.inf:
         raise ValueError(f"duration {duration} is not 0 or more seconds")
+    if not 0 <= fps < math.inf:
+        raise ValueError(f"fps {fps} is not 0 or more frames a second")
+    if labels is not None and not (isinstance(labels, list) and all(isinstance(v, str) for v in labels)):
+        raise ValueError(f"labels {labels!r} is not a list of class names")
     instances = tuple(s for s in found if s.label != AMBIGUOUS)
     doubtful = tuple((s.start, s.end) for s in found if s.label == AMBIGUOUS)
-    return AnnotatedVideo(name, subset, duration, instances, doubtful)
+    whole = tuple(sorted(set(labels))) if isinstance(labels, list) else None
+    return AnnotatedVideo(name, subset, duration, instances, doubtful, whole, fps)

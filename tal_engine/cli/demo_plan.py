@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import __version__
 from ..data.catalog import Catalog, read_catalog
+from ..data.dataset import open_dataset
 from ..data.features import FeatureStore
 from ..demo.dataset import render_split
 from ..engine import EMBEDDED_PLAN, TALEngine
@@ -34,14 +35,15 @@ from ..operating_point import best_f1
 from ..options import SegmentOptions
 from ..plan import read_plan
 from ..train import checkpoint
-from ..train.recipe import demo_config, demo_options, train_head
+from ..train.recipe import demo_config, demo_options
+from ..train.runs import train_head
 from ..train.snippets import cut_clips
 from ..train.tiny import pretrain
 
 log = logging.getLogger("tal_engine")
 
 CLIPS, TRAIN, VALIDATION = 4096, 140, 24
-EPOCHS = {"flow": 5, "rgb": 5, "pair": 10}
+EPOCHS = {"flow": 14, "rgb": 12, "pair": 15}
 PICTURES = 12_000
 
 DESCRIPTION = (
@@ -105,7 +107,8 @@ def _trained(work: Path) -> dict[str, Any]:
     method = load_method("pvlr")
     config, options = demo_config(method), demo_options()
     encoders = tiny_encoders(method.training_streams(config))
-    train_head(method, config, options, work / "videos", work / "checkpoint", encoders=encoders)
+    data = open_dataset(work / "videos", encoders)
+    train_head(method, config, options, data, work / "checkpoint", text=encoders.text)
     return {"config": asdict(config), "options": asdict(options)}
 
 

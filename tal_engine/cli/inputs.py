@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -39,6 +40,9 @@ def expand_sources(sources: Sequence[Path]) -> list[Path]:
 def with_settings(options: T, settings: Sequence[str]) -> T:
     """A dataclass with fields replaced from ``name=value`` texts.
 
+    A field that is a mapping is set by key, ``name.key=value``; its other keys stay. Values of keys
+    are JSON (``0.2``, ``true``) or else text.
+
     Raises:
         UsageError: an unknown field, or a value of the wrong type; the message lists what is allowed.
     """
@@ -46,14 +50,33 @@ def with_settings(options: T, settings: Sequence[str]) -> T:
     hints = get_type_hints(type(options))
     names = [f.name for f in fields(options)]  # type: ignore[arg-type]
     for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals or name not in names:
+        path, equals, text = setting.partition("=")
+        name, *keys = path.split(".")
+        if not equals or name not in names or not all(keys):
             raise UsageError(f"cannot set {setting!r}: use NAME=VALUE with one of {', '.join(names)}")
+        if keys:
+            changes[name] = _with_key(changes.get(name, getattr(options, name)), keys, _json(text), setting)
+            continue
         try:
             changes[name] = pydantic.TypeAdapter(hints[name]).validate_python(_unquoted(text))
         except pydantic.ValidationError as e:
             raise UsageError(f"cannot set {name}={text!r}: {e.errors()[0]['msg']}") from e
     return replace(options, **changes)  # type: ignore[type-var]
+
+
+def _with_key(mapping: Any, keys: Sequence[str], value: Any, setting: str) -> dict[str, Any]:
+    """A mapping with one value, perhaps of a mapping in it, replaced."""
+    if not isinstance(mapping, Mapping):
+        raise UsageError(f"cannot set {setting!r}: only fields that are mappings have keys, this is {mapping!r}")
+    key, *rest = keys
+    return {**mapping, key: _with_key(mapping.get(key, {}), rest, value, setting) if rest else value}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return _unquoted(text)
 
 
 def _unquoted(text: str) -> str:

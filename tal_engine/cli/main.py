@@ -41,12 +41,13 @@ def _root(
 
 
 def _register() -> None:
-    from . import demo, evaluate, export, localize, plan, train
+    from . import data, demo, evaluate, export, localize, plan, train
 
     for module in (localize, evaluate, train, export):
         module.register(app)
     app.add_typer(plan.app, name="plan")
     app.add_typer(demo.app, name="demo")
+    app.add_typer(data.app, name="data")
 
 
 def run() -> None:

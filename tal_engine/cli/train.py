@@ -1,17 +1,23 @@
-"""``tal train``: videos with video-level labels in, a checkpoint out."""
+"""``tal train``: a data set with video-level labels in, a checkpoint and an honest report out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .console import errors
+from ..errors import UsageError
+from .console import errors, stdout
 from .inputs import with_settings
+
+if TYPE_CHECKING:
+    from ..data.dataset import DataSet
+    from ..methods import Method
+    from ..nn.text import TextEncoder
 
 
 def register(app: typer.Typer) -> None:
@@ -20,54 +26,93 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    method: Annotated[str, typer.Argument(help="Method: pvlr.")],
-    data: Annotated[Path, typer.Option(help="Folder with annotations.json and videos/.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the checkpoint.")],
-    subset: Annotated[str, typer.Option(help="Subset to train on.")] = "train",
-    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    method: Annotated[str, typer.Argument(help="Method or base head; an unknown one lists them.")],
+    data: Annotated[Path, typer.Option(help="Description (.yaml, .json), or a folder: annotations.json and videos/.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of checkpoint and report.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="Settings by name. Default: thumos14; demo for a folder of videos.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Train so many seeds, from --seed on, into OUTPUT/seedN.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and noise.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    eval_every: Annotated[int | None, typer.Option(help="Steps between evaluations; 0: at the end only.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    subset: Annotated[str, typer.Option(help="Role of the videos to train on.")] = "train",
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --output.")] = False,
-    cfg_options: Annotated[list[str] | None, typer.Option(help="Fields of the method's config: NAME=VALUE.")] = None,
+    cfg_options: Annotated[
+        list[str] | None, typer.Option(help="Fields of the method's config: NAME=VALUE or NAME.KEY=VALUE.")
+    ] = None,
     train_options: Annotated[list[str] | None, typer.Option(help="Fields of the training options: NAME=VALUE.")] = None,
 ) -> None:
-    """Train a head on the videos' labels alone; their times are never read.
+    """Train a method on the videos' labels alone; the times of training videos are never read.
 
-    Features are extracted once with the tiny encoders and kept under DATA/features.
+    Test videos, if the data set has some, are scored under its protocol: at the end, or every
+    --eval-every steps. Features of a folder of videos are extracted once with the tiny encoders.
     """
     from ..methods import load_method
-    from ..train.recipe import demo_config, demo_options, train_head
+    from ..train import recipe as recipes
+    from ..train.distributed import first_process
+    from ..train.options import TrainOptions
+    from ..train.runs import train_head, train_seeds
 
+    if subset not in ("train", "validation", "test"):
+        raise UsageError(f"subset is {subset!r}, must be one of train, validation, test")
     chosen = load_method(method)
-    config = with_settings(demo_config(chosen), cfg_options or [])
-    changes = [f"seed={seed}", *([f"steps={steps}"] if steps is not None else []), *(train_options or [])]
-    options = with_settings(demo_options(), changes)
-    with bars() as bar:
-        train_head(
-            chosen,
-            config,
-            options,
-            data,
-            output,
-            subset=subset,
-            encoders=_encoders(chosen, config),
-            resume=resume,
-            bar=bar,
-        )
-    errors.print(f"checkpoint: {output} (export it with: tal export {output} -o {method}.plan)")
+    settings = recipes.recipe(chosen, recipe or ("demo" if data.is_dir() else "thumos14"))
+    flags = {"seed": seed, "steps": steps, "eval_every": eval_every, "device": device}
+    changes = [f"{k}={v}" for k, v in flags.items() if v is not None]
+    options = with_settings(TrainOptions(**settings.train), [*changes, *(train_options or [])])
+    config = with_settings(chosen.Config(**settings.config), cfg_options or [])
+    found, text = _opened(data, chosen, config)
+    named = {*settings.config, *(o.partition("=")[0] for o in cfg_options or [])}
+    config = recipes.fitted(config, recipes.data_widths(found, chosen.training_streams(config), text), named)
+    with bars(first_process()) as bar:
+        more: dict[str, Any] = {"text": text, "subset": subset, "resume": resume, "bar": bar}
+        if seeds > 1:
+            run = train_seeds(chosen, config, options, found, output, seeds=seeds, **more)
+        else:
+            run = train_head(chosen, config, options, found, output, **more)
+    if first_process():
+        _print(run, f"{method} on {found.name}", output, range(seed, seed + seeds))
 
 
-def _encoders(method: Any, config: Any) -> Any:
-    from ..export.encoders import tiny_encoders
+def _opened(data: Path, method: Method, config: Any) -> tuple[DataSet, TextEncoder | None]:
+    """The data set, with encoders if it is a folder of videos, and the text tower if the method reads texts."""
+    from ..data.dataset import open_dataset
+    from ..nn.towers import open_text
 
-    return tiny_encoders(method.training_streams(config))
+    encoders = None
+    if data.is_dir():
+        from ..export.encoders import tiny_encoders
+
+        encoders = tiny_encoders(method.training_streams(config))
+    found = open_dataset(data, encoders)
+    if not method.uses_text:
+        return found, None
+    spec = found.text
+    return found, open_text(spec.tower, name=spec.name, weights=spec.weights, dim=spec.dim, seed=spec.seed)
+
+
+def _print(run: Any, what: str, output: Path, seeds: Sequence[int]) -> None:
+    from ..train.report import table
+
+    if run.rows:
+        over = f", seeds {seeds[0]} to {seeds[-1]}: mean ± sd" if len(seeds) > 1 else ""
+        stdout().print(table(run.rows, run.rules, what + over))
+        errors.print(f"report: {output / 'report.json'}")
+    folder = output / f"seed{seeds[0]}" if len(seeds) > 1 else output
+    errors.print(f"checkpoint: {folder} (export it with: tal export {folder} -o NAME.plan)")
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[str, int, int, str], None]]:
+def bars(shown: bool = True) -> Iterator[Callable[[str, int, int, str], None]]:
     """A callback (task, done, total, note) that draws progress bars with ETA on a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
-        *columns, TextColumn("{task.fields[note]}", markup=False), console=errors, disable=not errors.is_terminal
+        *columns,
+        TextColumn("{task.fields[note]}", markup=False),
+        console=errors,
+        disable=not (shown and errors.is_terminal),
     ) as progress:
         tasks: dict[str, Any] = {}
 

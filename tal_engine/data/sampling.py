@@ -1,11 +1,35 @@
-"""Snippets of a whole video to a fixed number for training (methods.md 1.3)."""
+"""Snippets of a whole video to a number of them for training (methods.md 1.3). All give indices in time order."""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+
+#: random_perturb: W-TALC and all that follow it. uniform: without chance. contiguous: a window (Ju et al.).
+#: full: every snippet (LACP). The last two pad, and a mask says where.
+Sampling = Literal["random_perturb", "uniform", "contiguous", "full"]
+
+
+def sample(kind: Sampling, length: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of the snippets to take; fewer than `count` where the rest is padding, any number for "full".
+
+    Raises:
+        UsageError: an unknown kind, or nothing to sample.
+    """
+    if kind == "random_perturb":
+        return random_perturb(length, count, rng)
+    if kind == "uniform":
+        return uniform(length, count)
+    if kind == "contiguous":
+        return contiguous(length, count, rng)
+    if kind == "full":
+        _check(length, 1)
+        return np.arange(length)
+    raise UsageError(f"sampling is {kind!r}, must be one of {', '.join(get_args(Sampling))}")
 
 
 def random_perturb(length: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -25,6 +49,13 @@ def uniform(length: int, count: int) -> NDArray[np.int64]:
     """floor(i * length / count)."""
     _check(length, count)
     return np.arange(count) * length // count
+
+
+def contiguous(length: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A window of `count` snippets anywhere in the video, or the whole video where it is shorter."""
+    _check(length, count)
+    first = int(rng.integers(max(length - count, 0) + 1))
+    return np.arange(first, first + min(length, count))
 
 
 def _check(length: int, count: int) -> None:

@@ -27,13 +27,14 @@ class Batch:
 
     streams: name -> [B, T, D]. labels: [B, C] multi-hot, from the video level only. pairs: the
     first 2 * pairs videos are pairs that share a class. mask: [B, T], 0 where a snippet is padding;
-    None when nothing is.
+    None when nothing is. names: of the videos, for messages.
     """
 
     streams: Mapping[str, Tensor]
     labels: Tensor
     pairs: int = 0
     mask: Tensor | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,8 @@ class PVLR(nn.Module):
         if c.ortho_weight:
             terms["ortho"] = c.ortho_weight * self._orthogonality(s.text)
         if c.samples:
-            terms |= self._contrast(s, batch.labels)
+            with torch.autocast(s.mean.device.type, enabled=False):
+                terms |= self._contrast(s, batch.labels)
         return terms
 
     def _distil(self, mean: Tensor, image: Tensor) -> Tensor:
@@ -283,7 +284,8 @@ class PVLR(nn.Module):
             return terms
         if s.out.attention is None:
             raise UsageError(f"the contrastive terms need an attention, {c.base} has none: set their weights to 0")
-        mean, variance, attention = s.mean, s.contrast_variance, s.out.attention
+        # Half precision cannot hold ratios of small variances, nor probabilities next to 0 and 1.
+        mean, variance, attention = s.mean.float(), s.contrast_variance.float(), s.out.attention.float()
         if c.intra_action_weight or c.intra_background_weight:
             action, background = self._intra(mean, variance, attention)
             terms["intra_action"] = c.intra_action_weight * action

@@ -2,6 +2,7 @@
 
 from .detection import Counts, Evaluation, evaluate, evaluate_tables
 from .explain import Step, explain
+from .masks import MaskOverlap, mask_overlap, truth_mask
 from .protocols import PROTOCOLS, WTAL_TIOUS, Protocol, protocol
 from .recall import RecallCurve, average_recall
 
@@ -10,6 +11,7 @@ __all__ = [
     "WTAL_TIOUS",
     "Counts",
     "Evaluation",
+    "MaskOverlap",
     "Protocol",
     "RecallCurve",
     "Step",
@@ -17,5 +19,7 @@ __all__ = [
     "evaluate",
     "evaluate_tables",
     "explain",
+    "mask_overlap",
     "protocol",
+    "truth_mask",
 ]

@@ -1,6 +1,7 @@
 """Checkpoints: a folder with ``checkpoint.json`` and safetensors files. Nothing is pickled.
 
-``weights.safetensors`` is what export needs; ``resume.safetensors`` is what continuing needs.
+``weights.safetensors`` are the last weights, ``weights_ema.safetensors`` the averaged ones,
+``weights_best.safetensors`` those of the best validation score; ``resume.safetensors`` is what continuing needs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -22,14 +22,16 @@ from ..errors import CheckpointError, UsageError
 from ..files import whole_file, write_text
 from ..methods import Method, load_method
 from ..vocabulary import Vocabulary
+from .distributed import World
 from .options import TrainOptions
+from .state import State, Task, inference_state
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A read checkpoint."""
+    """A read checkpoint. files: which safetensors files it has, without the ending."""
 
     folder: Path
     method: Method
@@ -38,11 +40,20 @@ class Checkpoint:
     step: int
     train: TrainOptions
     provenance: dict[str, Any]
+    history: list[dict[str, Any]]
+    files: tuple[str, ...]
+
+    @property
+    def result(self) -> str:
+        """The file of the weights that the run was for."""
+        if self.train.select == "validation" and "weights_best" in self.files:
+            return "weights_best"
+        return "weights_ema" if "weights_ema" in self.files else "weights"
 
     def network(self, text: Any = None) -> nn.Module:
-        """The network with its weights. `text` is only needed to train on."""
+        """The network with its resulting weights. `text` is only needed to train on."""
         net = self.method.build(self.config, self.vocabulary, text)
-        state = _read(self.folder / "weights.safetensors")
+        state = read_tensors(self.folder, self.result)
         missing, unexpected = net.load_state_dict(state, strict=False)
         # Without a text tower there is no prompt to load; its result is among the weights.
         unexpected = [k for k in unexpected if text is not None or not k.startswith("prompt.")]
@@ -53,64 +64,69 @@ class Checkpoint:
         return net.eval()
 
 
-def save(
-    folder: Path,
-    net: nn.Module,
-    *,
-    method: Method,
-    config: Any,
-    vocabulary: Vocabulary,
-    step: int,
-    train: TrainOptions,
-    provenance: dict[str, Any],
-    optimizer: torch.optim.Optimizer,
-    rng: np.random.Generator,
-) -> None:
-    """Write a checkpoint. Each file is whole or not there; the JSON, written last, makes it valid.
+def save(folder: Path, state: State, task: Task, world: World) -> None:
+    """Write a checkpoint; every process has to call it, the first one writes.
 
-    It holds the hashes of the others, so a mixture of two checkpoints is noticed.
+    Each file is whole or not there; the JSON, written last, makes it valid: it holds the hashes of the others,
+    so a mixture of two checkpoints is noticed.
     """
+    cuda = torch.cuda.get_rng_state(world.device) if world.device.type == "cuda" else None
+    random = world.gathered((torch.get_rng_state(), cuda, state.rng.bit_generator.state))
+    if not world.first:
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    fold = getattr(net, "fold_text", None)
-    if callable(fold):
-        fold()
-    state = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
-    resume = {"torch_rng": torch.get_rng_state()}
-    for index, values in optimizer.state_dict()["state"].items():
-        resume |= {f"optimizer.{index}.{k}": torch.as_tensor(v).detach().cpu() for k, v in values.items()}
+    files = {"weights": inference_state(state.net), "resume": _resume_tensors(state, random)}
+    if state.ema is not None:
+        with state.averaged() as net:
+            files["weights_ema"] = inference_state(net)
+    if state.best is not None:
+        files["weights_best"] = state.best
     hashes = {}
-    for name, tensors in (("weights", state), ("resume", resume)):
+    for name, tensors in files.items():
         with whole_file(folder / f"{name}.safetensors") as temporary:
             safetensors.torch.save_file(tensors, str(temporary))
             hashes[name] = hashlib.sha256(temporary.read_bytes()).hexdigest()
     document = {
         "format": _FORMAT,
-        "method": method.name,
-        "config": asdict(config),
-        "vocabulary": list(vocabulary),
-        "step": step,
-        "train": asdict(train),
-        "provenance": provenance,
+        "method": task.method.name,
+        "config": asdict(task.config),
+        "vocabulary": list(task.vocabulary),
+        "step": state.step,
+        "train": asdict(task.options),
+        "provenance": task.provenance,
+        "history": state.history,
         "sha256": hashes,
-        "numpy_rng": rng.bit_generator.state,
+        "scaler": state.scaler.state_dict(),
+        "numpy_rng": [numpy for _, _, numpy in random],
         "versions": {"tal_engine": __version__, "torch": torch.__version__},
     }
     write_text(folder / "checkpoint.json", json.dumps(document, indent=1) + "\n")
+
+
+def _resume_tensors(state: State, random: list[Any]) -> dict[str, Tensor]:
+    out: dict[str, Tensor] = {}
+    for rank, (cpu, cuda, _) in enumerate(random):
+        out[f"torch_rng.{rank}"] = cpu
+        if cuda is not None:
+            out[f"cuda_rng.{rank}"] = cuda
+    for index, values in state.optimizer.state_dict()["state"].items():
+        out |= {f"optimizer.{index}.{k}": torch.as_tensor(v).detach().cpu() for k, v in values.items()}
+    return out
 
 
 def load(folder: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: incomplete, damaged, of a newer format, or with fields that are unknown.
+        CheckpointError: incomplete, damaged, of another format, or with fields that are unknown.
     """
     folder = Path(folder)
     document = _document(folder)
-    for name, digest in document["sha256"].items():
-        path = folder / f"{name}.safetensors"
-        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            raise CheckpointError(f"{path}: missing or not the file that checkpoint.json was written with")
     try:
+        for name, digest in document["sha256"].items():
+            path = folder / f"{name}.safetensors"
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                raise CheckpointError(f"{path}: missing or not the file that checkpoint.json was written with")
         method = load_method(document["method"])
         return Checkpoint(
             folder=folder,
@@ -120,24 +136,58 @@ def load(folder: str | Path) -> Checkpoint:
             step=int(document["step"]),
             train=_dataclass(TrainOptions, document["train"], f"{folder}: train"),
             provenance=document["provenance"],
+            history=list(document["history"]),
+            files=tuple(document["sha256"]),
         )
-    except (UsageError, KeyError, TypeError) as e:
+    except (UsageError, KeyError, TypeError, AttributeError) as e:
         raise CheckpointError(f"{folder}: {e}") from e
 
 
-def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> np.random.Generator:
-    """Put optimizer and random states back, so that training continues bit for bit on the CPU."""
-    tensors = _read(checkpoint.folder / "resume.safetensors")
-    torch.set_rng_state(tensors.pop("torch_rng"))
-    state: dict[int, dict[str, Tensor]] = {}
+def resume(folder: Path, state: State, task: Task, world: World) -> None:
+    """Put a run back to where its checkpoint left it, so that it continues bit for bit on the CPU.
+
+    Raises:
+        CheckpointError: it is of another method, config, vocabulary, data, number of processes, or of options
+            that change what is computed.
+    """
+    found, document = load(folder), _document(folder)
+    _check_same(found, task, len(document["numpy_rng"]), world)
+    state.net.load_state_dict(read_tensors(folder, "weights"))
+    if state.ema is not None:
+        state.ema.load(read_tensors(folder, "weights_ema"))
+    if "weights_best" in found.files:
+        state.best = read_tensors(folder, "weights_best")
+    tensors = read_tensors(folder, "resume")
+    torch.set_rng_state(tensors[f"torch_rng.{world.rank}"])
+    if world.device.type == "cuda" and f"cuda_rng.{world.rank}" in tensors:
+        torch.cuda.set_rng_state(tensors[f"cuda_rng.{world.rank}"], world.device)
+    moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        _, index, name = key.split(".", 2)
-        state.setdefault(int(index), {})[name] = value
-    whole = optimizer.state_dict()
-    optimizer.load_state_dict({**whole, "state": state})
-    rng = np.random.default_rng()
-    rng.bit_generator.state = _document(checkpoint.folder)["numpy_rng"]
-    return rng
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            moments.setdefault(int(index), {})[name] = value
+    state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": moments})
+    state.scaler.load_state_dict(document["scaler"])
+    state.rng.bit_generator.state = document["numpy_rng"][world.rank]
+    state.step, state.history = found.step, found.history
+
+
+def _check_same(found: Checkpoint, task: Task, processes: int, world: World) -> None:
+    pairs: list[tuple[str, Any, Any]] = [
+        ("method", found.method.name, task.method.name),
+        ("config", found.config, task.config),
+        ("vocabulary", found.vocabulary, task.vocabulary),
+        ("number of processes", processes, world.size),
+    ]
+    option = found.train.differs(task.options)
+    if option is not None:
+        pairs.append((option, getattr(found.train, option), getattr(task.options, option)))
+    for what, a, b in pairs:
+        if a != b:
+            raise CheckpointError(f"{found.folder}: cannot resume, its {what} is {a}, this run has {b}")
+    data, now = (json.dumps(p.get("data"), sort_keys=True) for p in (found.provenance, task.provenance))
+    if data != now:
+        raise CheckpointError(f"{found.folder}: cannot resume, its data is {data}, this run has {now}")
 
 
 def _document(folder: Path) -> dict[str, Any]:
@@ -154,7 +204,9 @@ def _document(folder: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of one of a checkpoint's files."""
+    path = folder / f"{name}.safetensors"
     try:
         return safetensors.torch.load_file(str(path))
     except (OSError, safetensors.SafetensorError) as e:

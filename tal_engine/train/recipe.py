@@ -1,98 +1,69 @@
-"""Training a head on a folder of videos: features, batches, loop. And the demo's own choices."""
+"""Settings by name: published recipes, the demonstration's own, widths that follow the data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
-from torch import nn
-
-from ..data.batches import BatchSampler
-from ..data.catalog import read_catalog
-from ..data.features import FeatureStore
-from ..features import EncoderGraph
+from ..data.dataset import DataSet
+from ..errors import UsageError
+from ..heads.interface import Recipe
 from ..methods import Method
 from ..nn.text import TextEncoder
-from ..options import SnippetOptions
-from .loop import fit
 from .options import TrainOptions
 
-#: (task, done, total, note)
-Bar = Callable[[str, int, int, str], None]
+#: For a few hundred short videos on a CPU. The distillation weight is smaller than published: the tiny image tower
+#: knows far less than CLIP. Classes are kept from a low video probability on, since some videos show many.
+DEMO = Recipe(
+    {"kd_weight": 2.0, "class_threshold": 0.01},
+    {"steps": 1200, "batch": 10, "pairs": 3, "length": 96, "learning_rate": 5e-4, "save_every": 500},
+)
+#: Width of the tiny encoders.
+DEMO_WIDTHS = {"rgb": 128, "flow": 128, "joint": 128}
 
 
-class Encoders(Protocol):
-    """What training needs of a set of encoders (``tal_engine.export.encoders.EncoderSet``)."""
+def recipe(method: Method, name: str) -> Recipe:
+    """Settings of a method by name; "demo" is known for every method.
 
-    snippet: SnippetOptions
-    text: TextEncoder
+    Raises:
+        UsageError: it has no such recipe; the message lists them.
+    """
+    if name == "demo":
+        known = {f.name for f in fields(method.Config)}
+        return Recipe({k: v for k, v in DEMO.config.items() if k in known}, DEMO.train)
+    if name not in method.RECIPES:
+        known_names = ", ".join(["demo", *sorted(method.RECIPES)])
+        raise UsageError(f"{method.name} has no recipe {name!r}; known: {known_names}")
+    return method.RECIPES[name]
 
-    def open(self, streams: Any, device: str = ...) -> list[EncoderGraph]: ...
+
+def data_widths(data: DataSet, streams: Sequence[str], text: TextEncoder | None) -> dict[str, int]:
+    """Widths of the feature streams, and "joint", that of the text tower, if there is one.
+
+    Raises:
+        UsageError: the text tower and the "clip" stream are not of the same space.
+    """
+    widths = data.widths(streams)
+    if text is None:
+        return widths
+    if widths.get("clip", text.dim) != text.dim:
+        raise UsageError(f"{data.name}: stream 'clip' is {widths['clip']} wide, its text tower gives {text.dim}")
+    return {**widths, "joint": text.dim}
+
+
+def fitted(config: Any, widths: Mapping[str, int], keep: Collection[str] = ()) -> Any:
+    """A config whose width fields ("rgb", "flow", "joint", ...) follow the data; those in `keep` stay."""
+    known = {f.name for f in fields(config)}
+    changes = {k: v for k, v in widths.items() if k in known and k not in keep}
+    return replace(config, **changes)
 
 
 def demo_config(method: Method) -> Any:
-    """A method's config at the width of the tiny encoders.
-
-    The distillation weight is smaller than published: the tiny image tower knows far less than
-    CLIP. Classes are kept from a low video probability on, since some videos show many.
-    """
-    return method.Config(rgb=128, flow=128, joint=128, kd_weight=2.0, class_threshold=0.01)
+    """A method's config for the demonstration, at the width of the tiny encoders."""
+    return fitted(method.Config(**recipe(method, "demo").config), DEMO_WIDTHS)
 
 
 def demo_options() -> TrainOptions:
-    """Training options for a few hundred short videos on a CPU."""
-    return TrainOptions(steps=1200, batch=10, pairs=3, length=96, learning_rate=5e-4, save_every=500)
-
-
-def train_head(
-    method: Method,
-    config: Any,
-    options: TrainOptions,
-    data: Path,
-    output: Path,
-    *,
-    encoders: Encoders,
-    subset: str = "train",
-    resume: bool = False,
-    bar: Bar | None = None,
-) -> nn.Module:
-    """Train a method on the videos of a folder and leave a checkpoint.
-
-    Args:
-        method: what to train.
-        config: its configuration.
-        options: of the loop.
-        data: folder with annotations.json and videos.
-        output: folder of the checkpoint.
-        encoders: make the features.
-        subset: whose labels are read; their times are not.
-        resume: go on from the checkpoint in `output`.
-        bar: progress.
-    """
-    catalog = read_catalog(data)
-    videos = catalog.subset(subset)
-    store = FeatureStore(catalog, encoders.snippet, encoders.open(method.training_streams(config)))
-
-    def extracted(done: int, total: int) -> None:
-        if bar is not None:
-            bar("features", done, total, "")
-
-    def trained(step: int, steps: int, terms: dict[str, float]) -> None:
-        if bar is not None and (step % 10 == 0 or step == steps):
-            bar("training", step, steps, f"loss {sum(terms.values()):.3f}")
-
-    batches = BatchSampler(
-        videos,
-        store.extract(videos, extracted),
-        catalog.vocabulary,
-        method.training_streams(config),
-        length=options.length,
-        size=options.batch,
-        pairs=options.pairs,
-    )
-    provenance = {"data": f"{len(videos)} videos of subset {subset!r}, video-level labels", "contract": store.contract}
-    return fit(
-        method, config, catalog.vocabulary, encoders.text, batches, options, output,
-        provenance=provenance, resume=resume, report=trained,
-    )  # fmt: skip
+    """Training options of the demonstration."""
+    return TrainOptions(**DEMO.train)

@@ -1,0 +1,143 @@
+"""Point labels: one moment of each instance, with its class (point-level supervision)."""
+
+from __future__ import annotations
+
+import csv
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FeatureError
+from .readers import MALFORMED, read_json
+from .truth import AnnotatedVideo
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Point:
+    """A moment of an action, in seconds of the video."""
+
+    seconds: float
+    label: str
+
+
+#: Point labels of each video, in the order of time.
+Points = Mapping[str, tuple[Point, ...]]
+
+
+def read_points(
+    path: str | Path, fps: Mapping[str, float] | None = None, *, annotator: int | None = None, seed: int = 0
+) -> dict[str, tuple[Point, ...]]:
+    """Read point labels.
+
+    Args:
+        path: LACP's ``.csv`` (columns class, video_id, point: frames of the original video); SF-Net's ``.txt``
+            (video, seconds, class); or a folder of the latter, one file an annotator.
+        fps: frames a second of the original videos, for the csv (LACP's fps_dict.json; methods.md 1.2).
+        annotator: which file of a folder, from 1; None draws one for each video, as SF-Net does.
+        seed: of that draw.
+
+    Raises:
+        FeatureError: missing or malformed, or a video of the csv without a frame rate.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _folder(path, annotator, seed)
+    rows = {".csv": lambda: _csv(path, fps or {}), ".txt": lambda: _txt(path)}
+    if path.suffix not in rows:
+        raise FeatureError(f"{path}: point labels are a .csv, a .txt or a folder of .txt files")
+    return _sorted(rows[path.suffix](), path)
+
+
+def read_fps(path: str | Path) -> dict[str, float]:
+    """Frames a second by video: a JSON object (LACP's fps_dict.json).
+
+    Raises:
+        FeatureError: missing or malformed.
+    """
+    path = Path(path)
+    document = read_json(path)
+    try:
+        found = {str(name): float(value) for name, value in document.items()}
+    except (*MALFORMED, AttributeError) as e:
+        raise FeatureError(f"{path}: needs an object of video names and frames a second ({e!r})") from e
+    bad = [name for name, value in found.items() if not 0 < value < math.inf]
+    if bad:
+        raise FeatureError(f"{path}: {bad[0]!r} has {found[bad[0]]} frames a second, must be positive")
+    return found
+
+
+def points_outside(points: Points, videos: Iterable[AnnotatedVideo]) -> list[tuple[str, Point]]:
+    """Points that lie in no instance of their class; both ends of an instance belong to it."""
+    out = []
+    for v in videos:
+        for p in points.get(v.name, ()):
+            if not any(s.label == p.label and s.start <= p.seconds <= s.end for s in v.instances):
+                out.append((v.name, p))
+    return out
+
+
+def _sorted(rows: Iterable[tuple[str, Point]], path: Path) -> dict[str, tuple[Point, ...]]:
+    found: dict[str, list[Point]] = {}
+    for video, point in rows:
+        found.setdefault(video, []).append(point)
+    if not found:
+        raise FeatureError(f"{path}: holds no point labels")
+    return {video: tuple(sorted(of)) for video, of in found.items()}
+
+
+def _folder(path: Path, annotator: int | None, seed: int) -> dict[str, tuple[Point, ...]]:
+    files = sorted(path.glob("*.txt"))
+    if not files:
+        raise FeatureError(f"{path}: no .txt files of point labels in this folder")
+    if annotator is not None and not 1 <= annotator <= len(files):
+        raise FeatureError(f"{path}: annotator is {annotator}, must be in 1..{len(files)}")
+    if annotator is not None:
+        return _sorted(_txt(files[annotator - 1]), files[annotator - 1])
+    by_file = [_sorted(_txt(f), f) for f in files]
+    out = {}
+    for video in sorted(set().union(*by_file)):
+        having = [of[video] for of in by_file if video in of]
+        rng = np.random.default_rng([seed, zlib.crc32(video.encode())])  # of the name: not of what else is there
+        out[video] = having[int(rng.integers(len(having)))]
+    return out
+
+
+def _csv(path: Path, fps: Mapping[str, float]) -> Iterator[tuple[str, Point]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as e:
+        raise FeatureError(f"{path}: cannot be read as point labels ({e})") from e
+    for number, row in enumerate(rows, 2):
+        try:
+            video, label, frame = row["video_id"], row["class"], float(row["point"])
+        except MALFORMED as e:
+            raise FeatureError(f"{path}: line {number}: needs columns class, video_id and point ({e!r})") from e
+        if not fps.get(video, 0.0) > 0:
+            raise FeatureError(f"{path}: line {number}: points are frames, and video {video!r} has no frame rate")
+        yield video, _point(path, number, frame / fps[video], label)
+
+
+def _txt(path: Path) -> Iterator[tuple[str, Point]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as e:
+        raise FeatureError(f"{path}: cannot be read as point labels ({e})") from e
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            video, seconds, label = (part.strip() for part in line.split(","))
+            yield video, _point(path, number, float(seconds), label)
+        except ValueError as e:
+            raise FeatureError(f"{path}: line {number}: {line.strip()!r} is not: video, seconds, class") from e
+
+
+def _point(path: Path, number: int, seconds: float, label: str) -> Point:
+    if not (0 <= seconds < math.inf and label):
+        raise FeatureError(f"{path}: line {number}: point {seconds} of class {label!r} is not 0 or more seconds")
+    return Point(seconds, label)

@@ -1,0 +1,201 @@
+"""Public layouts that are pickles, or one file for all videos, to plain files and a description of them.
+
+Pickles are read by `annotations.npy`, which knows arrays and plain values and runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..annotations import Annotations, read_annotations
+from ..annotations.npy import read_rows
+from ..annotations.truth import AMBIGUOUS, AnnotatedVideo
+from ..errors import FeatureError
+from ..files import whole_file, write_text
+from ..timeline import Timeline
+from .description import Description, FeatureSpec, Role, TextSpec, write_description
+
+#: Of every archive class, each fifth video is for testing.
+_TEST_EVERY = 5
+
+#: Called with (videos done, videos).
+Progress = Callable[[int, int], None]
+
+
+def convert(
+    source: Path,
+    output: Path,
+    *,
+    allow_pickle: bool = False,
+    features: Path | None = None,
+    clip: Path | None = None,
+    protocol: str | None = None,
+    text: TextSpec | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Convert a data set.
+
+    Args:
+        source: the folder of a W-TALC download (a folder of npy annotations, "*Features*.npy" with one array a
+            video by position, a CLIP folder with train/ and test/), or an ``.npz`` of named videos.
+        output: gets annotations.json, i3d/NAME.npy and data.yaml.
+        allow_pickle: the two W-TALC files are pickles.
+        features: the file of features; default: the only one in `source`, or none.
+        clip: the folder of CLIP features; default: the only one in `source`, or none.
+        protocol: default: "wtal-snippet" for THUMOS14, else "activitynet".
+        text: the text tower; default: CLIP's RN50.
+        progress: called after each video's features.
+
+    Returns:
+        The description.
+
+    Raises:
+        FeatureError: something is missing, does not match, or is a pickle and `allow_pickle` is not set.
+    """
+    if source.suffix == ".npz":
+        return _archive(source, output)
+    folder = _annotations_folder(source)
+    if not allow_pickle:
+        raise FeatureError(f"{folder}: the W-TALC layout is made of pickles; convert it with --allow-pickle")
+    found = read_annotations(folder, allow_pickle=True)
+    features = features or _only(sorted(source.glob("*Features*.npy")), "files of features", "--features")
+    clip = clip or _only(_clip_folders(source), "CLIP folders", "--clip")
+    write_annotations(output / "annotations.json", found)
+    specs = []
+    if features is not None:
+        specs.append(_split(features, found, output, progress))
+    if clip is not None:
+        path = Path(os.path.relpath(clip, output)).as_posix()
+        specs.append(FeatureSpec(path=f"{path}/{{role}}/{{name}}.npy", stream="clip"))
+    named = any(name.startswith("video_validation_") for name in found.videos)
+    description = Description(
+        name=folder.name.removesuffix("-Annotations"),
+        annotations="annotations.json",
+        subsets=_roles(found),
+        labels="video" if all(v.video_labels is not None for v in found) else "instances",
+        features=specs,
+        length="first",
+        short_features="keep" if any(map(_beyond, found)) else "refuse",
+        protocol=protocol or ("wtal-snippet" if named else "activitynet"),
+        text=text or TextSpec(),
+    )
+    write_description(output / "data.yaml", description)
+    return output / "data.yaml"
+
+
+def write_annotations(path: Path, found: Annotations) -> None:
+    """Write annotations in ActivityNet's form, with class order, video labels and frame rates."""
+    document = {"classes": list(found.classes), "database": {v.name: _entry(v) for v in found}}
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def _entry(v: AnnotatedVideo) -> dict[str, Any]:
+    segments = [(s.start, s.end, s.label) for s in v.instances] + [(a, b, AMBIGUOUS) for a, b in v.ambiguous]
+    entry: dict[str, Any] = {"subset": v.subset, "duration": v.duration}
+    if v.fps:
+        entry["fps"] = v.fps
+    if v.video_labels is not None:
+        entry["labels"] = list(v.video_labels)
+    return {**entry, "annotations": [{"segment": [a, b], "label": label} for a, b, label in segments]}
+
+
+def _beyond(v: AnnotatedVideo) -> bool:
+    """An instance ends after its video, as in five videos of THUMOS14: no features can reach it."""
+    return bool(v.duration) and max((s.end for s in v.instances), default=0.0) > v.duration
+
+
+def _annotations_folder(source: Path) -> Path:
+    if (source / "segments.npy").exists():
+        return source
+    inside = sorted(p.parent for p in source.glob("*/segments.npy"))
+    if len(inside) != 1:
+        what = ", ".join(p.name for p in inside) or "none"
+        raise FeatureError(f"{source}: needs one folder of npy annotations (segments.npy, labels.npy, ...), has {what}")
+    return inside[0]
+
+
+def _clip_folders(source: Path) -> list[Path]:
+    return sorted({p.parent.parent for role in ("train", "test") for p in source.glob(f"*/{role}/*.npy")})
+
+
+def _only(found: Sequence[Path], what: str, option: str) -> Path | None:
+    if len(found) > 1:
+        raise FeatureError(f"more than one of {what}: {', '.join(map(str, found))}; choose one with {option}")
+    return found[0] if found else None
+
+
+def _roles(found: Annotations) -> dict[Role, str]:
+    """THUMOS14 trains on validation and tests on test; ActivityNet trains on training and tests on validation."""
+    present = {v.subset for v in found}
+    for train, test in (("training", "validation"), ("train", "test"), ("validation", "test")):
+        if {train, test} <= present:
+            return {"train": train, "test": test}
+    raise FeatureError(f"{found.source}: cannot tell which subset is for training: {', '.join(sorted(present))}")
+
+
+def _split(path: Path, found: Annotations, output: Path, progress: Progress | None) -> FeatureSpec:
+    """One array of arrays, by position, to one file a video: RGB first, then flow (methods.md 2)."""
+    rows = read_rows(path)
+    if len(rows) != len(found):
+        raise FeatureError(f"{path}: has features of {len(rows)} videos, the annotations have {len(found)}")
+    width = 0
+    for i, (name, row) in enumerate(zip(found.videos, rows, strict=True)):
+        array: NDArray[np.float32] = np.asarray(row, np.float32)
+        width = width or (int(array.shape[-1]) if array.ndim else 0)
+        if array.ndim != 2 or array.shape[1] != width or width % 2:
+            raise FeatureError(
+                f"{path}: video {name!r} has shape {list(array.shape)}, must be [T, {width}], width even"
+            )
+        _save(output / "i3d" / f"{name}.npy", array)
+        if progress is not None:
+            progress(i + 1, len(rows))
+    return FeatureSpec(path="i3d/{name}.npy", streams={"rgb": (0, width // 2), "flow": (width // 2, width)})
+
+
+def _save(path: Path, array: NDArray[np.float32]) -> None:
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _archive(source: Path, output: Path) -> Path:
+    """An ``.npz`` of videos named CLASS_NUMBER, without times: labels of whole videos."""
+    database: dict[str, Any] = {}
+    timeline = Timeline(0.0, 0.64, 0.64)
+    seen: dict[str, int] = {}
+    width = 0
+    try:
+        with np.load(source, allow_pickle=False) as file:
+            for name in file.files:
+                array, label = file[name], name.rpartition("_")[0]
+                if not label or array.ndim != 2 or width not in (0, array.shape[1]):
+                    raise FeatureError(f"{source}: {name!r} of shape {list(array.shape)} is not CLASS_NUMBER, [T, D]")
+                width = int(array.shape[1])
+                seen[label] = seen.get(label, 0) + 1
+                subset = "train" if seen[label] % _TEST_EVERY else "test"
+                duration = round(float(timeline.right(len(array))), 6)
+                database[name] = {"subset": subset, "duration": duration, "labels": [label], "annotations": []}
+    except FileNotFoundError:
+        raise FeatureError(f"{source}: no such file") from None
+    except (OSError, ValueError) as e:
+        raise FeatureError(f"{source}: not an archive of features ({e})") from e
+    write_text(output / "annotations.json", json.dumps({"classes": sorted(seen), "database": database}, indent=1))
+    half = width // 2
+    spec = FeatureSpec(
+        path=os.path.relpath(source, output), key="{name}", streams={"rgb": (0, half), "flow": (half, width)}
+    )
+    description = Description(
+        name=source.stem,
+        annotations="annotations.json",
+        subsets={"train": "train", "test": "test"},
+        labels="video",
+        features=[spec],
+    )
+    write_description(output / "data.yaml", description)
+    return output / "data.yaml"

@@ -1,0 +1,180 @@
+"""Runs: a method trained on a data set, scored on its test videos, reported; one seed or several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..annotations import AnnotatedVideo
+from ..data.batches import BatchSampler
+from ..data.dataset import DataSet, Progress
+from ..data.description import Role
+from ..errors import UsageError
+from ..methods import Method
+from ..metrics import Protocol as Rules
+from ..metrics import protocol
+from ..nn.text import TextEncoder
+from . import report
+from .distributed import World, joined
+from .evaluation import Videos, scores
+from .loop import fit
+from .options import TrainOptions
+
+#: (task, done, total, note)
+Bar = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run ended with: rows of its report, none without test videos, and the rules they were scored by."""
+
+    rows: list[report.Row]
+    rules: Rules
+
+
+def train_head(
+    method: Method,
+    config: Any,
+    options: TrainOptions,
+    data: DataSet,
+    output: Path,
+    *,
+    text: TextEncoder | None = None,
+    subset: Role = "train",
+    resume: bool = False,
+    bar: Bar | None = None,
+) -> Run:
+    """Train a method on a data set, leave a checkpoint and, if it has test videos, ``report.json``.
+
+    Args:
+        method: what to train.
+        config: its configuration.
+        options: of the loop.
+        data: where videos and features come from.
+        output: folder of the checkpoint.
+        text: the text tower, for methods that train with one.
+        subset: whose labels are read; their times are not.
+        resume: go on from the checkpoint in `output`.
+        bar: progress.
+
+    Raises:
+        UsageError: options ask for what the data set does not have.
+    """
+    if options.select == "validation" and not data.has("validation"):
+        raise UsageError(f"select is 'validation', but {data.name} has no validation videos; use 'last'")
+    rules = protocol(data.protocol)
+    videos = data.subset(subset)
+    with joined(options) as world:
+        tell = bar if bar is not None and world.first else _silent
+        batches = _batches(method, config, options, data, videos, world, tell)
+        tests = _tests(method, config, options, data, rules, tell) if world.first else {}
+        last = ""
+
+        def evaluate(net: nn.Module) -> dict[str, dict[str, Any]]:
+            nonlocal last
+            found = {role: scores(method, net, config, data.vocabulary, t) for role, t in tests.items()}
+            last = ", ".join(["", *(f"{role} mAP {100 * s['average']:.2f}" for role, s in found.items())])
+            return found
+
+        def stepped(step: int, steps: int, terms: dict[str, float]) -> None:
+            if step % 10 == 0 or step == steps:
+                tell("training", step, steps, f"loss {sum(terms.values()):.3f}{last}")
+
+        state = fit(
+            method, config, data.vocabulary, text, batches, options, output, resume=resume, report=stepped,
+            evaluate=evaluate if tests else None,
+            provenance={"data": f"{data.name}: {len(videos)} videos of subset {subset!r}, video-level labels",
+                        "contract": dict(data.contract)},
+        )  # fmt: skip
+        rows = report.rows(
+            state.history, mean_of_last=options.mean_of_last, by_validation=options.select == "validation"
+        )
+        if rows and world.first:
+            about = {"method": method.name, "data": data.name, "seed": options.seed, "step": state.step}
+            report.write_run(output, rows, state.history, rules, about)
+    return Run(rows, rules)
+
+
+def train_seeds(
+    method: Method,
+    config: Any,
+    options: TrainOptions,
+    data: DataSet,
+    output: Path,
+    *,
+    seeds: int,
+    text: TextEncoder | None = None,
+    subset: Role = "train",
+    resume: bool = False,
+    bar: Bar | None = None,
+) -> Run:
+    """`train_head` with so many seeds, from the options' on, in ``OUTPUT/seedN``, and a report over them.
+
+    With `resume` seeds that were begun go on and the others begin.
+    """
+    runs: dict[int, Run] = {}
+    with joined(options) as world:  # once: a group of processes cannot be joined again
+        for seed in range(options.seed, options.seed + seeds):
+            folder = output / f"seed{seed}"
+            runs[seed] = train_head(
+                method, config, replace(options, seed=seed), data, folder, text=text, subset=subset,
+                resume=resume and (folder / "checkpoint.json").exists(), bar=bar,
+            )  # fmt: skip
+    rules = runs[options.seed].rules
+    if not (world.first and runs[options.seed].rows):
+        return Run([], rules)
+    about = {"method": method.name, "data": data.name}
+    return Run(report.write_seeds(output, {s: r.rows for s, r in runs.items()}, rules, about), rules)
+
+
+def _silent(task: str, done: int, total: int, note: str) -> None:
+    """No progress."""
+
+
+def _counted(tell: Bar, task: str) -> Progress:
+    return lambda done, total: tell(task, done, total, "")
+
+
+def _batches(
+    method: Method,
+    config: Any,
+    options: TrainOptions,
+    data: DataSet,
+    videos: list[AnnotatedVideo],
+    world: World,
+    tell: Bar,
+) -> BatchSampler:
+    """This process's part of the batches. The first process makes features, the others find them made."""
+    streams = method.training_streams(config)
+    with world.first_before_others():
+        features = data.features(videos, streams, _counted(tell, "features"))
+    size, pairs = world.share(options)
+    return BatchSampler(
+        videos, features, data.vocabulary, streams, length=options.length, size=size, pairs=pairs,
+        sampling=options.sampling, widths={s: getattr(config, s) for s in streams if hasattr(config, s)},
+    )  # fmt: skip
+
+
+def _tests(
+    method: Method, config: Any, options: TrainOptions, data: DataSet, rules: Rules, tell: Bar
+) -> dict[str, Videos]:
+    """Videos to score by role: test, and validation if weights are selected by it."""
+    out: dict[str, Videos] = {}
+    wanted: tuple[Role, ...] = ("test", "validation") if options.select == "validation" else ("test",)
+    for role in wanted:
+        if data.has(role):
+            videos = data.subset(role)
+            names = {v.name for v in videos}
+            out[role] = Videos(
+                videos=videos,
+                features=data.features(videos, method.inference_streams(config), _counted(tell, f"{role} features")),
+                protocol=rules,
+                sampling=options.test_sampling,
+                length=options.test_length,
+                missed=[v for v in data.truth(role) if v.name not in names],
+            )
+    return out

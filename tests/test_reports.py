@@ -1,0 +1,90 @@
+"""How a number was picked is printed beside it."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from tal_engine.metrics import protocol
+from tal_engine.train import report
+
+RULES = protocol("wtal-seconds")
+
+
+def entry(step, test, validation=None):
+    def score(value):
+        averages = {"0.1:0.7": value}
+        return {"average": value, "averages": averages, "map": {"0.5": value / 2}, "miou": {"foreground": None}}
+
+    return {"step": step, "test": score(test)} | ({} if validation is None else {"validation": score(validation)})
+
+
+HISTORY = [entry(100, 0.30, 0.5), entry(200, 0.50, 0.6), entry(300, 0.40, 0.9), entry(400, 0.20, 0.8)]
+
+
+def rows(history=HISTORY, mean_of_last=3, by_validation=True):
+    return {r.name: r for r in report.rows(history, mean_of_last=mean_of_last, by_validation=by_validation)}
+
+
+def test_rows_of_a_history():
+    found = rows()
+    assert list(found) == [
+        "last", "mean of the last 3 evaluations", "best on validation", "best on test (selected on test: optimistic)"
+    ]  # fmt: skip
+    assert [(r.steps, round(r.figures["mean"].mean, 9)) for r in found.values()] == [
+        ((400,), 0.2), ((200, 300, 400), round(1.1 / 3, 9)), ((300,), 0.4), ((200,), 0.5)
+    ]  # fmt: skip
+    mean = found["mean of the last 3 evaluations"].figures["mean"]
+    assert mean.sd == pytest.approx(0.15275252)
+    assert found["last"].figures["0.5"].mean == 0.1
+
+
+def test_validation_is_a_row_only_where_it_was_asked_for():
+    assert "best on validation" not in rows(by_validation=False)
+    assert "best on validation" not in rows([entry(1, 0.5), entry(2, 0.4)])
+
+
+def test_best_on_test_never_stands_alone():
+    assert list(rows([entry(1, 0.5)])) == ["last"]
+    assert rows([]) == {}
+
+
+def test_a_tie_goes_to_the_earlier_step():
+    assert rows([entry(1, 0.5), entry(2, 0.5)])[report.OPTIMISTIC].steps == (1,)
+
+
+def test_seeds_give_mean_and_spread():
+    runs = [list(rows([entry(1, v)]).values()) for v in (0.2, 0.4)]
+    (last,) = report.over_seeds(runs)
+    assert (last.name, last.figures["mean"].n) == ("last", 2)
+    assert last.figures["mean"].mean == pytest.approx(0.3)
+    assert last.figures["mean"].sd == pytest.approx(math.sqrt(0.02))
+
+
+def test_report_files(tmp_path):
+    found = list(rows().values())
+    report.write_run(tmp_path / "seed0", found, HISTORY, RULES, {"method": "co2", "data": "d", "seed": 0, "step": 400})
+    document = json.loads((tmp_path / "seed0" / "report.json").read_text())
+    assert document["history"] == HISTORY
+    assert document["protocol"]["name"] == "wtal-seconds"
+    assert document["rows"][0]["figures"]["mean"] == {"mean": 0.2, "sd": None, "n": 1}
+    assert document["rows"][3]["name"] == "best on test (selected on test: optimistic)"
+    summary = report.write_seeds(tmp_path, {0: found, 1: found}, RULES, {"method": "co2", "data": "d"})
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert (document["seeds"], list(document["runs"])) == ([0, 1], ["0", "1"])
+    assert document["rows"][0]["figures"]["mean"] == {"mean": 0.2, "sd": 0.0, "n": 2}
+    assert summary[0].steps == (400,)
+
+
+def test_the_table_names_protocol_and_optimism():
+    out = io.StringIO()
+    Console(file=out, width=200).print(report.table(list(rows().values()), RULES, "co2 on d"))
+    text = out.getvalue()
+    assert "co2 on d: test mAP in %, protocol wtal-seconds" in text
+    assert "selected on test: optimistic" in text
+    assert "36.67 ±15.28" in text
+    assert "200..400" in text
