@@ -112,12 +112,18 @@ class VLPO(nn.Module):
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Weighted terms of Eq. 14, by the paper's names; L_base is "mil" and "act"."""
-        c, mask, y = self.config, batch.mask, batch.labels
+        c = self.config
         if not self.trainable:
             why = "zero_shot has nothing to train" if c.adaptation == "zero_shot" else "built without a text tower"
             raise UsageError(f"this network can only be frozen: {why}")
-        s = self.scores(batch.streams, mask)
-        to_text, to_video = self.similarities(batch.streams["clip"], mask)
+        s = self.scores(batch.streams, batch.mask)
+        # Half precision holds neither the small differences that L_kl weighs by 300 nor the eps of GCE.
+        with torch.autocast(s.cas.device.type, enabled=False):
+            s = _Scores(s.cas.float(), s.added.float(), [p.float() for p in s.parts], s.action.float())
+            return self._terms(s, *self.similarities(batch.streams["clip"].float(), batch.mask), batch)
+
+    def _terms(self, s: _Scores, to_text: Tensor, to_video: Tensor, batch: Batch) -> dict[str, Tensor]:
+        c, mask, y = self.config, batch.mask, batch.labels
         m = (to_text + to_video) / 2
         chosen = largest(s.cas if c.mil_pooling == "cas" else s.sequence, c.topk_ratio, mask)
         terms = {"mil": losses.video_ce(mean_where(s.cas, chosen), y)}
