@@ -1,8 +1,7 @@
-"""VLPO: its losses and pseudo-labels against plain twins, its use of labels, its variants."""
+"""VLPO in training: its losses and pseudo-labels against plain twins, its variants, its configs."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -10,44 +9,17 @@ import pytest
 import torch
 
 from tal_engine.errors import UsageError
-from tal_engine.export import parity
-from tal_engine.export.to_onnx import to_onnx
-from tal_engine.heads.interface import Batch
 from tal_engine.methods import vlpo
-from tal_engine.nn import preference
-from tal_engine.nn.actionness import gce, largest, mean_where
-from tal_engine.nn.losses import video_ce
-from tal_engine.timeline import Timeline
-from tal_engine.train import checkpoint
 from tal_engine.vocabulary import Vocabulary
-from tests.learning import NAMES, OPTIONS, WIDTH, a_batch, run_fit, small_config
+from tests.learning import NAMES, a_batch, multi_label, numbers, small_config, small_net
 from tests.reference import vlpo as twin
 
 RATIO = 8
 
 
-def network(text, **changes):
-    torch.manual_seed(0)
-    return vlpo.build(small_config(vlpo, **changes), NAMES, text).eval()
-
-
-def numbers(x):
-    return x.detach().double().numpy()
-
-
-def multi_label(batch):
-    """Some videos with two classes."""
-    labels = batch.labels.clone()
-    labels[0, 1] = labels[3, 2] = 1
-    return replace(batch, labels=labels)
-
-
 @pytest.fixture
 def batch():
     return multi_label(a_batch(vlpo))
-
-
-# -- parts ----------------------------------------------------------------------------------------
 
 
 def test_published_widths_have_9_847_million_parameters():
@@ -60,39 +32,8 @@ def test_published_widths_have_9_847_million_parameters():
     assert sum(p.numel() for p in base.parameters()) == 6_304_278
 
 
-@pytest.mark.parametrize("length", [1, 2, 17, 160])
-def test_largest_is_the_top_k_of_each_class(length, rng):
-    x = torch.from_numpy(rng.integers(0, 9, (2, length, 3)).astype(np.float32))  # many ties
-    padded = torch.cat([x, torch.full((2, 5, 3), 99.0)], 1)
-    mask = torch.cat([torch.ones(2, length), torch.zeros(2, 5)], 1)
-    for chosen in (largest(x, RATIO), largest(padded, RATIO, mask)[:, :length]):
-        for b in range(2):
-            for c in range(3):
-                wanted = twin.top_indices(x[b, :, c].tolist(), RATIO)
-                assert set(np.flatnonzero(chosen[b, :, c])) == wanted
-    assert not largest(padded, RATIO, mask)[:, length:].any()
-
-
-def test_actionness_loss(rng):
-    scores = torch.from_numpy(rng.uniform(0.01, 0.99, (3, 11)))
-    positive = torch.from_numpy(rng.random((3, 11)) > 0.5)
-    positive[1], positive[2] = True, False
-    for q in (0.2, 0.6, 1.0):
-        wanted = np.mean([
-            twin.actionness_loss(s.tolist(), set(np.flatnonzero(p)), q) for s, p in zip(scores, positive, strict=True)
-        ])  # fmt: skip
-        assert gce(scores, positive, q).item() == pytest.approx(wanted, abs=1e-6)
-        assert gce(scores.float(), positive, q, torch.ones(3, 11)).item() == pytest.approx(wanted, abs=1e-5)
-
-
-def test_actionness_loss_has_a_gradient_at_the_ends():
-    scores = torch.tensor([[0.0, 1.0, 0.0, 1.0]], requires_grad=True)
-    gce(scores, torch.tensor([[True, True, False, False]]), 0.6).backward()
-    assert torch.isfinite(scores.grad).all()
-
-
 def test_preferences_and_their_agreement(text, batch):
-    net = network(text).double()
+    net = small_net(vlpo, text).double()
     video = batch.streams["clip"].double()
     to_text, to_video = net.similarities(video)
     project = [
@@ -110,7 +51,7 @@ def test_preferences_and_their_agreement(text, batch):
 
 
 def test_text_is_the_prompt_of_each_class(text):
-    net = network(text)
+    net = small_net(vlpo, text)
     torch.testing.assert_close(net.text, text([f"a video of action {n}" for n in NAMES]))
     assert not net.text.requires_grad
     camel = vlpo.build(small_config(vlpo), Vocabulary(["CleanAndJerk"]), text)
@@ -122,7 +63,7 @@ def test_text_is_the_prompt_of_each_class(text):
     [{}, {"hybrid_cas": "logits", "hybrid_action": "sum", "mil_pooling": "cas", "gce_on": "mean", "vl_scale": 1.0}],
 )
 def test_every_term_is_its_equation(changes, text, batch):
-    net = network(text, topk_ratio=5, **changes)
+    net = small_net(vlpo, text, topk_ratio=5, **changes)
     c = net.config
     terms = net.loss(batch, 0)
     s = net.scores(batch.streams)
@@ -148,7 +89,7 @@ def test_every_term_is_its_equation(changes, text, batch):
 
 
 def test_half_precision_keeps_the_terms(text, batch):
-    net = network(text)
+    net = small_net(vlpo, text)
     wanted = net.loss(batch, 0)
     with torch.autocast("cpu", torch.bfloat16):
         found = net.loss(batch, 0)
@@ -160,7 +101,7 @@ def test_half_precision_keeps_the_terms(text, batch):
 
 def test_score_bounds(text, batch):
     for changes, top in (({}, 1), ({"hybrid_action": "sum"}, 2)):
-        net = network(text, **changes)
+        net = small_net(vlpo, text, **changes)
         s, out = net.scores(batch.streams), net.activations(batch.streams)
         rgb, flow, clip = s.parts
         torch.testing.assert_close(s.action, ((rgb + flow) / 2 + clip) * top / 2)
@@ -171,7 +112,7 @@ def test_score_bounds(text, batch):
 def test_positives_without_refinement(text, batch):
     """Eq. 9 as printed, and AICL's: the top k of A + S of a video's classes."""
     for rule in ("action", "combined"):
-        net = network(text, apr=False, positives=rule)
+        net = small_net(vlpo, text, apr=False, positives=rule)
         s = net.scores(batch.streams)
         assert len(s.parts) == 2
         found = net.positives(s, torch.zeros_like(s.cas), batch.labels)
@@ -186,125 +127,11 @@ def test_positives_without_refinement(text, batch):
 
 def test_pseudo_labels_are_labels(text, batch):
     """Nothing is trained through them: L_kl and L_vl alone move the projections."""
-    net = network(text).train()
+    net = small_net(vlpo, text).train()
     terms = net.loss(batch, 0)
     (terms["act"] + terms["snip"] + terms["mil"]).backward()
     assert all(p.grad is None or not p.grad.abs().sum() for p in net.adapter.parameters())
 
-
-def test_a_video_without_preference_has_background_only():
-    flat = preference.over_time(torch.full((1, 7, 3), 0.3))
-    y = torch.tensor([[1.0, 0, 0]])
-    assert flat.abs().max() == 0
-    assert (preference.snippet_labels(flat, y, 0.9) == 1 / 3).all()
-    assert not preference.refined(torch.ones(1, 7) > 0, preference.of_classes(flat, y), 0.25, 0.9).any()
-
-
-# -- labels and inference -------------------------------------------------------------------------
-
-
-def test_labels_select_in_training_only(text, batch):
-    net = network(text)
-    other = batch.labels.roll(1, dims=1)
-    s = net.scores(batch.streams)
-    assert (net.select(s, batch.labels) != net.select(s, other)).any()
-    before = net.activations(batch.streams)
-    assert net.loss(batch, 0)["vl"] != net.loss(replace(batch, labels=other), 0)["vl"]
-    after = net.activations(batch.streams)
-    assert all(torch.equal(before[k], after[k]) for k in before)
-    frozen = vlpo.freeze(net)(**batch.streams)
-    assert all(torch.equal(before[k], frozen[k]) for k in before)
-    plain = network(text, dsp=False)
-    assert torch.equal(plain.select(s, batch.labels), plain.select(s, other))
-
-
-@pytest.mark.parametrize("passes", [0, 1, 3])
-def test_classes_are_predicted(passes, text, batch):
-    """By twins: top k of A + S, then Eq. 5 and 6 of the kept classes as often as asked."""
-    net = network(text, passes=passes, vl_scale=20.0)
-    found = net.activations(batch.streams)
-    s = net.scores(batch.streams)
-    m = numbers(torch.stack(net.similarities(batch.streams["clip"])).mean(0))
-    for v in range(len(m)):
-        added, action = numbers(s.added[v]), numbers(s.action[v])
-
-        def video(sequence, v=v):
-            return np.array(twin.softmax(20.0 * np.array(twin.selected_mean(m[v], sequence, RATIO))))
-
-        p = video(added + action[:, None])
-        for _ in range(passes):
-            kept = (p >= net.config.class_threshold) | (p == p.max())
-            p = video(twin.hybrid(added, action, kept))
-        np.testing.assert_allclose(numbers(found["video"][v]), p, rtol=2e-4)
-        np.testing.assert_allclose(numbers(found["cas"][v]), (added + action[:, None]) / 2, atol=1e-6)
-
-
-def test_columns_of_other_classes_change_no_segment(text, batch):
-    """Eq. 5 with the predicted classes, literally, gives the proposals that A + S in every column gives."""
-    net = network(text)
-    found, s = net.activations(batch.streams), net.scores(batch.streams)
-    literal = preference.hybrid(s.added, s.action, net.kept(found["video"])) / 2
-    assert (literal != found["cas"]).any()
-    options = replace(vlpo.proposal_options(net.config), class_threshold=net.config.class_threshold)
-    for v in range(len(literal)):
-        both = [
-            parity.propose(
-                parity.activations_of(
-                    {"cas": numbers(c)[v:].astype(np.float32), "video": found["video"][v:].detach().numpy()},
-                    Timeline(0, 1, 1), 24.0,
-                ), options,
-            ).data for c in (literal, found["cas"])
-        ]  # fmt: skip
-        assert len(both[0]) > 0
-        np.testing.assert_array_equal(*both)
-
-
-def test_classes_may_come_from_the_cas(text, batch):
-    net = network(text, class_from="cas", passes=0)
-    s = net.scores(batch.streams)
-    cas = mean_where(s.cas, largest(s.sequence, RATIO)).softmax(-1)
-    torch.testing.assert_close(net.activations(batch.streams)["video"], cas)
-    one, both = (
-        network(text, class_from=k, passes=0).activations(batch.streams)["video"] for k in ("preference", "both")
-    )
-    torch.testing.assert_close(both, (one + cas) / 2)
-
-
-def test_oracle_differs_and_says_so(text, batch, caplog):
-    net = network(text)
-    with caplog.at_level(logging.WARNING, "tal_engine"):
-        found = vlpo.oracle(net, batch.streams, batch.labels)
-    assert vlpo.USES_TEST_LABELS in caplog.text
-    assert vlpo.USES_TEST_LABELS in str(found)
-    assert vlpo.USES_TEST_LABELS in repr(found)
-    assert found.note == "uses test labels"
-    plain = net.activations(batch.streams)
-    assert (found.activations["video"] != plain["video"]).any()
-    assert (found.activations["cas"] != plain["cas"]).any()
-    wrong = vlpo.oracle(net, batch.streams, batch.labels.roll(1, dims=1))
-    assert (wrong.activations["video"] != found.activations["video"]).any()
-    assert 0 <= found.exact_match_predicted <= 1
-
-
-def test_padding_has_no_effect(text):
-    net = network(text)
-    g = torch.Generator().manual_seed(3)
-    streams = {s: torch.randn(2, 19, w, generator=g) for s, w in (("rgb", WIDTH), ("flow", WIDTH), ("clip", 128))}
-    mask = torch.cat([torch.ones(2, 19), torch.zeros(2, 6)], 1)
-    padded = {s: torch.cat([x, torch.randn(2, 6, x.shape[2], generator=g) * 9], 1) for s, x in streams.items()}
-    labels = torch.tensor([[1.0, 0, 1], [0, 1, 0]])
-    for norm in ("cosine", "softmax", "minmax"):
-        net.config = replace(net.config, norm=norm)
-        wanted, found = net.activations(streams), net.activations(padded, mask)
-        for k in ("cas", "attention"):
-            torch.testing.assert_close(wanted[k], found[k][:, :19], rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(wanted["video"], found["video"], rtol=1e-4, atol=1e-5)
-        a, b = net.loss(Batch(streams, labels), 0), net.loss(Batch(padded, labels, mask=mask), 0)
-        for k in a:
-            torch.testing.assert_close(a[k], b[k], rtol=1e-4, atol=1e-6)
-
-
-# -- variants, export, configs --------------------------------------------------------------------
 
 ALL = {"mil", "act", "kl", "vl", "snip"}
 
@@ -345,51 +172,6 @@ def test_variants_train(changes, wanted, text):
     assert np.mean(totals[-3:]) < 0.95 * np.mean(totals[:3])
 
 
-def gate(net):
-    config = net.config
-    example = {s: torch.randn(1, 9, 128 if s == "clip" else WIDTH) for s in vlpo.inference_streams(config)}
-    content, graph = to_onnx(vlpo.freeze(net), example, {0: "B", 1: "T"}, "head.onnx")
-    options = vlpo.proposal_options(config), vlpo.nms_options(config), Timeline(0, 1, 1)
-    found = parity.check_head(vlpo.freeze(net), content, graph, *options)
-    assert found["segments"] > 20
-    return {t.name: t.shape for t in graph.outputs}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"adaptation": "clip_adapter", "norm": "minmax", "hybrid_cas": "logits", "hybrid_action": "sum"},
-        {"norm": "softmax", "class_from": "both", "passes": 2},
-        vlpo.RECIPES["baseline"].config,
-    ],
-    ids=str,
-)
-def test_gate(changes, text):
-    assert gate(network(text, **changes)) == {"cas": ["B", "T", 3], "attention": ["B", "T"], "video": ["B", 3]}
-
-
-def test_zero_shot_trains_nothing(text):
-    net = network(text, adaptation="zero_shot")
-    assert list(net.parameters()) == []
-    assert vlpo.inference_streams(net.config) == ("clip",)
-    assert gate(net) == {"cas": ["B", "T", 3], "video": ["B", 3]}
-    with pytest.raises(UsageError, match="zero_shot has nothing to train"):
-        net.loss(a_batch(vlpo), 0)
-    with pytest.raises(UsageError, match="vlpo: nothing to train"):
-        run_fit(None, text, method="vlpo", config=net.config)
-
-
-def test_checkpoint_needs_no_text_tower(text, tmp_path):
-    net = run_fit(tmp_path, text, replace(OPTIONS, steps=2), method="vlpo").net.eval()
-    loaded = checkpoint.load(tmp_path).network()
-    batch = a_batch(vlpo)
-    for k, v in vlpo.freeze(net)(**batch.streams).items():
-        torch.testing.assert_close(vlpo.freeze(loaded)(**batch.streams)[k], v)
-    with pytest.raises(UsageError, match="without a text tower"):
-        loaded.loss(batch, 0)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -414,8 +196,3 @@ def test_bad_config_is_named(changes, message):
 def test_width_of_the_text_tower_is_checked(text):
     with pytest.raises(UsageError, match="gives 128 dimensions, joint is 768"):
         vlpo.build(vlpo.Config(rgb=8, flow=8), NAMES, text)
-
-
-def test_video_loss():
-    logits, labels = torch.tensor([[1.0, 2.0, -1.0]]), torch.tensor([[1.0, 0.0, 1.0]])
-    assert video_ce(logits, labels).item() == pytest.approx(twin.video_loss([1.0, 2.0, -1.0], [1, 0, 1]), rel=1e-5)
