@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -23,10 +24,10 @@ from tal_engine.data.synthetic import simulate
 from tal_engine.methods import load_method
 from tal_engine.nn.text import TextEncoder
 from tal_engine.nn.towers import open_text
-from tal_engine.train.evaluation import Testing, scores
+from tal_engine.train.evaluation import scores
 from tal_engine.train.options import TrainOptions
 from tal_engine.train.recipe import fitted, recipe
-from tal_engine.train.runs import train_head
+from tal_engine.train.runs import train_head, videos_of
 
 SEEDS = (0, 1, 2)
 #: The claim that PVLR beats its base head is about a difference: it gets more seeds.
@@ -39,7 +40,7 @@ class Variant(NamedTuple):
     """A method with some fields changed."""
 
     method: str
-    changes: dict[str, Any] = {}
+    changes: Mapping[str, Any] = MappingProxyType({})
     seeds: tuple[int, ...] = SEEDS
 
 
@@ -102,9 +103,7 @@ def _against(ours: list[dict[str, Any]], base: list[dict[str, Any]]) -> dict[str
     return {"gain": gain, "standard_error": error, "standard_errors": gain / error if error else None}
 
 
-def prepared(
-    data: DataSet, variant: Variant, seed: int
-) -> tuple[Any, Any, TrainOptions, TextEncoder | None]:
+def prepared(data: DataSet, variant: Variant, seed: int) -> tuple[Any, Any, TrainOptions, TextEncoder | None]:
     """Method, config at the data's widths, training options, text tower."""
     method = load_method(variant.method)
     chosen = recipe(method, "simulator")
@@ -145,12 +144,8 @@ def chance(path: Path) -> dict[str, Any]:
         method, config, options, _ = prepared(data, Variant("co2"), seed)
         torch.manual_seed(seed)
         net = method.build(config, data.vocabulary, None)
-        videos = data.subset("test")
-        from tal_engine.metrics import protocol
-
-        rules = protocol(data.protocol)
-        testing = Testing.of(videos, data.features(videos, ("rgb", "flow")), rules, replace(options, seed=seed))
-        found.append(100 * scores(method, net, config, data.vocabulary, testing)["averages"]["0.1:0.7"])
+        videos = videos_of(method, config, options, data, "test")
+        found.append(100 * scores(method, net, config, data.vocabulary, videos)["averages"]["0.1:0.7"])
     return spread(found)
 
 

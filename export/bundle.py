@@ -12,7 +12,7 @@ import torch
 import tal_engine
 from tal_engine.errors import ExportError
 from tal_engine.extras import need
-from tal_engine.options import NmsOptions, ProposalOptions, SegmentOptions
+from tal_engine.options import I3D_SNIPPETS, NmsOptions, ProposalOptions, SegmentOptions, SnippetOptions
 from tal_engine.plan import Manifest, Plan, with_members, write_plan
 from tal_engine.plan import Method as MethodRecord
 from tal_engine.train.checkpoint import Checkpoint
@@ -25,11 +25,10 @@ from .to_onnx import to_onnx
 
 def make_plan(
     checkpoint: Checkpoint,
-    encoders: EncoderSet,
+    encoders: EncoderSet | None,
     *,
     name: str,
     description: str = "",
-    embed: bool = True,
     proposal: ProposalOptions | None = None,
     nms: NmsOptions | None = None,
     segment: SegmentOptions | None = None,
@@ -38,10 +37,9 @@ def make_plan(
 
     Args:
         checkpoint: a trained head.
-        encoders: what its features were made with.
+        encoders: what its features were made with; they go inside, so that the plan localizes
+            videos. Without them it localizes features.
         name, description: for people.
-        embed: put the encoders inside, so that the plan localizes videos; without them it
-            localizes features.
         proposal, nms: instead of the method's own.
         segment: the operating point.
 
@@ -50,24 +48,27 @@ def make_plan(
         ParityError: the graph does not give what the network gives.
     """
     method, config = checkpoint.method, checkpoint.config
-    _check_encoders(checkpoint, encoders)
+    if encoders is not None:
+        _check_encoders(checkpoint, encoders)
+    snippet = encoders.snippet if encoders is not None else _snippet_options(checkpoint)
     frozen = method.freeze(checkpoint.network())
-    streams = {s: encoders.specs[s].dim for s in method.inference_streams(config)}
+    # Configs name the width of a stream as the stream.
+    streams = {s: int(getattr(config, s)) for s in method.inference_streams(config)}
     example = {s: torch.randn(1, 23, dim) for s, dim in streams.items()}
     content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
     proposal = proposal or method.proposal_options(config)
     nms = nms or method.nms_options(config)
-    parity = check_head(frozen, content, graph, proposal, nms, timeline_of(encoders.snippet))
+    parity = check_head(frozen, content, graph, proposal, nms, timeline_of(snippet))
     files = {"head.onnx": content}
-    if embed:
+    if encoders is not None:
         files |= {encoders.specs[s].graph.member: encoders.graphs[s] for s in streams}
     manifest = Manifest(
         name=name,
         description=description,
         method=MethodRecord(name=method.name, config=asdict(config)),
         vocabulary=list(checkpoint.vocabulary),
-        snippet=encoders.snippet,
-        encoders=[encoders.specs[s] for s in streams] if embed else [],
+        snippet=snippet,
+        encoders=[encoders.specs[s] for s in streams] if encoders is not None else [],
         streams=streams,
         head=graph,
         proposal=proposal,
@@ -80,11 +81,17 @@ def make_plan(
     return with_members(manifest, files)
 
 
-def export(checkpoint: Checkpoint, encoders: EncoderSet, path: Path, **options: Any) -> Plan:
+def export(checkpoint: Checkpoint, encoders: EncoderSet | None, path: Path, **options: Any) -> Plan:
     """`make_plan`, then write it; nothing is written if the gate refuses."""
     plan = make_plan(checkpoint, encoders, **options)
     write_plan(path, plan)
     return plan
+
+
+def _snippet_options(checkpoint: Checkpoint) -> SnippetOptions:
+    """The snippets its features were made of; those of I3D where that is not on record."""
+    known = checkpoint.provenance.get("contract", {}).get("snippet")
+    return SnippetOptions(**known) if known else I3D_SNIPPETS
 
 
 def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
@@ -102,7 +109,8 @@ def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
 
 
 def _provenance(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {**checkpoint.provenance, "step": checkpoint.step, "train": asdict(checkpoint.train)}
+    made = {"step": checkpoint.step, "weights": checkpoint.result, "train": asdict(checkpoint.train)}
+    return {**checkpoint.provenance, **made}
 
 
 def _producer() -> dict[str, str]:

@@ -49,6 +49,10 @@ class SnippetOptions:
         _require(self.tail in ("pad", "drop"), "tail", self.tail, "'pad' or 'drop'")
 
 
+#: What the public I3D features were made of (deepmind/kinetics-i3d; methods.md 2).
+I3D_SNIPPETS = SnippetOptions(resize=256, crop=224, tail="drop")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
     """One way to cut sequences into proposals (`tal::SourceOptions`, documented there)."""

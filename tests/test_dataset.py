@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+import tal_engine
 from tal_engine.data.dataset import open_dataset
+from tal_engine.data.description import Description, read_description
 from tal_engine.errors import FeatureError
 from tal_engine.features import save_features
 from tal_engine.records import Features
 from tal_engine.timeline import Timeline
 
+EXAMPLES = Path(tal_engine.__file__).parent / "data" / "examples"
 LENGTHS = {"a": 20, "b": 30, "c": 25}
 FIELDS = {
     "name": "small",
@@ -166,6 +170,13 @@ def test_features_shorter_than_the_truth(root):
     assert len(data.features(data.subset("train"), ("rgb",))["a"]) == 20
 
 
+def test_a_damaged_file_does_not_hide_the_others(root):
+    (root / "clip/train/a.npy").write_bytes(b"nothing")
+    refused(root, r"1 of 2 videos have no features:\n  a: .*a\.npy: not a feature file")
+    (root / "clip/train/b.npy").unlink()
+    refused(root, "no video has a readable file of stream 'clip'")
+
+
 def test_short_videos_are_left_out_and_their_truth_is_not(root):
     data = open_dataset(write(root, min_snippets=21))
     assert [v.name for v in data.subset("train")] == ["b"]
@@ -248,3 +259,15 @@ def test_thumos14_as_it_is_shared(shared, tmp_path):
     assert (len(data.subset("train")), len(data.subset("test")), len(data.vocabulary)) == (200, 212, 20)
     assert sum(v.labels != v.instance_labels for v in data.videos) == 28
     assert sum(map(len, data.points.values())) == 3003
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda p: p.stem)
+def test_examples_are_descriptions(path):
+    assert read_description(path).features
+
+
+def test_the_readme_shows_a_description(tmp_path):
+    text = (EXAMPLES.parent / "README.md").read_text()
+    (tmp_path / "d.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    assert read_description(tmp_path / "d.yaml").name == "thumos14"
+    assert all(f"`{name}`" in text for name in Description.model_fields)

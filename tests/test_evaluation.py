@@ -15,7 +15,7 @@ from tal_engine.methods import load_method
 from tal_engine.metrics import mask_overlap, protocol, truth_mask
 from tal_engine.records import Features, Segment
 from tal_engine.timeline import Timeline
-from tal_engine.train.evaluation import Found, Videos, activations, detect, detections, masks, scores
+from tal_engine.train.evaluation import Found, Videos, activations, detect, detections, evaluate, masks, scores
 from tests.learning import NAMES, a_set, small_config
 
 SNIPPETS = Timeline(0.0, 0.64, 0.64)
@@ -104,12 +104,21 @@ def test_a_perfect_network_scores_one():
     found, features = planted(40, 40, slice(10, 30))
     truth = (Segment(6.4, 19.2, "run", 1.0),)
     data = Videos([AnnotatedVideo("v", "test", 0.0, truth)], features, protocol("wtal-seconds"))
-    from tal_engine.train.evaluation import evaluate
-
     assert evaluate(detections(found, method, small_config(method), NAMES, data), data).average == 1.0
     assert masks(found, NAMES, data) == (1.0, 1.0)
     half = replace(data, videos=[AnnotatedVideo("v", "test", 0.0, (Segment(6.4, 12.8, "run", 1.0),))])
     assert masks(found, NAMES, half) == (0.5, pytest.approx(20 / 30))
+
+
+def test_videos_that_are_too_short_count_as_missed():
+    method = load_method("co2")
+    found, features = planted(40, 40, slice(10, 30))
+    truth = (Segment(6.4, 19.2, "run", 1.0),)
+    whole = Videos([AnnotatedVideo("v", "test", 0.0, truth)], features, protocol("wtal-seconds"))
+    table = detections(found, method, small_config(method), NAMES, whole)
+    short = AnnotatedVideo("short", "test", 0.0, (Segment(0.0, 0.3, "run", 1.0),))
+    result = evaluate(table, replace(whole, missed=[short]))
+    assert (result.counts.videos, result.counts.instances, result.average) == (2, 2, 0.5)
 
 
 def test_masks_by_hand():

@@ -22,6 +22,7 @@ from tal_engine.train import checkpoint
 from tal_engine.train.distributed import World
 from tal_engine.train.ema import Ema
 from tal_engine.train.loop import fit
+from tal_engine.train.state import Task, begin
 from tests.learning import NAMES, OPTIONS, WIDTH, quiet_config, run_fit, sampler, small_config, weights
 
 EVERYTHING = replace(OPTIONS, accumulate=2, ema=0.5, clip_norm=0.5, eval_every=2, amp="bf16", select="validation")
@@ -116,6 +117,19 @@ def test_resume_with_everything_on_continues_bit_for_bit(tmp_path, text):
         assert all(torch.equal(a[k], b[k]) for k in a), name
     documents = [json.loads((tmp_path / k / "checkpoint.json").read_text()) for k in ("whole", "part")]
     assert documents[0]["numpy_rng"] == documents[1]["numpy_rng"]
+
+
+def test_the_loss_scale_is_kept(tmp_path):
+    co2, world = load_method("co2"), World(0, 1, torch.device("cpu"))
+    task = Task(co2, small_config(co2), NAMES, OPTIONS, {})
+    states = [begin(task, None, world) for _ in range(2)]
+    for state in states:  # fp16 has its scaler on CUDA only; this one is of the same kind
+        state.scaler = torch.amp.GradScaler("cpu")
+    states[0].scaler.load_state_dict({**states[0].scaler.state_dict(), "scale": 8.0, "_growth_tracker": 3})
+    checkpoint.save(tmp_path, states[0], task, world)
+    checkpoint.resume(tmp_path, states[1], task, world)
+    assert states[1].scaler.state_dict() == states[0].scaler.state_dict()
+    assert states[1].scaler.state_dict()["scale"] == 8.0
 
 
 def test_evaluation_does_not_move_training(tmp_path, text):
@@ -243,33 +257,33 @@ from tal_engine.train.distributed import joined
 from tests.learning import NAMES, OPTIONS, run_fit, sampler
 
 torch.set_num_threads(1)
-folder, resume = Path(sys.argv[1]), len(sys.argv) > 2
+folder = Path(sys.argv[1])
 with joined(OPTIONS) as world:
     size, pairs = world.share(OPTIONS)
-    options = replace(OPTIONS, ema=0.5, accumulate=2, steps=4 if resume else 2)
-    state = run_fit(folder / "run", None, options, method="co2", batches=sampler(size=size, pairs=pairs), resume=resume)
-    torch.save(list(state.net.parameters()), folder / f"{world.rank}.pt")
+    for run, steps, resume in (("whole", 4, False), ("part", 2, False), ("part", 4, True)):
+        options = replace(OPTIONS, ema=0.5, accumulate=2, steps=steps)
+        batches = sampler(size=size, pairs=pairs)
+        state = run_fit(folder / run, None, options, method="co2", batches=batches, resume=resume)
+        torch.save(list(state.net.parameters()), folder / f"{run}{world.rank}.pt")
     torch.save(torch.get_rng_state(), folder / f"rng{world.rank}.pt")
 """
 
 
 def test_two_processes_end_with_equal_weights_and_resume(tmp_path):
-    def start(*more):
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        (tmp_path / "worker.py").write_text(WORKER)
-        done = subprocess.run(
-            [*command, tmp_path / "worker.py", tmp_path, *more], env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        ranks = [torch.load(tmp_path / f"{r}.pt") for r in range(2)]
-        assert all(torch.equal(a, b) for a, b in zip(*ranks, strict=True))
-        return ranks[0]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    (tmp_path / "worker.py").write_text(WORKER)
+    done = subprocess.run(
+        [*torchrun, tmp_path / "worker.py", tmp_path], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
-    first = start()
-    assert not torch.equal(*(torch.load(tmp_path / f"rng{r}.pt") for r in range(2)))
-    second = start("resume")
-    assert not all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    def saved(run):
+        return torch.load(tmp_path / f"{run}.pt")
+
+    for other in ("whole1", "part0", "part1"):
+        assert all(torch.equal(a, b) for a, b in zip(saved("whole0"), saved(other), strict=True)), other
+    assert not torch.equal(saved("rng0"), saved("rng1"))
     options = replace(OPTIONS, ema=0.5, accumulate=2)
     with pytest.raises(CheckpointError, match="its number of processes is 2, this run has 1"):
-        run_fit(tmp_path / "run", None, options, method="co2", batches=sampler(), resume=True)
+        run_fit(tmp_path / "part", None, options, method="co2", batches=sampler(), resume=True)

@@ -13,10 +13,14 @@ from torch.nn import functional
 from tal_engine.errors import UsageError
 from tal_engine.export import parity
 from tal_engine.export.to_onnx import to_onnx
-from tal_engine.heads import co2
+from tal_engine.heads import HEADS
+from tal_engine.heads.interface import Batch
 from tal_engine.methods import METHODS, load_method
-from tal_engine.options import NmsOptions, ProposalOptions
 from tal_engine.timeline import Timeline
+from tal_engine.train import checkpoint
+from tal_engine.train.distributed import this_world
+from tal_engine.train.options import TrainOptions
+from tal_engine.train.state import Task, begin
 from tal_engine.vocabulary import Vocabulary
 from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config
 
@@ -41,7 +45,7 @@ def test_loss_is_finite_and_falls(method, text):
         total.backward()
         optimizer.step()
         totals.append(total.item())
-    assert np.mean(totals[-5:]) < 0.8 * np.mean(totals[:5])
+    assert np.mean(totals[-5:]) < 0.85 * np.mean(totals[:5])
 
 
 def test_every_parameter_that_should_learn_gets_a_gradient(method, text):
@@ -58,26 +62,84 @@ def test_frozen_graph_matches_and_passes_the_gate(method, text):
     frozen = method.freeze(method.build(config, NAMES, text).eval())
     example = {s: torch.randn(1, 9, 128 if s == "clip" else WIDTH) for s in method.inference_streams(config)}
     content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
-    background = method.proposal_options(config).background
-    wanted = {"cas": ["B", "T", len(NAMES) + background], "attention": ["B", "T"], "video": ["B", len(NAMES)]}
-    assert {t.name: t.shape for t in graph.outputs} == {t.name: wanted[t.name] for t in graph.outputs}
-    options = ProposalOptions(background=background)
-    found = parity.check_head(frozen, content, graph, options, NmsOptions(), Timeline(0, 1, 1))
+    shapes = {t.name: t.shape for t in graph.outputs}
+    proposal, nms = method.proposal_options(config), method.nms_options(config)
+    assert shapes.pop("cas") == ["B", "T", 3 + proposal.background]
+    assert ("attention" in shapes) >= any(source.of == "attention" for source in proposal.sources)
+    assert shapes.pop("attention", ["B", "T"]) == ["B", "T"]
+    assert shapes in ({}, {"video": ["B", 3]})
+    found = parity.check_head(frozen, content, graph, proposal, nms, Timeline(0, 1, 1))
     assert found["tensor"] < 1e-5
-    assert found["segments"] > 50
+    assert found["segments"] > 5
 
 
-def test_time_is_padded_without_effect():
-    """Padded and unpadded inputs agree on the real snippets."""
+def test_checkpoint_keeps_everything(method, text, tmp_path):
     torch.manual_seed(0)
-    for gate in ("co2", "autoencoded"):
-        head = co2.build(co2.Config(rgb=WIDTH, flow=WIDTH, gate=gate), NAMES).eval()
-        streams = {s: torch.randn(1, 11, WIDTH) for s in ("rgb", "flow")}
-        wanted = head(streams)
-        mask = torch.cat([torch.ones(1, 11), torch.zeros(1, 6)], 1)
-        found = head({s: torch.cat([x, torch.randn(1, 6, WIDTH)], 1) for s, x in streams.items()}, mask)
+    config = small_config(method)
+    task = Task(method, config, NAMES, TrainOptions(device="cpu"), {})
+    world = this_world(task.options)
+    state = begin(task, text, world)
+    checkpoint.save(tmp_path, state, task, world)
+    found = checkpoint.load(tmp_path)
+    assert (found.config, found.vocabulary) == (config, NAMES)
+    streams = {s: torch.randn(1, 9, 128 if s == "clip" else WIDTH) for s in method.inference_streams(config)}
+    a, b = (method.freeze(n)(**streams) for n in (state.net.eval(), found.network()))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_time_is_padded_without_effect(name):
+    """Padded and unpadded inputs agree on the real snippets, and in the losses."""
+    head = load_method(name)
+    for changes in ({"gate": "co2"}, {"gate": "autoencoded"}) if name == "co2" else ({},):
+        torch.manual_seed(0)
+        config = replace(quiet_config(head), **changes)
+        net = head.build(config, NAMES).eval()
+        streams = {s: torch.randn(2, 11, WIDTH) for s in head.training_streams(config)}
+        labels = torch.eye(3)[:2]
+        mask = torch.cat([torch.ones(2, 11), torch.zeros(2, 6)], 1)
+        longer = {s: torch.cat([x, torch.randn(2, 6, WIDTH)], 1) for s, x in streams.items()}
+        wanted, found = net(streams), net(longer, mask)
         for part in ("cas", "embedding", "attention"):
             torch.testing.assert_close(getattr(wanted, part), getattr(found, part)[:, :11], rtol=1e-5, atol=1e-6)
+        a, b = net.objective(wanted, Batch(streams, labels)), net.objective(found, Batch(longer, labels, mask=mask))
+        for term in a:
+            # Snippets for the contrast are counted in the padded length.
+            if term != "contrast":
+                torch.testing.assert_close(a[term], b[term], rtol=1e-4, atol=1e-6, msg=term)
+
+
+@pytest.mark.parametrize("base", ["basnet", "cola"])
+def test_pvlr_plugs_onto_other_heads(base, text):
+    """Table 6: the adapter and P-CAS alone, on a head that knows nothing of texts."""
+    torch.manual_seed(0)
+    config = replace(small_config(PVLR, base=base), **PVLR.RECIPES["plug-in"].config)
+    net = PVLR.build(config, NAMES, text).train()
+    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], 3e-3)
+    batch, totals = a_batch(PVLR), []
+    for step in range(25):
+        total = sum(net.loss(batch, step).values())
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.item())
+    assert np.mean(totals[-5:]) < np.mean(totals[:5])
+    frozen = PVLR.freeze(net.eval())
+    content, graph = to_onnx(frozen, {s: torch.randn(1, 9, WIDTH) for s in ("rgb", "flow")}, {0: "B", 1: "T"}, "h.onnx")
+    proposal = PVLR.proposal_options(config)
+    assert graph.outputs[0].shape == ["B", "T", 3 + proposal.background]
+    found = parity.check_head(frozen, content, graph, proposal, PVLR.nms_options(config), Timeline(0, 1, 1))
+    assert found["tensor"] < 1e-5
+
+
+@pytest.mark.parametrize("base", ["basnet", "cola"])
+def test_pvlr_has_all_its_terms_on_other_heads(base, text):
+    torch.manual_seed(0)
+    net = PVLR.build(small_config(PVLR, base=base), NAMES, text).train()
+    terms = net.loss(a_batch(PVLR), 0)
+    assert {"kd", "ortho", "intra_action", "intra_background", "inter"} <= set(terms)
+    assert all(torch.isfinite(v) for v in terms.values())
 
 
 def test_pvlr_public_code_has_49_86_million_parameters():

@@ -82,9 +82,9 @@ def test_report_files(tmp_path):
 
 def test_the_table_names_protocol_and_optimism():
     out = io.StringIO()
-    Console(file=out, width=200).print(report.table(list(rows().values()), RULES, "co2 on d"))
+    Console(file=out, width=160).print(report.table(list(rows().values()), RULES, "co2 on d"))
     text = out.getvalue()
     assert "co2 on d: test mAP in %, protocol wtal-seconds" in text
     assert "selected on test: optimistic" in text
     assert "36.67 ±15.28" in text
-    assert "200..400" in text
+    assert "steps 200..400" in text

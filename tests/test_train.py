@@ -129,6 +129,8 @@ def test_train_options_name_value_and_range():
         TrainOptions(learning_rate=-1)
     with pytest.raises(UsageError, match=r"sampling is 'some', must be one of .*random_perturb"):
         TrainOptions(sampling="some")
+    with pytest.raises(UsageError, match="select is 'validation', which needs evaluations"):
+        TrainOptions(select="validation")
     with pytest.raises(UsageError, match="ema is 1, must be in"):
         TrainOptions(ema=1)
     with pytest.raises(UsageError, match="amp is 'fp16', which needs device 'cuda'"):
@@ -154,11 +156,12 @@ def test_export_makes_a_plan_that_localizes_features(tmp_path, text):
 
     trained(tmp_path / "c", text)
     found = checkpoint.load(tmp_path / "c")
-    plan = bundle.export(found, fake_encoders(text), tmp_path / "p.plan", name="p", embed=False)
+    plan = bundle.export(found, None, tmp_path / "p.plan", name="p")
     engine = TALEngine.load(tmp_path / "p.plan", "cpu")
     assert engine.plan.manifest.method.config == json.loads(json.dumps(asdict(found.config)))
-    assert plan.manifest.provenance["step"] == 1
+    assert (plan.manifest.provenance["step"], plan.manifest.provenance["weights"]) == (1, "weights")
     assert set(plan.files) == {"head.onnx"}
+    assert plan.manifest.streams == {"rgb": WIDTH, "flow": WIDTH}
     features = {s: np.random.default_rng(0).normal(size=(40, WIDTH)).astype(np.float32) for s in ("rgb", "flow")}
     assert len(engine.localize(features)) > 0
 
@@ -183,7 +186,7 @@ def test_the_gate_refuses_a_graph_that_differs(tmp_path, text, monkeypatch):
 
     monkeypatch.setattr(bundle, "to_onnx", sabotage)
     with pytest.raises(ParityError, match=r"head\.onnx: differs from the network by") as e:
-        bundle.export(found, fake_encoders(text), tmp_path / "p.plan", name="p", embed=False)
+        bundle.export(found, None, tmp_path / "p.plan", name="p")
     assert e.value.exit_code == 3
     assert not (tmp_path / "p.plan").exists()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,7 @@ def test_seeds_selected_on_validation(data, tmp_path):
     common = ["co2", "--data", data, "-o", out, "--seed", "3", "--eval-every", "2", *options]
     done = tal_train(*common, "--seeds", "2", *FAST)
     assert done.exit_code == 0, done.output
-    assert "seeds 3 to 4: mean ± sd" in done.output
+    assert "co2 on planted (mean ± sd over seeds 3 to 4): test mAP" in done.output
     assert sorted(p.name for p in out.iterdir()) == ["report.json", "seed3", "seed4"]
     document = read(out / "report.json")
     assert document["seeds"] == [3, 4]
@@ -119,7 +121,7 @@ def test_widths_that_are_set_are_kept(data, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--recipe", "best"], "pvlr has no recipe 'best'; known: demo, activitynet, activitynet-code, plug-in"),
+        (["--recipe", "best"], "pvlr has no recipe 'best'; known: activitynet, "),
         (["--cfg-options", "base_options.nonsense=1"], "base_options of co2: unexpected keyword argument 'nonsense'"),
         (["--train-options", "amp=int8"], "cannot set amp='int8'"),
         (["--train-options", "epochs=8"], "cannot set 'epochs=8': use NAME=VALUE with one of steps, batch"),
@@ -131,6 +133,37 @@ def test_wrong_settings_are_named(data, tmp_path, more, words):
     assert isinstance(done.exception, UsageError)
     assert words in str(done.exception)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "contiguous", "full"])
+def test_ways_to_sample(data, tmp_path, sampling):
+    tests = ["--train-options", "test_sampling=uniform", "--train-options", "test_length=20"]
+    done = tal_train(
+        "co2", "--data", data, "-o", tmp_path / "c", *FAST, "--train-options", f"sampling={sampling}",
+        *tests, "--train-options", "length=32",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert checkpoint.load(tmp_path / "c").train.sampling == sampling
+
+
+def test_ctrl_c_saves_and_the_run_goes_on(data, tmp_path):
+    tal = Path(sys.executable).with_name("tal")
+    command = [tal, "train", "co2", "--data", data, "-o", tmp_path / "c", "--steps", "100000", *FAST[2:]]
+    run = subprocess.Popen(
+        [*command, "--train-options", "save_every=5"], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    while not (tmp_path / "c" / "checkpoint.json").exists():
+        assert run.poll() is None
+        time.sleep(0.1)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    step = checkpoint.load(tmp_path / "c").step
+    assert f"interrupted at step {step} of 100000" in said
+    done = tal_train(*command[2:7], "--steps", step + 2, "--resume", *FAST[2:])
+    assert done.exit_code == 0, done.output
+    assert checkpoint.load(tmp_path / "c").step == step + 2
 
 
 def test_another_config_does_not_resume(data, tmp_path):
@@ -145,7 +178,8 @@ def test_validation_has_to_be_there(data, tmp_path):
     del fields["subsets"]["validation"]
     other = data.with_name("without.yaml")
     other.write_text(yaml.safe_dump(fields))
-    done = tal_train("co2", "--data", other, "-o", tmp_path / "c", "--train-options", "select=validation", *FAST)
+    more = ["--eval-every", "2", "--train-options", "select=validation"]
+    done = tal_train("co2", "--data", other, "-o", tmp_path / "c", *more, *FAST)
     assert "planted has no validation videos" in str(done.exception)
 
 

@@ -16,7 +16,7 @@ from tal_engine.heads.interface import Batch
 from tal_engine.localize import activations_of, propose
 from tal_engine.methods import vlpo
 from tal_engine.nn import preference
-from tal_engine.nn.actionness import largest, mean_where
+from tal_engine.nn.temporal import top_weights
 from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint, evaluation
 from tests.learning import NAMES, OPTIONS, WIDTH, a_batch, a_set, multi_label, numbers, run_fit, small_net
@@ -89,7 +89,7 @@ def test_columns_of_other_classes_change_no_segment(text, batch):
 def test_classes_may_come_from_the_cas(text, batch):
     net = small_net(vlpo, text, class_from="cas", passes=0)
     s = net.scores(batch.streams)
-    cas = mean_where(s.cas, largest(s.sequence, RATIO)).softmax(-1)
+    cas = (top_weights(s.sequence, RATIO) * s.cas).sum(1).softmax(-1)
     torch.testing.assert_close(net.activations(batch.streams)["video"], cas)
     nets = (small_net(vlpo, text, class_from=k, passes=0) for k in ("preference", "both"))
     one, both = (n.activations(batch.streams)["video"] for n in nets)

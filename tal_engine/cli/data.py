@@ -33,9 +33,7 @@ def check(
 
     Exit status 1 where no video is usable.
     """
-    from ..extras import need
-
-    need("yaml")
+    _need_extra()
     from ..data import check as checks
 
     with bars() as bar:
@@ -62,9 +60,7 @@ def convert(
     rules: Annotated[str | None, typer.Option("--protocol", help="Protocol to name in data.yaml.")] = None,
 ) -> None:
     """Turn the pickled public layouts into plain files and a description."""
-    from ..extras import need
-
-    need("yaml")
+    _need_extra()
     from ..data.convert import convert as run
 
     with bars() as bar:
@@ -91,14 +87,20 @@ def simulate(
     options: Annotated[list[str] | None, typer.Option(help="Other fields of the simulator: NAME=VALUE.")] = None,
 ) -> None:
     """Plant actions at the level of features and write them as public data sets are published."""
-    from ..extras import need
-
-    need("yaml")
+    _need_extra()
     from ..data.public import write_simulation
     from ..data.synthetic import SimulatorOptions
 
     chosen = SimulatorOptions(train=videos, test=test, classes=classes, difficulty=difficulty, seed=seed)
     errors.print(f"wrote {write_simulation(output, with_settings(chosen, options or []))}")
+
+
+def _need_extra() -> None:
+    """Name the extra where it is missing, before an import of it fails."""
+    from ..extras import need
+
+    for module in ("torch", "yaml"):
+        need(module)
 
 
 def _print(report: Report) -> None:

@@ -33,10 +33,9 @@ def export(
     found = load(checkpoint)
     plan = bundle.export(
         found,
-        tiny_encoders(found.method.inference_streams(found.config)),
+        tiny_encoders(found.method.inference_streams(found.config)) if encoders else None,
         output,
         name=name or output.stem,
-        embed=encoders,
         segment=SegmentOptions(min_score=conf),
     )
     parity = plan.manifest.parity["head"]

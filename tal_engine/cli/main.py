@@ -41,9 +41,9 @@ def _root(
 
 
 def _register() -> None:
-    from . import data, demo, evaluate, export, localize, plan, train
+    from . import data, demo, evaluate, export, import_checkpoint, localize, plan, train
 
-    for module in (localize, evaluate, train, export):
+    for module in (localize, evaluate, train, import_checkpoint, export):
         module.register(app)
     app.add_typer(plan.app, name="plan")
     app.add_typer(demo.app, name="demo")

@@ -97,7 +97,7 @@ def _print(run: Any, what: str, output: Path, seeds: Sequence[int]) -> None:
     from ..train.report import table
 
     if run.rows:
-        over = f", seeds {seeds[0]} to {seeds[-1]}: mean ± sd" if len(seeds) > 1 else ""
+        over = f" (mean ± sd over seeds {seeds[0]} to {seeds[-1]})" if len(seeds) > 1 else ""
         stdout().print(table(run.rows, run.rules, what + over))
         errors.print(f"report: {output / 'report.json'}")
     folder = output / f"seed{seeds[0]}" if len(seeds) > 1 else output

@@ -55,10 +55,10 @@ def read_catalog(root: str | Path) -> Catalog:
         raise FeatureError(f"{path}: no such file; a data folder needs annotations.json and videos/")
     found = read_annotations(path)
     videos = tuple(v for v in found if v.subset != "clips")
-    names = found.classes or sorted({label for v in videos for label in v.labels})
+    names = found.classes or sorted({label for v in videos for label in (*v.labels, *v.instance_labels)})
     vocabulary = Vocabulary(names)
     for v in videos:
-        unknown = sorted(set(v.labels) - set(vocabulary))
+        unknown = sorted({*v.labels, *v.instance_labels} - set(vocabulary))
         if unknown:
             raise FeatureError(f"{path}: {v.name} has label {unknown[0]!r}, which is not in classes")
     return Catalog(root, vocabulary, videos)

@@ -29,10 +29,10 @@ FPS_TOLERANCE = 0.1
 FATAL = {
     "features": "features missing, unreadable, NaN, of another width, or shorter than the instances",
     "no label": "training videos without a label",
-    "too short": "fewer snippets than min_snippets (neither trained on nor localized; their truth counts)",
     "excluded": "left out by the description",
 }
 NOTES = {
+    "too short": "fewer snippets than min_snippets: neither trained on nor localized, but their truth counts",
     "labels": "labels of the whole video differ from the classes of its instances",
     "length": f"features end more than {LENGTH_SNIPPETS:g} snippets + {LENGTH_SHARE:.0%} from the annotated duration",
     "beyond": "instances end more than a snippet after the annotated duration",
@@ -198,7 +198,7 @@ def _of_one(data: DataSet, v: AnnotatedVideo, features: Features, seen: dict[byt
 
 
 def _count(report: Report, data: DataSet) -> None:
-    out = {f.video for f in report.findings if f.kind in FATAL}
+    out = {f.video for f in report.findings if f.kind in FATAL or f.kind == "too short"}
     for role in data.roles:
         videos = data.truth(role) if data.has(role) else []
         report.usable[role] = [v.name for v in videos if v.name not in out]

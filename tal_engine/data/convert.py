@@ -38,6 +38,7 @@ def convert(
     clip: Path | None = None,
     protocol: str | None = None,
     text: TextSpec | None = None,
+    rgb: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Convert a data set.
@@ -51,6 +52,7 @@ def convert(
         clip: the folder of CLIP features; default: the only one in `source`, or none.
         protocol: default: "wtal-snippet" for THUMOS14, else "activitynet".
         text: the text tower; default: CLIP's RN50.
+        rgb: columns of RGB, which come first; default: half of them.
         progress: called after each video's features.
 
     Returns:
@@ -68,14 +70,19 @@ def convert(
     features = features or _only(sorted(source.glob("*Features*.npy")), "files of features", "--features")
     clip = clip or _only(_clip_folders(source), "CLIP folders", "--clip")
     write_annotations(output / "annotations.json", found)
-    specs = []
-    if features is not None:
-        specs.append(_split(features, found, output, progress))
+    specs = [] if features is None else [_split(features, found, output, rgb, progress)]
     if clip is not None:
         path = Path(os.path.relpath(clip, output)).as_posix()
         specs.append(FeatureSpec(path=f"{path}/{{role}}/{{name}}.npy", stream="clip"))
+    write_description(output / "data.yaml", _described(folder, found, specs, protocol, text))
+    return output / "data.yaml"
+
+
+def _described(
+    folder: Path, found: Annotations, specs: list[FeatureSpec], protocol: str | None, text: TextSpec | None
+) -> Description:
     named = any(name.startswith("video_validation_") for name in found.videos)
-    description = Description(
+    return Description(
         name=folder.name.removesuffix("-Annotations"),
         annotations="annotations.json",
         subsets=_roles(found),
@@ -86,8 +93,6 @@ def convert(
         protocol=protocol or ("wtal-snippet" if named else "activitynet"),
         text=text or TextSpec(),
     )
-    write_description(output / "data.yaml", description)
-    return output / "data.yaml"
 
 
 def write_annotations(path: Path, found: Annotations) -> None:
@@ -140,7 +145,7 @@ def _roles(found: Annotations) -> dict[Role, str]:
     raise FeatureError(f"{found.source}: cannot tell which subset is for training: {', '.join(sorted(present))}")
 
 
-def _split(path: Path, found: Annotations, output: Path, progress: Progress | None) -> FeatureSpec:
+def _split(path: Path, found: Annotations, output: Path, rgb: int | None, progress: Progress | None) -> FeatureSpec:
     """One array of arrays, by position, to one file a video: RGB first, then flow (methods.md 2)."""
     rows = read_rows(path)
     if len(rows) != len(found):
@@ -149,14 +154,13 @@ def _split(path: Path, found: Annotations, output: Path, progress: Progress | No
     for i, (name, row) in enumerate(zip(found.videos, rows, strict=True)):
         array: NDArray[np.float32] = np.asarray(row, np.float32)
         width = width or (int(array.shape[-1]) if array.ndim else 0)
-        if array.ndim != 2 or array.shape[1] != width or width % 2:
-            raise FeatureError(
-                f"{path}: video {name!r} has shape {list(array.shape)}, must be [T, {width}], width even"
-            )
+        if array.ndim != 2 or array.shape[1] != width:
+            raise FeatureError(f"{path}: video {name!r} has shape {list(array.shape)}, must be [T, {width}]")
         _save(output / "i3d" / f"{name}.npy", array)
         if progress is not None:
             progress(i + 1, len(rows))
-    return FeatureSpec(path="i3d/{name}.npy", streams={"rgb": (0, width // 2), "flow": (width // 2, width)})
+    first = rgb or width // 2
+    return FeatureSpec(path="i3d/{name}.npy", streams={"rgb": (0, first), "flow": (first, width)})
 
 
 def _save(path: Path, array: NDArray[np.float32]) -> None:

@@ -28,6 +28,7 @@ def write_simulation(output: Path, options: SimulatorOptions) -> Path:
         allow_pickle=True,
         protocol="wtal-seconds",
         text=TextSpec(tower="hashed", dim=options.joint, seed=options.text_seed),
+        rgb=options.rgb,
     )
 
 

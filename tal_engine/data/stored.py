@@ -141,13 +141,15 @@ class StoredFeatures:
 
     def _width_found(self, spec: FeatureSpec, videos: Sequence[AnnotatedVideo]) -> int:
         stream = spec.names[0]
+        why = ""
         for video in videos if stream not in self._widths else ():
-            if self.path(spec, video).exists():
-                with self._open(spec, video, check=False) as found:
-                    self._widths[stream] = int(found.array.shape[1])
-                break
+            try:
+                with self._open(spec, video):  # keeps the first width
+                    break
+            except FeatureError as e:
+                why = why or f"; the first: {e}"
         if stream not in self._widths:
-            raise FeatureError(f"{self.root}: no video has a file of stream {stream!r} ({spec.path})")
+            raise FeatureError(f"{self.root}: no video has a readable file of stream {stream!r} ({spec.path}){why}")
         return self._widths[stream]
 
     def path(self, spec: FeatureSpec, video: AnnotatedVideo) -> Path:
@@ -158,7 +160,7 @@ class StoredFeatures:
         return pattern.format(name=video.name, subset=video.subset, role=self.roles.get(video.subset, video.subset))
 
     @contextmanager
-    def _open(self, spec: FeatureSpec, video: AnnotatedVideo, check: bool = True) -> Iterator[_Stored]:
+    def _open(self, spec: FeatureSpec, video: AnnotatedVideo) -> Iterator[_Stored]:
         path = self.path(spec, video)
         key = None if spec.key is None else self._filled(spec.key, video)
         try:
@@ -175,8 +177,7 @@ class StoredFeatures:
                 else ""
             )
             raise FeatureError(f"{path}: not a feature file ({e}){hint}") from e
-        if check:
-            self._check_shape(path, spec, found.array)
+        self._check_shape(path, spec, found.array)
         yield found
 
     def _check_shape(self, path: Path, spec: FeatureSpec, array: NDArray[Any]) -> None:

@@ -8,7 +8,13 @@ from types import ModuleType
 from ..errors import UsageError
 
 HEADS = {
+    "aicl": "tal_engine.heads.aicl",
+    "basnet": "tal_engine.heads.basnet",
     "co2": "tal_engine.heads.co2",
+    "cola": "tal_engine.heads.cola",
+    "hamnet": "tal_engine.heads.hamnet",
+    "stpn": "tal_engine.heads.stpn",
+    "um": "tal_engine.heads.um",
 }
 
 

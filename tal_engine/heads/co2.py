@@ -167,7 +167,7 @@ class CO2(Head):
             "guide": c.guide_weight * losses.guide(attentions, out.cas, mask),
         }
         if c.mutual_weight:
-            terms["mutual"] = c.mutual_weight * losses.mutual(out.parts["rgb"], out.parts["flow"])
+            terms["mutual"] = c.mutual_weight * losses.mutual(out.parts["rgb"], out.parts["flow"], mask)
         if c.coactivity_weight and batch.pairs:
             feature = out.parts["fused"] if c.coactivity_on == "fused" else out.embedding
             terms["coactivity"] = c.coactivity_weight * losses.co_activity(supp[..., :-1], feature, labels, batch.pairs)

@@ -300,8 +300,9 @@ class PVLR(nn.Module):
     def _intra(self, mean: Tensor, variance: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
         """Hard snippets go to the easy ones of their kind and away from those of the other kind (Eq. 17)."""
         c = self.config
-        rings = {"inner": c.inner_radius, "outer": c.outer_radius}
-        mined = mine(attention, easy=c.easy, hard=c.hard, dropout=c.mining_dropout, **rings)
+        mined = mine(
+            attention, easy=c.easy, hard=c.hard, inner=c.inner_radius, outer=c.outer_radius, dropout=c.mining_dropout
+        )
         sets = {k: (gather(mean, i), gather(variance, i)) for k, i in mined._asdict().items()}
 
         def pair(p: str, q: str) -> Tensor:

@@ -20,8 +20,8 @@ from torch.nn import functional
 from ..errors import UsageError
 from ..heads.interface import Batch
 from ..nn import losses, preference
-from ..nn.actionness import Actionness, gce, largest, mean_where
-from ..nn.temporal import ConvBlock, conv, mask_time
+from ..nn.actionness import Actionness
+from ..nn.temporal import ConvBlock, conv, mask_time, top_weights, topk_mean
 from ..nn.text import TextEncoder, spoken
 from ..vocabulary import Vocabulary
 from .vlpo_config import RECIPES, Config, inference_streams, nms_options, proposal_options, training_streams
@@ -125,36 +125,40 @@ class VLPO(nn.Module):
     def _terms(self, s: _Scores, to_text: Tensor, to_video: Tensor, batch: Batch) -> dict[str, Tensor]:
         c, mask, y = self.config, batch.mask, batch.labels
         m = (to_text + to_video) / 2
-        chosen = largest(s.cas if c.mil_pooling == "cas" else s.sequence, c.topk_ratio, mask)
-        terms = {"mil": losses.video_ce(mean_where(s.cas, chosen), y)}
+        chosen = top_weights(s.cas if c.mil_pooling == "cas" else s.sequence, c.topk_ratio, mask)
+        terms = {"mil": losses.video_ce((chosen * s.cas).sum(1), y)}
         # Pseudo-labels are labels: nothing is trained through them.
         preferred = preference.over_time(m.detach(), mask)
         positive = self.positives(s, preferred, y, mask)
-        terms["act"] = torch.stack([gce(p, positive, c.q, mask) for p in s.parts]).sum()
+        terms["act"] = torch.stack([losses.generalized_ce(p, positive, c.q, mask) for p in s.parts]).sum()
         if c.adaptation == "cm_afa" and c.kl_weight:
             terms["kl"] = c.kl_weight * self._agreement(to_text, to_video, mask)
         if c.adaptation != "training_free" and c.vl_weight:
-            terms["vl"] = c.vl_weight * losses.video_ce(c.vl_scale * mean_where(m, self.select(s, y, mask)), y)
+            pooled = (self.select(s, y, mask) * m).sum(1)
+            terms["vl"] = c.vl_weight * losses.video_ce(c.vl_scale * pooled, y)
         if c.ppg and c.snip_weight:
             b = preference.snippet_labels(preferred, y, c.high)
             terms["snip"] = c.snip_weight * losses.mean_of(-(b * s.cas.log_softmax(-1)).sum(-1), mask)
         return terms
 
     def select(self, s: _Scores, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """idx of Eq. 6 for the classes `labels` [B, C]: bool [B, T, C]; without DSP the labels do not matter."""
+        """idx of Eq. 6 for the classes `labels` [B, C]: 1 / k at k snippets of each class, 0 elsewhere, [B, T, C].
+
+        Without DSP the labels do not matter.
+        """
         sequence = preference.hybrid(s.added, s.action, labels) if self.config.dsp else s.sequence
-        return largest(sequence, self.config.topk_ratio, mask)
+        return top_weights(sequence, self.config.topk_ratio, mask)
 
     def positives(self, s: _Scores, preferred: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """C_p (Eq. 12), or A_p without APR: bool [B, T]."""
+        """C_p (Eq. 12), or A_p without APR: 1 or 0, [B, T]."""
         c = self.config
         if c.positives == "action":
-            positive = largest(s.action[..., None], c.topk_ratio, mask)[..., 0]
+            positive = top_weights(s.action, c.topk_ratio, mask) > 0
         else:
-            positive = (largest(s.sequence, c.topk_ratio, mask) & (labels[:, None] > 0)).any(-1)
-        if not c.apr:
-            return positive
-        return preference.refined(positive, preference.of_classes(preferred, labels), c.low, c.high)
+            positive = ((top_weights(s.sequence, c.topk_ratio, mask) > 0) & (labels[:, None] > 0)).any(-1)
+        if c.apr:
+            positive = preference.refined(positive, preference.of_classes(preferred, labels), c.low, c.high)
+        return positive.to(s.action.dtype)
 
     def _agreement(self, a: Tensor, b: Tensor, mask: Tensor | None) -> Tensor:
         """L_kl (Eq. 4) of M^t and M^v."""
@@ -170,9 +174,9 @@ class VLPO(nn.Module):
         """Class probabilities [B, C] of the chosen snippets (Eq. 6)."""
         found = []
         if m is not None:
-            found.append((self.config.vl_scale * mean_where(m, chosen)).softmax(-1))
+            found.append((self.config.vl_scale * (chosen * m).sum(1)).softmax(-1))
         if self.config.class_from != "preference":
-            found.append(mean_where(s.cas, chosen).softmax(-1))
+            found.append((chosen * s.cas).sum(1).softmax(-1))
         return torch.stack(found).mean(0)
 
     def kept(self, video: Tensor) -> Tensor:
@@ -191,7 +195,7 @@ class VLPO(nn.Module):
         c = self.config
         if c.adaptation == "zero_shot":
             m = c.vl_scale * preference.cosine(streams["clip"], self.text)
-            return {"cas": m.softmax(-1), "video": mean_where(m, largest(m, c.topk_ratio, mask)).softmax(-1)}
+            return {"cas": m.softmax(-1), "video": topk_mean(m, c.topk_ratio, mask).softmax(-1)}
         s, preferred = self.scores(streams, mask), None
         if c.class_from != "cas":
             preferred = torch.stack(self.similarities(streams["clip"], mask)).mean(0)
@@ -201,7 +205,7 @@ class VLPO(nn.Module):
             video = self.video(s, preferred, self.select(s, labels, mask))
         else:
             sequence = s.sequence
-            video = self.video(s, preferred, largest(sequence, c.topk_ratio, mask))
+            video = self.video(s, preferred, top_weights(sequence, c.topk_ratio, mask))
             for _ in range(c.passes if c.dsp else 0):
                 video = self.video(s, preferred, self.select(s, self.kept(video), mask))
         cas = sequence if c.hybrid_cas == "logits" else sequence / (1 + bound)

@@ -23,9 +23,41 @@ def mil_ce(cas: Tensor, labels: Tensor, ratio: int, mask: Tensor | None = None) 
 
 
 def video_ce(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of video logits [B, C] against sum-normalised multi-hot labels [B, C]."""
+    """Cross-entropy of the softmax of video logits [B, C] against labels [B, C], normalised to a sum of 1."""
     target = labels / (labels.sum(1, keepdim=True) + 1e-4)
     return -(target * functional.log_softmax(logits, dim=1)).sum(1).mean()
+
+
+def video_bce(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of the softmax of video logits [B, C] against labels of sum 1, mean over B * C.
+
+    As BaS-Net, CoLA and UM have it (methods.md 3.2). The mean shrinks with the number of classes, so that
+    sets of many classes need a larger weight.
+    """
+    target = labels / labels.sum(1, keepdim=True).clamp(min=1)
+    # Half precision cannot hold probabilities next to 0 and 1, and on CUDA autocast refuses to.
+    with torch.autocast(logits.device.type, enabled=False):
+        return functional.binary_cross_entropy(functional.softmax(logits.float(), dim=1), target)
+
+
+def generalized_ce(probability: Tensor, positive: Tensor, q: float, mask: Tensor | None = None) -> Tensor:
+    """Generalized cross-entropy of two classes, each kind of snippet averaged in its video (AICL).
+
+    probability, positive (1 or 0) and mask: [B, T]. (1 - p**q) / q of the right answer's probability p.
+    """
+    real = torch.ones_like(positive) if mask is None else mask
+    total = probability.new_zeros(())
+    for right, chosen in ((probability, positive * real), (1 - probability, (1 - positive) * real)):
+        loss = (1 - (right + 1e-7) ** q) / q
+        total = total + ((loss * chosen).sum(1) / chosen.sum(1).clamp(min=1)).mean()
+    return total
+
+
+def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """Query [B, D] is closer to positive [B, D] than to each of negatives [B, K, D], by cosine (CoLA)."""
+    q, p, n = (functional.normalize(x, dim=-1) for x in (query, positive, negatives))
+    logits = torch.cat([(q * p).sum(-1, keepdim=True), (n @ q[..., None])[..., 0]], dim=1) / temperature
+    return -functional.log_softmax(logits, dim=1)[:, 0].mean()
 
 
 def suppressed(cas: Tensor, attention: Tensor, rule: str) -> Tensor:
@@ -37,9 +69,9 @@ def suppressed(cas: Tensor, attention: Tensor, rule: str) -> Tensor:
     return a * (cas - low) + low
 
 
-def mutual(a: Tensor, b: Tensor) -> Tensor:
-    """Each attention learns from the other one (CO2-Net's mutual loss, PVLR's L_oppo)."""
-    return 0.5 * functional.mse_loss(a, b.detach()) + 0.5 * functional.mse_loss(b, a.detach())
+def mutual(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Each attention [B, T] learns from the other one (CO2-Net's mutual loss, PVLR's L_oppo)."""
+    return 0.5 * mean_of((a - b.detach()) ** 2, mask) + 0.5 * mean_of((b - a.detach()) ** 2, mask)
 
 
 def mean_of(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -30,7 +30,9 @@ def erode(b: Tensor, radius: int) -> Tensor:
     return 1 - functional.max_pool1d(functional.pad(1 - b[:, None], (left, right), value=1.0), radius, 1)[:, 0]
 
 
-def mine(attention: Tensor, *, easy: int, hard: int, inner: int, outer: int, dropout: float) -> Mined:
+def mine(
+    attention: Tensor, *, easy: int, hard: int, inner: int, outer: int, dropout: float, mask: Tensor | None = None
+) -> Mined:
     """Pick snippets: easy ones by attention, hard ones at the edges of what is above its median.
 
     Args:
@@ -40,20 +42,27 @@ def mine(attention: Tensor, *, easy: int, hard: int, inner: int, outer: int, dro
             inside), hard background = dilated by M but not by m (just outside). With m > M, as in
             PVLR's published options, the rings are empty and arbitrary snippets come out.
         dropout: share of snippets left out of each easy selection at random.
+        mask: [B, T], 0 where a snippet is padding; such a one is taken when there is no other.
     """
     a = attention.detach()
     length = a.shape[1]
     easy, hard = min(easy, length), min(hard, length)
-    b = (a > a.median(dim=1, keepdim=True).values).float()
+    real = torch.ones_like(a) if mask is None else mask
+    middle = a.masked_fill(real == 0, float("nan")).nanmedian(dim=1, keepdim=True).values
+    b = (a > middle).float() * real
     keep = (torch.rand_like(a) >= dropout).float() if dropout > 0 else torch.ones_like(a)
     inside = erode(b, inner) - erode(b, outer)
     outside = dilate(b, outer) - dilate(b, inner)
     top = a.max(dim=1, keepdim=True).values
+
+    def pick(value: Tensor, count: int) -> Tensor:
+        return value.masked_fill(real == 0, -1.0).topk(count, dim=1).indices
+
     return Mined(
-        easy_action=(a * keep).topk(easy, dim=1).indices,
-        easy_background=((top - a) * keep).topk(easy, dim=1).indices,
-        hard_action=(a * inside).topk(hard, dim=1).indices,
-        hard_background=(a * outside).topk(hard, dim=1).indices,
+        easy_action=pick(a * keep, easy),
+        easy_background=pick((top - a) * keep, easy),
+        hard_action=pick(a * inside, hard),
+        hard_background=pick(a * outside, hard),
     )
 
 

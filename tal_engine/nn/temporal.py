@@ -70,3 +70,29 @@ def topk_mean(x: Tensor, ratio: int, mask: Tensor | None = None) -> Tensor:
     k_each = (mask.sum(1).long() // ratio).clamp(min=1)
     chosen = torch.arange(length, device=x.device)[None, :] < k_each[:, None]
     return torch.where(chosen[..., None], ranked, 0.0).sum(1) / k_each[:, None]
+
+
+def top_weights(x: Tensor, ratio: int, mask: Tensor | None = None) -> Tensor:
+    """1 / k at the k = max(1, T // ratio) largest values over time, 0 elsewhere: [B, T, ...] -> [B, T, ...].
+
+    The sum over time of weights * y is the mean of y where x is largest. With a mask [B, T] the T of each
+    video is its number of real snippets.
+    """
+    length = x.shape[1]
+    if mask is None:
+        k = max(1, length // ratio)
+        return torch.zeros_like(x).scatter(1, x.topk(k, dim=1).indices, 1.0) / k
+    shape = (len(x), -1) + (1,) * (x.ndim - 2)
+    rank = x.masked_fill(mask.view(shape) == 0, float("-inf")).argsort(dim=1, descending=True).argsort(dim=1)
+    k_each = (mask.sum(1).long() // ratio).clamp(min=1).view(shape)
+    return (rank < k_each).to(x.dtype) / k_each
+
+
+def minmax(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """x [B, T] from its lowest to its highest real value, to [0, 1]; zeros where it is constant or padding."""
+    if mask is None:
+        low, high = x.amin(1, keepdim=True), x.amax(1, keepdim=True)
+        return (x - low) / (high - low).clamp(min=1e-6)
+    low = x.masked_fill(mask == 0, float("inf")).amin(1, keepdim=True)
+    high = x.masked_fill(mask == 0, float("-inf")).amax(1, keepdim=True)
+    return (x - low) / (high - low).clamp(min=1e-6) * mask

@@ -65,15 +65,19 @@ class Checkpoint:
 
 
 def save(folder: Path, state: State, task: Task, world: World) -> None:
-    """Write a checkpoint; every process has to call it, the first one writes.
+    """Write a checkpoint; every process has to call it, the first one writes, all return when it is there.
 
     Each file is whole or not there; the JSON, written last, makes it valid: it holds the hashes of the others,
     so a mixture of two checkpoints is noticed.
     """
     cuda = torch.cuda.get_rng_state(world.device) if world.device.type == "cuda" else None
     random = world.gathered((torch.get_rng_state(), cuda, state.rng.bit_generator.state))
-    if not world.first:
-        return
+    if world.first:
+        _write(folder, state, task, random)
+    world.wait()
+
+
+def _write(folder: Path, state: State, task: Task, random: list[Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files = {"weights": inference_state(state.net), "resume": _resume_tensors(state, random)}
     if state.ema is not None:

@@ -46,14 +46,19 @@ class World:
         distributed.all_gather_object(values, value)
         return values
 
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
     @contextmanager
     def first_before_others(self) -> Iterator[None]:
         """The first process runs the block, then the others: what it leaves on disk they find."""
-        if self.size > 1 and not self.first:
-            distributed.barrier()
+        if not self.first:
+            self.wait()
         yield
-        if self.size > 1 and self.first:
-            distributed.barrier()
+        if self.first:
+            self.wait()
 
     def share(self, options: TrainOptions) -> tuple[int, int]:
         """(videos, pairs) of this process's part of a batch.

@@ -40,6 +40,10 @@ class Ema:
                 raise CheckpointError(f"averaged weights lack {name!r}")
             value.copy_(state[name])
 
+    def put(self) -> None:
+        """Give the network the averaged weights for good."""
+        self._put(self.average)
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The network has the averaged weights inside of the block, its own after it, bit for bit."""

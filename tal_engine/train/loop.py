@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ..data.batches import BatchSampler
 from ..errors import TrainingError, UsageError
+from ..heads.interface import Batch
 from ..methods import Method
 from ..nn.text import TextEncoder
 from ..vocabulary import Vocabulary
@@ -59,35 +61,18 @@ def fit(
         The state after the last step; its network has the resulting weights.
 
     Raises:
-        TrainingError: a loss term is NaN or infinite; the last good weights are saved.
+        TrainingError: a loss term or the gradient is NaN or infinite; the last good weights are saved.
         CheckpointError: `resume` with a checkpoint of another run.
+        UsageError: the device, or what weights are selected by, is not there.
     """
     task, world = Task(method, config, vocabulary, options, provenance), this_world(options)
+    if options.select == "validation" and evaluate is None and world.first:
+        raise UsageError("select is 'validation', but nothing evaluates the network")
     state = begin(task, text, world)
     if resume:
         checkpoint.resume(folder, state, task, world)
-    terms_module = terms_of(state.net, world)
     with _interrupt_later() as interrupted, scalars(folder, options, world, state.step) as write:
-        while state.step < options.steps:
-            try:
-                terms = _step(state, terms_module, batches, options, world)
-            except _NotFiniteError as e:
-                checkpoint.save(folder, state, task, world)
-                where = f"at step {state.step}, videos {', '.join(e.names)}"
-                raise TrainingError(f"{e.what} is not finite {where}; saved the step before it") from None
-            _tell(state, options, terms, world, write, report)
-            due = options.eval_every and state.step % options.eval_every == 0 and state.step < options.steps
-            better = bool(due) and world.any(_evaluated(state, options, world, evaluate, write))
-            stop = world.any(interrupted())
-            if stop or better or (state.step % options.save_every == 0 and state.step < options.steps):
-                checkpoint.save(folder, state, task, world)
-            if stop:
-                log.warning("interrupted at step %d of %d; saved to %s", state.step, options.steps, folder)
-                raise KeyboardInterrupt
-        if not state.history or state.history[-1]["step"] != state.step:
-            _evaluated(state, options, world, evaluate, write)
-    checkpoint.save(folder, state, task, world)
-    _take_result(state, options)
+        _Run(state, task, world, batches, folder, report, evaluate, write).until_end(interrupted)
     return state
 
 
@@ -99,87 +84,132 @@ class _NotFiniteError(Exception):
         self.what, self.names = what, names
 
 
-def _step(
-    state: State, terms_module: nn.Module, batches: BatchSampler, options: TrainOptions, world: World
-) -> dict[str, float]:
-    """One step of the optimizer over `accumulate` batches; the mean of each loss term."""
-    state.optimizer.zero_grad()
-    sums: dict[str, float] = {}
-    names: tuple[str, ...] = ()
-    for i in range(options.accumulate):
-        batch = on_device(batches.draw(state.rng), world.device)
-        names += batch.names
+@dataclass
+class _Run:
+    """A run of the loop: what it changes is in `state`, the rest is given."""
+
+    state: State
+    task: Task
+    world: World
+    batches: BatchSampler
+    folder: Path
+    report: Report | None
+    evaluate: Evaluate | None
+    write: Scalars
+
+    def __post_init__(self) -> None:
+        self.options = self.task.options
+        self.terms = terms_of(self.state.net, self.world)
+
+    def until_end(self, interrupted: Callable[[], bool]) -> None:
+        """Steps, evaluations and checkpoints, until all steps are done or Ctrl-C asks to stop."""
+        state, steps = self.state, self.options.steps
+        while state.step < steps:
+            try:
+                terms = self.step()
+            except _NotFiniteError as e:
+                self.save()
+                where = f"at step {state.step}, videos {', '.join(e.names)}"
+                raise TrainingError(f"{e.what} is not finite {where}; saved the step before it") from None
+            self.tell(terms)
+            better = self.due(self.options.eval_every) and self.world.any(self.evaluated())
+            stop = self.world.any(interrupted())
+            if stop or better or self.due(self.options.save_every):
+                self.save()
+            if stop:
+                log.warning("interrupted at step %d of %d; saved to %s", state.step, steps, self.folder)
+                raise KeyboardInterrupt
+        if not state.history or state.history[-1]["step"] != state.step:
+            self.evaluated()
+        self.save()
+        self.take_result()
+
+    def due(self, every: int) -> bool:
+        """Whether what is done every so many steps is due; at the end it is done anyway."""
+        return bool(every) and self.state.step % every == 0 and self.state.step < self.options.steps
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        checkpoint.save(self.folder, self.state, self.task, self.world)
+
+    def step(self) -> dict[str, float]:
+        """One step of the optimizer over `accumulate` batches; the mean of each loss term."""
+        state, o = self.state, self.options
+        state.optimizer.zero_grad()
+        means: dict[str, float] = {}
+        names: tuple[str, ...] = ()
+        for i in range(o.accumulate):
+            batch = on_device(self.batches.draw(state.rng), self.world.device)
+            names += batch.names
+            for name, value in self.backward(batch, last=i + 1 == o.accumulate).items():
+                means[name] = means.get(name, 0.0) + value / o.accumulate
+        state.scaler.unscale_(state.optimizer)
+        norm = nn.utils.clip_grad_norm_(state.net.parameters(), o.clip_norm or torch.inf)
+        # A scaled gradient may overflow: the scaler then leaves the step out and lowers the scale.
+        overflow = not torch.isfinite(norm) and not state.scaler.is_enabled()
+        self.stop_if(["the gradient"] if overflow else [], names)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.step += 1
+        if state.ema is not None:
+            state.ema.update()
+        return means
+
+    def backward(self, batch: Batch, last: bool) -> dict[str, float]:
+        """Add the gradient of a batch's loss; its terms."""
+        precision = _PRECISION[self.options.amp]
         # Gradients travel between processes once a step, with the last batch.
-        waits = world.size > 1 and i + 1 < options.accumulate
-        with terms_module.no_sync() if waits else nullcontext():  # type: ignore[operator]
-            precision = _PRECISION[options.amp]
-            with torch.autocast(world.device.type, precision, enabled=options.amp != "none"):
-                terms: dict[str, Tensor] = terms_module(batch, state.step)
-            _stop_if([f"loss term {k!r}" for k, v in terms.items() if not torch.isfinite(v)], batch.names, world)
+        waits = self.world.size > 1 and not last
+        with self.terms.no_sync() if waits else nullcontext():  # type: ignore[operator]
+            with torch.autocast(self.world.device.type, precision, enabled=self.options.amp != "none"):
+                terms: dict[str, Tensor] = self.terms(batch, self.state.step)
+            self.stop_if([f"loss term {k!r}" for k, v in terms.items() if not torch.isfinite(v)], batch.names)
             total = torch.stack([v.float() for v in terms.values()]).sum()
-            state.scaler.scale(total / options.accumulate).backward()
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value.item() / options.accumulate
-    state.scaler.unscale_(state.optimizer)
-    norm = nn.utils.clip_grad_norm_(state.net.parameters(), options.clip_norm or torch.inf)
-    # A scaled gradient may overflow: the scaler then leaves the step out and lowers the scale.
-    overflow = not torch.isfinite(norm) and not state.scaler.is_enabled()
-    _stop_if(["the gradient"] if overflow else [], names, world)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    state.step += 1
-    if state.ema is not None:
-        state.ema.update()
-    return sums
+            self.state.scaler.scale(total / self.options.accumulate).backward()
+        return {k: v.item() for k, v in terms.items()}
 
+    def stop_if(self, bad: list[str], names: tuple[str, ...]) -> None:
+        """Stop all processes if one of them has something bad."""
+        if self.world.any(bool(bad)):
+            raise _NotFiniteError(*next((b[0], n) for b, n in self.world.gathered((bad, names)) if b))
 
-def _stop_if(bad: list[str], names: tuple[str, ...], world: World) -> None:
-    """Stop all processes if one of them has something bad."""
-    if world.any(bool(bad)):
-        raise _NotFiniteError(*next((b[0], n) for b, n in world.gathered((bad, names)) if b))
+    def tell(self, terms: dict[str, float]) -> None:
+        """Curves and progress."""
+        if not self.world.first:
+            return
+        self.write({f"loss/{k}": v for k, v in terms.items()} | {"loss": sum(terms.values())}, self.state.step)
+        if self.report is not None:
+            self.report(self.state.step, self.options.steps, terms)
 
-
-def _tell(
-    state: State, options: TrainOptions, terms: dict[str, float], world: World, write: Scalars, report: Report | None
-) -> None:
-    if not world.first:
-        return
-    write({f"loss/{k}": v for k, v in terms.items()} | {"loss": sum(terms.values())}, state.step)
-    if report is not None:
-        report(state.step, options.steps, terms)
-
-
-def _evaluated(state: State, options: TrainOptions, world: World, evaluate: Evaluate | None, write: Scalars) -> bool:
-    """Evaluate and remember it; whether these are the best weights by validation so far."""
-    if evaluate is None or not world.first:
-        return False
-    with state.averaged() as net:
-        scores = evaluate(net)
-        if options.select == "validation" and "validation" not in scores:
-            raise UsageError("select is 'validation', but there are no validation videos to select by")
-        state.history.append({"step": state.step, **scores})
-        for subset, score in scores.items():
-            write({f"{subset}/map_{t}": v for t, v in score["map"].items()} | {f"{subset}/map": score["average"]},
-                  state.step)  # fmt: skip
-        if options.select != "validation":
+    def evaluated(self) -> bool:
+        """Evaluate and remember it; whether these are the best weights by validation so far."""
+        if self.evaluate is None or not self.world.first:
             return False
-        *before, now = (h["validation"]["average"] for h in state.history if "validation" in h)
-        if before and now <= max(before) and state.best is not None:
-            return False
-        state.best = inference_state(net)
-        return True
+        state, select = self.state, self.options.select
+        with state.averaged() as net:
+            scores = self.evaluate(net)
+            if select == "validation" and "validation" not in scores:
+                raise UsageError("select is 'validation', but there are no validation videos to select by")
+            state.history.append({"step": state.step, **scores})
+            for subset, score in scores.items():
+                curves = {f"{subset}/map_{t}": v for t, v in score["map"].items()}
+                self.write({**curves, f"{subset}/map": score["average"]}, state.step)
+            if select != "validation":
+                return False
+            *before, now = (h["validation"]["average"] for h in state.history if "validation" in h)
+            if before and now <= max(before) and state.best is not None:
+                return False
+            state.best = inference_state(net)
+            return True
 
-
-def _take_result(state: State, options: TrainOptions) -> None:
-    """Give the network the weights that the run was for."""
-    if options.select == "validation" and state.best is not None:
-        state.net.load_state_dict(state.best)
-    elif state.ema is not None:
-        with torch.no_grad():
-            for name, p in state.net.named_parameters():
-                if name in state.ema.average:
-                    p.copy_(state.ema.average[name])
-    state.net.eval()
+    def take_result(self) -> None:
+        """Give the network the weights that the run was for."""
+        state = self.state
+        if self.options.select == "validation" and state.best is not None:
+            state.net.load_state_dict(state.best)
+        elif state.ema is not None:
+            state.ema.put()
+        state.net.eval()
 
 
 @contextmanager

@@ -59,6 +59,8 @@ class TrainOptions:
             _require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
         _require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1); 0 keeps no averaged weights")
         _require(0 <= 2 * self.pairs <= self.batch, "pairs", self.pairs, f"in 0..batch/2 ({self.batch // 2})")
+        if self.select == "validation" and not self.eval_every:
+            raise UsageError("select is 'validation', which needs evaluations to choose from: eval_every is 0")
         hints = get_type_hints(type(self))
         choices = {f.name: get_args(hints[f.name]) for f in fields(self)}
         for name, allowed in choices.items():

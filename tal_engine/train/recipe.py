@@ -19,21 +19,25 @@ DEMO = Recipe(
     {"kd_weight": 2.0, "class_threshold": 0.01},
     {"steps": 1200, "batch": 10, "pairs": 3, "length": 96, "learning_rate": 5e-4, "save_every": 500},
 )
+#: For the feature simulator: narrow features, some hundred short videos, a few minutes on two cores.
+SIMULATOR = Recipe({}, {"steps": 500, "batch": 10, "pairs": 3, "length": 128, "learning_rate": 5e-4})
+#: Recipes that every method has.
+COMMON = {"demo": DEMO, "simulator": SIMULATOR}
 #: Width of the tiny encoders.
 DEMO_WIDTHS = {"rgb": 128, "flow": 128, "joint": 128}
 
 
 def recipe(method: Method, name: str) -> Recipe:
-    """Settings of a method by name; "demo" is known for every method.
+    """Settings of a method by name; those of `COMMON` are known for every method.
 
     Raises:
         UsageError: it has no such recipe; the message lists them.
     """
-    if name == "demo":
+    if name in COMMON and name not in method.RECIPES:
         known = {f.name for f in fields(method.Config)}
-        return Recipe({k: v for k, v in DEMO.config.items() if k in known}, DEMO.train)
+        return Recipe({k: v for k, v in COMMON[name].config.items() if k in known}, COMMON[name].train)
     if name not in method.RECIPES:
-        known_names = ", ".join(["demo", *sorted(method.RECIPES)])
+        known_names = ", ".join(sorted({*COMMON, *method.RECIPES}))
         raise UsageError(f"{method.name} has no recipe {name!r}; known: {known_names}")
     return method.RECIPES[name]
 

@@ -129,14 +129,14 @@ def _write(folder: Path, document: Mapping[str, Any]) -> None:
 
 
 def table(found: Sequence[Row], protocol: Protocol, what: str) -> RichTable:
-    """The rows as printed: the overlaps of the protocol, then averages."""
+    """The rows as printed, one a column so that a terminal is wide enough: overlaps, averages, masks."""
     out = RichTable(title=f"{what}: test mAP in %, protocol {protocol.name}", title_justify="left")
-    out.add_column("weights")
-    out.add_column("step", justify="right")
-    names = [k for k in found[0].figures if not k.startswith("mIoU")]
-    for name in names:
-        out.add_column(name, justify="right")
+    out.add_column("tIoU")
     for row in found:
-        steps = str(row.steps[0]) if len(row.steps) == 1 else f"{min(row.steps)}..{max(row.steps)}"
-        out.add_row(row.name, steps, *(row.figures[k].percent() for k in names))
+        steps = f"step {row.steps[0]}" if len(row.steps) == 1 else f"steps {min(row.steps)}..{max(row.steps)}"
+        out.add_column(f"{row.name}, {steps}", justify="right", overflow="fold")
+    for name in found[0].figures:
+        if name in ("mean", "mIoU foreground"):
+            out.add_section()
+        out.add_row(name, *(row.figures[name].percent() for row in found))
     return out

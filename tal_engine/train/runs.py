@@ -21,7 +21,7 @@ from ..nn.text import TextEncoder
 from . import report
 from .distributed import World, joined
 from .evaluation import Videos, scores
-from .loop import fit
+from .loop import Evaluate, fit
 from .options import TrainOptions
 
 #: (task, done, total, note)
@@ -71,32 +71,39 @@ def train_head(
     with joined(options) as world:
         tell = bar if bar is not None and world.first else _silent
         batches = _batches(method, config, options, data, videos, world, tell)
-        tests = _tests(method, config, options, data, rules, tell) if world.first else {}
-        last = ""
-
-        def evaluate(net: nn.Module) -> dict[str, dict[str, Any]]:
-            nonlocal last
-            found = {role: scores(method, net, config, data.vocabulary, t) for role, t in tests.items()}
-            last = ", ".join(["", *(f"{role} mAP {100 * s['average']:.2f}" for role, s in found.items())])
-            return found
-
-        def stepped(step: int, steps: int, terms: dict[str, float]) -> None:
-            if step % 10 == 0 or step == steps:
-                tell("training", step, steps, f"loss {sum(terms.values()):.3f}{last}")
-
+        tests = _tests(method, config, options, data, tell) if world.first else {}
+        watch = _Watch(tell, lambda net: {r: scores(method, net, config, data.vocabulary, t) for r, t in tests.items()})
         state = fit(
-            method, config, data.vocabulary, text, batches, options, output, resume=resume, report=stepped,
-            evaluate=evaluate if tests else None,
+            method, config, data.vocabulary, text, batches, options, output, resume=resume, report=watch.stepped,
+            evaluate=watch.evaluated if tests else None,
             provenance={"data": f"{data.name}: {len(videos)} videos of subset {subset!r}, video-level labels",
                         "contract": dict(data.contract)},
         )  # fmt: skip
         rows = report.rows(
             state.history, mean_of_last=options.mean_of_last, by_validation=options.select == "validation"
         )
-        if rows and world.first:
+        if state.history and world.first:
             about = {"method": method.name, "data": data.name, "seed": options.seed, "step": state.step}
             report.write_run(output, rows, state.history, rules, about)
     return Run(rows, rules)
+
+
+class _Watch:
+    """Progress with the last scores beside the loss."""
+
+    def __init__(self, tell: Bar, evaluate: Evaluate) -> None:
+        self._tell, self._evaluate, self._last = tell, evaluate, ""
+
+    def evaluated(self, net: nn.Module) -> dict[str, dict[str, Any]]:
+        """Score a network."""
+        found = self._evaluate(net)
+        self._last = "".join(f", {role} mAP {100 * s['average']:.2f}" for role, s in found.items())
+        return found
+
+    def stepped(self, step: int, steps: int, terms: dict[str, float]) -> None:
+        """Show a step, now and then."""
+        if step % 10 == 0 or step == steps:
+            self._tell("training", step, steps, f"loss {sum(terms.values()):.3f}{self._last}")
 
 
 def train_seeds(
@@ -159,22 +166,24 @@ def _batches(
     )  # fmt: skip
 
 
-def _tests(
-    method: Method, config: Any, options: TrainOptions, data: DataSet, rules: Rules, tell: Bar
-) -> dict[str, Videos]:
+def videos_of(
+    method: Method, config: Any, options: TrainOptions, data: DataSet, role: Role, bar: Bar | None = None
+) -> Videos:
+    """The videos of a role with their features, ready to score under the data set's protocol."""
+    videos = data.subset(role)
+    names = {v.name for v in videos}
+    return Videos(
+        videos=videos,
+        features=data.features(videos, method.inference_streams(config), _counted(bar or _silent, f"{role} features")),
+        protocol=protocol(data.protocol),
+        sampling=options.test_sampling,
+        length=options.test_length,
+        threads=0,
+        missed=[v for v in data.truth(role) if v.name not in names],
+    )
+
+
+def _tests(method: Method, config: Any, options: TrainOptions, data: DataSet, tell: Bar) -> dict[str, Videos]:
     """Videos to score by role: test, and validation if weights are selected by it."""
-    out: dict[str, Videos] = {}
     wanted: tuple[Role, ...] = ("test", "validation") if options.select == "validation" else ("test",)
-    for role in wanted:
-        if data.has(role):
-            videos = data.subset(role)
-            names = {v.name for v in videos}
-            out[role] = Videos(
-                videos=videos,
-                features=data.features(videos, method.inference_streams(config), _counted(tell, f"{role} features")),
-                protocol=rules,
-                sampling=options.test_sampling,
-                length=options.test_length,
-                missed=[v for v in data.truth(role) if v.name not in names],
-            )
-    return out
+    return {role: videos_of(method, config, options, data, role, tell) for role in wanted if data.has(role)}

@@ -1,0 +1,146 @@
+"""CoLA: snippets at the edges of actions are pulled to the sure ones of their kind (CVPR 2021).
+
+Source: zhang-can/CoLA, branches main and anet12 (methods.md 3.3). There is no background class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..nn import losses
+from ..nn.mining import gather, mine
+from ..nn.temporal import ConvBlock, conv, mask_time, minmax, topk_mean
+from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
+from ..vocabulary import Vocabulary
+from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, need_classifier, two_streams
+
+__all__ = ["RECIPES", "CoLA", "Config", "build", "freeze", "nms_options", "proposal_options"]
+
+name = "cola"
+uses_text = False
+training_streams = two_streams
+inference_streams = two_streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """CoLA's choices; defaults: its public code on THUMOS14."""
+
+    #: Widths of the feature streams.
+    rgb: int = 1024
+    flow: int = 1024
+    dropout: float = 0.7
+    topk_ratio: int = 5
+    test_topk_ratio: int = 5
+    class_threshold: float = 0.2
+    #: Easy and hard snippets are one in so many; share of snippets left out when easy ones are picked.
+    easy_ratio: int = 5
+    hard_ratio: int = 20
+    mining_dropout: float = 0.6
+    #: Radii m and M of the rings around the edges of actions, snippets.
+    inner_radius: int = 3
+    outer_radius: int = 6
+    temperature: float = 0.07
+    #: Weight of the classification loss; its mean over classes starves sets of many classes (methods.md 3.2).
+    loss_scale: float = 1.0
+    contrast_weight: float = 0.01
+    #: Thresholds of the CAS are 0, step, .., 9 step (ActivityNet: .015).
+    cas_step: float = 0.025
+
+
+RECIPES = {
+    "thumos14": Recipe({}, {"steps": 6000, "batch": 16, "pairs": 0, "length": 750, "learning_rate": 1e-4,
+                            "weight_decay": 5e-4}),
+    "activitynet": Recipe({"topk_ratio": 10, "test_topk_ratio": 8, "class_threshold": 0.1, "contrast_weight": 0.005,
+                           "cas_step": 0.015},
+                          {"steps": 100_000, "batch": 256, "pairs": 0, "length": 50, "learning_rate": 1e-4,
+                           "weight_decay": 5e-4}),
+}  # fmt: skip
+
+
+class CoLA(Head):
+    """One convolution, a classifier that gives no negative value, and the sum of classes as actionness."""
+
+    background = False
+
+    def __init__(self, config: Config, classes: int, own_classifier: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.width = width = config.rgb + config.flow
+        self.embed = ConvBlock(width, width, 3, 0.0, slope=0.0)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = conv(width, classes, 1, bias=False) if own_classifier else None
+
+    def _classify(self, embedding: Tensor) -> Tensor:
+        assert self.classifier is not None  # noqa: S101 (asked for only where it is)
+        return self.classifier(embedding.transpose(1, 2)).transpose(1, 2)
+
+    def forward(
+        self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
+    ) -> Output:
+        x = mask_time(joined(streams).transpose(1, 2), mask)
+        embedded = self.embed(x, mask).transpose(1, 2)
+        embedding = self.dropout(embedded)
+        chosen = need_classifier(self._classify if self.classifier is not None else None, classify)
+        cas = functional.relu(chosen(embedding))
+        actionness = cas.sum(-1)
+        # Attentions are shares, so methods that read one get the actionness from its lowest to its highest value.
+        return Output(cas, embedding, minmax(actionness, mask), {"embedded": embedded, "actionness": actionness})
+
+    def objective(self, out: Output, batch: Batch) -> dict[str, Tensor]:
+        """action, contrast."""
+        c = self.config
+        action = losses.video_bce(topk_mean(out.cas, c.topk_ratio, batch.mask), batch.labels)
+        terms = {"action": c.loss_scale * action}
+        if c.contrast_weight:
+            terms["contrast"] = c.contrast_weight * self._contrast(out, batch.mask)
+        return terms
+
+    def _contrast(self, out: Output, mask: Tensor | None) -> Tensor:
+        """SniCo: the mean hard snippet is close to the mean easy one of its kind, far from those of the other."""
+        c, x = self.config, out.parts["embedded"]
+        length = x.shape[1]
+        mined = mine(
+            out.parts["actionness"], easy=max(1, length // c.easy_ratio), hard=max(1, length // c.hard_ratio),
+            inner=c.inner_radius, outer=c.outer_radius, dropout=c.mining_dropout, mask=mask,
+        )  # fmt: skip
+        sets = {kind: gather(x, index) for kind, index in mined._asdict().items()}
+        near = {kind: chosen.mean(1) for kind, chosen in sets.items()}
+        action = losses.info_nce(near["hard_action"], near["easy_action"], sets["easy_background"], c.temperature)
+        background = losses.info_nce(
+            near["hard_background"], near["easy_background"], sets["easy_action"], c.temperature
+        )
+        return action + background
+
+    def activations(self, out: Output) -> dict[str, Tensor]:
+        assert out.attention is not None  # noqa: S101 (this head always has one)
+        return {"cas": out.cas, "attention": out.attention}
+
+
+def build(config: Config, vocabulary: Vocabulary, text: Any = None, *, own_classifier: bool = True) -> CoLA:
+    """See `methods.protocol.Method.build`; without `own_classifier` one has to be given to every call."""
+    return CoLA(config, len(vocabulary), own_classifier)
+
+
+def proposal_options(config: Config) -> ProposalOptions:
+    """Class columns are cut low, the actionness over its whole range; scores are taken on the class columns."""
+    cas = SourceOptions(
+        of="cas", thresholds=linspace(0.0, 9 * config.cas_step, 10), scale="relu_minmax", score_scale="relu_minmax"
+    )
+    actionness = SourceOptions(
+        of="attention", thresholds=linspace(0.1, 0.9, 33), scale="relu_minmax", score_scale="relu_minmax"
+    )
+    return ProposalOptions(
+        sources=(cas, actionness), class_threshold=config.class_threshold, topk_ratio=config.test_topk_ratio,
+        min_length=2, upsample=24, background=False,
+    )  # fmt: skip
+
+
+def nms_options(config: Config) -> NmsOptions:
+    """Hard suppression at .6, lengths one second longer than they are (public code)."""
+    return NMS_RULES["cola"]

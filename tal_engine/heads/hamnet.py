@@ -1,0 +1,157 @@
+"""HAM-Net: hybrid attentions that drop the most telling snippets, so that actions are found whole (AAAI 2021).
+
+Source: asrafulashiq/hamnet (methods.md 3.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..nn import losses
+from ..nn.temporal import ConvBlock, conv, mask_time, smooth
+from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
+from ..vocabulary import Vocabulary
+from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, need_classifier, two_streams
+
+__all__ = ["RECIPES", "Config", "HAMNet", "build", "freeze", "nms_options", "proposal_options"]
+
+name = "hamnet"
+uses_text = False
+training_streams = two_streams
+inference_streams = two_streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """HAM-Net's choices; defaults: its public code on THUMOS14."""
+
+    #: Widths of the feature streams.
+    rgb: int = 1024
+    flow: int = 1024
+    attention_width: int = 512
+    #: Dropouts before the classifier's two wide convolutions and before its last one.
+    dropout: float = 0.5
+    last_dropout: float = 0.7
+    attention_dropout: float = 0.0
+    #: CAS and attention are averaged over a fifth of the video (ActivityNet).
+    smoothed: bool = False
+    #: Snippets below this share of the attention's range are kept by the adaptive drop.
+    drop_share: float = 0.2
+    #: wt: weight of the dropped branches, the rest goes to the plain ones.
+    drop_weight: float = 0.2
+    topk_ratio: int = 10
+    test_topk_ratio: int = 10
+    class_threshold: float = 0.2
+    present_weight: float = 1.0
+    absent_weight: float = 1.0
+    norm_weight: float = 0.8
+    guide_weight: float = 0.8
+
+
+RECIPES = {
+    "thumos14": Recipe({}, {"steps": 1000, "batch": 20, "pairs": 0, "length": 500, "learning_rate": 1e-5,
+                            "weight_decay": 1e-3}),
+    "activitynet": Recipe({"smoothed": True, "topk_ratio": 20, "test_topk_ratio": 5, "drop_weight": 0.5,
+                           "present_weight": 0.25, "absent_weight": 2.0, "norm_weight": 0.5, "guide_weight": 0.1},
+                          {"steps": 4800, "batch": 20, "pairs": 0, "length": 80, "learning_rate": 1e-5,
+                           "weight_decay": 1e-3}),
+}  # fmt: skip
+
+
+class HAMNet(Head):
+    """A classifier with background and an attention, both on the features themselves."""
+
+    def __init__(self, config: Config, classes: int, own_classifier: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.width = width = config.rgb + config.flow
+        half = config.attention_width
+        self.entry_dropout = nn.Dropout(config.dropout)
+        self.embed = nn.ModuleList([ConvBlock(width, width, 3, d) for d in (config.dropout, config.last_dropout)])
+        self.classifier = conv(width, classes + 1, 1) if own_classifier else None
+        self.hidden = nn.ModuleList(
+            [ConvBlock(width, half, 3, config.attention_dropout), ConvBlock(half, half, 3, config.attention_dropout)]
+        )
+        self.logit = conv(half, 1, 1)
+
+    def _classify(self, embedding: Tensor) -> Tensor:
+        assert self.classifier is not None  # noqa: S101 (asked for only where it is)
+        return self.classifier(embedding.transpose(1, 2)).transpose(1, 2)
+
+    def forward(
+        self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
+    ) -> Output:
+        features = mask_time(joined(streams).transpose(1, 2), mask)
+        x = self.entry_dropout(features)
+        for layer in self.embed:
+            x = layer(x, mask)
+        embedding = x.transpose(1, 2)
+        cas = need_classifier(self._classify if self.classifier is not None else None, classify)(embedding)
+        x = features
+        for layer in self.hidden:
+            x = layer(x, mask)
+        attention = torch.sigmoid(self.logit(x)).transpose(1, 2)
+        if self.config.smoothed:
+            cas, attention = smooth(cas), smooth(attention)
+        return Output(cas, embedding, attention[..., 0])
+
+    def objective(self, out: Output, batch: Batch) -> dict[str, Tensor]:
+        """present (BCL, HAL), absent (SAL, SSAL), norm, guide."""
+        c, mask = self.config, batch.mask
+        assert out.attention is not None  # noqa: S101 (this head always has one)
+        dropped = self._drop(out.attention, mask)
+        hard = (dropped > 0).to(dropped.dtype)
+        with_it, without = (losses.with_background(batch.labels, v) for v in (1, 0))
+
+        def term(cas: Tensor, labels: Tensor) -> Tensor:
+            return losses.mil_ce(cas, labels, c.topk_ratio, mask)
+
+        plain = term(out.cas, with_it), term(losses.suppressed(out.cas, out.attention, "product"), without)
+        left = (
+            term(losses.suppressed(out.cas, hard, "shifted"), with_it),
+            term(losses.suppressed(out.cas, dropped, "shifted"), without),
+        )
+        present, absent = (c.drop_weight * b + (1 - c.drop_weight) * a for a, b in zip(plain, left, strict=True))
+        return {
+            "present": c.present_weight * present,
+            "absent": c.absent_weight * absent,
+            "norm": c.norm_weight * losses.sparsity([out.attention], mask),
+            "guide": c.guide_weight * losses.guide([out.attention], out.cas, mask),
+        }
+
+    def _drop(self, attention: Tensor, mask: Tensor | None) -> Tensor:
+        """Semi-soft attention: that of the snippets below the threshold, 0 elsewhere."""
+        low = high = attention
+        if mask is not None:
+            low = attention.masked_fill(mask == 0, float("inf"))
+            high = attention.masked_fill(mask == 0, float("-inf"))
+        bottom, top = low.amin(1, keepdim=True), high.amax(1, keepdim=True)
+        return attention * (attention < bottom + self.config.drop_share * (top - bottom))
+
+    def activations(self, out: Output) -> dict[str, Tensor]:
+        assert out.attention is not None  # noqa: S101 (this head always has one)
+        return {"cas": out.cas * out.attention[..., None], "attention": out.attention}
+
+
+def build(config: Config, vocabulary: Vocabulary, text: Any = None, *, own_classifier: bool = True) -> HAMNet:
+    """See `methods.protocol.Method.build`; without `own_classifier` one has to be given to every call."""
+    return HAMNet(config, len(vocabulary), own_classifier)
+
+
+def proposal_options(config: Config) -> ProposalOptions:
+    """As CO2-Net's; a video without a likely class has no proposals (public code)."""
+    source = SourceOptions(of="attention", thresholds=linspace(0.1, 0.9, 10), scale="none", score_scale="none")
+    return ProposalOptions(
+        sources=(source,), class_threshold=config.class_threshold, class_fallback=False,
+        topk_ratio=config.test_topk_ratio,
+    )  # fmt: skip
+
+
+def nms_options(config: Config) -> NmsOptions:
+    """Gaussian soft-NMS, sigma .3; the public code's lengths + 1 are of snippets, ours are plain seconds."""
+    return NmsOptions(kind="gaussian", sigma=NMS_RULES["co2"].sigma)
