@@ -26,9 +26,14 @@ OPTIONS = TrainOptions(steps=6, batch=6, pairs=2, length=16, learning_rate=1e-3,
 
 def small_config(method, **changes):
     """A config at the widths of these tests; fields that the method does not have are left out of the widths only."""
-    widths = {"rgb": WIDTH, "flow": WIDTH, "joint": 128, "samples": 4}
+    widths = {"rgb": WIDTH, "flow": WIDTH, "joint": 128, "samples": 4, "hidden": 32, "video_hidden": 32}
     known = {f.name for f in fields(method.Config)}
     return method.Config(**{k: v for k, v in widths.items() if k in known}, **changes)
+
+
+def small_net(method, text, **changes):
+    torch.manual_seed(0)
+    return method.build(small_config(method, **changes), NAMES, text).eval()
 
 
 def quiet_config(method):
@@ -53,6 +58,18 @@ def a_batch(method, seed=0, size=6, length=24):
         x[:, 5:12, :] += labels.repeat(1, math.ceil(widths[s] / 3))[:, None, : widths[s]] * 2
         streams[s] = x
     return Batch(streams, labels, pairs=3)
+
+
+def multi_label(batch):
+    """The batch with two classes in some of its videos."""
+    labels = batch.labels.clone()
+    labels[0, 1] = labels[3, 2] = 1
+    return replace(batch, labels=labels)
+
+
+def numbers(x):
+    """A tensor as a NumPy array of doubles."""
+    return x.detach().double().numpy()
 
 
 def a_set(count=8, labels=("run", "jump", "sit down")):

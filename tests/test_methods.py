@@ -18,7 +18,9 @@ from tal_engine.heads.interface import Batch
 from tal_engine.methods import METHODS, load_method
 from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint
+from tal_engine.train.distributed import this_world
 from tal_engine.train.options import TrainOptions
+from tal_engine.train.state import Task, begin
 from tal_engine.vocabulary import Vocabulary
 from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config
 
@@ -58,7 +60,7 @@ def test_frozen_graph_matches_and_passes_the_gate(method, text):
     torch.manual_seed(0)
     config = small_config(method)
     frozen = method.freeze(method.build(config, NAMES, text).eval())
-    example = {s: torch.randn(1, 9, WIDTH) for s in method.inference_streams(config)}
+    example = {s: torch.randn(1, 9, 128 if s == "clip" else WIDTH) for s in method.inference_streams(config)}
     content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
     shapes = {t.name: t.shape for t in graph.outputs}
     proposal, nms = method.proposal_options(config), method.nms_options(config)
@@ -74,15 +76,14 @@ def test_frozen_graph_matches_and_passes_the_gate(method, text):
 def test_checkpoint_keeps_everything(method, text, tmp_path):
     torch.manual_seed(0)
     config = small_config(method)
-    net = method.build(config, NAMES, text).eval()
-    checkpoint.save(
-        tmp_path, net, method=method, config=config, vocabulary=NAMES, step=1, train=TrainOptions(), provenance={},
-        optimizer=torch.optim.Adam(net.parameters()), rng=np.random.default_rng(0),
-    )  # fmt: skip
+    task = Task(method, config, NAMES, TrainOptions(device="cpu"), {})
+    world = this_world(task.options)
+    state = begin(task, text, world)
+    checkpoint.save(tmp_path, state, task, world)
     found = checkpoint.load(tmp_path)
     assert (found.config, found.vocabulary) == (config, NAMES)
-    streams = {s: torch.randn(1, 9, WIDTH) for s in method.inference_streams(config)}
-    a, b = (method.freeze(n)(**streams) for n in (net, found.network()))
+    streams = {s: torch.randn(1, 9, 128 if s == "clip" else WIDTH) for s in method.inference_streams(config)}
+    a, b = (method.freeze(n)(**streams) for n in (state.net.eval(), found.network()))
     assert a.keys() == b.keys()
     assert all(torch.equal(a[k], b[k]) for k in a)
 

@@ -16,7 +16,7 @@ from ..options import NmsOptions, ProposalOptions
 from ..vocabulary import Vocabulary
 
 #: Base heads are methods too: they train, export and localize on their own.
-METHODS = {"pvlr": "tal_engine.methods.pvlr", **HEADS}
+METHODS = {"pvlr": "tal_engine.methods.pvlr", "vlpo": "tal_engine.methods.vlpo", **HEADS}
 
 
 class Net(Protocol):

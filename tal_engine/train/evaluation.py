@@ -83,7 +83,9 @@ def activations(method: Method, net: nn.Module, config: Any, data: Videos) -> Fo
         FeatureError: features of a video or a stream are missing.
     """
     names = tuple(v.name for v in data.videos)
-    device, streams = next(net.parameters()).device, method.inference_streams(config)
+    # A network that is not trained (VLPO's "zero_shot") may have buffers only.
+    device = next((t.device for t in (*net.parameters(), *net.buffers())), torch.device("cpu"))
+    streams = method.inference_streams(config)
     parts: dict[str, list[NDArray[np.float32]]] = {}
     lengths, ratio = [], []
     with frozen(method, net) as module:

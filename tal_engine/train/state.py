@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..methods import Method
 from ..nn.text import TextEncoder
 from ..vocabulary import Vocabulary
@@ -70,6 +71,8 @@ def begin(task: Task, text: TextEncoder | None, world: World) -> State:
     if world.rank:
         torch.manual_seed(o.seed + world.rank * _RANK_STRIDE)
     trained = [p for p in net.parameters() if p.requires_grad]
+    if not trained:
+        raise UsageError(f"{task.method.name}: nothing to train with this config")
     return State(
         net=net,
         optimizer=torch.optim.Adam(trained, lr=o.learning_rate, weight_decay=o.weight_decay),

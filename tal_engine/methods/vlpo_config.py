@@ -1,0 +1,134 @@
+"""VLPO's choices, and what inference does with its activations; the network is in `vlpo`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args, get_origin, get_type_hints
+
+from ..errors import UsageError
+from ..heads.interface import Recipe
+from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """VLPO's choices; defaults: the paper on THUMOS14, and methods.md 6.2 where it is silent."""
+
+    #: Widths of I3D's streams and of the video-language model's ("clip") and its texts' (paper: VideoCLIP-XL, 768).
+    rgb: int = 1024
+    flow: int = 1024
+    joint: int = 768
+    #: Widths of the base's convolutions (AICL) and of F_va's (our choice; 1024 gives the 9.84 M of Table 12).
+    hidden: int = 512
+    video_hidden: int = 1024
+    #: Text of a class (paper 3.2); [CLS] is its name.
+    prompt: str = "a video of action [CLS]"
+    #: Table 4. "zero_shot" is the model's similarities alone: nothing is trained.
+    adaptation: Literal["cm_afa", "clip_adapter", "training_free", "zero_shot"] = "cm_afa"
+    #: CLIP-Adapter's bottleneck and its share of the result (its public code, on both sides).
+    adapter_reduction: int = 4
+    adapter_share: float = 0.2
+    #: Table 3. Without DSP all classes are selected alike; without APR there is no S^v.
+    dsp: bool = True
+    ppg: bool = True
+    apr: bool = True
+    #: norm of Eq. 3 (open): cosines, their softmax over classes after `norm_scale`, or their min-max over time.
+    norm: Literal["cosine", "softmax", "minmax"] = "cosine"
+    norm_scale: float = 100.0
+    #: Factor of M in Eq. 6: 1 is literal; 100 is CLIP's (our choice: class thresholds mean nothing on flat softmaxes).
+    vl_scale: float = 100.0
+    #: Eq. 4 compares softmaxes over classes at this temperature; each element counts, or each snippet (both open).
+    kl_temperature: float = 1.0
+    kl_reduction: Literal["elements", "snippets"] = "elements"
+    #: A in Eq. 5: its softmax over classes (AICL's public code) or the logits (literal).
+    hybrid_cas: Literal["softmax", "logits"] = "softmax"
+    #: S of S^a and S^v: their mean (our choice) or the sum in (0, 2) (Eq. 8, literal).
+    hybrid_action: Literal["mean", "sum"] = "mean"
+    #: Whose top k L_mil averages: of A + S (AICL's public code) or of A itself (paper 3.1).
+    mil_pooling: Literal["combined", "cas"] = "combined"
+    #: A_p: top k of S (Eq. 1, 9), or of A + S for each of the video's classes (AICL's public code).
+    positives: Literal["action", "combined"] = "action"
+    #: S^a is one sequence in the paper, two in AICL: GCE of each (AICL's public code), or of their mean.
+    gce_on: Literal["each", "mean"] = "each"
+    #: q of Eq. 1, alpha_h and alpha_l of Eq. 11 (paper 4.2).
+    q: float = 0.6
+    high: float = 0.9
+    low: float = 0.25
+    #: k = T / 8 on THUMOS14, T / 4 on ActivityNet (paper 4.2); also at test time.
+    topk_ratio: int = 8
+    #: lambda_1 to lambda_3 (paper 4.2).
+    kl_weight: float = 300.0
+    vl_weight: float = 0.1
+    snip_weight: float = 0.5
+    #: Video probabilities at test time: from M (appendix A.1), from A (AICL), or the mean of both.
+    class_from: Literal["preference", "cas", "both"] = "preference"
+    #: How often classes are predicted again with Eq. 5 of the predicted ones (our choice; 0: from A + S alone).
+    passes: int = 1
+    #: Kept classes: AICL .25 on THUMOS14, SAL .1 on ActivityNet; and their suppression: .4, .7.
+    class_threshold: float = 0.25
+    nms_threshold: float = 0.4
+    #: Added to lengths, in seconds (AICL's public code, though it widens short actions; 0 is plain overlap).
+    nms_length_offset: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field, hint in get_type_hints(type(self)).items():
+            allowed = get_args(hint) if get_origin(hint) is Literal else ()
+            if allowed and getattr(self, field) not in allowed:
+                raise UsageError(f"{field} is {getattr(self, field)!r}, must be one of {', '.join(allowed)}")
+        for ok, what, rule in (
+            ("[CLS]" in self.prompt, "prompt", "a text with [CLS] in it"),
+            (0 < self.q <= 1, "q", "in (0, 1]"),
+            (0 <= self.low <= self.high, "low", f"in [0, high] ({self.high})"),
+            (self.topk_ratio >= 1, "topk_ratio", "at least 1"),
+            (self.passes >= 0, "passes", "0 or more"),
+            (self.kl_temperature > 0, "kl_temperature", "positive"),
+            (self.adapter_reduction >= 1, "adapter_reduction", "at least 1"),
+            (0 <= self.adapter_share <= 1, "adapter_share", "in [0, 1]"),
+            *((getattr(self, w) >= 0, w, "0 or more") for w in ("kl_weight", "vl_weight", "snip_weight")),
+        ):
+            if not ok:
+                raise UsageError(f"{what} is {getattr(self, what)!r}, must be {rule}")
+        kl = self.kl_weight if self.adaptation == "cm_afa" else 0.0
+        if self.adaptation in ("cm_afa", "clip_adapter") and not (kl or self.vl_weight):
+            raise UsageError(f"adaptation is {self.adaptation!r}, but no loss trains it: use 'training_free'")
+
+
+RECIPES = {
+    # Optimiser, batch and steps: AICL's and SAL's public code; the rest is paper 4.2.
+    "thumos14": Recipe({}, {"steps": 10000, "batch": 16, "pairs": 0, "length": 750, "learning_rate": 1e-4,
+                            "weight_decay": 5e-4}),
+    "activitynet": Recipe({"topk_ratio": 4, "class_threshold": 0.1, "nms_threshold": 0.7},
+                          {"steps": 50000, "batch": 8, "pairs": 0, "length": 50, "learning_rate": 1e-5,
+                           "weight_decay": 5e-4}),
+}  # fmt: skip
+#: Table 3, Exp. 1, to measure against: the base alone, classes from its own activations.
+RECIPES["baseline"] = Recipe(
+    {"adaptation": "training_free", "dsp": False, "ppg": False, "apr": False, "class_from": "cas"},
+    RECIPES["thumos14"].train,
+)
+
+
+def training_streams(config: Config) -> tuple[str, ...]:
+    """I3D's streams and the video-language model's; that one alone for "zero_shot"."""
+    return ("clip",) if config.adaptation == "zero_shot" else ("rgb", "flow", "clip")
+
+
+def inference_streams(config: Config) -> tuple[str, ...]:
+    """As in training; S^v and the video probabilities read "clip", so a network without either does not."""
+    unread = not config.apr and config.class_from == "cas" and config.adaptation != "zero_shot"
+    return ("rgb", "flow") if unread else training_streams(config)
+
+
+def proposal_options(config: Config) -> ProposalOptions:
+    """AICL's: A + S of each kept class is cut, 24 times finer; logits, which have no bound, are scaled first."""
+    scale: Literal["none", "minmax"] = "minmax" if config.hybrid_cas == "logits" else "none"
+    source = SourceOptions(of="cas", thresholds=linspace(0.1, 0.9, 9), scale=scale, score_scale=scale)
+    return ProposalOptions(
+        sources=(source,), class_threshold=config.class_threshold, topk_ratio=config.topk_ratio, upsample=24,
+        background=False,
+    )  # fmt: skip
+
+
+def nms_options(config: Config) -> NmsOptions:
+    """AICL's: hard, and each suppressed proposal stays with a score that its suppressor decays."""
+    return replace(NMS_RULES["aicl"], threshold=config.nms_threshold, length_offset=config.nms_length_offset)
