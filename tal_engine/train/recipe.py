@@ -20,8 +20,8 @@ DEMO = Recipe(
     {"steps": 1200, "batch": 10, "pairs": 3, "length": 96, "learning_rate": 5e-4, "save_every": 500},
 )
 #: For the feature simulator: narrow features, some hundred short videos, a minute or two on a core. Chosen on another
-#: simulated world than benchmarks use, where CO2-Net gains nothing from more steps. There PVLR distils best with little
-#: weight (mAP@0.1:0.7 of one seed: none 69, 2 67, the published 200 far from trained); it keeps 2, so that the term is on.
+#: simulated world than benchmarks use, where CO2-Net gains nothing from more steps. There PVLR does best with little
+#: distillation (mAP@0.1:0.7 of one seed: weight 0 69, 2 67, 200 far from trained); 2 keeps the term on.
 SIMULATOR = Recipe({"kd_weight": 2.0}, {"steps": 1000, "batch": 10, "pairs": 3, "length": 96, "learning_rate": 1e-3})
 #: Recipes that every method has.
 COMMON = {"demo": DEMO, "simulator": SIMULATOR}
