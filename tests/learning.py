@@ -17,13 +17,16 @@ from tal_engine.vocabulary import Vocabulary
 
 NAMES = Vocabulary(["run", "jump", "sit down"])
 WIDTH = 8
+SMALL_CBP = {"width": 16, "heads": 2}
 
 
 def small_config(method, **changes):
     """A config at the widths of these tests; fields that the method does not have are left out of the widths only."""
     widths = {"rgb": WIDTH, "flow": WIDTH, "joint": 128, "samples": 4}
+    # Prompts that fit into the small text tower, a small transformer as one branch of two.
+    widths |= {"prefix": 4, "suffix": 4, "width": 16, "heads": 2, "positions": 24, "cbp_options": dict(SMALL_CBP)}
     known = {f.name for f in fields(method.Config)}
-    return method.Config(**{k: v for k, v in widths.items() if k in known}, **changes)
+    return method.Config(**{k: v for k, v in widths.items() if k in known} | changes)
 
 
 def quiet_config(method):
@@ -33,6 +36,12 @@ def quiet_config(method):
     if hasattr(config, "base"):
         off |= {"base_options": dict.fromkeys(("dropout", "fusion_dropout", "logit_dropout"), 0.0), "kd_weight": 1.0}
     return replace(config, **off)
+
+
+def steps_of_all_phases(method):
+    """Steps in which, together, every part of a network learns."""
+    config = small_config(method)
+    return (0, config.warm_up, config.warm_up + config.b_steps) if hasattr(config, "b_steps") else (0,)
 
 
 def a_batch(method, seed=0, size=6, length=24):

@@ -15,10 +15,9 @@ from tal_engine.export import parity
 from tal_engine.export.to_onnx import to_onnx
 from tal_engine.heads import co2
 from tal_engine.methods import METHODS, load_method
-from tal_engine.options import NmsOptions, ProposalOptions
 from tal_engine.timeline import Timeline
 from tal_engine.vocabulary import Vocabulary
-from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config
+from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config, steps_of_all_phases
 
 PVLR = load_method("pvlr")
 
@@ -47,18 +46,22 @@ def test_loss_is_finite_and_falls(method, text):
 def test_every_parameter_that_should_learn_gets_a_gradient(method, text):
     torch.manual_seed(0)
     net = method.build(small_config(method), NAMES, text).train()
-    sum(net.loss(a_batch(method), 0).values()).backward()
+    for step in steps_of_all_phases(method):
+        sum(net.loss(a_batch(method), step).values()).backward()
     dead = [n for n, p in net.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.abs().sum())]
     assert dead == []
 
 
 def test_frozen_graph_matches_and_passes_the_gate(method, text):
     torch.manual_seed(0)
-    frozen = method.freeze(method.build(small_config(method), NAMES, text).eval())
-    example = {s: torch.randn(1, 9, WIDTH) for s in method.inference_streams(small_config(method))}
+    config = small_config(method)
+    frozen = method.freeze(method.build(config, NAMES, text).eval())
+    example = {s: torch.randn(1, 9, WIDTH) for s in method.inference_streams(config)}
     content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
-    assert [t.shape for t in graph.outputs] == [["B", "T", 4], ["B", "T"]]
-    found = parity.check_head(frozen, content, graph, ProposalOptions(), NmsOptions(), Timeline(0, 1, 1))
+    proposal, nms = method.proposal_options(config), method.nms_options(config)
+    wanted = {"cas": ["B", "T", 3 + proposal.background], "attention": ["B", "T"], "video": ["B", 3]}
+    assert all(t.shape == wanted[t.name] for t in graph.outputs)
+    found = parity.check_head(frozen, content, graph, proposal, nms, Timeline(0, 1, 1))
     assert found["tensor"] < 1e-5
     assert found["segments"] > 50
 

@@ -9,6 +9,7 @@ from ..errors import UsageError
 
 HEADS = {
     "co2": "tal_engine.heads.co2",
+    "transformer": "tal_engine.heads.transformer",
 }
 
 

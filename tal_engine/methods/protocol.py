@@ -16,7 +16,11 @@ from ..options import NmsOptions, ProposalOptions
 from ..vocabulary import Vocabulary
 
 #: Base heads are methods too: they train, export and localize on their own.
-METHODS = {"pvlr": "tal_engine.methods.pvlr", **HEADS}
+METHODS = {
+    "distill_collab": "tal_engine.methods.distill_collab",
+    "pvlr": "tal_engine.methods.pvlr",
+    **HEADS,
+}
 
 
 class Net(Protocol):
