@@ -111,6 +111,13 @@ def test_ternary_labels_equal_the_loops(rng):
     assert np.array_equal(whole, reference.ternary(p, y, 0.3, 0.1, np.ones_like(mask)))
 
 
+def test_scaling_over_time_is_by_the_real_snippets():
+    p = torch.tensor([[0.2, 0.5, 0.4, 0.9], [0.3, 0.3, 0.3, 0.3]]).unsqueeze(-1)
+    found = pseudo.scaled(p, torch.tensor([[1.0, 1, 1, 0], [1.0, 1, 1, 1]]))[..., 0]
+    torch.testing.assert_close(found, torch.tensor([[0, 1, 2 / 3, 1], [0.0, 0, 0, 0]]))
+    torch.testing.assert_close(pseudo.scaled(p)[0, :, 0], (p[0, :, 0] - 0.2) / 0.7)
+
+
 @pytest.mark.parametrize("over", ["pairs", "frames"])
 def test_distillation_equals_the_divergence(rng, over):
     h = rng.integers(-1, 2, (2, 9, 3)).astype(float)
@@ -192,8 +199,8 @@ _QUIET_CO2 = dict.fromkeys(("dropout", "fusion_dropout", "entry_dropout", "logit
         ({"mode": "only_b", "fusion": "average"}, {"kd", "fb"}, {"kd", "fb"}),
         ({"fb_weight": 0.0}, {"kd"}, {"kd", "cls"}),
         ({"kd_weight": 0.0}, {"fb"}, {"fb", "cls"}),
-        ({"cls_weight": 0.0, "kd_over": "frames"}, {"kd", "fb"}, {"kd", "fb"}),
-        ({"vlp_probability": "sigmoid"}, {"kd", "fb"}, {"kd", "fb", "cls"}),
+        ({"cls_weight": 0.0, "kd_over": "pairs"}, {"kd", "fb"}, {"kd", "fb"}),
+        ({"vlp_probability": "sigmoid", "teacher": "minmax"}, {"kd", "fb"}, {"kd", "fb", "cls"}),
         ({"cbp_options": {**SMALL_CBP, "classification": "softmax"}}, {"kd", "fb"}, {"kd", "fb", "cls"}),
         ({"cbp": "co2", "cbp_options": _QUIET_CO2}, {"kd", "fb"}, {"kd", "fb", *_OWN}),
     ],
@@ -307,6 +314,7 @@ def test_bad_configs_are_named(text):
         ({"fusion": "sum"}, "fusion is 'sum'"),
         ({"cbp": "magic"}, "cbp is 'magic', must be one of co2"),
         ({"vlp_probability": "max"}, "vlp_probability is 'max'"),
+        ({"teacher": "max"}, "teacher is 'max', must be one of probability, minmax"),
         ({"delta_low": 0.4}, r"delta_low is 0\.4"),
         ({"kd_weight": 0.0, "fb_weight": 0.0}, "learn nothing from each other"),
         ({"b_steps": 0, "f_steps": 0}, "nothing comes after the warm-up"),

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from ..errors import UsageError, require
 from ..heads import HEADS, load_head
 from ..heads.interface import Batch, FrozenHead, Head, Recipe, probabilities
 from ..nn.prompt import PromptLearner
-from ..nn.pseudo import contrast, distillation, ternary
+from ..nn.pseudo import contrast, distillation, scaled, ternary
 from ..nn.text import TextEncoder
 from ..nn.transformer import TemporalTransformer
 from ..options import NmsOptions, ProposalOptions
@@ -29,10 +29,6 @@ from ..vocabulary import Vocabulary
 
 name = "distill_collab"
 uses_text = True
-
-Mode = Literal["alternate", "only_f", "only_b"]
-Fusion = Literal["none", "average", "weighted"]
-Phase = Literal["warm_up", "b", "f"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,21 +63,23 @@ class Config:
     #: delta_h and delta_l of Eq. 4 (paper 4.1).
     delta_high: float = 0.3
     delta_low: float = 0.1
+    #: What they cut: probabilities (paper), or each class's scaled to 0..1 over time (ours).
+    teacher: Literal["probability", "minmax"] = "probability"
     #: Weights of L_kd and, lambda of Eq. 5, L_fb (paper 4.1). 0 switches a term off (Table 5).
     kd_weight: float = 1.0
     fb_weight: float = 0.05
     #: Of CBP's own losses in F steps. Eq. 5 has none; without them video scores would drift (our choice).
     cls_weight: float = 1.0
-    #: O of Eq. 6: confident labels (our choice), or snippets that have one (the paper's word is frames).
-    kd_over: Literal["pairs", "frames"] = "pairs"
+    #: O of Eq. 6, see `nn.pseudo.distillation`: snippets without an uncertain class (paper), or all certain labels.
+    kd_over: Literal["frames", "pairs"] = "frames"
     #: tau of Eq. 7 (paper 4.1), and at most how many snippets of each kind it compares (our choice, for memory).
     temperature: float = 0.07
     contrast_frames: int = 2048
     #: Table 4. "only_f": F steps by the plain tower, without prompts and layers. "only_b": B steps.
-    mode: Mode = "alternate"
+    mode: Literal["alternate", "only_f", "only_b"] = "alternate"
     #: Inference by CBP alone (paper 3.4), or by both (Table 4): their mean, or fusion_weight of CBP and the rest of
     #: VLP ("weighting" is not explained; our choice).
-    fusion: Fusion = "none"
+    fusion: Literal["none", "average", "weighted"] = "none"
     fusion_weight: float = 0.7
     #: Steps: CBP alone first, then rounds of B and F steps; after the last round F goes on (all our choice).
     warm_up: int = 2000
@@ -90,8 +88,8 @@ class Config:
     rounds: int = 4
 
     def __post_init__(self) -> None:
-        choices = {"mode": get_args(Mode), "fusion": get_args(Fusion), "vlp_probability": ("softmax", "sigmoid"),
-                   "kd_over": ("pairs", "frames"), "cbp": tuple(HEADS)}  # fmt: skip
+        chosen = {k: get_args(v) for k, v in get_type_hints(type(self)).items() if isinstance(getattr(self, k), str)}
+        choices = chosen | {"cbp": tuple(HEADS)}
         for name, allowed in choices.items():
             require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
         for name in ("contrast_frames", "rounds"):
@@ -142,7 +140,7 @@ def inference_streams(config: Config) -> tuple[str, ...]:
     return ("rgb", "flow") if config.fusion == "none" else ("rgb", "flow", "clip")
 
 
-def phase(step: int, config: Config) -> Phase:
+def phase(step: int, config: Config) -> Literal["warm_up", "b", "f"]:
     """What a step of the loop trains: CBP by video labels, VLP by CBP ("b"), or CBP by VLP ("f")."""
     if step < config.warm_up:
         return "warm_up"
@@ -203,12 +201,10 @@ class DistillCollab(nn.Module):
             with torch.no_grad():
                 self.folded_text.copy_(self.prompt())
 
-    def vlp(self, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """P_vl [B, T, C] (Eq. 3) and F_vid [B, T, D] (Eq. 2) of image features [B, T, D]."""
-        return self.vlp_against(self.folded_text if self.prompt is None else self.prompt(), image, mask)
-
-    def vlp_against(self, text: Tensor, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """`vlp` with given text embeddings [C, D]."""
+    def vlp(self, image: Tensor, mask: Tensor | None = None, text: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """P_vl [B, T, C] (Eq. 3) and F_vid [B, T, D] (Eq. 2) of image features; `text` [C, D] instead of prompts."""
+        if text is None:
+            text = self.folded_text if self.prompt is None else self.prompt()
         feature = image if self.temporal is None else self.temporal(image, mask)
         cosine = functional.normalize(feature.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T
         scale = self.log_scale.exp().clamp(max=100.0)
@@ -238,6 +234,7 @@ class DistillCollab(nn.Module):
     def _collaborate(self, teacher: Tensor, probability: Tensor, feature: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Eq. 5 by the pseudo-labels that the other branch's probabilities give: "kd" and "fb"."""
         c, terms = self.config, {}
+        teacher = teacher if c.teacher == "probability" else scaled(teacher, batch.mask)
         pseudo = ternary(teacher, batch.labels, c.delta_high, c.delta_low, batch.mask)
         if c.kd_weight:
             terms["kd"] = c.kd_weight * distillation(pseudo, probability, c.kd_over)
@@ -272,7 +269,7 @@ class _FrozenPair(nn.Module):
 
     def forward(self, **streams: Tensor) -> dict[str, Tensor]:
         own = self.net.cbp.activations(self.net.cbp(streams))
-        vlp, _ = self.net.vlp_against(self.net.folded_text, streams["clip"])
+        vlp, _ = self.net.vlp(streams["clip"], text=self.net.folded_text)
         return {**own, "cas": self.share * own["cas"] + (1 - self.share) * vlp}
 
 

@@ -31,16 +31,37 @@ def ternary(probability: Tensor, labels: Tensor, high: float, low: float, mask: 
     return found if mask is None else found.masked_fill(mask[..., None] == 0, -1.0)
 
 
+def scaled(probability: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Each class's probabilities [B, T, C] over time to 0..1, by the real snippets; constant ones become 0.
+
+    Thresholds then cut every video alike, however sure the branch is of it.
+    """
+    p = probability
+    away = torch.zeros_like(p, dtype=torch.bool) if mask is None else (mask[..., None] == 0).expand_as(p)
+    low = p.masked_fill(away, float("inf")).amin(1, keepdim=True)
+    high = p.masked_fill(away, float("-inf")).amax(1, keepdim=True)
+    return ((p - low) / (high - low).clamp(min=_EDGE)).clamp(0, 1)
+
+
 def distillation(pseudo: Tensor, probability: Tensor, over: Literal["pairs", "frames"]) -> Tensor:
     """L_kd (Eq. 6): KL divergence of confident pseudo-labels [B, T, C] from probabilities [B, T, C].
 
     Each snippet and class is a coin; a label of 0 or 1 has no entropy, so that the divergence is the binary
-    cross-entropy. O is the number of confident labels ("pairs") or of snippets that have one ("frames").
+    cross-entropy.
+
+    Args:
+        pseudo: ternary labels.
+        probability: of the branch that learns.
+        over: what O counts. "frames": snippets of which no class is uncertain, and nothing is learned on others.
+            "pairs": every confident label, also those of classes that the video lacks where its own class is
+            uncertain; under a softmax over classes these alone push its own class up there.
     """
     sure = pseudo >= 0
+    if over == "frames":
+        sure = sure.all(-1, keepdim=True).expand_as(sure)
+    count = sure.sum() if over == "pairs" else sure.all(-1).sum()
     p = probability.clamp(_EDGE, 1 - _EDGE)
     value = -torch.where(pseudo > 0, torch.log(p), torch.log1p(-p))
-    count = sure.sum() if over == "pairs" else sure.any(-1).sum()
     return torch.where(sure, value, 0.0).sum() / count.clamp(min=1)
 
 

@@ -27,11 +27,14 @@ def distillation(h, p, over):
     """KL of Bernoulli(h) from Bernoulli(p), summed over confident ones, by the number of labels or of snippets."""
     total, labels, snippets = 0.0, 0, 0
     for row_h, row_p in zip(h.reshape(-1, h.shape[-1]), p.reshape(-1, p.shape[-1]), strict=True):
+        whole = all(a >= 0 for a in row_h)
+        snippets += whole
+        if over == "frames" and not whole:
+            continue
         for a, b in zip(row_h, row_p, strict=True):
             if a >= 0:
                 labels += 1
                 total += sum(x * math.log(x / q) for x, q in ((a, b), (1 - a, 1 - b)) if x > 0)
-        snippets += bool((row_h >= 0).any())
     return total / (labels if over == "pairs" else snippets)
 
 
