@@ -206,7 +206,8 @@ class DistillCollab(nn.Module):
         if text is None:
             text = self.folded_text if self.prompt is None else self.prompt()
         feature = image if self.temporal is None else self.temporal(image, mask)
-        cosine = functional.normalize(feature.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T
+        with torch.autocast(feature.device.type, enabled=False):  # the scale would blow up what half precision loses
+            cosine = functional.normalize(feature.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T
         scale = self.log_scale.exp().clamp(max=100.0)
         if self.config.vlp_probability == "sigmoid":
             return torch.sigmoid(scale * (cosine - self.offset)), feature
