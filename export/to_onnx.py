@@ -59,14 +59,17 @@ def to_onnx(
             )
             if program is None:
                 raise ExportError(f"{member}: the exporter gave no program")
-            content = program.model_proto.SerializeToString()
+            model = program.model_proto
+            content = model.SerializeToString()
     except Exception as e:  # torch.onnx raises types of its own internals
         raise ExportError(f"{member}: cannot be exported to ONNX ({e})") from e
 
+    # An output may lack a free dimension that the inputs have: class probabilities of a whole video have no T.
+    varies = {o.name: [bool(d.dim_param) for d in o.type.tensor_type.shape.dim] for o in model.graph.output}
+
     def describe(name: str, value: Tensor) -> TensorSpec:
-        # Class probabilities of whole videos have no time.
-        kept = {0: free[0]} if name == "video" else free
-        shape: list[int | str] = [kept.get(i, n) for i, n in enumerate(value.shape)]
+        here = varies.get(name, [True] * value.ndim)
+        shape: list[int | str] = [free.get(i, n) if here[i] else n for i, n in enumerate(value.shape)]
         return TensorSpec(name=name, dtype=_DTYPES[value.dtype], shape=shape)
 
     graph = Graph(

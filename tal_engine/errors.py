@@ -97,3 +97,13 @@ class CheckpointError(TALError):
 
 class TrainingError(TALError):
     """Training cannot go on; the message names the loss term and the step."""
+
+
+def require(ok: bool, what: str, value: object, allowed: str) -> None:
+    """Refuse an option that makes no sense.
+
+    Raises:
+        UsageError: not `ok`; it says "`what` is `value`, must be `allowed`".
+    """
+    if not ok:
+        raise UsageError(f"{what} is {value!r}, must be {allowed}")

@@ -22,13 +22,17 @@ from tal_engine.vocabulary import Vocabulary
 NAMES = Vocabulary(["run", "jump", "sit down"])
 WIDTH = 8
 OPTIONS = TrainOptions(steps=6, batch=6, pairs=2, length=16, learning_rate=1e-3, save_every=3)
+SMALL_CBP = {"width": 16, "heads": 2}
 
 
 def small_config(method, **changes):
     """A config at the widths of these tests; fields that the method does not have are left out of the widths only."""
-    widths = {"rgb": WIDTH, "flow": WIDTH, "joint": 128, "samples": 4, "hidden": 32, "video_hidden": 32}
+    widths = {"rgb": WIDTH, "flow": WIDTH, "joint": 128, "samples": 4, "video_hidden": 32}
+    # Prompts that fit into the small text tower, a small transformer as one branch of two.
+    widths |= {"prefix": 4, "suffix": 4, "width": 16, "heads": 2, "positions": 24, "cbp_options": dict(SMALL_CBP)}
+    widths |= {"hidden": 32}
     known = {f.name for f in fields(method.Config)}
-    return method.Config(**{k: v for k, v in widths.items() if k in known}, **changes)
+    return method.Config(**{k: v for k, v in widths.items() if k in known} | changes)
 
 
 def small_net(method, text, **changes):
@@ -45,6 +49,12 @@ def quiet_config(method):
     if hasattr(config, "margin"):
         off["margin"] = 5.0  # the published 100 is for features that are 2048 wide
     return replace(config, **off)
+
+
+def steps_of_all_phases(method):
+    """Steps in which, together, every part of a network learns."""
+    config = small_config(method)
+    return (0, config.warm_up, config.warm_up + config.b_steps) if hasattr(config, "b_steps") else (0,)
 
 
 def a_batch(method, seed=0, size=6, length=24):

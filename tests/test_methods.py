@@ -22,7 +22,7 @@ from tal_engine.train.distributed import this_world
 from tal_engine.train.options import TrainOptions
 from tal_engine.train.state import Task, begin
 from tal_engine.vocabulary import Vocabulary
-from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config
+from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config, steps_of_all_phases
 
 PVLR = load_method("pvlr")
 
@@ -51,7 +51,8 @@ def test_loss_is_finite_and_falls(method, text):
 def test_every_parameter_that_should_learn_gets_a_gradient(method, text):
     torch.manual_seed(0)
     net = method.build(small_config(method), NAMES, text).train()
-    sum(net.loss(a_batch(method), 0).values()).backward()
+    for step in steps_of_all_phases(method):
+        sum(net.loss(a_batch(method), step).values()).backward()
     dead = [n for n, p in net.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.abs().sum())]
     assert dead == []
 

@@ -14,6 +14,7 @@ HEADS = {
     "cola": "tal_engine.heads.cola",
     "hamnet": "tal_engine.heads.hamnet",
     "stpn": "tal_engine.heads.stpn",
+    "transformer": "tal_engine.heads.transformer",
     "um": "tal_engine.heads.um",
 }
 

@@ -101,6 +101,20 @@ class FrozenHead(nn.Module):
         return self.head.activations(self.head(streams, None, self.classify))
 
 
+def probabilities(head: Head, out: Output) -> Tensor:
+    """Of each class at each snippet, [B, T, C], by any head; a background snippet can be low for every class.
+
+    With a background column: softmax over all columns, without the last. Without one but with an attention (UM):
+    softmax times attention. Else sigmoids. The rule is ours.
+    """
+    logits = out.cas.float()
+    if head.background:
+        return logits.softmax(-1)[..., :-1]
+    if out.attention is not None:
+        return logits.softmax(-1) * out.attention.float()[..., None]
+    return torch.sigmoid(logits)
+
+
 def freeze(net: nn.Module) -> nn.Module:
     """See `methods.protocol.Method.freeze`; every head is frozen alike."""
     if not isinstance(net, Head):

@@ -16,7 +16,12 @@ from ..options import NmsOptions, ProposalOptions
 from ..vocabulary import Vocabulary
 
 #: Base heads are methods too: they train, export and localize on their own.
-METHODS = {"pvlr": "tal_engine.methods.pvlr", "vlpo": "tal_engine.methods.vlpo", **HEADS}
+METHODS = {
+    "distill_collab": "tal_engine.methods.distill_collab",
+    "pvlr": "tal_engine.methods.pvlr",
+    "vlpo": "tal_engine.methods.vlpo",
+    **HEADS,
+}
 
 
 class Net(Protocol):
