@@ -18,7 +18,6 @@ from tal_engine.heads import HEADS, load_head
 from tal_engine.heads.interface import Batch, Output, probabilities
 from tal_engine.localize import activations_of, propose
 from tal_engine.methods import load_method
-from tal_engine.metrics.frames import mask_iou
 from tal_engine.nn import pseudo
 from tal_engine.nn.transformer import TemporalTransformer
 from tal_engine.timeline import Timeline
@@ -346,25 +345,6 @@ def test_recipes_are_configs():
     for recipe in COLLAB.RECIPES.values():
         if recipe.config.get("cbp", "transformer") in HEADS:
             assert COLLAB.Config(**recipe.config).base_config.rgb == 1024
-
-
-def test_mask_iou_by_hand():
-    truth = np.zeros((8, 3), bool)
-    truth[2:6, 0] = truth[4:8, 1] = True
-    prob = np.zeros((8, 3))
-    prob[1:5, 0], prob[6:8, 1], prob[:, 2] = 0.9, 0.6, 1.0
-    found = mask_iou(prob, truth)
-    # Class 0: {2, 3, 4} of {1..5}; class 1: {6, 7} of {4..7}. Background: {0, 5} found, {0, 1} true.
-    assert found.foreground == pytest.approx((3 / 5 + 2 / 4) / 2)
-    assert found.background == pytest.approx(1 / 3)
-    assert mask_iou(prob, truth, 0.7).foreground == pytest.approx((3 / 5 + 0) / 2)
-    assert mask_iou(truth.astype(float), truth) == (1, 1)
-    nothing = mask_iou(prob, np.zeros_like(truth))
-    assert np.isnan(nothing.foreground)
-    assert nothing.background == 1
-    assert np.isnan(mask_iou(np.ones((3, 1)), np.ones((3, 1), bool)).background)
-    with pytest.raises(UsageError, match="prob is"):
-        mask_iou(prob[:, :2], truth)
 
 
 def test_batches_without_clip_cannot_be_shown_to_both_branches(text):
