@@ -47,6 +47,8 @@ class Config:
     topk_ratio: int = 10
     test_topk_ratio: int = 10
     class_threshold: float = 0.2
+    #: Where no class reaches the threshold: none (public code), or the likeliest one as in CO2-Net.
+    class_fallback: bool = False
     present_weight: float = 1.0
     absent_weight: float = 1.0
     norm_weight: float = 0.8
@@ -147,7 +149,7 @@ def proposal_options(config: Config) -> ProposalOptions:
     """As CO2-Net's; a video without a likely class has no proposals (public code)."""
     source = SourceOptions(of="attention", thresholds=linspace(0.1, 0.9, 10), scale="none", score_scale="none")
     return ProposalOptions(
-        sources=(source,), class_threshold=config.class_threshold, class_fallback=False,
+        sources=(source,), class_threshold=config.class_threshold, class_fallback=config.class_fallback,
         topk_ratio=config.test_topk_ratio,
     )  # fmt: skip
 
