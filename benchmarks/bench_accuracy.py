@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy_gym import gym
-from accuracy_simulator import ALL, simulator
+from accuracy_simulator import ALL, against, simulator
 from accuracy_speed import speed
 from accuracy_stpn import stpn
 from common import RESULTS, finish, store
@@ -46,7 +46,11 @@ def measured(part: str, work: Path, rows: list[str] | None, before: dict[str, An
     if part != "simulator":
         return {"stpn": lambda: stpn(work), "gym": gym, "speed": speed}[part]()
     found = simulator(work, rows)
-    return {**(before or {}), **found, "rows": {**(before or {}).get("rows", {}), **found["rows"]}}
+    rows = {**(before or {}).get("rows", {}), **found["rows"]}
+    out = {**found, "rows": {name: rows[name] for name in ALL if name in rows}}
+    if {"PVLR", "CO2-Net"} <= set(rows):
+        out["pvlr_against_base"] = against(rows["PVLR"], rows["CO2-Net"])
+    return out
 
 
 def kept(parts: list[str], rows: list[str] | None) -> dict[str, Any]:
