@@ -15,13 +15,14 @@ demo: .venv/runtime
 	$(BIN)/tal demo run -o out
 
 test: .venv/all
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: .venv/all
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: .venv/all
 	$(BIN)/python benchmarks/first_light.py
+	$(BIN)/python benchmarks/bench_accuracy.py
 	$(BIN)/python benchmarks/bench_core.py
 	$(BIN)/python benchmarks/readme.py
 
@@ -39,7 +40,7 @@ fuzz: export PATH := $(PATH):$(CURDIR)/$(BIN)
 fuzz: .venv/fuzz
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
 
-# Makes the embedded demonstration model again, from nothing; about an hour and a half on two cores.
+# Makes the embedded demonstration model again, from nothing; about two hours on two idle cores.
 plan: .venv/all
 	$(BIN)/tal demo make-plan --work out/plan
 
