@@ -22,7 +22,7 @@ from accuracy_gym import gym
 from accuracy_simulator import ALL, against, simulator
 from accuracy_speed import speed
 from accuracy_stpn import stpn
-from common import RESULTS, finish, store
+from common import store, stored
 
 PARTS = ("simulator", "stpn", "gym", "speed")
 
@@ -34,32 +34,24 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ALL, help="Some rows of the simulator only; others are kept.")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    figures = kept(args.parts, args.rows)
     for part in args.parts:
-        figures[part] = measured(part, args.work, args.rows, figures.get(part))
-        print(part, figures[part], file=sys.stderr, flush=True)
-        store("bench_accuracy", figures)
-    finish("bench_accuracy", figures)
+        figures = measured(part, args.work, args.rows)
+        print(part, figures, file=sys.stderr, flush=True)
+        document = store("bench_accuracy", figures, part)
+    print(json.dumps(document))
 
 
-def measured(part: str, work: Path, rows: list[str] | None, before: dict[str, Any] | None) -> dict[str, Any]:
+def measured(part: str, work: Path, rows: list[str] | None) -> dict[str, Any]:
+    """A part's figures; rows of the simulator that are not asked for stay as they are stored."""
     if part != "simulator":
         return {"stpn": lambda: stpn(work), "gym": gym, "speed": speed}[part]()
     found = simulator(work, rows)
-    rows = {**(before or {}).get("rows", {}), **found["rows"]}
-    out = {**found, "rows": {name: rows[name] for name in ALL if name in rows}}
-    if {"PVLR", "CO2-Net"} <= set(rows):
-        out["pvlr_against_base"] = against(rows["PVLR"], rows["CO2-Net"])
+    before = stored("bench_accuracy").get("figures", {}).get("simulator", {}).get("rows", {}) if rows else {}
+    every = {**before, **found["rows"]}
+    out = {**found, "rows": {name: every[name] for name in ALL if name in every}}
+    if {"PVLR", "CO2-Net"} <= set(every):
+        out["pvlr_against_base"] = against(every["PVLR"], every["CO2-Net"])
     return out
-
-
-def kept(parts: list[str], rows: list[str] | None) -> dict[str, Any]:
-    """Stored figures of the parts, and of the simulator's rows, that this run does not measure."""
-    path = RESULTS / "bench_accuracy.json"
-    if not path.exists():
-        return {}
-    figures: dict[str, Any] = json.loads(path.read_text())["figures"]
-    return {k: v for k, v in figures.items() if k not in parts or (k == "simulator" and rows)}
 
 
 if __name__ == "__main__":

@@ -63,19 +63,33 @@ def spread(values: list[float]) -> dict[str, Any]:
     return {"mean": statistics.mean(values), "sd": deviation, "values": values}
 
 
-def store(name: str, figures: dict[str, Any]) -> dict[str, Any]:
-    """Keep the figures with machine and command; also what a run has so far."""
-    document = {
-        "benchmark": name,
-        "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["python", *sys.argv]),
-        "machine": machine(),
-        "figures": figures,
-    }
+def store(name: str, figures: dict[str, Any], part: str | None = None) -> dict[str, Any]:
+    """Keep the figures with machine and command; also what a run has so far.
+
+    With `part` the figures are those of one part of a benchmark. The other parts stay as they are
+    stored, each with the machine and the command that it was measured by.
+    """
+    document: dict[str, Any] = {"benchmark": name, **_run(), "figures": figures}
+    if part is not None:
+        before = stored(name)
+        document["figures"] = {**before.get("figures", {}), part: figures}
+        earlier = {k: before[k] for k in ("date", "command", "machine") if k in before}
+        known = dict.fromkeys(before.get("figures", {}), earlier) | before.get("parts", {})
+        document["parts"] = {**known, part: _run()}
     write_text(RESULTS / f"{name}.json", json.dumps(document, indent=1) + "\n")
     return document
 
 
-def finish(name: str, figures: dict[str, Any]) -> None:
+def stored(name: str) -> dict[str, Any]:
+    """What is stored of a benchmark; {} if nothing is."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _run() -> dict[str, Any]:
+    return {"date": time.strftime("%Y-%m-%d"), "command": " ".join(["python", *sys.argv]), "machine": machine()}
+
+
+def finish(name: str, figures: dict[str, Any], part: str | None = None) -> None:
     """Store the figures and print them as the last line."""
-    print(json.dumps(store(name, figures)))
+    print(json.dumps(store(name, figures, part)))

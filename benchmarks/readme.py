@@ -21,7 +21,7 @@ def plus_minus(spread: dict[str, Any]) -> str:
 
 def first_light() -> str:
     document = result("first_light")
-    f, machine = document["figures"], document["machine"]
+    f = document["figures"]
     e, m, s = f["embedded"], f["motion"], f["speed"]
     real = m["rows"]["embedded"]
     lines = [
@@ -35,10 +35,21 @@ def first_light() -> str:
         f"(slowest video {s['times_real_time']['slowest']:.0f}x).",
         *(peaks(f["memory"]) if "memory" in f else []),
         f"- `make demo` on a clean clone: {f['demo']['seconds']:.0f} s.",
-        f"- Machine: {machine['cpu']}, {machine['cores']} cores, no GPU; Python {machine['python']}, "
-        f"ONNX Runtime {machine['versions']['onnxruntime']}.",
+        *machines(document, "onnxruntime"),
     ]
     return "\n".join(lines)
+
+
+def machines(document: dict[str, Any], package: str) -> list[str]:
+    """The machine of each part, where parts were measured on several of them."""
+    by_machine: dict[str, list[str]] = {}
+    for part in document["figures"]:
+        m = document.get("parts", {}).get(part, document)["machine"]
+        what = f"{m['cpu']}, {m['cores']} cores, no GPU; Python {m['python']}, {package} {m['versions'][package]}"
+        by_machine.setdefault(what, []).append(part)
+    if len(by_machine) == 1:
+        return [f"- Machine: {m}." for m in by_machine]
+    return [f"- Machine of {', '.join(parts)}: {m}." for m, parts in by_machine.items()]
 
 
 def peaks(m: dict[str, Any]) -> list[str]:
@@ -89,7 +100,7 @@ def bench_core() -> str:
 
 def bench_accuracy() -> str:
     document = result("bench_accuracy")
-    f, machine = document["figures"], document["machine"]
+    f = document["figures"]
     return "\n".join(
         [
             *simulated(f["simulator"]),
@@ -97,8 +108,7 @@ def bench_accuracy() -> str:
             *(stpn(f["stpn"]) if "stpn" in f else []),
             *(gym(f["gym"]) if "gym" in f else []),
             *(training_speed(f["speed"]) if "speed" in f else []),
-            f"- Machine: {machine['cpu']}, {machine['cores']} cores, no GPU; Python {machine['python']}, "
-            f"torch {machine['versions']['torch']}.",
+            *machines(document, "torch"),
         ]
     )
 

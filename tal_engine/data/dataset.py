@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -137,35 +138,45 @@ class DataSet:
 
 
 class ExtractedFeatures:
-    """Features that encoders make of the videos of a folder, kept beside them."""
+    """Features that encoders make of the videos of a folder, kept beside them.
+
+    All streams are made at once, whichever are asked for: one set of files serves every method.
+    """
 
     def __init__(self, catalog: Catalog, encoders: Encoders | None) -> None:
         self._catalog, self._encoders = catalog, encoders
-        self._stores: dict[tuple[str, ...], FeatureStore] = {}
 
     def widths(self, videos: Sequence[AnnotatedVideo], streams: Sequence[str]) -> dict[str, int]:
         """Width of each stream."""
-        return {e.spec.stream: e.spec.dim for e in self._store(streams).encoders}
+        self._refuse_unknown(streams)
+        return {s: self._given.specs[s].dim for s in streams}
 
     def load(self, video: AnnotatedVideo, streams: Sequence[str]) -> Features:
         """Features of a video, extracted if they are not there yet."""
-        return self._store(streams).get(video)
+        self._refuse_unknown(streams)
+        found = self._store.get(video)
+        return replace(found, streams={s: found.streams[s] for s in streams})
 
     def count(self, video: AnnotatedVideo) -> int:
         """Snippets of a video."""
         raise FeatureError(f"{video.name}: the snippets of a video are counted by extracting them")
 
-    def _store(self, streams: Sequence[str]) -> FeatureStore:
-        key = tuple(streams)
+    @property
+    def _given(self) -> Encoders:
         if self._encoders is None:
             raise FeatureError(f"{self._catalog.root}: is a folder of videos; its features need encoders, none given")
-        unknown = [s for s in key if s not in self._encoders.specs]
+        return self._encoders
+
+    def _refuse_unknown(self, streams: Sequence[str]) -> None:
+        unknown = [s for s in streams if s not in self._given.specs]
         if unknown:
-            known = ", ".join(self._encoders.specs)
+            known = ", ".join(self._given.specs)
             raise FeatureError(f"{self._catalog.root}: no encoder for stream {unknown[0]!r}; encoders: {known}")
-        if key not in self._stores:
-            self._stores[key] = FeatureStore(self._catalog, self._encoders.snippet, self._encoders.open(key))
-        return self._stores[key]
+
+    @cached_property
+    def _store(self) -> FeatureStore:
+        given = self._given
+        return FeatureStore(self._catalog, given.snippet, given.open(tuple(given.specs)))
 
 
 def open_dataset(path: str | Path, encoders: Encoders | None = None, *, allow_pickle: bool = False) -> DataSet:
