@@ -90,9 +90,9 @@ class TextQueries(nn.Module):
         object.__setattr__(self, "_table", table)  # shared with VLC
         self.config = config
         rows, dim = len(names) + background, table.width
-        before, after = around(config.template)
-        self.template = [torch.tensor(table.rows(w), dtype=torch.long) for w in (before, after)]
         learned, longest = config.prompt == "learned", max(len(n) for n in names)
+        template = ([], []) if learned else around(config.template)
+        self.template = [torch.tensor(table.rows(w), dtype=torch.long) for w in template]
         self.prompts = nn.Parameter(torch.empty(rows, config.prompts, dim)) if learned else None
         # As wide as kaiming's rule makes the code's prompts: [C + 1, dim, prompts] has a fan-in of dim * prompts.
         bound = (6 / (dim * config.prompts)) ** 0.5
