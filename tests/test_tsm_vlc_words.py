@@ -47,12 +47,14 @@ def test_npz_file(tmp_path):
     np.testing.assert_allclose(net.words.vectors[net.words.ids["sit"]], values[WORDS.index("sit")], rtol=1e-6)
 
 
-def test_unknown_words(tmp_path):
+def test_unknown_words(tmp_path, caplog):
     path = tmp_path / "glove.txt"
     glove(path, WORDS[:-3])
     with pytest.raises(UsageError, match=r"no vector for 'down', 'jump', 'sit'; .*unknown='hash'"):
         TSM.build(tiny(words=str(path), word_dim=0), NAMES)
-    net = TSM.build(tiny(words=str(path), word_dim=0, unknown="hash"), NAMES)
+    with caplog.at_level(logging.WARNING, "tal_engine"):
+        net = TSM.build(tiny(words=str(path), word_dim=0, unknown="hash"), NAMES)
+    assert "no vector for down, jump, sit: filled with hashed ones" in caplog.text
     assert net.words.vectors[net.words.ids["jump"]].abs().sum() > 0
     spoken = {"jump": "run", "sit down": "run the video"}
     TSM.build(tiny(words=str(path), word_dim=0, spoken=spoken), NAMES)

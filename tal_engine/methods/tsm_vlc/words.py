@@ -7,6 +7,7 @@ that no file is needed to load one.
 
 from __future__ import annotations
 
+import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from torch.nn import functional
 from ...errors import UsageError
 from ...nn.text import spoken
 from ...vocabulary import Vocabulary
+
+log = logging.getLogger("tal_engine")
 
 Vectors = npt.NDArray[np.float32]
 
@@ -189,6 +192,8 @@ class WordTable(nn.Module):
                 f"{path} has no vector for {', '.join(map(repr, absent))}; say class names in other words (spoken), "
                 "or fill in hashed vectors with unknown='hash'"
             )
+        if absent:
+            log.warning("%s has no vector for %s: filled with hashed ones", path, ", ".join(absent))
         return np.stack([found[w] if w in found else hashed_vector(w, self.width) for w in self.words])
 
     def need(self) -> None:
@@ -214,7 +219,10 @@ class Sentences(NamedTuple):
 
 
 class SentenceMaker:
-    """Sentences "template with class name", from the classes of a video; several are joined by "and"."""
+    """Sentences "template with class name", from the classes of a video; several are joined by "and".
+
+    The public code joins them without blanks and then leaves out the words it does not know ("bowlingandcricket").
+    """
 
     def __init__(self, names: Sequence[Sequence[str]], template: str, key_weight: float) -> None:
         self.names, self.key_weight = names, key_weight
