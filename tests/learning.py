@@ -45,7 +45,9 @@ def quiet_config(method):
     config = small_config(method)
     off = {f.name: 0.0 for f in fields(config) if f.name.endswith("dropout")}
     if hasattr(config, "base"):
-        off |= {"base_options": dict.fromkeys(("dropout", "fusion_dropout", "logit_dropout"), 0.0), "kd_weight": 1.0}
+        off["base_options"] = dict.fromkeys(("dropout", "fusion_dropout", "logit_dropout"), 0.0)
+    if hasattr(config, "kd_weight") and hasattr(config, "base"):
+        off["kd_weight"] = 1.0
     if hasattr(config, "margin"):
         off["margin"] = 5.0  # the published 100 is for features that are 2048 wide
     return replace(config, **off)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ RECIPES = {
 }  # fmt: skip
 
 
-class _Attention(nn.Module):
+class CrossAttention(nn.Module):
     """Main stream, gated by the auxiliary one, to filtered features and an attention."""
 
     def __init__(self, main: int, aux: int, c: Config) -> None:
@@ -111,6 +111,36 @@ class _Attention(nn.Module):
         return filtered, attention[:, 0], rebuilt
 
 
+class Attended(NamedTuple):
+    """What two cross attentions make of two streams.
+
+    filtered: [B, rgb + flow, T]. attention, rgb, flow: [B, T]. error: mean squared error of each stream rebuilt from
+    the other one; None outside of training and without auto-encoders.
+    """
+
+    filtered: Tensor
+    attention: Tensor
+    rgb: Tensor
+    flow: Tensor
+    error: Tensor | None
+
+
+def attend(
+    rgb: CrossAttention, flow: CrossAttention, streams: Mapping[str, Tensor], mask: Tensor | None, flow_share: float
+) -> Attended:
+    """Each stream gated by the other one; the attentions are mixed with a weight of `flow_share` for flow."""
+    r, f = (mask_time(streams[s].transpose(1, 2), mask) for s in ("rgb", "flow"))
+    filtered_r, attention_r, rebuilt_r = rgb(r, f, mask)
+    filtered_f, attention_f, rebuilt_f = flow(f, r, mask)
+    error = None
+    if rebuilt_r is not None and rebuilt_f is not None:
+        error = sum(
+            (losses.mean_of(((a - b) ** 2).mean(1), mask) for a, b in ((rebuilt_r, r), (rebuilt_f, f))), r.new_zeros(())
+        )
+    mixed = (1 - flow_share) * attention_r + flow_share * attention_f
+    return Attended(torch.cat([filtered_r, filtered_f], dim=1), mixed, attention_r, attention_f, error)
+
+
 class CO2(Head):
     """Two attentions that look at each other's stream, a fused embedding, a classifier with background."""
 
@@ -118,8 +148,8 @@ class CO2(Head):
         super().__init__()
         self.config = config
         self.width = width = config.rgb + config.flow
-        self.rgb = _Attention(config.rgb, config.flow, config)
-        self.flow = _Attention(config.flow, config.rgb, config)
+        self.rgb = CrossAttention(config.rgb, config.flow, config)
+        self.flow = CrossAttention(config.flow, config.rgb, config)
         first = 3 if config.gate == "autoencoded" else 1
         self.fusion = nn.ModuleList(
             [ConvBlock(width, width, first, config.fusion_dropout), ConvBlock(width, width, 3, config.fusion_dropout)]
@@ -135,13 +165,11 @@ class CO2(Head):
         self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
     ) -> Output:
         c = self.config
-        r, f = (mask_time(streams[s].transpose(1, 2), mask) for s in ("rgb", "flow"))
-        filtered_r, attention_r, rebuilt_r = self.rgb(r, f, mask)
-        filtered_f, attention_f, rebuilt_f = self.flow(f, r, mask)
-        fused = self.fusion[0](torch.cat([filtered_r, filtered_f], dim=1), mask)
+        seen = attend(self.rgb, self.flow, streams, mask, c.flow_share)
+        fused = self.fusion[0](seen.filtered, mask)
         embedding = self.fusion[1](self.entry_dropout(fused), mask).transpose(1, 2)
         cas = need_classifier(self._classify if self.classifier is not None else None, classify)(embedding)
-        attention = (1 - c.flow_share) * attention_r + c.flow_share * attention_f
+        attention, attention_r, attention_f = seen.attention, seen.rgb, seen.flow
         if c.smoothing != "none":
             attention, attention_r, attention_f = (
                 smooth(a[..., None])[..., 0] for a in (attention, attention_r, attention_f)
@@ -149,8 +177,8 @@ class CO2(Head):
         if c.smoothing == "both":
             cas = smooth(cas)
         parts = {"rgb": attention_r, "flow": attention_f, "fused": fused.transpose(1, 2)}
-        if rebuilt_r is not None and rebuilt_f is not None and c.reconstruction_weight:
-            parts["reconstruction"] = functional.mse_loss(rebuilt_r, r) + functional.mse_loss(rebuilt_f, f)
+        if seen.error is not None and c.reconstruction_weight:
+            parts["reconstruction"] = seen.error
         return Output(cas, embedding, attention, parts)
 
     def objective(self, out: Output, batch: Batch) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from ..vocabulary import Vocabulary
 METHODS = {
     "distill_collab": "tal_engine.methods.distill_collab",
     "pvlr": "tal_engine.methods.pvlr",
+    "tsm_vlc": "tal_engine.methods.tsm_vlc",
     "vlpo": "tal_engine.methods.vlpo",
     **HEADS,
 }

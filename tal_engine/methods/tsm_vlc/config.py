@@ -1,0 +1,189 @@
+"""What can be chosen about TSM and VLC, and the published choices.
+
+Where the paper is silent the default is the public code's; where they disagree it is the paper's, and the recipe
+"thumos14-code" has the code's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from ...errors import UsageError
+from ...heads import load_head
+from ...heads.interface import Recipe
+from .words import around, file_width
+
+#: What each base head does differently under TSM than in its own publication. CO2-Net's trunk is Boosting-WTAL's own
+#: (public code): auto-encoded gate, two fusions 3 wide, each stream rebuilt from the other one (1.5; the paper says
+#: nothing of it), no mutual loss. The suppressed branch is a*x (paper 3.2); the code's is "shifted".
+BASES: dict[str, dict[str, Any]] = {
+    "co2": {"gate": "autoencoded", "entry_dropout": 0.0, "suppression": "product", "mutual_weight": 0.0,
+            "reconstruction_weight": 1.5},
+    "basnet": {},
+    "hamnet": {},
+}  # fmt: skip
+#: Width of hashed word vectors, GloVe's.
+_HASHED_WIDTH = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Choices of TSM and VLC; see the module for which source is followed."""
+
+    #: Widths of the feature streams.
+    rgb: int = 1024
+    flow: int = 1024
+    #: The base head (Table 8 puts TSM and VLC on BaS-Net and HAM-Net), fields of its config that differ from `BASES`.
+    base: Literal["co2", "basnet", "hamnet"] = "co2"
+    base_options: Mapping[str, Any] = field(default_factory=dict)
+    #: Classes of at least this video probability are kept; 0 leaves it to the base head.
+    class_threshold: float = 0.0
+
+    #: Word vectors: a file in GloVe's text format, an .npz file with "words" and "vectors", or "hashed": character
+    #: n-grams, which know spelling and no meaning. Published: GloVe, 300 wide.
+    words: str = "hashed"
+    #: Width of the word vectors; 0 becomes that of the file (300 for "hashed"), so that a checkpoint needs no file.
+    word_dim: int = 0
+    #: Words that the file does not have: an error that names them, or hashed vectors.
+    unknown: Literal["error", "hash"] = "error"
+    #: Class names in other words than their own, such as {"Shotput": "shot put"}.
+    spoken: Mapping[str, str] = field(default_factory=dict)
+
+    #: Classes are text queries (TSM), or the base head's own classifier (Table 8, "+ VLC"; Table 3's baseline).
+    text_query: bool = True
+    #: Before the name: learned vectors, a set for each class, or the words of a template (Table 4).
+    prompt: Literal["learned", "handcraft"] = "learned"
+    template: str = "a video of [CLS]"
+    #: N_p of Eq. 2, which the paper leaves open; public code: 9 THUMOS14, 3 ActivityNet.
+    prompts: int = 9
+    #: Token 0, where the query is read: a learned one that all classes share (Eq. 2), or the first prompt (code).
+    start: Literal["token", "prompt"] = "token"
+    #: Words of class names that queries leave out, separated by blanks (code: 'clean jerk').
+    left_out: str = "and"
+    #: Names shorter than the longest one: said again (THUMOS14 code), filled with zeros (ActivityNet code), or masked
+    #: (ours).
+    short_names: Literal["repeat", "zeros", "masked"] = "repeat"
+    #: The text block: heads, dropouts after the words, in the MLP, and of whole residual branches.
+    heads: int = 8
+    text_dropout: float = 0.5
+    mlp_dropout: float = 0.1
+    path_dropout: float = 0.1
+    #: Initial value of the residual branches' scales.
+    branch_scale: float = 1e-4
+    #: Learned positions: initial standard deviation (code: .03125 THUMOS14, .01 ActivityNet; the paper has none).
+    position_std: float = 0.03125
+    #: Sinusoidal positions as they are (THUMOS14 code), or divided by the root of the width (ActivityNet code).
+    position_scale: Literal["one", "root_width"] = "one"
+
+    #: Consistency of both attentions (Table 5). "kl": of foreground against background at each snippet, from the
+    #: fixed one to the learning one (ours; the paper does not say). "shared": VLC uses the base head's attention
+    #: ("co2" only). "none": no VLC at all.
+    consistency: Literal["mse", "mae", "kl", "shared", "none"] = "mse"
+    #: The sentence that VLC completes (Table 7, best); paper 3.3 "a video of [CLS]", code "one video of the [CLS]".
+    sentence: str = "a video of the [CLS]"
+    #: Masked words reach the reconstructor as a mask (paper), or all words unmasked and without positions: the code
+    #: discards both before the decoder, so that it trains next-word prediction.
+    masking: Literal["words", "none"] = "words"
+    #: How much more often a word that matters is masked than one that does not (code).
+    key_weight: float = 2.0
+    #: Table 6. The paper does not describe "gru" and "lstm"; see `reconstructor.Recurrent`.
+    reconstructor: Literal["transformer", "gru", "lstm"] = "transformer"
+    width: int = 512
+    vlc_heads: int = 4
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    feedforward: int = 1024
+    vlc_dropout: float = 0.1
+    #: Attention weights meet att_r "inside" the softmax, multiplied with the logits (Eq. 6, 7), or "after" it, and are
+    #: normalised again (code).
+    weighting: Literal["inside", "after"] = "inside"
+    #: The encoder over snippets sees earlier ones only (code, whose encoder layers are its causal decoder layers).
+    causal_video: bool = False
+    label_smoothing: float = 0.1
+    #: A sentence's loss: sum over its words (Eq. 9) or mean (code).
+    word_loss: Literal["sum", "mean"] = "sum"
+    #: The end of the sentence is a word to predict (code).
+    end_token: bool = False
+    #: The reconstructor also learns from the whole video, weights 1 (code; Eq. 9 has the weights att_r only).
+    learn_whole: bool = True
+    #: gamma_1 and gamma_2 of Eq. 10 (paper 4.2); code: .1 and .15.
+    margin_whole: float = 0.1
+    margin_rest: float = 0.2
+    #: Each part learns from its own terms, with the others fixed (code: three optimizers), or all from all (Eq. 12).
+    #: Our loop has one optimizer: parts step together instead of one after the other, at one learning rate, without
+    #: the code's warm-up for VLC (4e-4 after 400 steps, inverse root decay, no weight decay, clipped at 10).
+    updates: Literal["separate", "joint"] = "separate"
+    #: alpha, beta and lambda of Eq. 12, and the weight of VLC's own cross-modal error (code: 1.5, ActivityNet .15).
+    rec_weight: float = 1.0
+    contrast_weight: float = 1.0
+    consistency_weight: float = 1.5
+    vlc_reconstruction_weight: float = 1.5
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for name, hint in hints.items():
+            allowed, value = get_args(hint), getattr(self, name)
+            if isinstance(value, str) and allowed and value not in allowed:
+                raise UsageError(f"{name} is {value!r}, must be one of {', '.join(allowed)}")
+        if self.consistency == "shared" and self.base != "co2":
+            raise UsageError(f"consistency 'shared' needs the attention of base 'co2', base is {self.base!r}")
+        if self.width % self.vlc_heads or self.width % 2:
+            raise UsageError(f"width is {self.width}, must be even and a multiple of vlc_heads ({self.vlc_heads})")
+        for name in ("prompts", "encoder_layers", "decoder_layers", "heads", "vlc_heads"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, must be at least 1")
+        around(self.template), around(self.sentence)
+        if self.words != "hashed" and not self.word_dim:
+            # Kept in the config, so that a checkpoint's shapes follow from it.
+            object.__setattr__(self, "word_dim", file_width(Path(self.words).expanduser()))
+
+    @property
+    def word_width(self) -> int:
+        """Width of the word vectors."""
+        return self.word_dim or _HASHED_WIDTH
+
+    @property
+    def base_config(self) -> Any:
+        """The config of the base head."""
+        kind = load_head(self.base).Config
+        own = {"class_threshold": self.class_threshold} if self.class_threshold else {}
+        try:
+            return kind(rgb=self.rgb, flow=self.flow, **{**BASES[self.base], **own, **self.base_options})
+        except TypeError as e:
+            raise UsageError(f"base_options of {self.base}: {str(e).removeprefix('Config.__init__() got an ')}") from e
+
+    @property
+    def attention_config(self) -> Any:
+        """The config of VLC's own attention: that of the base if it is CO2-Net's (paper 3.3: the same structure)."""
+        if self.base == "co2":
+            return self.base_config
+        return load_head("co2").Config(rgb=self.rgb, flow=self.flow, gate="autoencoded")
+
+
+#: What the public code does where the paper says otherwise.
+_CODE = {
+    "start": "prompt", "sentence": "one video of the [CLS]", "masking": "none", "weighting": "after",
+    "causal_video": True, "word_loss": "mean", "end_token": True, "margin_rest": 0.15,
+}  # fmt: skip
+_SPOKEN = {"spoken": {"Shotput": "shot put"}}
+_THUMOS14 = {"steps": 5000, "batch": 10, "pairs": 3, "length": 320, "learning_rate": 5e-4, "weight_decay": 1e-3}
+
+RECIPES = {
+    "thumos14": Recipe(_SPOKEN, _THUMOS14),
+    "thumos14-code": Recipe(
+        {**_SPOKEN, **_CODE, "base_options": {"suppression": "shifted"}},
+        {**_THUMOS14, "steps": 7001, "learning_rate": 5e-5},
+    ),
+    # The code's ActivityNet trunk differs further (codes twice as wide, a channel gate on the features, the first
+    # fusion 1 wide): that trunk is not built.
+    "activitynet": Recipe(
+        {"prompts": 3, "heads": 2, "short_names": "zeros", "position_std": 0.01, "position_scale": "root_width",
+         "consistency_weight": 0.25, "vlc_reconstruction_weight": 0.15,
+         "base_options": {"smoothing": "both", "topk_ratio": 5, "fusion_dropout": 0.5, "logit_dropout": 0.7,
+                          "reconstruction_weight": 0.15}},
+        {"steps": 50000, "batch": 10, "pairs": 3, "length": 60, "learning_rate": 3e-5, "weight_decay": 5e-4},
+    ),
+}  # fmt: skip

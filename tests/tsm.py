@@ -1,0 +1,23 @@
+"""Small networks of TSM and VLC for their tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from tal_engine.methods import load_method
+from tests.learning import NAMES, quiet_config
+
+TSM = load_method("tsm_vlc")
+CODE = TSM.RECIPES["thumos14-code"].config
+TINY = {"width": 16, "heads": 2, "feedforward": 24, "word_dim": 12, "vlc_heads": 2}
+
+
+def tiny(**changes):
+    return replace(quiet_config(TSM), **{**TINY, **changes})
+
+
+def tiny_net(**changes):
+    torch.manual_seed(0)
+    return TSM.build(tiny(**changes), NAMES)
