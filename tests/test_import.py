@@ -157,7 +157,7 @@ def test_pvlr_with_and_without_the_text_tower(make, words, tmp_path):
     with pytest.raises(UsageError, match=r"folded_text cannot be made from embedding\.weight without the text tower"):
         public.read(path, THREE)
     found = public.read(path, THREE, text=words)
-    assert found.unused == ("clipmodel.* (12 tensors)",)
+    assert found.unused == ("clipmodel.visual.* (12 tensors)",)
     assert (found.config.prompt, found.config.joint) == ("full", words.dim)
     torch.testing.assert_close(found.net.prompt.context.detach(), state["embedding.weight"])
     public.save(tmp_path / "c", found)
