@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from ..vocabulary import Vocabulary
 from .console import errors, warn
 from .inputs import with_settings
 
@@ -37,17 +38,12 @@ def import_checkpoint(
     """Turn published weights into a checkpoint that can be exported."""
     from ..nn.towers import open_text
     from ..train import public
-    from ..vocabulary import Vocabulary
 
-    names = None
-    if classes is not None:
-        lines = classes.read_text(encoding="utf-8").splitlines()
-        names = Vocabulary(line.strip() for line in lines if line.strip())
     if text is None and text_name is not None:
         raise UsageError(f"--text-name {text_name} says what the weights of --text are: give both")
     found = public.read(
         weights,
-        names,
+        None if classes is None else _names(classes),
         method=method,
         text=None if text is None else open_text("clip", name=text_name or "", weights=text),
         adjust=lambda c: with_settings(c, cfg_options or []),
@@ -61,3 +57,8 @@ def import_checkpoint(
         f"{found.layout}: {len(found.vocabulary)} classes, checkpoint: {output} "
         f"(export it with: tal export {output} --no-encoders -o {found.method.name}.plan)"
     )
+
+
+def _names(path: Path) -> Vocabulary:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return Vocabulary(line.strip() for line in lines if line.strip())
