@@ -1,6 +1,11 @@
 """STPN: sparse temporal pooling, one video-level classifier read back at every snippet (CVPR 2018).
 
 Source: the paper, and bellos1203/STPN, whose published weights are one head a stream. There is no background class.
+
+Two streams: the public code keeps a class whose video probability passes in either stream, cuts proposals out of each
+stream's weighted activations, and suppresses them together. Here the video's logit is the larger of the two, which
+keeps exactly those classes; but a head has one sequence a class, so what is cut is the mean of the two weighted ones.
+With one stream both are the public code's.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ class Config:
     rgb: int = 1024
     flow: int = 1024
     hidden: int = 256
-    #: Which streams have a head; the published weights are of one stream each.
+    #: Which streams have a head; the published files are of one stream each.
     streams: Literal["rgb", "flow", "both"] = "both"
     class_threshold: float = 0.1
     #: Where the weighted activations of a class are cut.
@@ -101,7 +106,8 @@ class STPN(Head):
             logits.append(functional.linear(streams[s], layer.weight))
             videos.append(layer(_pooled(streams[s], attentions[s], mask)))
             weights.append(attentions[s][..., None] * torch.sigmoid(logits[-1]))
-        cas, video, weighted = (torch.stack(x).mean(0) for x in (logits, videos, weights))
+        cas, weighted = (torch.stack(x).mean(0) for x in (logits, weights))
+        video = torch.stack(videos).amax(0)  # the classes that either stream keeps
         parts = {**attentions, "weighted": weighted, "video": video}
         parts |= {f"video_{s}": x for s, x in zip(names, videos, strict=True)}
         return Output(cas, embedding, attention, parts)

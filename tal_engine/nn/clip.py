@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,22 +66,46 @@ def load_clip_text(name: str, weights: str | Path | None) -> ClipText:
         UsageError: unknown architecture, or no file: it says where such files come from.
         CheckpointError: not such a file, or its keys do not fit; they are named.
     """
-    open_clip = need("open_clip")
-    architecture = name.replace("/", "-")
-    if architecture not in open_clip.list_models():
-        close = [m for m in open_clip.list_models() if m.lower().startswith(architecture.lower()[:4])]
-        raise UsageError(f"unknown CLIP architecture {name!r}; like it: {', '.join(close[:12]) or 'none'}")
+    architecture = _architecture(name)
     if weights is None:
         raise UsageError(
             f"CLIP {name} needs its weights file and nothing is downloaded: take {name}.pt of openai/CLIP, or an "
             "open_clip checkpoint, and give its path as text.weights"
         )
     state, openai = _read(Path(weights))
+    return build_clip_text(architecture, state, str(weights), quick_gelu=openai)
+
+
+def build_clip_text(name: str, state: Mapping[str, Tensor], source: str, *, quick_gelu: bool) -> ClipText:
+    """The text tower of a CLIP model, with weights that are read already.
+
+    Args:
+        name: of the architecture, as for `load_clip_text`.
+        state: tensors by the names that OpenAI and open_clip share; only those of the text side are needed.
+        source: where they are from, for messages.
+        quick_gelu: OpenAI trained with a quick approximation of GELU; its weights do not say so.
+
+    Raises:
+        UsageError: unknown architecture.
+        CheckpointError: keys are missing or do not fit; they are named.
+    """
+    architecture = _architecture(name)
     with _quiet():
-        # OpenAI trained with a quick approximation of GELU; its archives do not say so.
-        model = open_clip.create_model(architecture, pretrained=None, load_weights=False, force_quick_gelu=openai)
-    _fill(model, state, str(weights))
+        model = need("open_clip").create_model(
+            architecture, pretrained=None, load_weights=False, force_quick_gelu=quick_gelu
+        )
+    _fill(model, state, source)
     return ClipText(model)
+
+
+def _architecture(name: str) -> str:
+    """The name as open_clip has it."""
+    architecture = name.replace("/", "-")
+    known = need("open_clip").list_models()
+    if architecture not in known:
+        close = [m for m in known if m.lower().startswith(architecture.lower()[:4])]
+        raise UsageError(f"unknown CLIP architecture {name!r}; like it: {', '.join(close[:12]) or 'none'}")
+    return architecture
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
@@ -112,7 +136,7 @@ def _is_torchscript(path: Path) -> bool:
     return "constants.pkl" in reader.get_all_records()
 
 
-def _fill(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+def _fill(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Load the text side; every key of it must be there with its shape."""
     text = {k: v for k, v in model.state_dict().items() if not k.startswith(("visual.", "logit_"))}
     missing = sorted(set(text) - set(state))

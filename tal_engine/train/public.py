@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import pickle
-import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -25,8 +21,14 @@ from ..methods import Method, load_method
 from ..nn.text import TextEncoder
 from ..vocabulary import Vocabulary
 from .checkpoint import _FORMAT
-from .layouts import Layout, State, detect, module_names
+from .layouts import Layout, State
 from .options import TrainOptions
+from .public_files import PublicFile, join, open_file
+
+#: Where PVLR's files keep the whole CLIP RN50 that they were trained with.
+_CLIP = "clipmodel."
+#: More unused tensors of one tower than this are told in one line.
+_MANY = 8
 
 #: The order of the public heads' class axis where they have 20 classes.
 THUMOS14 = (
@@ -38,9 +40,9 @@ THUMOS14 = (
 
 @dataclass(frozen=True)
 class Imported:
-    """What a public file holds. unused: tensors of it that the network does not have, for people."""
+    """What public files hold. unused: tensors of theirs that the network does not have, for people."""
 
-    source: Path
+    sources: tuple[Path, ...]
     layout: str
     method: Method
     config: Any
@@ -50,7 +52,7 @@ class Imported:
 
 
 def read(
-    path: Path,
+    paths: Path | Sequence[Path],
     classes: Vocabulary | None = None,
     *,
     method: str | None = None,
@@ -60,37 +62,52 @@ def read(
     """Read published weights.
 
     Args:
-        path: a pickled state dict (only its tensors are read), safetensors or npz.
+        paths: a pickled state dict (only its tensors are read), safetensors or npz; two files where a head is
+            published as one file a stream (STPN).
         classes: names in the order of the class axis; without them the 20 of THUMOS14.
         method: what the weights must be of.
-        text: the text tower that methods with prompts were trained with.
+        text: the text tower that methods with prompts were trained with; without it the one in the file.
         adjust: changes to the config that the published settings and the tensors' shapes give.
 
     Raises:
         CheckpointError: not weights, of an unknown layout, or not what the network needs.
-        UsageError: class names are needed, or do not fit.
+        UsageError: files that do not belong together, or class names are needed, or do not fit.
     """
-    public = read_tensors(path)
-    layout = detect(public)
-    if layout is None:
-        some = ", ".join(sorted(public)[:4])
-        raise CheckpointError(f"{path}: of no known public layout; its keys begin with {some}")
-    if layout.refusal:
-        raise CheckpointError(f"{path}: {layout.title}: {layout.refusal}")
-    if method not in (None, layout.method):
-        raise UsageError(f"{path}: has the keys of {layout.title} ({layout.method}), not of {method!r}")
+    files = [open_file(path, method) for path in ([paths] if isinstance(paths, Path) else paths)]
+    layout, source = files[0].layout, " and ".join(str(f.path) for f in files)
     chosen = load_method(layout.method)
-    state, unused, origin = _renamed(layout, public, path, adjust)
-    vocabulary = _vocabulary(classes, state, chosen, path)
-    config = adjust(_config(chosen, layout, state, len(vocabulary), path))
+    if text is not None and not chosen.uses_text:
+        raise UsageError(f"{source}: {layout.title} has no texts, a text tower was given")
+    tower: dict[str, Tensor] = {}
     if chosen.uses_text and text is None:
-        raise UsageError(
-            f"{path}: {layout.title} has classes that are texts: folded_text cannot be made from embedding.weight "
-            "without the text tower that it was trained with"
-        )
+        tower = _text_side(files[0])
+        text = _clip_text(tower, files[0])
+    state, unused, origin = join(files, adjust)
+    vocabulary = _vocabulary(classes, state, chosen, source)
+    config = adjust(_config(chosen, layout, state, len(vocabulary), source))
     net = chosen.build(config, vocabulary, text)
-    _fill(net, state, origin, path)
-    return Imported(path, layout.title, chosen, config, vocabulary, net.eval(), unused)
+    _fill(net, state, origin, source)
+    left = _grouped([k for k in unused if k not in tower])
+    return Imported(tuple(f.path for f in files), layout.title, chosen, config, vocabulary, net.eval(), left)
+
+
+def _text_side(file: PublicFile) -> dict[str, Tensor]:
+    """The text tower that the file carries, by the file's names; the image tower is not needed after training."""
+    images = (f"{_CLIP}visual.", f"{_CLIP}logit_")
+    return {k: v for k, v in file.tensors.items() if k.startswith(_CLIP) and not k.startswith(images)}
+
+
+def _clip_text(tower: State, file: PublicFile) -> TextEncoder:
+    if not tower:
+        raise UsageError(
+            f"{file.path}: {file.layout.title} has classes that are texts: folded_text cannot be made from "
+            f"embedding.weight without the text tower that it was trained with; the file has no {_CLIP}* of it, so "
+            "give CLIP's weights: --text RN50.pt"
+        )
+    from ..nn.clip import build_clip_text
+
+    state = {k.removeprefix(_CLIP): v for k, v in tower.items()}
+    return build_clip_text("RN50", state, f"{file.path}: {_CLIP}*", quick_gelu=True)
 
 
 def save(folder: Path, found: Imported) -> None:
@@ -103,7 +120,7 @@ def save(folder: Path, found: Imported) -> None:
     with whole_file(folder / "weights.safetensors") as temporary:
         safetensors.torch.save_file(weights, str(temporary))
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    origin = {"file": found.source.name, "sha256": hashlib.sha256(found.source.read_bytes()).hexdigest()}
+    origin = [{"file": p.name, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in found.sources]
     document = {
         "format": _FORMAT,
         "method": found.method.name,
@@ -111,83 +128,26 @@ def save(folder: Path, found: Imported) -> None:
         "vocabulary": list(found.vocabulary),
         "step": 0,
         "train": asdict(TrainOptions()),
-        "provenance": {"imported": {"layout": found.layout, **origin}},
+        "provenance": {"imported": {"layout": found.layout, "files": origin}},
+        "history": [],
         "sha256": {"weights": digest},
         "versions": {"tal_engine": __version__, "torch": torch.__version__},
     }
     write_text(folder / "checkpoint.json", json.dumps(document, indent=1) + "\n")
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a file by name; Lightning's and common wrappers are opened.
-
-    Raises:
-        CheckpointError: missing, unreadable, or anything but tensors by name.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(str(path)))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return {k: torch.from_numpy(archive[k]) for k in archive.files}
-        # Lightning keeps the options of the run beside the weights, as a Namespace: data only.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as e:
-        # torch's own message goes on to advise loading the file with its code.
-        reason = str(e).split(". ")[0].splitlines()[0]
-        raise CheckpointError(
-            f"{path}: cannot be read as weights ({reason}); objects other than tensors are never loaded: "
-            "save the state dict alone where you trust the file"
-        ) from e
-    except (OSError, ValueError, RuntimeError, EOFError, safetensors.SafetensorError) as e:
-        raise CheckpointError(f"{path}: cannot be read as weights ({e})") from e
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        raise CheckpointError(f"{path}: holds no state dict, a mapping of names to tensors")
-    return {str(k).removeprefix("module."): v for k, v in found.items()}
-
-
-def _renamed(
-    layout: Layout, public: State, path: Path, adjust: Callable[[Any], Any]
-) -> tuple[dict[str, Tensor], tuple[str, ...], dict[str, str]]:
-    """(tensors by our names, what was not used, our module -> the public one)."""
-    stream = _stream(path, adjust) if layout.method == "stpn" else ""
-    table = module_names(layout, public, stream)
-    state, unused = {}, []
-    for key, value in public.items():
-        module, _, leaf = key.rpartition(".")
-        if module not in table:
-            unused.append(key)
-        elif leaf == "kernel":  # TensorFlow: [inputs, outputs]
-            state[f"{table[module]}.weight"] = value.T
-        else:
-            name = "context" if table[module] == "prompt" else leaf
-            state[f"{table[module]}.{name}"] = value.float()
-    return state, _grouped(unused), {ours: theirs for theirs, ours in table.items()}
-
-
-def _stream(path: Path, adjust: Callable[[Any], Any]) -> str:
-    """The stream of a one-stream file: as asked for, else as its name says."""
-    asked = str(adjust(load_method("stpn").Config()).streams)
-    named = re.findall("rgb|flow", path.stem.lower())
-    if asked == "both" and len(set(named)) == 1:
-        return str(named[0])
-    if asked == "both":
-        raise UsageError(f"{path}: is it of rgb or flow? Its name does not say: set streams=rgb or streams=flow")
-    return asked
-
-
 def _grouped(keys: list[str]) -> tuple[str, ...]:
     """Keys by name; whole towers in one line."""
-    towers = {k.split(".")[0] for k in keys if len([x for x in keys if x.split(".")[0] == k.split(".")[0]]) > 8}
-    lines = [k for k in keys if k.split(".")[0] not in towers]
-    lines += [f"{t}.* ({sum(k.split('.')[0] == t for k in keys)} tensors)" for t in sorted(towers)]
-    return tuple(lines)
+    sizes = Counter(_tower(k) for k in keys)
+    lines = [k for k in keys if sizes[_tower(k)] <= _MANY]
+    return (*lines, *(f"{t}.* ({n} tensors)" for t, n in sorted(sizes.items()) if n > _MANY))
 
 
-def _vocabulary(classes: Vocabulary | None, state: State, method: Method, path: Path) -> Vocabulary:
+def _tower(key: str) -> str:
+    return ".".join(key.split(".")[:2])
+
+
+def _vocabulary(classes: Vocabulary | None, state: State, method: Method, source: str) -> Vocabulary:
     weight = next((v for k, v in state.items() if k.startswith("classifier") and k.endswith("weight")), None)
     if weight is None:  # classes are texts
         return classes if classes is not None else Vocabulary(THUMOS14)
@@ -195,13 +155,13 @@ def _vocabulary(classes: Vocabulary | None, state: State, method: Method, path: 
     if classes is None and count == len(THUMOS14):
         return Vocabulary(THUMOS14)
     if classes is None:
-        raise UsageError(f"{path}: has {count} classes; only the 20 of THUMOS14 are known by heart: give their names")
+        raise UsageError(f"{source}: has {count} classes; only the 20 of THUMOS14 are known by heart: give their names")
     if len(classes) != count:
-        raise UsageError(f"{path}: has {count} classes, {len(classes)} names were given")
+        raise UsageError(f"{source}: has {count} classes, {len(classes)} names were given")
     return classes
 
 
-def _config(method: Method, layout: Layout, state: State, classes: int, path: Path) -> Any:
+def _config(method: Method, layout: Layout, state: State, classes: int, source: str) -> Any:
     """Published settings of the data set that the number of classes tells, and the widths of the tensors."""
     wanted = ["thumos14-code", "thumos14"]
     if classes in (100, 200) or "ActivityNet" in layout.title:
@@ -210,16 +170,17 @@ def _config(method: Method, layout: Layout, state: State, classes: int, path: Pa
     try:
         known = dict(layout.config(state))
     except KeyError as e:
-        raise CheckpointError(f"{path}: {layout.title} without {e.args[0]} (by our name)") from e
+        raise CheckpointError(f"{source}: {layout.title} without {e.args[0]} (by our name)") from e
     if layout.method == "stpn":
-        stream = next(k.split(".")[1] for k in state if k.startswith("attention."))
-        hidden = state[f"attention.{stream}.hidden.weight"]
-        known = {"streams": stream, stream: hidden.shape[1], "hidden": hidden.shape[0]}
+        hidden = {s: v for s in ("rgb", "flow") if (v := state.get(f"attention.{s}.hidden.weight")) is not None}
+        known = {s: v.shape[1] for s, v in hidden.items()}
+        known |= {"streams": "both" if len(hidden) > 1 else next(iter(hidden))}
+        known |= {"hidden": next(iter(hidden.values())).shape[0]}
     names = {f.name for f in fields(method.Config)}
     return method.Config(**{**method.RECIPES[recipe].config, **{k: v for k, v in known.items() if k in names}})
 
 
-def _fill(net: nn.Module, state: State, origin: dict[str, str], path: Path) -> None:
+def _fill(net: nn.Module, state: State, origin: dict[str, str], source: str) -> None:
     """Load by name.
 
     Raises:
@@ -235,8 +196,8 @@ def _fill(net: nn.Module, state: State, origin: dict[str, str], path: Path) -> N
     unexpected = [public(k) for k in state if k not in wanted]
     if missing or unexpected:
         lists = [", ".join(keys) or "nothing" for keys in (missing, unexpected)]
-        raise CheckpointError(f"{path}: missing {lists[0]}; unexpected {lists[1]}")
+        raise CheckpointError(f"{source}: missing {lists[0]}; unexpected {lists[1]}")
     for key, shape in wanted.items():
         if state[key].shape != shape:
-            raise CheckpointError(f"{path}: {public(key)} is {list(state[key].shape)}, the network has {list(shape)}")
+            raise CheckpointError(f"{source}: {public(key)} is {list(state[key].shape)}, the network has {list(shape)}")
     net.load_state_dict(state, strict=False)
