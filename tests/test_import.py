@@ -23,6 +23,7 @@ from tal_engine.nn.tiny import TinyText
 from tal_engine.options import I3D_SNIPPETS
 from tal_engine.train import checkpoint, public
 from tal_engine.vocabulary import Vocabulary
+from tests.learning import run_fit
 from tests.public_layouts import (
     THREE,
     C,
@@ -82,6 +83,8 @@ def test_an_imported_head_exports_without_encoders(tmp_path):
     assert result.info.duration == pytest.approx(30 * 16 / 25)
     with pytest.raises(ExportError, match="no encoder was given"):
         bundle.export(loaded, EncoderSet(I3D_SNIPPETS, {}, {}, None), tmp_path / "q.plan", name="q")
+    with pytest.raises(CheckpointError, match="was imported, there is no training to resume"):
+        run_fit(tmp_path / "c", None, method="um", config=loaded.config, names=THREE, resume=True)
 
 
 @pytest.mark.parametrize("make", [pvlr, pvlr_anet])

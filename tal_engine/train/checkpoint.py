@@ -152,9 +152,11 @@ def resume(folder: Path, state: State, task: Task, world: World) -> None:
 
     Raises:
         CheckpointError: it is of another method, config, vocabulary, data, number of processes, or of options
-            that change what is computed.
+            that change what is computed; or it was imported.
     """
     found, document = load(folder), _document(folder)
+    if "resume" not in found.files:
+        raise CheckpointError(f"{folder}: was imported, there is no training to resume; it can be exported")
     _check_same(found, task, len(document["numpy_rng"]), world)
     state.net.load_state_dict(read_tensors(folder, "weights"))
     if state.ema is not None:
