@@ -311,7 +311,7 @@ def test_bad_configs_are_named(text):
     for changes, words in (
         ({"mode": "both"}, "mode is 'both', must be one of alternate, only_f, only_b"),
         ({"fusion": "sum"}, "fusion is 'sum'"),
-        ({"cbp": "magic"}, "cbp is 'magic', must be one of co2"),
+        ({"cbp": "magic"}, "cbp is 'magic', must be one of aicl"),
         ({"vlp_probability": "max"}, "vlp_probability is 'max'"),
         ({"teacher": "max"}, "teacher is 'max', must be one of probability, minmax"),
         ({"delta_low": 0.4}, r"delta_low is 0\.4"),

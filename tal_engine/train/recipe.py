@@ -24,7 +24,7 @@ DEMO = Recipe(
 #: distillation (mAP@0.1:0.7 of one seed: weight 0 69, 2 67, 200 far from trained); 2 keeps the term on. UM's margin is
 #: a length of features: 100 is for 2048 wide ones (with it 25, with 20 39, with 5 70).
 SIMULATOR = Recipe(
-    {"kd_weight": 2.0, "margin": 5.0, "class_fallback": True},
+    {"kd_weight": 2.0, "margin": 5.0},
     {"steps": 1000, "batch": 10, "pairs": 3, "length": 96, "learning_rate": 1e-3},
 )
 #: Recipes that every method has.
