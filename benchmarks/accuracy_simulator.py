@@ -55,6 +55,7 @@ HEADS = {
     "PVLR": Variant("pvlr", seeds=MORE_SEEDS),
 }
 TABLE_3 = {
+    "P-CAS alone": Variant("pvlr", {**_OFF, "kd_weight": 0.0}),
     "+ distillation": Variant("pvlr", _OFF),
     "+ intra": Variant("pvlr", _INTRA),
     "+ inter": Variant("pvlr", {"ortho_weight": 0.0}),
