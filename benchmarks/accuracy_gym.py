@@ -24,7 +24,7 @@ from tal_engine.vocabulary import Vocabulary
 FOLDS = 5
 HEADS = ("co2", "basnet")
 #: Clips are short (median 2 snippets, at most 39), so 8 snippets a clip lose little.
-OPTIONS = TrainOptions(steps=150, batch=16, pairs=3, length=8, learning_rate=1e-4, weight_decay=1e-3)
+OPTIONS = TrainOptions(steps=60, batch=16, pairs=3, length=8, learning_rate=3e-4, weight_decay=1e-3)
 
 
 def gym() -> dict[str, Any]:
