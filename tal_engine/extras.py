@@ -16,6 +16,7 @@ _EXTRA_OF = {
     "safetensors": "train",
     "open_clip": "train",
     "tensorboard": "train",
+    "torchvision": "train",
     "yaml": "train",
     "tensorrt": "tensorrt",
 }
@@ -33,6 +34,16 @@ def need(module: str) -> ModuleType:
         top = module.split(".")[0]
         if e.name is not None and e.name.split(".")[0] != top:
             raise
-        extra = _EXTRA_OF.get(top, "all")
-        hint = " (or [gpu] on a machine with an NVIDIA card)" if top == "onnxruntime" else ""
-        raise MissingExtraError(f"{top} is not installed: pip install 'tal-engine[{extra}]'{hint}") from e
+        raise missing(top) from e
+
+
+def missing(module: str) -> MissingExtraError:
+    """The error for an optional module that is not installed: which command installs it."""
+    top = module.split(".")[0]
+    hint = " (or [gpu] on a machine with an NVIDIA card)" if top == "onnxruntime" else ""
+    return MissingExtraError(f"{top} is not installed: pip install 'tal-engine[{_EXTRA_OF.get(top, 'all')}]'{hint}")
+
+
+def is_optional(module: str | None) -> bool:
+    """A module that some extra installs."""
+    return module is not None and module.split(".")[0] in _EXTRA_OF

@@ -172,6 +172,33 @@ def test_demo_render(tmp_path):
     assert len(json.loads((tmp_path / "annotations.json").read_text())["database"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        (["train", "pvlr", "--data", "d", "-o", "c"], "torch"),
+        (["data", "check", "d.yaml"], "yaml"),
+        (["import", "x.pth", "-o", "c"], "torch"),
+    ],
+)
+def test_a_missing_extra_is_an_error_with_its_command(command, module, tmp_path):
+    """The training commands where only the runtime is installed."""
+    code = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == {module!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+sys.argv = ["tal", *{command!r}]
+from tal_engine.cli.main import run
+run()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert f"{module} is not installed: pip install 'tal-engine[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_names_are_printed_as_they_are(tmp_path, plan_path):
     """Rich would make a style of [red] and a picture of :b:."""
     path = tmp_path / "[red]a:b:c.mp4"

@@ -13,7 +13,8 @@ import typer
 from rich.logging import RichHandler
 
 from .. import __version__
-from ..errors import TALError
+from ..errors import MissingExtraError, TALError
+from ..extras import is_optional, missing
 from .console import complain, errors
 
 app = typer.Typer(
@@ -58,6 +59,11 @@ def run() -> None:
     except TALError as e:
         complain(e)
         sys.exit(e.exit_code)
+    except ModuleNotFoundError as e:  # a training command without its extra
+        if not is_optional(e.name):
+            raise
+        complain(missing(str(e.name)))
+        sys.exit(MissingExtraError.exit_code)
     except KeyboardInterrupt:
         errors.print("interrupted")
         sys.exit(130)
