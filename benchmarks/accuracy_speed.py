@@ -15,7 +15,7 @@ from tal_engine.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary([f"action {i}" for i in range(20)])
 #: Steps that are timed, after two that are not.
-STEPS = {"cpu": 5, "cuda": 100}
+STEPS = {"cpu": 3, "cuda": 100}
 #: How far a loss term may be apart on the two devices, relative to 1 + itself.
 TOLERANCE = 1e-3
 
