@@ -19,7 +19,7 @@ from ..nn import losses
 from ..nn.temporal import ConvBlock, conv, mask_time, top_weights
 from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..vocabulary import Vocabulary
-from .interface import Batch, Classifier, Head, Output, Recipe, freeze, need_classifier, two_streams
+from .interface import Batch, Classifier, Head, Output, Recipe, freeze, two_streams
 
 __all__ = ["AICL", "RECIPES", "Config", "build", "freeze", "nms_options", "proposal_options"]
 
@@ -75,16 +75,12 @@ class AICL(Head):
         self.rgb = nn.ModuleList([ConvBlock(config.rgb, hidden, 3, 0.0, slope=0.0), conv(hidden, 1, 1)])
         self.flow = nn.ModuleList([ConvBlock(config.flow, hidden, 3, 0.0, slope=0.0), conv(hidden, 1, 1)])
 
-    def _classify(self, embedding: Tensor) -> Tensor:
-        assert self.classifier is not None  # noqa: S101 (asked for only where it is)
-        return self.classifier(embedding.transpose(1, 2)).transpose(1, 2)
-
     def forward(
         self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
     ) -> Output:
         r, f = (mask_time(streams[s].transpose(1, 2), mask) for s in ("rgb", "flow"))
         embedding = self.embed(torch.cat([r, f], dim=1), mask).transpose(1, 2)
-        cas = need_classifier(self._classify if self.classifier is not None else None, classify)(embedding)
+        cas = self.classified(embedding, classify)
         a_rgb, a_flow = (
             torch.sigmoid(layers[1](layers[0](x, mask)))[:, 0] for layers, x in ((self.rgb, r), (self.flow, f))
         )

@@ -17,7 +17,7 @@ from ..nn import losses
 from ..nn.temporal import ConvBlock, conv, mask_time, topk_mean
 from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..vocabulary import Vocabulary
-from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, need_classifier, two_streams
+from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, two_streams
 
 __all__ = ["RECIPES", "BaSNet", "Config", "build", "freeze", "nms_options", "proposal_options"]
 
@@ -65,10 +65,6 @@ class BaSNet(Head):
         self.embed = nn.ModuleList([ConvBlock(width, width, 3, d, slope=0.01) for d in (0.0, config.dropout)])
         self.classifier = conv(width, classes + 1, 1, bias=False) if own_classifier else None
 
-    def _classify(self, embedding: Tensor) -> Tensor:
-        assert self.classifier is not None  # noqa: S101 (asked for only where it is)
-        return self.classifier(embedding.transpose(1, 2)).transpose(1, 2)
-
     def _embed(self, x: Tensor, mask: Tensor | None) -> Tensor:
         for layer in self.embed:
             x = layer(x, mask)
@@ -77,23 +73,21 @@ class BaSNet(Head):
     def forward(
         self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
     ) -> Output:
-        chosen = need_classifier(self._classify if self.classifier is not None else None, classify)
         x = mask_time(joined(streams).transpose(1, 2), mask)
         weight = torch.sigmoid(self.filter[1](self.filter[0](x, mask)))
         embedding = self._embed(x, mask)
-        cas = chosen(embedding)
-        suppressed = chosen(self._embed(weight * x, mask))
+        cas = self.classified(embedding, classify)
+        suppressed = self.classified(self._embed(weight * x, mask), classify)
         return Output(cas, embedding, weight[:, 0], {"suppressed": suppressed})
 
     def objective(self, out: Output, batch: Batch) -> dict[str, Tensor]:
         """base, suppressed, norm."""
         c, mask, labels = self.config, batch.mask, batch.labels
-        assert out.attention is not None  # noqa: S101 (this head always has one)
         base = losses.video_bce(topk_mean(out.cas, c.topk_ratio, mask), losses.with_background(labels, 1))
         supp = losses.video_bce(
             topk_mean(out.parts["suppressed"], c.topk_ratio, mask), losses.with_background(labels, 0)
         )
-        weight = out.attention if mask is None else out.attention * mask
+        weight = out.foreground if mask is None else out.foreground * mask
         return {
             "base": c.loss_scale * base,
             "suppressed": c.loss_scale * supp,

@@ -18,7 +18,7 @@ from ..nn import losses
 from ..nn.temporal import ConvBlock, conv, mask_time, mean_time, smooth
 from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..vocabulary import Vocabulary
-from .interface import Batch, Classifier, Head, Output, Recipe, freeze, need_classifier, two_streams
+from .interface import Batch, Classifier, Head, Output, Recipe, freeze, two_streams
 
 __all__ = ["CO2", "RECIPES", "Config", "build", "freeze", "nms_options", "proposal_options"]
 
@@ -91,14 +91,16 @@ class CrossAttention(nn.Module):
         self.logit = conv(half, 1, 1)
         self.logit_dropout = nn.Dropout(c.logit_dropout)
 
-    def forward(self, main: Tensor, aux: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(filtered [B, D, T], attention [B, T], reconstruction of the main stream or None)."""
+    def forward(
+        self, main: Tensor, aux: Tensor, mask: Tensor | None, rebuild: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(filtered [B, D, T], attention [B, T], the main stream rebuilt where that is asked for and can be)."""
         channel = self.channel(mean_time(main, mask))
         rebuilt = None
         if self.autoencoded:
             code = self.encode(aux, mask)
             bit = self.bit(code, mask)
-            rebuilt = self.decode(code, mask) if self.training else None
+            rebuilt = self.decode(code, mask) if rebuild else None
             agreement = (functional.normalize(channel, dim=1) * functional.normalize(bit, dim=1)).sum(1, keepdim=True)
             gate = torch.sigmoid(bit * agreement)
         else:
@@ -115,7 +117,7 @@ class Attended(NamedTuple):
     """What two cross attentions make of two streams.
 
     filtered: [B, rgb + flow, T]. attention, rgb, flow: [B, T]. error: mean squared error of each stream rebuilt from
-    the other one; None outside of training and without auto-encoders.
+    the other one; None where nobody asked for it, and without auto-encoders.
     """
 
     filtered: Tensor
@@ -126,12 +128,18 @@ class Attended(NamedTuple):
 
 
 def attend(
-    rgb: CrossAttention, flow: CrossAttention, streams: Mapping[str, Tensor], mask: Tensor | None, flow_share: float
+    rgb: CrossAttention,
+    flow: CrossAttention,
+    streams: Mapping[str, Tensor],
+    mask: Tensor | None,
+    flow_share: float,
+    *,
+    rebuild: bool,
 ) -> Attended:
     """Each stream gated by the other one; the attentions are mixed with a weight of `flow_share` for flow."""
     r, f = (mask_time(streams[s].transpose(1, 2), mask) for s in ("rgb", "flow"))
-    filtered_r, attention_r, rebuilt_r = rgb(r, f, mask)
-    filtered_f, attention_f, rebuilt_f = flow(f, r, mask)
+    filtered_r, attention_r, rebuilt_r = rgb(r, f, mask, rebuild)
+    filtered_f, attention_f, rebuilt_f = flow(f, r, mask, rebuild)
     error = None
     if rebuilt_r is not None and rebuilt_f is not None:
         error = sum(
@@ -157,18 +165,15 @@ class CO2(Head):
         self.entry_dropout = nn.Dropout(config.entry_dropout)
         self.classifier = conv(width, classes + 1, 1) if own_classifier else None
 
-    def _classify(self, embedding: Tensor) -> Tensor:
-        assert self.classifier is not None  # noqa: S101 (asked for only where it is)
-        return self.classifier(embedding.transpose(1, 2)).transpose(1, 2)
-
     def forward(
         self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
     ) -> Output:
         c = self.config
-        seen = attend(self.rgb, self.flow, streams, mask, c.flow_share)
+        rebuild = self.training and c.reconstruction_weight > 0
+        seen = attend(self.rgb, self.flow, streams, mask, c.flow_share, rebuild=rebuild)
         fused = self.fusion[0](seen.filtered, mask)
         embedding = self.fusion[1](self.entry_dropout(fused), mask).transpose(1, 2)
-        cas = need_classifier(self._classify if self.classifier is not None else None, classify)(embedding)
+        cas = self.classified(embedding, classify)
         attention, attention_r, attention_f = seen.attention, seen.rgb, seen.flow
         if c.smoothing != "none":
             attention, attention_r, attention_f = (
@@ -177,16 +182,15 @@ class CO2(Head):
         if c.smoothing == "both":
             cas = smooth(cas)
         parts = {"rgb": attention_r, "flow": attention_f, "fused": fused.transpose(1, 2)}
-        if seen.error is not None and c.reconstruction_weight:
+        if seen.error is not None:
             parts["reconstruction"] = seen.error
         return Output(cas, embedding, attention, parts)
 
     def objective(self, out: Output, batch: Batch) -> dict[str, Tensor]:
         """cls, mutual, norm, guide, coactivity, and reconstruction where it is asked for."""
         c, mask, labels = self.config, batch.mask, batch.labels
-        assert out.attention is not None  # noqa: S101 (this head always has one)
-        attentions = [out.attention, out.parts["rgb"], out.parts["flow"]]
-        supp = losses.suppressed(out.cas, out.attention, c.suppression)
+        attentions = [out.foreground, out.parts["rgb"], out.parts["flow"]]
+        supp = losses.suppressed(out.cas, out.foreground, c.suppression)
         present = losses.mil_ce(out.cas, losses.with_background(labels, 1), c.topk_ratio, mask)
         absent = losses.mil_ce(supp, losses.with_background(labels, 0), c.topk_ratio, mask)
         terms = {
@@ -204,8 +208,7 @@ class CO2(Head):
         return terms
 
     def activations(self, out: Output) -> dict[str, Tensor]:
-        assert out.attention is not None  # noqa: S101 (this head always has one)
-        return {"cas": out.cas * out.attention[..., None], "attention": out.attention}
+        return {"cas": out.cas * out.foreground[..., None], "attention": out.foreground}
 
 
 def build(config: Config, vocabulary: Vocabulary, text: Any = None, *, own_classifier: bool = True) -> CO2:

@@ -17,7 +17,7 @@ from ..nn.mining import gather, mine
 from ..nn.temporal import ConvBlock, conv, mask_time, minmax, topk_mean
 from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..vocabulary import Vocabulary
-from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, need_classifier, two_streams
+from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, two_streams
 
 __all__ = ["RECIPES", "CoLA", "Config", "build", "freeze", "nms_options", "proposal_options"]
 
@@ -76,18 +76,13 @@ class CoLA(Head):
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = conv(width, classes, 1, bias=False) if own_classifier else None
 
-    def _classify(self, embedding: Tensor) -> Tensor:
-        assert self.classifier is not None  # noqa: S101 (asked for only where it is)
-        return self.classifier(embedding.transpose(1, 2)).transpose(1, 2)
-
     def forward(
         self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
     ) -> Output:
         x = mask_time(joined(streams).transpose(1, 2), mask)
         embedded = self.embed(x, mask).transpose(1, 2)
         embedding = self.dropout(embedded)
-        chosen = need_classifier(self._classify if self.classifier is not None else None, classify)
-        cas = functional.relu(chosen(embedding))
+        cas = functional.relu(self.classified(embedding, classify))
         actionness = cas.sum(-1)
         # Attentions are shares, so methods that read one get the actionness from its lowest to its highest value.
         return Output(cas, embedding, minmax(actionness, mask), {"embedded": embedded, "actionness": actionness})
@@ -118,8 +113,7 @@ class CoLA(Head):
         return action + background
 
     def activations(self, out: Output) -> dict[str, Tensor]:
-        assert out.attention is not None  # noqa: S101 (this head always has one)
-        return {"cas": out.cas, "attention": out.attention}
+        return {"cas": out.cas, "attention": out.foreground}
 
 
 def build(config: Config, vocabulary: Vocabulary, text: Any = None, *, own_classifier: bool = True) -> CoLA:

@@ -16,7 +16,7 @@ from ..nn import losses
 from ..nn.temporal import ConvBlock, conv, mask_time, smooth
 from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..vocabulary import Vocabulary
-from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, need_classifier, two_streams
+from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, two_streams
 
 __all__ = ["RECIPES", "Config", "HAMNet", "build", "freeze", "nms_options", "proposal_options"]
 
@@ -84,10 +84,6 @@ class HAMNet(Head):
         )
         self.logit = conv(half, 1, 1)
 
-    def _classify(self, embedding: Tensor) -> Tensor:
-        assert self.classifier is not None  # noqa: S101 (asked for only where it is)
-        return self.classifier(embedding.transpose(1, 2)).transpose(1, 2)
-
     def forward(
         self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
     ) -> Output:
@@ -96,7 +92,7 @@ class HAMNet(Head):
         for layer in self.embed:
             x = layer(x, mask)
         embedding = x.transpose(1, 2)
-        cas = need_classifier(self._classify if self.classifier is not None else None, classify)(embedding)
+        cas = self.classified(embedding, classify)
         x = features
         for layer in self.hidden:
             x = layer(x, mask)
@@ -108,15 +104,14 @@ class HAMNet(Head):
     def objective(self, out: Output, batch: Batch) -> dict[str, Tensor]:
         """present (BCL, HAL), absent (SAL, SSAL), norm, guide."""
         c, mask = self.config, batch.mask
-        assert out.attention is not None  # noqa: S101 (this head always has one)
-        dropped = self._drop(out.attention, mask)
+        dropped = self._drop(out.foreground, mask)
         hard = (dropped > 0).to(dropped.dtype)
         with_it, without = (losses.with_background(batch.labels, v) for v in (1, 0))
 
         def term(cas: Tensor, labels: Tensor) -> Tensor:
             return losses.mil_ce(cas, labels, c.topk_ratio, mask)
 
-        plain = term(out.cas, with_it), term(losses.suppressed(out.cas, out.attention, "product"), without)
+        plain = term(out.cas, with_it), term(losses.suppressed(out.cas, out.foreground, "product"), without)
         left = (
             term(losses.suppressed(out.cas, hard, "shifted"), with_it),
             term(losses.suppressed(out.cas, dropped, "shifted"), without),
@@ -125,8 +120,8 @@ class HAMNet(Head):
         return {
             "present": c.present_weight * present,
             "absent": c.absent_weight * absent,
-            "norm": c.norm_weight * losses.sparsity([out.attention], mask),
-            "guide": c.guide_weight * losses.guide([out.attention], out.cas, mask),
+            "norm": c.norm_weight * losses.sparsity([out.foreground], mask),
+            "guide": c.guide_weight * losses.guide([out.foreground], out.cas, mask),
         }
 
     def _drop(self, attention: Tensor, mask: Tensor | None) -> Tensor:
@@ -139,8 +134,7 @@ class HAMNet(Head):
         return attention * (attention < bottom + self.config.drop_share * (top - bottom))
 
     def activations(self, out: Output) -> dict[str, Tensor]:
-        assert out.attention is not None  # noqa: S101 (this head always has one)
-        return {"cas": out.cas * out.attention[..., None], "attention": out.attention}
+        return {"cas": out.cas * out.foreground[..., None], "attention": out.foreground}
 
 
 def build(config: Config, vocabulary: Vocabulary, text: Any = None, *, own_classifier: bool = True) -> HAMNet:

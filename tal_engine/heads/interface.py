@@ -51,6 +51,17 @@ class Output:
     attention: Tensor | None = None
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def foreground(self) -> Tensor:
+        """The attention, for those who cannot do without one.
+
+        Raises:
+            UsageError: the head has none.
+        """
+        if self.attention is None:
+            raise UsageError("this head has no attention")
+        return self.attention
+
 
 class Recipe(NamedTuple):
     """Published settings of a data set: fields of config and training options that differ from the defaults."""
@@ -66,6 +77,8 @@ class Head(nn.Module):
     width: int
     #: The last column of the CAS is background.
     background: bool = True
+    #: The head's own classifier; None where one is always given.
+    classifier: nn.Module | None
 
     @abstractmethod
     def forward(
@@ -84,6 +97,15 @@ class Head(nn.Module):
         "cas" [B, T, C (+ 1)] first; "attention" [B, T] if some source of proposals reads it; "video"
         [B, C], class probabilities, if they are not those of the CAS's largest values.
         """
+
+    def classified(self, embedding: Tensor, given: Classifier | None) -> Tensor:
+        """The CAS of an embedding [B, T, D]: by `given`, or else by the head's own convolution over time.
+
+        Raises:
+            UsageError: the head was built without a classifier and none was given.
+        """
+        own = self.classifier
+        return need_classifier(None if own is None else lambda x: over_time(own, x), given)(embedding)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """`objective` of a batch, with the head's own classifier."""
@@ -130,6 +152,12 @@ def two_streams(config: Any) -> tuple[str, ...]:
 def joined(streams: Mapping[str, Tensor]) -> Tensor:
     """RGB and flow side by side, [B, T, rgb + flow] (RGB first, as the public features have them)."""
     return torch.cat([streams["rgb"], streams["flow"]], dim=-1)
+
+
+def over_time(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer of [B, D, T] over x [B, T, D]."""
+    out: Tensor = layer(x.transpose(1, 2))
+    return out.transpose(1, 2)
 
 
 def need_classifier(own: Classifier | None, given: Classifier | None) -> Classifier:

@@ -75,6 +75,7 @@ class STPN(Head):
     """Of each stream: an attention, and a linear classifier of the features' weighted mean."""
 
     background = False
+    classifier: nn.ModuleDict | None
 
     def __init__(self, config: Config, classes: int, own_classifier: bool = True) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from ..nn import losses
 from ..nn.temporal import ConvBlock, conv, mask_time, minmax, top_weights
 from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..vocabulary import Vocabulary
-from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, need_classifier, two_streams
+from .interface import Batch, Classifier, Head, Output, Recipe, freeze, joined, two_streams
 
 __all__ = ["RECIPES", "UM", "Config", "build", "freeze", "nms_options", "proposal_options"]
 
@@ -69,10 +69,6 @@ class UM(Head):
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = conv(width, classes, 1, bias=False) if own_classifier else None
 
-    def _classify(self, embedding: Tensor) -> Tensor:
-        assert self.classifier is not None  # noqa: S101 (asked for only where it is)
-        return self.classifier(embedding.transpose(1, 2)).transpose(1, 2)
-
     def forward(
         self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
     ) -> Output:
@@ -80,7 +76,7 @@ class UM(Head):
         x = mask_time(joined(streams).transpose(1, 2), mask)
         embedded = self.embed(x, mask).transpose(1, 2)
         embedding = self.dropout(embedded)
-        cas = need_classifier(self._classify if self.classifier is not None else None, classify)(embedding)
+        cas = self.classified(embedding, classify)
         magnitude = embedded.norm(dim=-1)
         size = magnitude.detach()
         keep = torch.ones_like(size)
@@ -109,10 +105,9 @@ class UM(Head):
         }
 
     def activations(self, out: Output) -> dict[str, Tensor]:
-        assert out.attention is not None  # noqa: S101 (this head always has one)
         return {
-            "cas": functional.softmax(out.cas, dim=-1) * out.attention[..., None],
-            "attention": out.attention,
+            "cas": functional.softmax(out.cas, dim=-1) * out.foreground[..., None],
+            "attention": out.foreground,
             "video": functional.softmax(out.parts["action"], dim=1),
         }
 

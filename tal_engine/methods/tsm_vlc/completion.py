@@ -114,7 +114,9 @@ class Completion(nn.Module):
         """The attention of a batch, by its own pair or, where it has none, by one that is lent."""
         pair = lent if self.rgb is None or self.flow is None else (self.rgb, self.flow)
         assert pair is not None  # noqa: S101 (lent wherever it is shared)
-        return attend(*pair, batch.streams, batch.mask, self.config.attention_config.flow_share)
+        share = self.config.attention_config.flow_share
+        rebuild = lent is None and self.config.vlc_reconstruction_weight > 0
+        return attend(*pair, batch.streams, batch.mask, share, rebuild=rebuild)
 
     def loss(
         self, batch: Batch, attention: Tensor | None, lent: tuple[CrossAttention, CrossAttention] | None = None
@@ -124,7 +126,7 @@ class Completion(nn.Module):
         seen = self.look(batch, lent)
         terms = self._completion(seen, batch)
         if lent is None:
-            if seen.error is not None and c.vlc_reconstruction_weight:
+            if seen.error is not None:
                 terms["vlc_reconstruction"] = c.vlc_reconstruction_weight * seen.error
             if attention is not None and c.consistency_weight:
                 for name, a, b in (("con_tsm", attention, seen.attention), ("con_vlc", seen.attention, attention)):
