@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -73,18 +74,25 @@ def save(folder: Path, state: State, task: Task, world: World) -> None:
     cuda = torch.cuda.get_rng_state(world.device) if world.device.type == "cuda" else None
     random = world.gathered((torch.get_rng_state(), cuda, state.rng.bit_generator.state))
     if world.first:
-        _write(folder, state, task, random)
+        _save(folder, state, task, random)
     world.wait()
 
 
-def _write(folder: Path, state: State, task: Task, random: list[Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _save(folder: Path, state: State, task: Task, random: list[Any]) -> None:
     files = {"weights": inference_state(state.net), "resume": _resume_tensors(state, random)}
     if state.ema is not None:
         with state.averaged() as net:
             files["weights_ema"] = inference_state(net)
     if state.best is not None:
         files["weights_best"] = state.best
+    generators = [numpy for _, _, numpy in random]
+    scaler = state.scaler.state_dict()
+    write(folder, files, task, step=state.step, history=state.history, scaler=scaler, numpy_rng=generators)
+
+
+def write(folder: Path, files: Mapping[str, dict[str, Tensor]], task: Task, **state: Any) -> None:
+    """Write a checkpoint of these tensors by file name; `state`: its further fields, "step" and "history" at least."""
+    folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
     for name, tensors in files.items():
         with whole_file(folder / f"{name}.safetensors") as temporary:
@@ -95,14 +103,11 @@ def _write(folder: Path, state: State, task: Task, random: list[Any]) -> None:
         "method": task.method.name,
         "config": asdict(task.config),
         "vocabulary": list(task.vocabulary),
-        "step": state.step,
         "train": asdict(task.options),
         "provenance": task.provenance,
-        "history": state.history,
         "sha256": hashes,
-        "scaler": state.scaler.state_dict(),
-        "numpy_rng": [numpy for _, _, numpy in random],
         "versions": {"tal_engine": __version__, "torch": torch.__version__},
+        **state,
     }
     write_text(folder / "checkpoint.json", json.dumps(document, indent=1) + "\n")
 

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
 from torch import Tensor, nn
 
-from .. import __version__
+from ..annotations.detections import THUMOS14_CLASSES
 from ..errors import CheckpointError, UsageError
-from ..files import whole_file, write_text
 from ..methods import Method, load_method
 from ..nn.text import TextEncoder
 from ..vocabulary import Vocabulary
-from .checkpoint import _FORMAT
+from . import checkpoint
 from .layouts import Layout, State
 from .options import TrainOptions
 from .public_files import PublicFile, join, open_file
+from .state import Task, inference_state
 
 #: Where PVLR's files keep the whole CLIP RN50 that they were trained with.
 _CLIP = "clipmodel."
 #: More unused tensors of one tower than this are told in one line.
 _MANY = 8
 
-#: The order of the public heads' class axis where they have 20 classes.
-THUMOS14 = (
-    "BaseballPitch", "BasketballDunk", "Billiards", "CleanAndJerk", "CliffDiving", "CricketBowling", "CricketShot",
-    "Diving", "FrisbeeCatch", "GolfSwing", "HammerThrow", "HighJump", "JavelinThrow", "LongJump", "PoleVault",
-    "Shotput", "SoccerPenalty", "TennisSwing", "ThrowDiscus", "VolleyballSpiking",
-)  # fmt: skip
+#: The order of the public heads' class axis where they have 20 classes: alphabetical.
+THUMOS14 = tuple(sorted(THUMOS14_CLASSES.values()))
 
 
 @dataclass(frozen=True)
@@ -112,28 +105,10 @@ def _clip_text(tower: State, file: PublicFile) -> TextEncoder:
 
 def save(folder: Path, found: Imported) -> None:
     """Write a checkpoint that can be exported; there is nothing in it to go on training from."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fold = getattr(found.net, "fold_text", None)
-    if callable(fold):
-        fold()
-    weights = {k: v.detach().cpu().contiguous() for k, v in found.net.state_dict().items()}
-    with whole_file(folder / "weights.safetensors") as temporary:
-        safetensors.torch.save_file(weights, str(temporary))
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     origin = [{"file": p.name, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in found.sources]
-    document = {
-        "format": _FORMAT,
-        "method": found.method.name,
-        "config": asdict(found.config),
-        "vocabulary": list(found.vocabulary),
-        "step": 0,
-        "train": asdict(TrainOptions()),
-        "provenance": {"imported": {"layout": found.layout, "files": origin}},
-        "history": [],
-        "sha256": {"weights": digest},
-        "versions": {"tal_engine": __version__, "torch": torch.__version__},
-    }
-    write_text(folder / "checkpoint.json", json.dumps(document, indent=1) + "\n")
+    provenance = {"imported": {"layout": found.layout, "files": origin}}
+    task = Task(found.method, found.config, found.vocabulary, TrainOptions(), provenance)
+    checkpoint.write(folder, {"weights": inference_state(found.net)}, task, step=0, history=[])
 
 
 def _grouped(keys: list[str]) -> tuple[str, ...]:
