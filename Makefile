@@ -40,7 +40,7 @@ fuzz: export PATH := $(PATH):$(CURDIR)/$(BIN)
 fuzz: .venv/fuzz
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
 
-# Makes the embedded demonstration model again, from nothing; about two hours on two idle cores.
+# Makes the embedded demonstration model again, from nothing; about two hours on two cores.
 plan: .venv/all
 	$(BIN)/tal demo make-plan --work out/plan
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -163,10 +164,11 @@ class _Run:
         with self.terms.no_sync() if waits else nullcontext():  # type: ignore[operator]
             with torch.autocast(self.world.device.type, precision, enabled=self.options.amp != "none"):
                 terms: dict[str, Tensor] = self.terms(batch, self.state.step)
-            self.stop_if([f"loss term {k!r}" for k, v in terms.items() if not torch.isfinite(v)], batch.names)
-            total = torch.stack([v.float() for v in terms.values()]).sum()
-            self.state.scaler.scale(total / self.options.accumulate).backward()
-        return {k: v.item() for k, v in terms.items()}
+            stacked = torch.stack([v.float() for v in terms.values()])
+            values = dict(zip(terms, stacked.tolist(), strict=True))  # waits for the device, once a batch
+            self.stop_if([f"loss term {k!r}" for k, v in values.items() if not math.isfinite(v)], batch.names)
+            self.state.scaler.scale(stacked.sum() / self.options.accumulate).backward()
+        return values
 
     def stop_if(self, bad: list[str], names: tuple[str, ...]) -> None:
         """Stop all processes if one of them has something bad."""
