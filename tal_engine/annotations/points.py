@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,11 @@ class Point:
 #: Point labels of each video, in the order of time.
 Points = Mapping[str, tuple[Point, ...]]
 
+#: Where in an instance a drawn point lies: anywhere, or around its middle.
+Draw = Literal["uniform", "gaussian"]
+#: Standard deviation of "gaussian", in durations: both ends are three of them away (our choice).
+_DEVIATION = 1 / 6
+
 
 def read_points(
     path: str | Path, fps: Mapping[str, float] | None = None, *, annotator: int | None = None, seed: int = 0
@@ -41,7 +47,7 @@ def read_points(
         seed: of that draw.
 
     Raises:
-        FeatureError: missing or malformed, or a video of the csv without a frame rate.
+        FeatureError: missing or malformed, a video of the csv without a frame rate, or a point that is there twice.
     """
     path = Path(path)
     if path.is_dir():
@@ -80,10 +86,27 @@ def points_outside(points: Points, videos: Iterable[AnnotatedVideo]) -> list[tup
     return out
 
 
+def draw_points(videos: Iterable[AnnotatedVideo], how: Draw, seed: int = 0) -> dict[str, tuple[Point, ...]]:
+    """One point in each instance, drawn with a seed; a video's points depend on its name, not on the other videos.
+
+    This is how point supervision is studied where nobody has clicked: the segments are read, for this alone.
+    """
+    out = {}
+    for v in videos:
+        rng = np.random.default_rng([seed, zlib.crc32(v.name.encode())])
+        n = len(v.instances)
+        at = rng.uniform(size=n) if how == "uniform" else np.clip(rng.normal(0.5, _DEVIATION, n), 0, 1)
+        points = (Point(float(s.start + x * (s.end - s.start)), s.label) for s, x in zip(v.instances, at, strict=True))
+        out[v.name] = tuple(sorted(points))
+    return out
+
+
 def _sorted(rows: Iterable[tuple[str, Point]], path: Path) -> dict[str, tuple[Point, ...]]:
     found: dict[str, list[Point]] = {}
     for video, point in rows:
-        found.setdefault(video, []).append(point)
+        if point in found.setdefault(video, []):
+            raise FeatureError(f"{path}: {video} has the point {point.seconds:g} s {point.label} twice")
+        found[video].append(point)
     if not found:
         raise FeatureError(f"{path}: holds no point labels")
     return {video: tuple(sorted(of)) for video, of in found.items()}

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..annotations import AnnotatedVideo
+from ..annotations.points import Point, Points
 from ..errors import FeatureError
 from ..heads.interface import Batch
 from ..records import Features
@@ -20,7 +21,9 @@ class BatchSampler:
     """Draws batches from a training set held in memory.
 
     length: snippets a video is sampled to ("full": not read). size: videos a batch. pairs: how many
-    pairs that share a class come first. widths: what the head reads, checked where given.
+    pairs that share a class come first. widths: what the head reads, checked where given. points: of every video,
+    where the method reads them; several of one class in one snippet are one there. A video's labels are then the
+    classes of its points.
     """
 
     def __init__(
@@ -35,11 +38,17 @@ class BatchSampler:
         pairs: int,
         sampling: Sampling = "random_perturb",
         widths: Mapping[str, int] | None = None,
+        points: Points | None = None,
     ) -> None:
         self._streams = tuple(streams)
         self._names = [v.name for v in videos]
         self._features = [features[v.name] for v in videos]
-        self._labels = _multi_hot(videos, vocabulary)
+        self._points = None
+        if points is not None:
+            both = zip(self._names, self._features, strict=True)
+            self._points = [_snippets(points.get(n, ()), f, vocabulary, n) for n, f in both]
+        labels = [v.labels if points is None else tuple({p.label for p in points[v.name]}) for v in videos]
+        self._labels = _multi_hot(self._names, labels, vocabulary)
         _check_streams(videos, self._features, self._streams, widths or {})
         self._of_class = [np.flatnonzero(column) for column in self._labels.T]
         self._shared = np.flatnonzero([len(m) >= 2 for m in self._of_class])
@@ -66,24 +75,59 @@ class BatchSampler:
         if any(len(i) < length for i in index):
             mask = torch.from_numpy(np.stack([_padded(np.ones(len(i), np.float32), length) for i in index]))
         names = tuple(self._names[r] for r in rows)
-        return Batch(streams, torch.from_numpy(self._labels[rows]), self._pairs, mask, names)
+        points = None
+        if self._points is not None:
+            points = self._clicked([self._points[r] for r in rows], index, length)
+        return Batch(streams, torch.from_numpy(self._labels[rows]), self._pairs, mask, names, points)
+
+    def _clicked(
+        self, points: Sequence[Sequence[tuple[int, int]]], index: Sequence[NDArray[np.int64]], length: int
+    ) -> torch.Tensor:
+        """Points [B, T, C] on the sampled snippets: each is at the sampled snippet that is nearest to its own."""
+        out = torch.zeros(len(points), length, self._labels.shape[1])
+        for b, (of, i) in enumerate(zip(points, index, strict=True)):
+            for snippet, label in of:
+                # A contiguous window shows a part of the video only.
+                if i[0] <= snippet <= i[-1] or self._sampling != "contiguous":
+                    out[b, int(np.abs(i - snippet).argmin()), label] = 1
+        return out
 
 
-def _multi_hot(videos: Sequence[AnnotatedVideo], vocabulary: Vocabulary) -> NDArray[np.float32]:
+def _snippets(points: Sequence[Point], features: Features, vocabulary: Vocabulary, name: str) -> list[tuple[int, int]]:
+    """(snippet, label id) of points: the snippet whose middle is nearest.
+
+    Raises:
+        FeatureError: no points, or one after the end of the features.
+    """
+    if not points:
+        raise FeatureError(f"training video {name!r} has no point label")
+    time, out = features.timeline, []
+    for p in points:
+        # The last, incomplete window has no features, so a point may lie a window after them.
+        if p.seconds > max(features.duration, float(time.right(len(features)))) + time.width:
+            raise FeatureError(
+                f"training video {name!r} ends at {features.duration:.2f} s, it has a point of {p.label!r} at "
+                f"{p.seconds:.2f} s"
+            )
+        snippet = int(np.abs(time.centers(len(features)) - p.seconds).argmin())
+        out.append((snippet, vocabulary.id(p.label)))
+    return out
+
+
+def _multi_hot(names: Sequence[str], labels: Sequence[Sequence[str]], vocabulary: Vocabulary) -> NDArray[np.float32]:
     """Labels [N, C] of the videos.
 
     Raises:
         FeatureError: there are no videos, or one has no label.
     """
-    if not videos:
+    if not names:
         raise FeatureError("there are no training videos")
-    labels = np.zeros((len(videos), len(vocabulary)), np.float32)
-    for i, v in enumerate(videos):
-        if not v.labels:
-            raise FeatureError(f"training video {v.name!r} has no label")
-        for label in v.labels:
-            labels[i, vocabulary.id(label)] = 1
-    return labels
+    hot = np.zeros((len(names), len(vocabulary)), np.float32)
+    for i, (name, of) in enumerate(zip(names, labels, strict=True)):
+        if not of:
+            raise FeatureError(f"training video {name!r} has no label")
+        hot[i, [vocabulary.id(label) for label in of]] = 1
+    return hot
 
 
 def _check_streams(

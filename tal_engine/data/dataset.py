@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ..annotations import AnnotatedVideo, Annotations, read_annotations
 from ..annotations.points import Points, read_fps, read_points
@@ -65,6 +65,8 @@ class DataSet:
     text: TextSpec
     contract: dict[str, Any] = field(default_factory=dict)
     points: Points | None = None
+    #: What training does about points in no instance of their class.
+    points_outside: Literal["refuse", "drop", "keep"] = "refuse"
     min_snippets: int = 1
     #: Settings to train with where none are named.
     recipe: str = "thumos14"
@@ -251,6 +253,7 @@ def of_description(description: Description, root: Path, source: Path, *, allow_
         timeline=timeline,
         text=text,
         points=_points(description, root, vocabulary),
+        points_outside="refuse" if description.points is None else description.points.outside,
         min_snippets=description.min_snippets,
     )
 

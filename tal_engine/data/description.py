@@ -91,12 +91,16 @@ class FeatureSpec(_Strict):
 
 
 class PointSpec(_Strict):
-    """Point labels: see `annotations.points.read_points`; fps: JSON of frame rates by video."""
+    """Point labels: see `annotations.points.read_points`; fps: JSON of frame rates by video.
+
+    outside: points in no instance of their class are refused, left out, or kept as somebody set them.
+    """
 
     path: str
     fps: str | None = None
     annotator: int | None = Field(default=None, ge=1)
     seed: int = 0
+    outside: Literal["refuse", "drop", "keep"] = "refuse"
 
 
 class Description(_Strict):

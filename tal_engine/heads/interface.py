@@ -27,7 +27,8 @@ class Batch:
 
     streams: name -> [B, T, D]. labels: [B, C] multi-hot, from the video level only. pairs: the
     first 2 * pairs videos are pairs that share a class. mask: [B, T], 0 where a snippet is padding;
-    None when nothing is. names: of the videos, for messages.
+    None when nothing is. names: of the videos, for messages. points: [B, T, C], 1 where a point of
+    the class is; None for methods that do not read them.
     """
 
     streams: Mapping[str, Tensor]
@@ -35,6 +36,18 @@ class Batch:
     pairs: int = 0
     mask: Tensor | None = None
     names: tuple[str, ...] = ()
+    points: Tensor | None = None
+
+    @property
+    def clicked(self) -> Tensor:
+        """The points, for those who cannot do without them.
+
+        Raises:
+            UsageError: the batch has none.
+        """
+        if self.points is None:
+            raise UsageError("this method reads point labels, the batch has none")
+        return self.points
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class Method(Protocol):
     RECIPES: Mapping[str, Recipe]
     #: Training needs a text tower.
     uses_text: bool
+    #: Training reads point labels; modules that do not name it do not.
+    uses_points: bool
 
     def training_streams(self, config: Any) -> tuple[str, ...]:
         """Feature streams that training reads."""
@@ -67,6 +69,11 @@ class Method(Protocol):
     def nms_options(self, config: Any) -> NmsOptions:
         """How its proposals are suppressed."""
         ...
+
+
+def uses_points(method: Method) -> bool:
+    """Whether a method trains from point labels; most do from labels of videos and do not say so."""
+    return bool(getattr(method, "uses_points", False))
 
 
 def load_method(name: str) -> Method:

@@ -144,5 +144,5 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     if device.type == "cpu":
         return batch
     streams = {k: v.to(device, non_blocking=True) for k, v in batch.streams.items()}
-    mask = None if batch.mask is None else batch.mask.to(device)
-    return replace(batch, streams=streams, labels=batch.labels.to(device), mask=mask)
+    mask, points = (None if x is None else x.to(device) for x in (batch.mask, batch.points))
+    return replace(batch, streams=streams, labels=batch.labels.to(device), mask=mask, points=points)

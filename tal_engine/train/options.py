@@ -23,6 +23,8 @@ class TrainOptions:
     #: Snippets a video is sampled to, and how (methods.md 1.3); "full" pads to the longest of the batch.
     length: int = 320
     sampling: Literal["random_perturb", "uniform", "contiguous", "full"] = "random_perturb"
+    #: Point labels, for methods that read them: the data set's own, or drawn from its segments with `seed`.
+    points: Literal["given", "uniform", "gaussian"] = "given"
     learning_rate: float = 5e-5
     weight_decay: float = 1e-3
     seed: int = 0

@@ -14,11 +14,11 @@ from ..data.batches import BatchSampler
 from ..data.dataset import DataSet, Progress
 from ..data.description import Role
 from ..errors import UsageError
-from ..methods import Method
+from ..methods import Method, uses_points
 from ..metrics import Protocol as Rules
 from ..metrics import protocol
 from ..nn.text import TextEncoder
-from . import report
+from . import report, supervision
 from .distributed import World, joined
 from .evaluation import Videos, scores
 from .loop import Evaluate, fit
@@ -68,6 +68,7 @@ def train_head(
         raise UsageError(f"select is 'validation', but {data.name} has no validation videos; use 'last'")
     rules = protocol(data.protocol)
     videos = data.subset(subset)
+    labels = f"points ({options.points})" if uses_points(method) else "video-level labels"
     with joined(options) as world:
         tell = bar if bar is not None and world.first else _silent
         batches = _batches(method, config, options, data, videos, world, tell)
@@ -76,7 +77,7 @@ def train_head(
         state = fit(
             method, config, data.vocabulary, text, batches, options, output, resume=resume, report=watch.stepped,
             evaluate=watch.evaluated if tests else None,
-            provenance={"data": f"{data.name}: {len(videos)} videos of subset {subset!r}, video-level labels",
+            provenance={"data": f"{data.name}: {len(videos)} videos of subset {subset!r}, {labels}",
                         "contract": dict(data.contract)},
         )  # fmt: skip
         rows = report.rows(
@@ -163,6 +164,7 @@ def _batches(
     return BatchSampler(
         videos, features, data.vocabulary, streams, length=options.length, size=size, pairs=pairs,
         sampling=options.sampling, widths={s: getattr(config, s) for s in streams if hasattr(config, s)},
+        points=supervision.points_of(data, videos, options) if uses_points(method) else None,
     )  # fmt: skip
 
 
