@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 import tal_engine
 from tal_engine.errors import ExportError
 from tal_engine.extras import need
-from tal_engine.options import I3D_SNIPPETS, NmsOptions, ProposalOptions, SegmentOptions, SnippetOptions
-from tal_engine.plan import Manifest, Plan, with_members, write_plan
+from tal_engine.options import (
+    I3D_SNIPPETS,
+    BoundaryOptions,
+    NmsOptions,
+    ProposalOptions,
+    SegmentOptions,
+    SnippetOptions,
+)
+from tal_engine.plan import Graph, Manifest, Plan, with_members, write_plan
 from tal_engine.plan import Method as MethodRecord
+from tal_engine.timeline import Timeline
 from tal_engine.train.checkpoint import Checkpoint
 from tal_engine.video.snippet import timeline_of
 
 from .encoders import EncoderSet
-from .parity import check_head
+from .parity import check_evaluator, check_head
 from .to_onnx import to_onnx
+
+#: The member that scores proposals, in plans that pair boundaries.
+EVALUATOR = "evaluator.onnx"
 
 
 def make_plan(
@@ -29,7 +42,7 @@ def make_plan(
     *,
     name: str,
     description: str = "",
-    proposal: ProposalOptions | None = None,
+    proposal: ProposalOptions | BoundaryOptions | None = None,
     nms: NmsOptions | None = None,
     segment: SegmentOptions | None = None,
 ) -> Plan:
@@ -51,15 +64,11 @@ def make_plan(
     if encoders is not None:
         _check_encoders(checkpoint, encoders)
     snippet = encoders.snippet if encoders is not None else _snippet_options(checkpoint)
-    frozen = method.freeze(checkpoint.network())
     # Configs name the width of a stream as the stream.
     streams = {s: int(getattr(config, s)) for s in method.inference_streams(config)}
-    example = {s: torch.randn(1, 23, dim) for s, dim in streams.items()}
-    content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
     proposal = proposal or method.proposal_options(config)
     nms = nms or method.nms_options(config)
-    parity = check_head(frozen, content, graph, proposal, nms, timeline_of(snippet))
-    files = {"head.onnx": content}
+    files, head, evaluator, parity = _graphs(checkpoint, streams, proposal, nms, timeline_of(snippet))
     if encoders is not None:
         files |= {encoders.specs[s].graph.member: encoders.graphs[s] for s in streams}
     manifest = Manifest(
@@ -70,15 +79,47 @@ def make_plan(
         snippet=snippet,
         encoders=[encoders.specs[s] for s in streams] if encoders is not None else [],
         streams=streams,
-        head=graph,
+        head=head,
+        evaluator=evaluator,
         proposal=proposal,
         nms=nms,
         segment=segment or SegmentOptions(),
         producer=_producer(),
         provenance=_provenance(checkpoint),
-        parity={"head": parity},
+        parity=parity,
     )
     return with_members(manifest, files)
+
+
+def _graphs(
+    checkpoint: Checkpoint,
+    streams: Mapping[str, int],
+    proposal: ProposalOptions | BoundaryOptions,
+    nms: NmsOptions,
+    timeline: Timeline,
+) -> tuple[dict[str, bytes], Graph, Graph | None, dict[str, Any]]:
+    """Members of the plan, the head's graph, the evaluator's if there is one, and the gate's figures."""
+    method, net = checkpoint.method, checkpoint.network()
+    frozen = method.freeze(net)
+    example = {s: torch.randn(1, 23, dim) for s, dim in streams.items()}
+    content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
+    if isinstance(proposal, ProposalOptions):
+        parity = check_head(frozen, content, graph, proposal, nms, timeline)
+        return {"head.onnx": content}, graph, None, {"head": parity}
+    module = method.freeze_evaluator(net)
+    evaluator, its_graph = evaluator_to_onnx(module, graph, proposal)
+    parity = {
+        "head": check_head(frozen, content, graph, proposal, nms, timeline, (module, evaluator, its_graph)),
+        "evaluator": check_evaluator(module, evaluator, its_graph),
+    }
+    return {"head.onnx": content, EVALUATOR: evaluator}, graph, its_graph, parity
+
+
+def evaluator_to_onnx(module: nn.Module, head: Graph, proposal: BoundaryOptions) -> tuple[bytes, Graph]:
+    """The graph of an evaluator of proposals; it reads what the head gives as "embedding"."""
+    width = next(int(t.shape[-1]) for t in head.outputs if t.name == "embedding")
+    example = {"embedding": torch.randn(23, width), "positions": torch.rand(7, proposal.points) * 22}
+    return to_onnx(module, example, {}, EVALUATOR, own={"embedding": {0: "T"}, "positions": {0: "P"}})
 
 
 def export(checkpoint: Checkpoint, encoders: EncoderSet | None, path: Path, **options: Any) -> Plan:

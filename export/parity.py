@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from tal_engine.backends import Backend, open_backend
 from tal_engine.errors import ParityError
-from tal_engine.localize import activations_of, propose, suppress
-from tal_engine.options import NmsOptions, ProposalOptions
+from tal_engine.localize import Evaluator, activations_of, evaluator_of, propose, suppress
+from tal_engine.options import BoundaryOptions, NmsOptions, ProposalOptions
 from tal_engine.plan import Graph
 from tal_engine.timeline import Timeline
+from tal_engine.train import evaluation
 
 #: Largest difference of a tensor's value, relative to 1 + its largest magnitude.
 TENSOR_TOLERANCE = 1e-4
@@ -49,10 +50,37 @@ def check_encoder(net: nn.Module, content: bytes, graph: Graph) -> dict[str, flo
     return {"tensor": worst}
 
 
+def check_evaluator(module: nn.Module, content: bytes, graph: Graph) -> dict[str, float]:
+    """Compare an evaluator of proposals with its graph, on embeddings and proposals of several sizes.
+
+    Raises:
+        ParityError: they differ by more than `TENSOR_TOLERANCE`.
+    """
+    backend = open_backend(content, graph.member, "cpu")
+    (width, points), worst = (int(t.shape[1]) for t in graph.inputs), 0.0
+    for seed, (length, proposals) in enumerate(((1, 1), (9, 4), (401, 77))):
+        generator = torch.Generator().manual_seed(2000 + seed)
+        embedding = torch.randn(length, width, generator=generator)
+        places = torch.rand(proposals, points, generator=generator) * 1.4 * length - 0.2 * length
+        feeds = {"embedding": embedding, "positions": places}
+        wanted, found = _run_both(module, backend, feeds)
+        worst = max(worst, _difference(wanted["score"], found["score"]))
+    _refuse(worst, graph.member)
+    return {"tensor": worst}
+
+
 def check_head(
-    frozen: nn.Module, content: bytes, graph: Graph, proposal: ProposalOptions, nms: NmsOptions, timeline: Timeline
+    frozen: nn.Module,
+    content: bytes,
+    graph: Graph,
+    proposal: ProposalOptions | BoundaryOptions,
+    nms: NmsOptions,
+    timeline: Timeline,
+    evaluator: tuple[nn.Module, bytes, Graph] | None = None,
 ) -> dict[str, Any]:
-    """Compare a head with its graph on fresh random features of several lengths.
+    """Compare a head, and the evaluator of its proposals if it has one, with its graph.
+
+    They run on fresh random features of several lengths.
 
     Returns:
         The figures that go into the manifest.
@@ -60,6 +88,10 @@ def check_head(
     Raises:
         ParityError: tensors or final segments differ by more than is allowed.
     """
+    evaluators: tuple[Evaluator | None, Evaluator | None] = (None, None)
+    if evaluator is not None:
+        module, its_content, its_graph = evaluator
+        evaluators = evaluation.evaluator_of(module), evaluator_of(open_backend(its_content, its_graph.member, "cpu"))
     backend = open_backend(content, graph.member, "cpu")
     worst, total, changed = 0.0, 0, 0
     for seed, length in enumerate(_LENGTHS):
@@ -68,7 +100,8 @@ def check_head(
         wanted, found = _run_both(frozen, backend, inputs)
         for name, value in wanted.items():
             worst = max(worst, _difference(value, found[name]))
-        a, b = (_segments(x, proposal, nms, timeline) for x in (wanted, found))
+        made = zip((wanted, found), evaluators, strict=True)
+        a, b = (_segments(x, proposal, nms, timeline, e) for x, e in made)
         total += len(a) + len(b)
         changed += _unmatched(a, b) + _unmatched(b, a)
     _refuse(worst, graph.member)
@@ -97,10 +130,15 @@ def _refuse(worst: float, member: str) -> None:
 
 
 def _segments(
-    out: dict[str, NDArray[np.float32]], proposal: ProposalOptions, nms: NmsOptions, timeline: Timeline
+    out: dict[str, NDArray[np.float32]],
+    proposal: ProposalOptions | BoundaryOptions,
+    nms: NmsOptions,
+    timeline: Timeline,
+    evaluator: Evaluator | None,
 ) -> NDArray[np.void]:
-    activations = activations_of(out, timeline, float(timeline.right(out["cas"].shape[1])))
-    return suppress(propose(activations, proposal), nms).data
+    length = next(iter(out.values())).shape[1]
+    activations = activations_of(out, timeline, float(timeline.right(length)))
+    return suppress(propose(activations, proposal, evaluator), nms).data
 
 
 def _unmatched(a: NDArray[np.void], b: NDArray[np.void]) -> int:

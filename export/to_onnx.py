@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +25,10 @@ _DTYPES = {torch.float32: "float32", torch.uint8: "uint8"}
 def to_onnx(
     module: nn.Module,
     inputs: dict[str, Tensor],
-    free: dict[int, str],
+    free: Mapping[int, str],
     member: str,
+    *,
+    own: Mapping[str, Mapping[int, str]] = MappingProxyType({}),
 ) -> tuple[bytes, Graph]:
     """Trace a module.
 
@@ -33,6 +37,7 @@ def to_onnx(
         inputs: an example of every input, by name.
         free: dimensions (of every input) that may vary, with their names.
         member: name of the file in the plan.
+        own: the same for single inputs, instead of `free`.
 
     Returns:
         The serialized model and its description.
@@ -42,7 +47,7 @@ def to_onnx(
     """
     need("onnx")
     need("onnxscript")
-    dims = {i: torch.export.Dim(name, min=1) if name != "B" else torch.export.Dim.AUTO for i, name in free.items()}
+    of = {n: own.get(n, free) for n in inputs}
     try:
         with _quiet(), torch.no_grad():
             results = named(module.eval()(**inputs))
@@ -53,7 +58,7 @@ def to_onnx(
                 output_names=list(results),
                 opset_version=OPSET,
                 dynamo=True,
-                dynamic_shapes=(tuple(dict(dims) for _ in inputs),),
+                dynamic_shapes=(tuple(_dims(of[n]) for n in inputs),),
                 optimize=True,
                 verbose=False,
             )
@@ -64,20 +69,28 @@ def to_onnx(
     except Exception as e:  # torch.onnx raises types of its own internals
         raise ExportError(f"{member}: cannot be exported to ONNX ({e})") from e
 
-    # An output may lack a free dimension that the inputs have: class probabilities of a whole video have no T.
-    varies = {o.name: [bool(d.dim_param) for d in o.type.tensor_type.shape.dim] for o in model.graph.output}
-
-    def describe(name: str, value: Tensor) -> TensorSpec:
-        here = varies.get(name, [True] * value.ndim)
-        shape: list[int | str] = [free.get(i, n) if here[i] else n for i, n in enumerate(value.shape)]
-        return TensorSpec(name=name, dtype=_DTYPES[value.dtype], shape=shape)
-
+    # An output may lack a free dimension that the inputs have: class probabilities of a whole video have no T. Some
+    # names of free dimensions are made up by the exporter.
+    places = {i: name for dims in of.values() for i, name in dims.items()}
+    varies = {
+        o.name: {i: d.dim_param if d.dim_param in places.values() else places[i]
+                 for i, d in enumerate(o.type.tensor_type.shape.dim) if d.dim_param}
+        for o in model.graph.output
+    }  # fmt: skip
     graph = Graph(
         member=member,
-        inputs=[describe(n, v) for n, v in inputs.items()],
-        outputs=[describe(n, v) for n, v in results.items()],
+        inputs=[_spec(n, v, of[n]) for n, v in inputs.items()],
+        outputs=[_spec(n, v, varies.get(n, free)) for n, v in results.items()],
     )
     return content, graph
+
+
+def _dims(free: Mapping[int, str]) -> dict[int, Any]:
+    return {i: torch.export.Dim(name, min=1) if name != "B" else torch.export.Dim.AUTO for i, name in free.items()}
+
+
+def _spec(name: str, value: Tensor, free: Mapping[int, str]) -> TensorSpec:
+    return TensorSpec(name=name, dtype=_DTYPES[value.dtype], shape=[free.get(i, n) for i, n in enumerate(value.shape)])
 
 
 def named(results: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .backends import Backend, open_backend
 from .errors import FeatureError, PlanError, PlanFault
 from .features import EncoderGraph, check_contract, contract_of, encode, load_features
-from .localize import propose, score, suppress, to_segments
+from .localize import evaluator_of, propose, score, suppress, to_segments
 from .pipeline import Stopwatch, read_ahead
 from .plan import Graph, Plan, read_plan
 from .records import Features, Info, Localization, Segment
@@ -45,6 +45,7 @@ class TALEngine:
 
         self._encoders = [EncoderGraph(e, open_graph(e.graph)) for e in manifest.encoders]
         self._head = open_graph(manifest.head)
+        self._evaluator = evaluator_of(open_graph(manifest.evaluator)) if manifest.evaluator is not None else None
         self.contract = contract_of(manifest.snippet, manifest.encoders)
 
     @classmethod
@@ -127,7 +128,7 @@ class TALEngine:
 
         features, info = self._features(source, fps, progress, watch)
         activations = watch.run("head", lambda: score(features, self._head, manifest))
-        proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal))
+        proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self._evaluator))
         proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
         segments = to_segments(proposals, self.plan.vocabulary, wanted)
 

@@ -101,6 +101,34 @@ class ProposalOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoundaryOptions:
+    """From boundary probabilities to proposals that a graph of the plan scores; defaults: BSN's and APN's."""
+
+    #: Which snippets may be the first or the last of an action, and which pairs of them make a proposal: see
+    #: `ops.boundary_pairs`. Durations are differences of snippets; d_max 0 allows all, top_k 0 keeps all.
+    peak_share: float = 0.5
+    d_min: int = 1
+    d_max: int = 0
+    top_k: int = 500
+    #: Where the evaluator reads a proposal: so many places, from margin * duration before it to as much after it.
+    points: int = 32
+    margin: float = 0.1
+    #: A class whose score of a proposal is below is left out.
+    min_score: float = 0.001
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.peak_share <= 1, "peak_share", self.peak_share, "in [0, 1]")
+        _require(self.d_min >= 1, "d_min", self.d_min, "at least 1")
+        _require(
+            self.d_max == 0 or self.d_max >= self.d_min, "d_max", self.d_max, f"0 or at least d_min ({self.d_min})"
+        )
+        _require(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
+        _require(self.points >= 1, "points", self.points, "at least 1")
+        _require(0 <= self.margin < 1, "margin", self.margin, "in [0, 1)")
+        _require(0 <= self.min_score < 1, "min_score", self.min_score, "in [0, 1)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NmsOptions:
     """Non-maximum suppression (`tal::NmsOptions`, documented there)."""
 

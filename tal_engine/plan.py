@@ -13,17 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
 from .errors import PlanError, PlanFault
 from .files import whole_file
-from .options import NmsOptions, ProposalOptions, SegmentOptions, SnippetOptions
+from .options import BoundaryOptions, NmsOptions, ProposalOptions, SegmentOptions, SnippetOptions
 from .vocabulary import Vocabulary
 
-#: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields.
-LAYOUT, SPEC = 1, 1
+#: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields. Spec 2 added `evaluator`.
+LAYOUT, SPEC = 1, 2
 
 MANIFEST = "manifest.json"
 
@@ -80,6 +80,21 @@ class Member(_Strict):
     sha256: str
 
 
+def _kind(value: Any) -> str:
+    """Which options a proposal stage has: those of boundaries name `peak_share`."""
+    boundary = "peak_share" in value if isinstance(value, dict) else isinstance(value, BoundaryOptions)
+    return "boundary" if boundary else "threshold"
+
+
+_Proposal = Annotated[
+    Annotated[ProposalOptions, pydantic.Tag("threshold")] | Annotated[BoundaryOptions, pydantic.Tag("boundary")],
+    pydantic.Discriminator(_kind),
+]
+
+#: What heads give, by the kind of proposal stage: outputs that must be there, in this order, and those that may.
+_OUTPUTS = {"threshold": (["cas"], {"attention", "video"}), "boundary": (["start", "end", "embedding"], set[str]())}
+
+
 class Manifest(_Strict):
     """Everything the runtime needs to know, field by field (house.md section 5)."""
 
@@ -92,7 +107,9 @@ class Manifest(_Strict):
     encoders: list[Encoder]
     streams: dict[str, int]
     head: Graph
-    proposal: ProposalOptions
+    #: Scores proposals: embedding [T, D] and positions [P, points] to score [P, C]; only with `BoundaryOptions`.
+    evaluator: Graph | None = None
+    proposal: _Proposal
     nms: NmsOptions
     segment: SegmentOptions
     precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
@@ -104,12 +121,12 @@ class Manifest(_Strict):
     @pydantic.model_validator(mode="after")
     def _agree(self) -> Manifest:
         names = [t.name for t in self.head.outputs]
-        if names[:1] != ["cas"] or set(names) - {"cas", "attention", "video"} or len(set(names)) < len(names):
-            raise ValueError(f"head gives {names}, must give 'cas' first, then 'attention' and 'video' if it has them")
-        columns = self.head.outputs[0].shape[-1] if self.head.outputs else None
-        wanted = len(Vocabulary(self.vocabulary)) + (1 if self.proposal.background else 0)
-        if columns != wanted:
-            raise ValueError(f"head gives {columns} columns, vocabulary and background make {wanted}")
+        needed, optional = _OUTPUTS[_kind(self.proposal)]
+        rest = names[len(needed) :]
+        if names[: len(needed)] != needed or set(rest) - optional or len(set(names)) < len(names):
+            more = f", then {sorted(optional)} if it has them" if optional else ""
+            raise ValueError(f"head gives {names}, must give {needed} first{more}")
+        self._scores_classes()
         if {t.name for t in self.head.inputs} != set(self.streams):
             raise ValueError(f"head reads {[t.name for t in self.head.inputs]}, streams are {sorted(self.streams)}")
         for e in self.encoders:
@@ -119,9 +136,29 @@ class Manifest(_Strict):
                 raise ValueError(f"encoder {e.name} reads flow, snippet.flow is 'none'")
         return self
 
+    def _scores_classes(self) -> None:
+        """The graph whose columns are classes has as many as there are."""
+        graph, classes = self.evaluator or self.head, len(Vocabulary(self.vocabulary))
+        if isinstance(self.proposal, BoundaryOptions) != (self.evaluator is not None):
+            raise ValueError("an evaluator belongs to a proposal stage that pairs boundaries, and to no other")
+        if isinstance(self.proposal, ProposalOptions):
+            classes += self.proposal.background
+        elif (io := [t.name for t in (*graph.inputs, *graph.outputs)]) != ["embedding", "positions", "score"]:
+            raise ValueError(f"evaluator reads and gives {io}, must be embedding, positions and score")
+        columns = graph.outputs[0].shape[-1]
+        if columns != classes:
+            raise ValueError(f"{graph.member} gives {columns} columns, vocabulary and background make {classes}")
+
+    @property
+    def graphs(self) -> list[Graph]:
+        """Every graph of the plan."""
+        own = [self.head] if self.evaluator is None else [self.head, self.evaluator]
+        return [*own, *(e.graph for e in self.encoders)]
+
     def to_json(self) -> str:
-        """The manifest as it is stored."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=1) + "\n"
+        """The manifest as it is stored; without an evaluator as spec 1 had it, so that plans keep their hash."""
+        unused = {"evaluator"} if self.evaluator is None else None
+        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude=unused), indent=1) + "\n"
 
 
 @dataclass(frozen=True)
@@ -181,7 +218,7 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
             if hashlib.sha256(content).hexdigest() != expected.sha256:
                 raise PlanError(PlanFault.WRONG_HASH, f"{name}: member {member!r} was changed, its hash is wrong")
             files[member] = content
-    for graph in [manifest.head, *(e.graph for e in manifest.encoders)]:
+    for graph in manifest.graphs:
         if graph.member not in files:
             raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: graph {graph.member!r} is not among the members")
     return Plan(manifest, files)
@@ -214,7 +251,7 @@ def parse_manifest(text: bytes | str, name: str = "plan") -> Manifest:
         return Manifest.model_validate(raw)
     except pydantic.ValidationError as e:
         first = e.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
+        where = ".".join(str(part) for part in first["loc"] if part not in _OUTPUTS) or "manifest"
         faults = {
             "extra_forbidden": PlanFault.UNKNOWN_FIELD,
             "unexpected_keyword_argument": PlanFault.UNKNOWN_FIELD,

@@ -80,6 +80,23 @@ class Activations:
 
 
 @dataclass(frozen=True, slots=True)
+class Boundaries:
+    """How likely each snippet is the first, or the last, of an action, [T] each, and its embedding [T, D]; float32.
+
+    What heads give that find proposals first and say then what they are; see `options.BoundaryOptions`.
+    """
+
+    start: NDArray[np.float32]
+    end: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    timeline: Timeline
+    duration: float
+
+    def __len__(self) -> int:
+        return int(self.start.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Proposals:
     """Machine form: array of `PROPOSAL`, seconds."""
 
@@ -124,7 +141,7 @@ class Localization(Sequence[Segment]):
         segments: Iterable[Segment],
         info: Info,
         vocabulary: Vocabulary,
-        activations: Activations | None = None,
+        activations: Activations | Boundaries | None = None,
     ) -> None:
         self.segments = tuple(segments)
         self.info = info

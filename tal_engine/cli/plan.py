@@ -45,6 +45,7 @@ def _summary(path: Path, plan: Plan) -> Table:
         f"{m.snippet.crop} pixels, flow {m.snippet.flow}",
         "encoders": encoders,
         "head reads": ", ".join(f"{k} {v}" for k, v in m.streams.items()),
+        "proposals": "pairs of boundaries" if m.evaluator is not None else "groups above thresholds",
         "precision": m.precision,
         "operating point": f"score >= {m.segment.min_score:.3f}",
         "gate": ", ".join(f"{k} {v}" for k, v in m.parity.get("head", {}).items()),

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from ..backends import Backend
 from ..errors import FeatureError
 from ..plan import Manifest
-from ..records import Activations, Features
+from ..records import Activations, Boundaries, Features
 from ..timeline import Timeline
 
 
-def score(features: Features, head: Backend, manifest: Manifest) -> Activations:
+def score(features: Features, head: Backend, manifest: Manifest) -> Activations | Boundaries:
     """Run the head on the features of a video.
 
     Raises:
@@ -31,7 +31,14 @@ def score(features: Features, head: Backend, manifest: Manifest) -> Activations:
     return activations_of(head.run(feeds), features.timeline, features.duration)
 
 
-def activations_of(out: Mapping[str, NDArray[np.float32]], timeline: Timeline, duration: float) -> Activations:
-    """The first video of a head's outputs: "cas" and, if the head has them, "attention" and "video"."""
+def activations_of(
+    out: Mapping[str, NDArray[np.float32]], timeline: Timeline, duration: float
+) -> Activations | Boundaries:
+    """The first video of a head's outputs, which are one of two kinds.
+
+    Either "cas" and, if the head has them, "attention" and "video"; or "start", "end" and "embedding".
+    """
+    if "start" in out:
+        return Boundaries(out["start"][0], out["end"][0], out["embedding"][0], timeline, duration)
     optional = {name: out[name][0] if name in out else None for name in ("attention", "video")}
     return Activations(out["cas"][0], optional["attention"], timeline, duration, optional["video"])

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..heads import HEADS
 from ..heads.interface import Batch, Recipe
 from ..nn.text import TextEncoder
-from ..options import NmsOptions, ProposalOptions
+from ..options import BoundaryOptions, NmsOptions, ProposalOptions
 from ..vocabulary import Vocabulary
 
 #: Base heads are methods too: they train, export and localize on their own.
@@ -62,8 +62,17 @@ class Method(Protocol):
         """A module from the inference streams [B, T, D], by name, to what `Head.activations` describes, by name."""
         ...
 
-    def proposal_options(self, config: Any) -> ProposalOptions:
+    def proposal_options(self, config: Any) -> ProposalOptions | BoundaryOptions:
         """How its activations become proposals."""
+        ...
+
+    def freeze_evaluator(self, net: nn.Module) -> nn.Module:
+        """Of methods with `BoundaryOptions` alone: what scores their proposals.
+
+        A module from "embedding" [T, D] and "positions" [P, points], places between 0 and T - 1 (others are moved
+        to the nearer end), to {"score": [P, C]}, each in 0..1. `freeze` then gives "start" and "end" [B, T],
+        probabilities that a snippet is the first or the last of an action, and "embedding" [B, T, D].
+        """
         ...
 
     def nms_options(self, config: Any) -> NmsOptions:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..extras import need
 from ..files import whole_file
-from ..records import Activations, Localization, Segment
+from ..records import Activations, Boundaries, Localization, Segment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,16 +116,22 @@ def _hidden(s: Segment, result: Localization) -> bool:
     return any(o.label == s.label and o.score > s.score and o.start <= middle < o.end for o in result)
 
 
-def _curves(axes: Axes, a: Activations, result: Localization, rows: list[str], colours: dict[str, str]) -> None:
+def _curves(
+    axes: Axes, a: Activations | Boundaries, result: Localization, rows: list[str], colours: dict[str, str]
+) -> None:
     _style(axes)
     t = a.timeline.centers(len(a))
-    if a.attention is not None:
-        axes.fill_between(t, 0, a.attention, color=_GRID, linewidth=0, label="attention")
-    for name in rows[: len(_PALETTE)]:
-        column = a.cas[:, result.vocabulary.id(name)]
-        spread = float(np.ptp(column))
-        if spread > 0:
-            axes.plot(t, (column - column.min()) / spread, color=colours[name], linewidth=1.3, label=name)
+    if isinstance(a, Boundaries):
+        axes.plot(t, a.start, color=_INK, linewidth=1.3, label="start")
+        axes.plot(t, a.end, color=_INK, linewidth=1.3, linestyle=":", label="end")
+    else:
+        if a.attention is not None:
+            axes.fill_between(t, 0, a.attention, color=_GRID, linewidth=0, label="attention")
+        for name in rows[: len(_PALETTE)]:
+            column = a.cas[:, result.vocabulary.id(name)]
+            spread = float(np.ptp(column))
+            if spread > 0:
+                axes.plot(t, (column - column.min()) / spread, color=colours[name], linewidth=1.3, label=name)
     axes.set_ylim(0, 1.05)
     axes.set_yticks([0, 1])
     axes.set_ylabel("activation", color=_FAINT, fontsize=9)

@@ -16,9 +16,10 @@ from .. import ops
 from ..annotations import AnnotatedVideo
 from ..data.sampling import uniform
 from ..errors import FeatureError
+from ..localize import Evaluator, paired
 from ..methods import Method
 from ..metrics import Evaluation, MaskOverlap, Protocol, evaluate_tables, mask_overlap, truth_mask
-from ..options import linspace
+from ..options import BoundaryOptions, linspace
 from ..records import Features
 from ..tables import Table
 from ..vocabulary import Vocabulary
@@ -34,7 +35,8 @@ class Found(NamedTuple):
     """Activations of videos, one after the other.
 
     cas [N, C (+ 1)]; attention [N] or None; video [videos, C] or None; offsets [videos + 1]. ratio [videos]:
-    snippets of the features that one row stands for, 1 where all were read.
+    snippets of the features that one row stands for, 1 where all were read. proposed: of each video, by methods
+    that pair boundaries; their CAS is empty.
     """
 
     names: tuple[str, ...]
@@ -43,6 +45,7 @@ class Found(NamedTuple):
     video: NDArray[np.float32] | None
     offsets: NDArray[np.int64]
     ratio: NDArray[np.float64]
+    proposed: tuple[ops.Proposed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,18 +90,55 @@ def activations(method: Method, net: nn.Module, config: Any, data: Videos) -> Fo
     device = next((t.device for t in (*net.parameters(), *net.buffers())), torch.device("cpu"))
     streams = method.inference_streams(config)
     parts: dict[str, list[NDArray[np.float32]]] = {}
-    lengths, ratio = [], []
+    proposed, lengths, ratio = [], [], []
+    options = method.proposal_options(config)
     with frozen(method, net) as module:
+        if isinstance(options, BoundaryOptions):
+            evaluator = evaluator_of(method.freeze_evaluator(net))
         for name in names:
             rows = _rows(data, name)
             feeds = {s: _stream(data.features[name], s, rows, name).to(device) for s in streams}
-            for key, value in module(**feeds).items():
-                parts.setdefault(key, []).append(value[0].float().cpu().numpy())
+            out = {k: v[0].float().cpu().numpy() for k, v in module(**feeds).items()}
+            if isinstance(options, BoundaryOptions):
+                proposed.append(_paired(out, options, evaluator))
+            else:
+                for key, value in out.items():
+                    parts.setdefault(key, []).append(value)
             lengths.append(len(rows))
             ratio.append(len(data.features[name]) / len(rows))
     joined = {k: np.stack(v) if k == "video" else np.concatenate(v) for k, v in parts.items()}
     offsets = np.cumsum([0, *lengths])
-    return Found(names, joined["cas"], joined.get("attention"), joined.get("video"), offsets, np.array(ratio))
+    cas = joined.get("cas", np.empty((0, 0), np.float32))
+    attention, video = joined.get("attention"), joined.get("video")
+    return Found(names, cas, attention, video, offsets, np.array(ratio), tuple(proposed))
+
+
+def _paired(out: Mapping[str, NDArray[np.float32]], options: BoundaryOptions, evaluator: Evaluator) -> ops.Proposed:
+    try:
+        return paired(out["start"], out["end"], out["embedding"], options, evaluator)
+    except ValueError as e:
+        raise FeatureError(f"boundaries: {e}") from e
+
+
+def evaluator_of(module: nn.Module) -> Evaluator:
+    """A frozen evaluator as the runtime calls it; see `methods.protocol.Method.freeze_evaluator`."""
+
+    def run(embedding: NDArray[np.float32], positions: NDArray[np.float32]) -> NDArray[np.float32]:
+        device = next(module.parameters()).device
+        feeds = {"embedding": embedding, "positions": positions}
+        with torch.no_grad():
+            found = module(**{k: torch.from_numpy(v).to(device) for k, v in feeds.items()})
+        scores: NDArray[np.float32] = found["score"].float().cpu().numpy()
+        return scores
+
+    return run
+
+
+def _one_after_the_other(parts: Sequence[ops.Proposed]) -> ops.Proposed:
+    start, end, score, label = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("start", "end", "score", "label")
+    )
+    return ops.Proposed(start, end, score, label, np.cumsum([0, *(len(p.start) for p in parts)]))
 
 
 def _rows(data: Videos, name: str) -> NDArray[np.int64]:
@@ -125,13 +165,7 @@ def detections(found: Found, method: Method, config: Any, vocabulary: Vocabulary
     Raises:
         FeatureError: an activation is NaN or infinite.
     """
-    try:
-        cut = ops.propose(
-            found.cas, found.attention, method.proposal_options(config), video=found.video, offsets=found.offsets,
-            threads=data.threads,
-        )  # fmt: skip
-    except ValueError as e:
-        raise FeatureError(f"activations: {e}") from e
+    cut = _proposed(found, method, config, data.threads)
     video = np.repeat(np.arange(len(found.names)), np.diff(cut.offsets))
     start, end = np.empty_like(cut.start), np.empty_like(cut.end)
     for v, name in enumerate(found.names):
@@ -147,6 +181,18 @@ def detections(found: Found, method: Method, config: Any, vocabulary: Vocabulary
     rows = kept.rows
     ids = (video[rows].astype(np.int32), label[rows].astype(np.int32))
     return Table(found.names, tuple(vocabulary), *ids, start[rows], end[rows], kept.score)
+
+
+def _proposed(found: Found, method: Method, config: Any, threads: int) -> ops.Proposed:
+    options = method.proposal_options(config)
+    if isinstance(options, BoundaryOptions):
+        return _one_after_the_other(found.proposed)
+    try:
+        return ops.propose(
+            found.cas, found.attention, options, video=found.video, offsets=found.offsets, threads=threads
+        )
+    except ValueError as e:
+        raise FeatureError(f"activations: {e}") from e
 
 
 def detect(method: Method, net: nn.Module, config: Any, vocabulary: Vocabulary, data: Videos) -> Table:
@@ -166,8 +212,10 @@ def evaluate(table: Table, data: Videos) -> Evaluation:
 def masks(found: Found, vocabulary: Vocabulary, data: Videos, threshold: float = MASK_THRESHOLD) -> MaskOverlap:
     """Overlap of the CAS above a threshold with the truth, snippet by snippet (CBP+VLP's Table 3).
 
-    Each class's activation is scaled to [0, 1] over the video, as proposals are cut from it.
+    Each class's activation is scaled to [0, 1] over the video, as proposals are cut from it. NaN without a CAS.
     """
+    if not found.cas.size:
+        return MaskOverlap(float("nan"), float("nan"))
     pairs = []
     for v, video in enumerate(data.videos):
         cas = found.cas[found.offsets[v] : found.offsets[v + 1], : len(vocabulary)]

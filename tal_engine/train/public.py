@@ -15,6 +15,7 @@ from ..annotations.detections import THUMOS14_CLASSES
 from ..errors import CheckpointError, UsageError
 from ..methods import Method, load_method
 from ..nn.text import TextEncoder
+from ..options import ProposalOptions
 from ..vocabulary import Vocabulary
 from . import checkpoint
 from .layouts import Layout, State
@@ -126,7 +127,8 @@ def _vocabulary(classes: Vocabulary | None, state: State, method: Method, source
     weight = next((v for k, v in state.items() if k.startswith("classifier") and k.endswith("weight")), None)
     if weight is None:  # classes are texts
         return classes if classes is not None else Vocabulary(THUMOS14)
-    count = len(weight) - method.proposal_options(method.Config()).background
+    options = method.proposal_options(method.Config())
+    count = len(weight) - (isinstance(options, ProposalOptions) and options.background)
     if classes is None and count == len(THUMOS14):
         return Vocabulary(THUMOS14)
     if classes is None:
