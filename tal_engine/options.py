@@ -104,8 +104,8 @@ class ProposalOptions:
 class BoundaryOptions:
     """From boundary probabilities to proposals that a graph of the plan scores; defaults: BSN's and APN's."""
 
-    #: Which snippets may be the first or the last of an action, and which pairs of them make a proposal: see
-    #: `ops.boundary_pairs`. Durations are differences of snippets; d_max 0 allows all, top_k 0 keeps all.
+    #: Where actions may start and end, and which pairs of both make a proposal: see `ops.boundary_pairs`. Durations
+    #: are in snippets; d_max 0 allows all, top_k 0 keeps all.
     peak_share: float = 0.5
     d_min: int = 1
     d_max: int = 0

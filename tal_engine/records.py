@@ -81,7 +81,7 @@ class Activations:
 
 @dataclass(frozen=True, slots=True)
 class Boundaries:
-    """How likely each snippet is the first, or the last, of an action, [T] each, and its embedding [T, D]; float32.
+    """How likely an action starts, or ends, where each snippet begins, [T] each, and the embedding [T, D]; float32.
 
     What heads give that find proposals first and say then what they are; see `options.BoundaryOptions`.
     """

@@ -69,7 +69,7 @@ def slow(start, end, embedding, options):
         for label in range(CLASSES):
             score = 1 / (1 + np.exp(-total[label] / options.points))
             if score >= options.min_score:
-                out.append((first, last + 1, label, score * both))
+                out.append((first, last, label, score * both))
     return out
 
 
@@ -94,9 +94,9 @@ def boundaries(x):
     return Boundaries(start, end, x, TIME, float(TIME.right(len(x))))
 
 
-def test_a_pair_becomes_a_segment_from_its_first_to_its_last_snippet():
+def test_a_pair_becomes_the_segment_between_its_borders():
     x = np.full((10, WIDTH), -9, np.float32)
-    x[3, 0] = x[6, 1] = x[3:7, 2] = 9
+    x[3, 0] = x[7, 1] = x[3:8, 2] = 9
     found = propose(boundaries(x), OPTIONS, evaluator_of(Scores())).data
     best = found[found["score"].argmax()]
     assert (best["start"], best["end"], best["label"]) == (1.5, 3.5, 0)

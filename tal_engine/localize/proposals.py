@@ -70,7 +70,7 @@ def paired(
     options: BoundaryOptions,
     evaluator: Evaluator,
 ) -> ops.Proposed:
-    """Likely pairs of boundaries, each with every class that it may be.
+    """Likely pairs of boundaries, each with every class that it may be: [s, e) of a start at s and an end at e.
 
     Args:
         start, end, embedding: of one video, see `Boundaries`.
@@ -78,18 +78,17 @@ def paired(
         evaluator: their scores by class; a proposal's is that times both boundaries' probabilities (BSN's product).
     """
     o = options
-    first, last, likely = ops.boundary_pairs(
+    starts, ends, likely = ops.boundary_pairs(
         start, end, peak_share=o.peak_share, d_min=o.d_min, d_max=o.d_max, top_k=o.top_k
     )
     scores = np.empty((0, 0), np.float32)
-    if len(first):
-        places = ops.sampling_positions(first, last, points=o.points, margin=o.margin)
+    if len(starts):
+        places = ops.sampling_positions(starts, ends, points=o.points, margin=o.margin)
         scores = evaluator(embedding, places.astype(np.float32))
     row, label = np.nonzero(scores >= o.min_score)
-    # A pair names the first and the last snippet of an action: both belong to it.
     return ops.Proposed(
-        start=first[row].astype(np.float64),
-        end=(last[row] + 1).astype(np.float64),
+        start=starts[row].astype(np.float64),
+        end=ends[row].astype(np.float64),
         score=scores[row, label].astype(np.float64) * likely[row],
         label=label.astype(np.int32),
         offsets=np.array([0, len(row)]),

@@ -71,7 +71,7 @@ class Method(Protocol):
 
         A module from "embedding" [T, D] and "positions" [P, points], places between 0 and T - 1 (others are moved
         to the nearer end), to {"score": [P, C]}, each in 0..1. `freeze` then gives "start" and "end" [B, T],
-        probabilities that a snippet is the first or the last of an action, and "embedding" [B, T, D].
+        probabilities that an action starts or ends where a snippet begins, and "embedding" [B, T, D].
         """
         ...
 
