@@ -156,17 +156,20 @@ class Manifest(_Strict):
         return [*own, *(e.graph for e in self.encoders)]
 
     def to_json(self) -> str:
-        """The manifest as it is stored; without an evaluator as spec 1 had it, so that plans keep their hash."""
-        unused = {"evaluator"} if self.evaluator is None else None
-        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude=unused), indent=1) + "\n"
+        """The manifest as it is stored."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=1) + "\n"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan in memory: its manifest and its files."""
+    """A plan in memory: its manifest, its files, and the manifest as it is stored.
+
+    The stored text is kept: a field that a later version adds must not change the plan's hash.
+    """
 
     manifest: Manifest
     files: Mapping[str, bytes]
+    document: bytes
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -176,7 +179,7 @@ class Plan:
     @cached_property
     def sha256(self) -> str:
         """Hash of the manifest, which holds the hashes of everything else."""
-        return hashlib.sha256(self.manifest.to_json().encode()).hexdigest()
+        return hashlib.sha256(self.document).hexdigest()
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -206,7 +209,8 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
         names = archive.namelist()
         if not names or names[0] != MANIFEST:
             raise PlanError(PlanFault.NOT_A_PLAN, f"{name}: not a plan, its first member is not {MANIFEST}")
-        manifest = parse_manifest(_member(archive, MANIFEST, name), name)
+        document = _member(archive, MANIFEST, name)
+        manifest = parse_manifest(document, name)
         extra = sorted(set(names[1:]) - set(manifest.members)) + sorted({n for n in names if names.count(n) > 1})
         if extra:
             raise PlanError(PlanFault.UNLISTED_MEMBER, f"{name}: member {extra[0]!r} is not in the manifest")
@@ -221,7 +225,7 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
     for graph in manifest.graphs:
         if graph.member not in files:
             raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: graph {graph.member!r} is not among the members")
-    return Plan(manifest, files)
+    return Plan(manifest, files, document)
 
 
 def _member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
@@ -279,7 +283,8 @@ def _refuse_newer(raw: dict[str, Any], name: str) -> None:
 def with_members(manifest: Manifest, files: Mapping[str, bytes]) -> Plan:
     """A plan of these files, their sizes and hashes entered into the manifest."""
     members = {n: Member(bytes=len(b), sha256=hashlib.sha256(b).hexdigest()) for n, b in files.items()}
-    return Plan(manifest.model_copy(update={"members": members}), dict(files))
+    whole = manifest.model_copy(update={"members": members})
+    return Plan(whole, dict(files), whole.to_json().encode())
 
 
 def write_plan(path: str | Path, plan: Plan) -> None:
@@ -295,6 +300,6 @@ def plan_bytes(plan: Plan) -> bytes:
     """The plan as the bytes of its file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in {MANIFEST: plan.manifest.to_json().encode(), **plan.files}.items():
+        for name, content in {MANIFEST: plan.document, **plan.files}.items():
             archive.writestr(zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0)), content)
     return buffer.getvalue()

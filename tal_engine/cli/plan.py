@@ -27,7 +27,7 @@ def inspect(
     """Print what is inside a plan."""
     found = read_plan(plan or EMBEDDED_PLAN)
     if as_json:
-        typer.echo(found.manifest.to_json(), nl=False)
+        typer.echo(found.document.decode(), nl=False)
         return
     stdout().print(_summary(plan or EMBEDDED_PLAN, found))
 
@@ -75,7 +75,7 @@ def unpack(
     found = read_plan(plan)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is not a folder")
-    write_text(output / MANIFEST, found.manifest.to_json())
+    write_text(output / MANIFEST, found.document.decode())
     write_text(output / "labels.txt", "".join(f"{n}\n" for n in found.vocabulary))
     for name, content in found.files.items():
         with whole_file(output / name) as temporary:
