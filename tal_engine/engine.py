@@ -74,12 +74,12 @@ class TALEngine:
     @overload
     def localize(
         self, source: Source, *, stream: Literal[False] = False, fps: float | None = ..., min_score: float | None = ...,
-        top_k: int | None = ..., progress: Progress | None = ...,
+        top_k: int | None = ..., force: bool = ..., progress: Progress | None = ...,
     ) -> Localization: ...  # fmt: skip
     @overload
     def localize(
         self, source: Source, *, stream: Literal[True], fps: float | None = ..., min_score: float | None = ...,
-        top_k: int | None = ..., progress: Progress | None = ...,
+        top_k: int | None = ..., force: bool = ..., progress: Progress | None = ...,
     ) -> Iterator[Segment]: ...  # fmt: skip
     def localize(
         self,
@@ -89,6 +89,7 @@ class TALEngine:
         fps: float | None = None,
         min_score: float | None = None,
         top_k: int | None = None,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> Localization | Iterator[Segment]:
         """Say which actions happen when.
@@ -100,6 +101,7 @@ class TALEngine:
             fps: frames a second of an array of frames.
             min_score: leave out segments below it; None takes the plan's operating point.
             top_k: at most so many segments, best first; None takes the plan's, 0 keeps all.
+            force: take features that were made otherwise than the head's; the result's warnings say how.
             progress: called with (seconds done, seconds in total or 0 if unknown).
 
         Returns:
@@ -109,14 +111,20 @@ class TALEngine:
             VideoError, FeatureError, UsageError: the source cannot be used.
         """
         if stream:
-            return self._lazily(source, fps, min_score, top_k, progress)
-        return self._localize(source, fps, min_score, top_k, progress)
+            return self._lazily(source, fps, min_score, top_k, force, progress)
+        return self._localize(source, fps, min_score, top_k, force, progress)
 
     def _lazily(self, *args: Any) -> Iterator[Segment]:
         yield from self._localize(*args).by_time()
 
     def _localize(
-        self, source: Source, fps: float | None, min_score: float | None, top_k: int | None, progress: Progress | None
+        self,
+        source: Source,
+        fps: float | None,
+        min_score: float | None,
+        top_k: int | None,
+        force: bool,
+        progress: Progress | None,
     ) -> Localization:
         manifest = self.plan.manifest
         wanted = manifest.segment
@@ -126,7 +134,7 @@ class TALEngine:
             wanted = replace(wanted, top_k=top_k)
         watch, began = Stopwatch(), time.perf_counter()
 
-        features, info = self._features(source, fps, progress, watch)
+        features, info = self._features(source, fps, force, progress, watch)
         activations = watch.run("head", lambda: score(features, self._head, manifest))
         proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self._evaluator))
         proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
@@ -139,10 +147,10 @@ class TALEngine:
 
     def features(self, source: Source, *, fps: float | None = None, progress: Progress | None = None) -> Features:
         """Features of a source, as the head reads them."""
-        return self._features(source, fps, progress, Stopwatch())[0]
+        return self._features(source, fps, False, progress, Stopwatch())[0]
 
     def _features(
-        self, source: Source, fps: float | None, progress: Progress | None, watch: Stopwatch
+        self, source: Source, fps: float | None, force: bool, progress: Progress | None, watch: Stopwatch
     ) -> tuple[Features, Info]:
         if isinstance(source, Mapping):
             streams = {n: np.asarray(a, np.float32) for n, a in source.items()}
@@ -150,9 +158,9 @@ class TALEngine:
             timeline = timeline_of(self.plan.manifest.snippet)
             source = Features(streams, timeline, float(timeline.right(count)))
         if isinstance(source, (str, Path)) and Path(source).suffix == ".npz":
-            return self._checked(load_features(source), str(source))
+            return self._checked(load_features(source), str(source), force)
         if isinstance(source, Features):
-            return self._checked(source, "features")
+            return self._checked(source, "features", force)
         if not self._encoders:
             raise PlanError(
                 PlanFault.NO_ENCODER,
@@ -161,10 +169,10 @@ class TALEngine:
         with open_video(source, fps) as video:
             return self._encode(video, progress, watch)
 
-    def _checked(self, features: Features, name: str) -> tuple[Features, Info]:
+    def _checked(self, features: Features, name: str, force: bool) -> tuple[Features, Info]:
         if len(features) == 0:
             raise FeatureError(f"{name}: no features")
-        return features, Info(name, warnings=check_contract(features.contract, self.contract, name))
+        return features, Info(name, warnings=check_contract(features.contract, self.contract, name, force=force))
 
     def _encode(self, video: VideoSource, progress: Progress | None, watch: Stopwatch) -> tuple[Features, Info]:
         options = self.plan.manifest.snippet

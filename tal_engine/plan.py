@@ -64,6 +64,8 @@ class Encoder(_Strict):
     dim: int
     weights_sha256: str
     graph: Graph
+    #: What the graph does to what it reads: which frames of a snippet, size, value range. Part of the contract.
+    preprocess: dict[str, str] = {}
 
 
 class Method(_Strict):

@@ -160,7 +160,7 @@ def test_features_of_another_encoder_are_refused(engine, clip):
         engine.localize(replace(features, contract=other))
     other = json.loads(json.dumps(features.contract))
     other["snippet"]["stride"] = 4
-    with pytest.raises(FeatureError, match=r"snippet.stride is 4, the head was trained on 8"):
+    with pytest.raises(FeatureError, match=r"snippet\.stride is 4, the head was trained on 8"):
         engine.localize(replace(features, contract=other))
 
 

@@ -56,6 +56,9 @@ def localize(
         float | None, typer.Option(help="Leave out segments below this score; default: the plan's.")
     ] = None,
     topk: Annotated[int | None, typer.Option(help="At most so many segments a video; 0 keeps all.")] = None,
+    force: Annotated[
+        bool, typer.Option(help="Take features that were made otherwise than the head's; the result says how.")
+    ] = False,
     threads: Annotated[int, typer.Option(help="CPU threads of the runtime; 0 lets it choose.")] = 0,
     strict: Annotated[bool, typer.Option(help="Fail instead of falling back to the CPU.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")] = False,
@@ -73,7 +76,7 @@ def localize(
     for path in paths:
         try:
             with _progress(path, quiet) as progress:
-                result = engine.localize(path, min_score=conf, top_k=topk, progress=progress)
+                result = engine.localize(path, min_score=conf, top_k=topk, force=force, progress=progress)
         except TALError as e:
             failed.append((path, e))
             _complain(path, e)

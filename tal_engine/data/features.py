@@ -10,12 +10,10 @@ from pathlib import Path
 
 from ..annotations import AnnotatedVideo
 from ..errors import FeatureError, TALError
-from ..features import EncoderGraph, check_contract, contract_of, encode, load_features, save_features
+from ..extraction import Extractor
+from ..features import EncoderGraph, check_contract, contract_of, load_features, save_features
 from ..options import SnippetOptions
-from ..pipeline import read_ahead
 from ..records import Features
-from ..video import cut, open_video
-from ..video.flow import with_flow
 from .catalog import Catalog
 
 
@@ -45,9 +43,7 @@ class FeatureStore:
             features = load_features(path)
             check_contract(features.contract, self.contract, str(path))
             return features
-        with open_video(self.catalog.video_path(video)) as source:
-            snippets = with_flow(cut(source, self.snippet), self.snippet)
-            features = encode(read_ahead(snippets), self.encoders, self.contract, lambda: source.seen)
+        features = Extractor(self.snippet, self.encoders)(self.catalog.video_path(video))
         save_features(path, features)
         return features
 

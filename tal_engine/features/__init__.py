@@ -1,7 +1,10 @@
 """Snippets to features, by graphs or from files. Knows nothing of videos or of heads."""
 
-from .contract import check_contract, contract_of
+from .contract import Difference, check_contract, contract_of, differences
 from .graph import EncoderGraph, encode
 from .stored import load_features, save_features
 
-__all__ = ["EncoderGraph", "check_contract", "contract_of", "encode", "load_features", "save_features"]
+__all__ = [
+    "Difference", "EncoderGraph", "check_contract", "contract_of", "differences", "encode", "load_features",
+    "save_features",
+]  # fmt: skip

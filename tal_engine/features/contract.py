@@ -2,47 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import FeatureError
 from ..options import SnippetOptions
 from ..plan import Encoder
 
 
+class Difference(NamedTuple):
+    """A field in which two records differ, and what each says; None where one says nothing of it."""
+
+    field: str
+    found: Any
+    wanted: Any
+
+
 def contract_of(snippet: SnippetOptions, encoders: Iterable[Encoder]) -> dict[str, Any]:
     """What these encoders on these snippets make."""
-    made = {e.stream: {"name": e.name, "weights_sha256": e.weights_sha256, "dim": e.dim} for e in encoders}
+    made = {
+        e.stream: {"name": e.name, "weights_sha256": e.weights_sha256, "dim": e.dim, **e.preprocess} for e in encoders
+    }
     return {"snippet": asdict(snippet), "encoders": made}
 
 
-def check_contract(found: dict[str, Any], wanted: dict[str, Any], source: str) -> list[str]:
-    """Compare the record of stored features with what a head was trained on.
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:
+    """Fields of `wanted` that `found` has otherwise or not at all; what only `found` has does not matter."""
+    out = []
+    for name, value in _flat(wanted):
+        other = dict(_flat(found)).get(name)
+        if other != value:
+            out.append(Difference(name, other, value))
+    return out
 
-    Streams that the head does not read are ignored.
+
+def check_contract(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], source: str, *, force: bool = False
+) -> list[str]:
+    """Compare the record of stored features with what is needed.
+
+    Streams that are not needed are ignored.
+
+    Args:
+        found: of the features.
+        wanted: of what the head was trained on.
+        source: their name in messages.
+        force: take features that differ, and say so.
 
     Returns:
-        Warnings: what could not be compared because it is not recorded.
+        Warnings: what could not be compared because it is not recorded, and what differs if that is forced.
 
     Raises:
         FeatureError: naming the first field that differs and both values.
     """
     if not found:
         return [f"{source}: carries no record of its origin; nothing proves that it matches the head"]
-    for field, value in wanted["snippet"].items():
-        other = found.get("snippet", {}).get(field, value)
-        if other != value:
-            raise FeatureError(f"{source}: snippet.{field} is {other!r}, the head was trained on {value!r}")
-    warnings = []
-    for stream, encoder in wanted["encoders"].items():
-        made = found.get("encoders", {}).get(stream)
-        if made is None:
-            warnings.append(f"{source}: stream {stream!r} carries no record of its encoder")
-            continue
-        for field, value in encoder.items():
-            if made.get(field) != value:
-                raise FeatureError(
-                    f"{source}: {stream} {field} is {made.get(field)!r}, the head was trained on {value!r}"
-                )
+    unknown = sorted(set(wanted["encoders"]) - set(found.get("encoders", {})))
+    warnings = [f"{source}: stream {stream!r} carries no record of its encoder" for stream in unknown]
+    known = {s: e for s, e in wanted["encoders"].items() if s not in unknown}
+    for field, other, value in differences(found, {"snippet": wanted["snippet"], "encoders": known}):
+        if other is None:
+            warnings.append(f"{source}: carries no record of {field}, the head was trained on {value!r}")
+        elif force:
+            warnings.append(f"{source}: forced: {field} is {other!r}, the head was trained on {value!r}")
+        else:
+            raise FeatureError(f"{source}: {field} is {other!r}, the head was trained on {value!r}")
     return warnings
+
+
+def _flat(record: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
+    """Fields of nested mappings as (a.b.c, value)."""
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
