@@ -121,8 +121,8 @@ def edit(folder, field, value):
 
 
 def test_train_options_name_value_and_range():
-    with pytest.raises(UsageError, match="steps is 0"):
-        TrainOptions(steps=0)
+    with pytest.raises(UsageError, match="steps is -1"):
+        TrainOptions(steps=-1)
     with pytest.raises(UsageError, match="pairs is 9"):
         TrainOptions(pairs=9)
     with pytest.raises(UsageError, match="learning_rate is -1"):

@@ -90,6 +90,18 @@ def test_a_method_with_texts_end_to_end(data, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_network_that_is_not_trained_is_scored_and_written(data, tmp_path):
+    command = ("vlpo", "--data", data, "-o", tmp_path / "c", "--cfg-options", "adaptation=zero_shot", *FAST[2:])
+    done = tal_train(*command, "--steps", "1")
+    assert isinstance(done.exception, UsageError)
+    assert "steps=0 writes it as it is" in str(done.exception)
+    done = tal_train(*command, "--steps", "0")
+    assert done.exit_code == 0, done.output
+    assert "vlpo on planted: test mAP in %" in done.output
+    assert checkpoint.load(tmp_path / "c").step == 0
+    assert [h["step"] for h in read(tmp_path / "c" / "report.json")["history"]] == [0]
+
+
 def test_seeds_selected_on_validation(data, tmp_path):
     out = tmp_path / "c"
     options = ["--train-options", "select=validation", "--cfg-options", "gate=autoencoded"]

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.vlpo_oracle import oracle_gap
 from tal_engine.errors import UsageError
 from tal_engine.export import parity
 from tal_engine.export.to_onnx import to_onnx
 from tal_engine.heads.interface import Batch
 from tal_engine.localize import activations_of, propose
 from tal_engine.methods import vlpo
+from tal_engine.metrics import protocol
 from tal_engine.nn import preference
 from tal_engine.nn.temporal import top_weights
 from tal_engine.timeline import Timeline
@@ -164,8 +166,51 @@ def test_zero_shot_trains_nothing(text):
     videos, features = a_set()
     found = evaluation.activations(vlpo, net, net.config, evaluation.Videos(videos, features, None))
     assert found.video.shape == (len(videos), len(NAMES))
-    with pytest.raises(UsageError, match="vlpo: nothing to train"):
+    with pytest.raises(UsageError, match="vlpo: nothing to train with this config; steps=0 writes it as it is"):
         run_fit(None, text, method="vlpo", config=net.config)
+
+
+def test_zero_shot_has_a_checkpoint(text, tmp_path):
+    """Of no step; it resumes, and what it gives is what the built network gives."""
+    net = small_net(vlpo, text, adaptation="zero_shot")
+    for resume in (False, True):
+        state = run_fit(
+            tmp_path, text, replace(OPTIONS, steps=0), method="vlpo", config=net.config, batches=object(), resume=resume
+        )
+        assert state.step == 0
+    loaded, streams = checkpoint.load(tmp_path).network(), a_batch(vlpo).streams
+    wanted, found = (vlpo.freeze(n)(clip=streams["clip"]) for n in (net, loaded))
+    assert all(torch.equal(wanted[k], found[k]) for k in wanted)
+
+
+def a_test_set(count=6):
+    """Videos with their truth, features that say it, and the rules."""
+    videos, features = a_set(count)
+    return evaluation.Videos(videos, features, protocol("wtal-seconds"))
+
+
+@pytest.mark.parametrize("dsp", [True, False])
+def test_gap_of_the_oracle(dsp, text, caplog):
+    """Without DSP labels are not read; with it "oracle" is what labels give, video by video."""
+    data, net = a_test_set(), small_net(vlpo, text, dsp=dsp, vl_scale=20.0)
+    with caplog.at_level(logging.WARNING, "tal_engine"):
+        gap = oracle_gap(net, NAMES, data)
+    assert caplog.text.count(vlpo.USES_TEST_LABELS) == 1
+    assert gap["oracle"].pop("note") == vlpo.USES_TEST_LABELS
+    plain = evaluation.scores(vlpo, net, net.config, NAMES, data)["averages"]["0.1:0.7"]
+    assert gap["predicted"]["map_10_70"] == pytest.approx(100 * plain, abs=0.01)
+    for kind in gap:
+        right = []
+        for v in data.videos:
+            x = {s: torch.from_numpy(f)[None] for s, f in data.features[v.name].streams.items()}
+            y = torch.tensor([[float(n in v.labels) for n in NAMES]])
+            kept = net.kept(net.activations(x, labels=y if kind == "oracle" else None)["video"])
+            right.append(bool((kept == y).all()))
+        assert gap[kind]["exact_match"] == pytest.approx(100 * np.mean(right), abs=0.01)
+    if not dsp:
+        assert gap["oracle"] == pytest.approx(gap["predicted"], abs=1)
+    with pytest.raises(UsageError, match="test_sampling is 'uniform', must be 'full'"):
+        oracle_gap(net, NAMES, replace(data, sampling="uniform"))
 
 
 def test_checkpoint_needs_no_text_tower(text, tmp_path):

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ..errors import UsageError
 from ..nn import losses
+from ..nn.actionness import Actionness
 from ..nn.temporal import ConvBlock, conv, mask_time, top_weights
 from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..vocabulary import Vocabulary
@@ -72,8 +73,7 @@ class AICL(Head):
         self.width = hidden = config.hidden
         self.embed = ConvBlock(config.rgb + config.flow, hidden, 3, 0.0, slope=0.0)
         self.classifier = conv(hidden, classes, 1) if own_classifier else None
-        self.rgb = nn.ModuleList([ConvBlock(config.rgb, hidden, 3, 0.0, slope=0.0), conv(hidden, 1, 1)])
-        self.flow = nn.ModuleList([ConvBlock(config.flow, hidden, 3, 0.0, slope=0.0), conv(hidden, 1, 1)])
+        self.rgb, self.flow = Actionness(config.rgb, hidden), Actionness(config.flow, hidden)
 
     def forward(
         self, streams: Mapping[str, Tensor], mask: Tensor | None = None, classify: Classifier | None = None
@@ -81,9 +81,7 @@ class AICL(Head):
         r, f = (mask_time(streams[s].transpose(1, 2), mask) for s in ("rgb", "flow"))
         embedding = self.embed(torch.cat([r, f], dim=1), mask).transpose(1, 2)
         cas = self.classified(embedding, classify)
-        a_rgb, a_flow = (
-            torch.sigmoid(layers[1](layers[0](x, mask)))[:, 0] for layers, x in ((self.rgb, r), (self.flow, f))
-        )
+        a_rgb, a_flow = self.rgb(r, mask), self.flow(f, mask)
         combined = (functional.softmax(cas, dim=-1) + a_rgb[..., None] + a_flow[..., None]) / 3
         chosen = top_weights(combined.detach(), self.config.topk_ratio, mask)
         parts = {

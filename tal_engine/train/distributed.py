@@ -133,7 +133,7 @@ class _Terms(nn.Module):
 def terms_of(net: nn.Module, world: World) -> nn.Module:
     """A module from (batch, step) to loss terms, whose gradients are averaged over all processes."""
     terms = _Terms(net)
-    if world.size == 1:
+    if world.size == 1 or not any(p.requires_grad for p in net.parameters()):
         return terms
     # A term may leave a layer out (reconstruction, text background), which is not an error.
     return nn.parallel.DistributedDataParallel(terms, find_unused_parameters=True)

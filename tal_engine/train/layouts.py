@@ -100,9 +100,9 @@ LAYOUTS = (
     Layout(
         "AICL", ("actionness_module.base_module.0.weight",), "aicl",
         {"actionness_module.base_module.0": "embed.conv", "actionness_module.cls.0": "classifier",
-         "actionness_module.action_module_rgb.0": "rgb.0.conv", "actionness_module.cls_rgb": "rgb.1",
-         "actionness_module.action_module_flow.0": "flow.0.conv", "actionness_module.cls_flow": "flow.1"},
-        lambda s: {**{k: s[f"{k}.0.conv.weight"].shape[1] for k in ("rgb", "flow")},
+         "actionness_module.action_module_rgb.0": "rgb.hidden.conv", "actionness_module.cls_rgb": "rgb.logit",
+         "actionness_module.action_module_flow.0": "flow.hidden.conv", "actionness_module.cls_flow": "flow.logit"},
+        lambda s: {**{k: s[f"{k}.hidden.conv.weight"].shape[1] for k in ("rgb", "flow")},
                    "hidden": s["embed.conv.weight"].shape[0]},
     ),
     Layout(

@@ -15,6 +15,7 @@ FREE = ("steps", "save_every", "eval_every", "device", "mean_of_last", "select",
 class TrainOptions:
     """How a method is trained; PVLR's public code on THUMOS14 where nothing else is said."""
 
+    #: 0 writes and scores the network as it was built.
     steps: int = 7000
     #: Videos of a forward pass, over all processes.
     batch: int = 10
@@ -54,10 +55,10 @@ class TrainOptions:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for field in ("steps", "batch", "length", "save_every", "accumulate", "mean_of_last", "test_length"):
+        for field in ("batch", "length", "save_every", "accumulate", "mean_of_last", "test_length"):
             _require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
-        for field in ("weight_decay", "clip_norm", "eval_every", "seed"):
+        for field in ("steps", "weight_decay", "clip_norm", "eval_every", "seed"):
             _require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
         _require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1); 0 keeps no averaged weights")
         _require(0 <= 2 * self.pairs <= self.batch, "pairs", self.pairs, f"in 0..batch/2 ({self.batch // 2})")

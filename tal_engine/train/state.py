@@ -71,11 +71,11 @@ def begin(task: Task, text: TextEncoder | None, world: World) -> State:
     if world.rank:
         torch.manual_seed(o.seed + world.rank * _RANK_STRIDE)
     trained = [p for p in net.parameters() if p.requires_grad]
-    if not trained:
-        raise UsageError(f"{task.method.name}: nothing to train with this config")
+    if o.steps and not trained:
+        raise UsageError(f"{task.method.name}: nothing to train with this config; steps=0 writes it as it is")
     return State(
         net=net,
-        optimizer=torch.optim.Adam(trained, lr=o.learning_rate, weight_decay=o.weight_decay),
+        optimizer=torch.optim.Adam([{"params": trained}], lr=o.learning_rate, weight_decay=o.weight_decay),
         scaler=torch.amp.GradScaler("cuda", enabled=o.amp == "fp16"),
         rng=np.random.default_rng([o.seed, world.rank] if world.rank else o.seed),
         ema=Ema(net, o.ema) if o.ema else None,
