@@ -156,12 +156,18 @@ def test_features_of_another_encoder_are_refused(engine, clip):
     features = engine.features(clip)
     other = json.loads(json.dumps(features.contract))
     other["encoders"]["rgb"]["weights_sha256"] = "f" * 64
-    with pytest.raises(FeatureError, match="rgb weights_sha256"):
+    with pytest.raises(FeatureError, match=r"encoders\.rgb\.weights_sha256"):
         engine.localize(replace(features, contract=other))
     other = json.loads(json.dumps(features.contract))
     other["snippet"]["stride"] = 4
     with pytest.raises(FeatureError, match=r"snippet\.stride is 4, the head was trained on 8"):
         engine.localize(replace(features, contract=other))
+    forced = engine.localize(replace(features, contract=other), force=True)
+    assert forced.info.warnings == ["features: forced: snippet.stride is 4, the head was trained on 8"]
+    del other["encoders"]["rgb"], other["snippet"]
+    found = engine.localize(replace(features, contract=other))
+    assert found.info.warnings[0] == "features: stream 'rgb' carries no record of its encoder"
+    assert "features: carries no record of snippet.stride, the head was trained on 8" in found.info.warnings
 
 
 def test_stored_features_are_never_unpickled(engine, tmp_path):
