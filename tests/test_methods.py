@@ -15,14 +15,14 @@ from tal_engine.export import parity
 from tal_engine.export.to_onnx import to_onnx
 from tal_engine.heads import HEADS
 from tal_engine.heads.interface import Batch
-from tal_engine.methods import METHODS, load_method
+from tal_engine.methods import METHODS, load_method, uses_points
 from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint
 from tal_engine.train.distributed import this_world
 from tal_engine.train.options import TrainOptions
 from tal_engine.train.state import Task, begin
 from tal_engine.vocabulary import Vocabulary
-from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config, steps_of_all_phases
+from tests.learning import NAMES, WIDTH, a_batch, a_click, quiet_config, small_config, steps_of_all_phases
 
 PVLR = load_method("pvlr")
 
@@ -105,7 +105,10 @@ def test_time_is_padded_without_effect(name):
         parts = ["cas", "embedding", *(["attention"] if wanted.attention is not None else [])]
         for part in parts:
             torch.testing.assert_close(getattr(wanted, part), getattr(found, part)[:, :11], rtol=1e-5, atol=1e-6)
-        a, b = net.objective(wanted, Batch(streams, labels)), net.objective(found, Batch(longer, labels, mask=mask))
+        points = a_click(labels, 11) if uses_points(head) else None
+        more = None if points is None else functional.pad(points, (0, 0, 0, 6))
+        a = net.objective(wanted, Batch(streams, labels, points=points))
+        b = net.objective(found, Batch(longer, labels, mask=mask, points=more))
         for term in a:
             # Snippets for the contrast are counted in the padded length.
             if term != "contrast":

@@ -13,6 +13,7 @@ HEADS = {
     "co2": "tal_engine.heads.co2",
     "cola": "tal_engine.heads.cola",
     "hamnet": "tal_engine.heads.hamnet",
+    "lacp": "tal_engine.heads.lacp",
     "stpn": "tal_engine.heads.stpn",
     "transformer": "tal_engine.heads.transformer",
     "um": "tal_engine.heads.um",
