@@ -16,7 +16,7 @@ from torch.nn import functional
 from ..errors import UsageError
 from ..heads import load_head
 from ..heads.interface import Batch, FrozenHead, Head, Output
-from ..nn import gaussian
+from ..nn import gaussian, losses
 from ..nn.mining import gather, mine
 from ..nn.prompt import PromptLearner
 from ..nn.text import TextEncoder
@@ -176,7 +176,7 @@ class PVLR(nn.Module):
             m, v = gaussian.mixture(mean, variance, attention, c.mixture_normalised)
             p = gaussian.match_probability(self._distance(m, v, m, v))
             same = (labels @ labels.T > 0).to(p.dtype)
-            terms["inter"] = c.inter_weight * functional.binary_cross_entropy(p, same)
+            terms["inter"] = c.inter_weight * losses.bce(p, same).mean()
         return terms
 
     def _intra(self, mean: Tensor, variance: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:

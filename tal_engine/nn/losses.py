@@ -14,6 +14,16 @@ def with_background(labels: Tensor, value: float) -> Tensor:
     return torch.cat([labels, torch.full_like(labels[:, :1], value)], dim=1)
 
 
+def bce(p: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy of probabilities, entry by entry; NaN where one is NaN.
+
+    torch's own raises on such, on CUDA it ends the process; the loop says which term and which videos it was.
+    """
+    broken = p.isnan()
+    each = functional.binary_cross_entropy(p.masked_fill(broken, 0.5), target, reduction="none")
+    return each.masked_fill(broken, float("nan"))
+
+
 def mil_ce(cas: Tensor, labels: Tensor, ratio: int, mask: Tensor | None = None) -> Tensor:
     """Multiple-instance cross-entropy: softmax of the top-k mean against sum-normalised labels.
 
@@ -37,7 +47,7 @@ def video_bce(logits: Tensor, labels: Tensor) -> Tensor:
     target = labels / labels.sum(1, keepdim=True).clamp(min=1)
     # Half precision cannot hold probabilities next to 0 and 1, and on CUDA autocast refuses to.
     with torch.autocast(logits.device.type, enabled=False):
-        return functional.binary_cross_entropy(functional.softmax(logits.float(), dim=1), target)
+        return bce(functional.softmax(logits.float(), dim=1), target).mean()
 
 
 def generalized_ce(probability: Tensor, positive: Tensor, q: float, mask: Tensor | None = None) -> Tensor:

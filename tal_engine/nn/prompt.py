@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .text import TextEncoder
+from .text import TextEncoder, spoken
 
 
 class PromptLearner(nn.Module):
@@ -36,7 +36,7 @@ class PromptLearner(nn.Module):
         super().__init__()
         object.__setattr__(self, "_text", text)  # frozen and shared: not a part of this module's state
         self.layout, self.prefix, self.suffix = layout, prefix, suffix
-        self.tokens = [text.tokenize(n) for n in names]
+        self.tokens = [text.tokenize(spoken(n)) for n in names]
         longest = max(len(t) for t in self.tokens)
         if prefix + longest + suffix + 2 > text.context:
             long = names[[len(t) for t in self.tokens].index(longest)]

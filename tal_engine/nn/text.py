@@ -9,9 +9,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
+
 
 def spoken(name: str) -> str:
-    """A class name as one says it: CleanAndJerk -> Clean And Jerk, sit_down -> sit down."""
+    """A class name as one says it: CleanAndJerk -> Clean And Jerk, sit_down -> sit down.
+
+    Raises:
+        UsageError: it has neither a letter nor a digit, so that every such class would be the same text.
+    """
+    if not re.search(r"[^\W_]", name):
+        raise UsageError(f"class name {name!r} has no words, a text tower cannot tell what it means")
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ")
 
 
