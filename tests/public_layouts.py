@@ -45,6 +45,11 @@ def um():
     return layer("cas_module.conv.0", 2 * W, 2 * W, 3) | layer("cas_module.classifier.0", C, 2 * W, bias=False)
 
 
+def lacp():
+    a = "cls_module."
+    return layer(f"{a}conv_1.0", 2 * W, 2 * W, 3) | layer(f"{a}classifier.0", C + 1, 2 * W, bias=False)
+
+
 def cola():
     a = "actionness_module."
     return layer(f"{a}f_embed.0", 2 * W, 2 * W, 3) | layer(f"{a}f_cls.0", C, 2 * W, bias=False)

@@ -35,6 +35,7 @@ from tests.public_layouts import (
     cola,
     consensus,
     hamnet,
+    lacp,
     layer,
     pvlr,
     pvlr_anet,
@@ -50,7 +51,7 @@ def words():
     return TinyText(["run", "jump", "sit", "down"]).eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("make", [co2, basnet, um, cola, aicl, hamnet])
+@pytest.mark.parametrize("make", [co2, basnet, um, cola, aicl, hamnet, lacp])
 def test_layouts_become_checkpoints(make, tmp_path):
     torch.manual_seed(0)
     state = make()

@@ -57,7 +57,6 @@ LAYOUTS = (
         "I3D", ("Conv3d_1a_7x7.conv3d.weight",),
         refusal="these are weights of an encoder, which makes features from frames; import reads heads",
     ),
-    Layout("LACP", ("cls_module.classifier.0.weight",), refusal="LACP is not a method of this version"),
     Layout(
         "PVLR (THUMOS14)", ("vAttn.AE_e.0.weight", "snippet_prob_encoder.fc_mean.weight"), "pvlr",
         {**_consensus(True, _PVLR_BASE), **_PVLR_TAIL, "snippet_prob_encoder.fc_mean": "mean",
@@ -90,6 +89,11 @@ LAYOUTS = (
     Layout(
         "UM", ("cas_module.classifier.0.weight",), "um",
         {"cas_module.conv.0": "embed.conv", "cas_module.classifier.0": "classifier"},
+        lambda s: _halves(s["embed.conv.weight"].shape[1]),
+    ),
+    Layout(
+        "LACP", ("cls_module.classifier.0.weight",), "lacp",
+        {"cls_module.conv_1.0": "embed.conv", "cls_module.classifier.0": "classifier"},
         lambda s: _halves(s["embed.conv.weight"].shape[1]),
     ),
     Layout(
