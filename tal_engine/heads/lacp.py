@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..nn import sequence
+from ..nn import losses, sequence
 from ..nn.temporal import ConvBlock, conv, mask_time, mean_time, topk_mean
 from ..options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..vocabulary import Vocabulary
@@ -122,7 +122,7 @@ class LACP(Head):
         p = torch.sigmoid(cas.float())[..., :-1]
         mean = mean_time(p.transpose(1, 2), mask)[..., 0]
         video = torch.where(labels > 0, topk_mean(p, self.config.topk_ratio, mask), mean)
-        return functional.binary_cross_entropy(video, labels)
+        return losses.bce(video, labels).mean()
 
     def _guidance(self, cas: Tensor, points: Tensor, mask: Tensor | None) -> _Guidance:
         c = self.config
@@ -176,7 +176,7 @@ def _suppressed(cas: Tensor) -> Tensor:
 
 def _focal(p: Tensor, target: Tensor, chosen: Tensor) -> Tensor:
     """Focal loss (gamma 2) of p [B, T, C + 1], mean over a video's chosen snippets [B, T], over videos."""
-    each = (p - target) ** 2 * functional.binary_cross_entropy(p, target, reduction="none")
+    each = (p - target) ** 2 * losses.bce(p, target)
     return ((each.sum(-1) * chosen).sum(1) / chosen.sum(1).clamp(min=1)).mean()
 
 
