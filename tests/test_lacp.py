@@ -17,6 +17,7 @@ from tal_engine.errors import UsageError
 from tal_engine.heads.interface import Batch
 from tal_engine.methods import load_method, uses_points
 from tal_engine.nn import sequence
+from tal_engine.train.options import TrainOptions
 from tests.learning import NAMES, OPTIONS, WIDTH, a_batch, a_set, quiet_config, run_fit, small_config, weights
 from tests.reference import lacp as slow
 
@@ -76,6 +77,8 @@ def test_published_size():
     assert sum(p.numel() for p in net.parameters()) == 3 * 2048 * 2048 + 2048 + 2048 * 21
     recipe = LACP.RECIPES["thumos14"]
     assert recipe.train["steps"] * recipe.train["accumulate"] == 2000 * 16
+    for of_data in LACP.RECIPES.values():
+        assert TrainOptions(**of_data.train).sampling == "full"
 
 
 def test_inference_cuts_classes_and_what_is_not_background():

@@ -59,6 +59,11 @@ class Config:
 RECIPES = {
     "thumos14": Recipe({}, {"steps": 2000, "batch": 1, "accumulate": 16, "pairs": 0, "sampling": "full",
                             "learning_rate": 1e-4, "weight_decay": 5e-4}),
+    # Chosen on another simulated world than benchmarks use (mAP@0.1:0.7 of one seed: 300 steps 88, 800 steps 91).
+    "simulator": Recipe({}, {"steps": 800, "batch": 10, "pairs": 0, "sampling": "full", "points": "uniform",
+                             "learning_rate": 1e-3, "weight_decay": 5e-4}),
+    "demo": Recipe({}, {"steps": 800, "batch": 10, "pairs": 0, "sampling": "full", "points": "uniform",
+                        "learning_rate": 1e-3, "weight_decay": 5e-4}),
 }  # fmt: skip
 
 
