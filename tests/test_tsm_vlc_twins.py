@@ -40,7 +40,7 @@ def test_sentence_loss(changes):
     sentences = net.vlc.sentences(torch.tensor([[0.0, 0, 1], [1, 0, 0]]), net.words)
     masked = completion.drawn_masks(sentences)
     video, weight = torch.randn(2, 7, 16), torch.rand(2, 7)
-    found = r(video, weight, sentences, masked, None)
+    found = r(video, weight[None], sentences, masked, None)[0]
     _, counts = r.targets(sentences)
     logits = numbers(r.logits(r.body(r.frame(video), weight, r.words(sentences, masked), counts, None)))
     end = [0] if changes else []

@@ -66,6 +66,11 @@ class Config:
     #: Names shorter than the longest one: said again (THUMOS14 code), filled with zeros (ActivityNet code), or masked
     #: (ours).
     short_names: Literal["repeat", "zeros", "masked"] = "repeat"
+    #: Width of the text block; 0 is that of the base head's embedding, as published. Queries of another width go through
+    #: one more layer.
+    text_width: int = 0
+    #: Width of its MLP, in widths of the block.
+    mlp_ratio: int = 4
     #: The text block: heads, dropouts after the words, in the MLP, and of whole residual branches.
     heads: int = 8
     text_dropout: float = 0.5
@@ -132,7 +137,7 @@ class Config:
             raise UsageError(f"consistency 'shared' needs the attention of base 'co2', base is {self.base!r}")
         if self.width % self.vlc_heads or self.width % 2:
             raise UsageError(f"width is {self.width}, must be even and a multiple of vlc_heads ({self.vlc_heads})")
-        for name in ("prompts", "encoder_layers", "decoder_layers", "heads", "vlc_heads"):
+        for name in ("prompts", "mlp_ratio", "heads", "vlc_heads", "encoder_layers", "decoder_layers", "feedforward"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, must be at least 1")
         around(self.template), around(self.sentence)
