@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
+from tal_engine.errors import UsageError
 from tal_engine.export import parity
 from tal_engine.export.to_onnx import to_onnx
 from tal_engine.heads.interface import Batch
@@ -47,6 +50,25 @@ def test_published_sizes():
     assert sum(p.numel() for p in vlc.parameters()) + pair + unused == 51_001_243
     # And its vocabulary has 8001 words, of which sentences about 20 classes need 42.
     assert net.vlc.reconstructor.logits.out_features == len(net.words.words) + 1 < 50
+
+
+@pytest.mark.parametrize(("name", "width", "most"), [("simulator", 64, 600_000), ("demo", 128, 1_400_000)])
+def test_recipes_for_narrow_features(name, width, most):
+    """Small enough to train on a CPU (published: 148 M), VLC smaller than what it teaches."""
+    found = sizes(TSM.build(TSM.Config(**TSM.RECIPES[name].config, rgb=width, flow=width), NAMES))
+    assert sum(found.values()) < most
+    assert found["vlc"] < found["base"]
+
+
+def test_text_block_of_its_own_width():
+    net = tiny_net(text_width=6, mlp_ratio=3)
+    q = net.queries
+    assert (q.embed.out_features, q.block.mlp[0].out_features) == (6, 18)
+    assert q.learned_positions.shape[-1] == q.positions.shape[-1] == 6
+    assert q().shape == (4, 2 * WIDTH)
+    assert isinstance(tiny_net().queries.fit, torch.nn.Identity)
+    with pytest.raises(UsageError, match=r"heads is 2, must divide the width of the text block \(5\)"):
+        tiny_net(text_width=5)
 
 
 def test_words_of_queries_and_sentences():
@@ -218,10 +240,14 @@ VARIANTS = [
     {"prompt": "handcraft"},
     {"text_query": False},
     {"text_query": False, "consistency": "none"},
+    {"text_query": False, "contrast_weight": 0.0},
+    {"text_width": 8, "mlp_ratio": 1},
     {"updates": "joint", "learn_whole": False},
     {"short_names": "masked", "masking": "none", "end_token": True},
     {"base": "basnet", "base_options": {}},
     {"base": "hamnet", "base_options": {}},
+    {"base": "basnet", "base_options": {}, "text_query": False},
+    {"base": "hamnet", "base_options": {}, "consistency": "none"},
 ]
 
 
@@ -278,8 +304,32 @@ def test_plan_has_nothing_of_vlc(base):
     assert parity.check_head(frozen, content, graph, proposal, nms, Timeline(0, 1, 1))["tensor"] < 1e-5
 
 
+@pytest.mark.parametrize("base", ["co2", "basnet", "hamnet"])
+def test_plan_of_the_published_size(base):
+    """All that is frozen: the base head, and one query a class. VLC's 51 M and the text block are gone."""
+    with torch.device("meta"):
+        net = TSM.build(TSM.Config(base=base), THUMOS14)
+    frozen = TSM.freeze(net.to("meta"))
+    kept = sum(x.numel() for x in (*frozen.parameters(), *frozen.buffers()))
+    assert kept == sizes(net)["base"] + 21 * 2048
+    assert kept < 0.5 * sum(sizes(net).values())
+
+
+def test_graph_has_only_what_inference_reads():
+    """Of CO2-Net's trunk it does not even have the decoders of the gate, which a training loss reads."""
+    config = small_config(TSM, **{**TINY, "width": 32})
+    frozen = TSM.freeze(TSM.build(config, NAMES))
+    for p in frozen.parameters():
+        torch.nn.init.normal_(p)  # equal ones, such as biases of 0, are merged in the graph
+    content, _ = to_onnx(frozen, {s: torch.randn(1, 9, WIDTH) for s in ("rgb", "flow")}, {0: "B", 1: "T"}, "h.onnx")
+    decoders = sum(p.numel() for n, p in frozen.named_parameters() if ".decode." in n)
+    weights = {i.name: math.prod(i.dims) for i in onnx.load_from_string(content).graph.initializer if i.data_type == 1}
+    trained = sum(p.numel() for p in frozen.parameters()) - decoders + frozen.classify.queries.numel()
+    assert trained <= sum(weights.values()) < trained + 16  # and a few constants
+
+
 def test_inference_is_that_of_co2():
-    for recipe in TSM.RECIPES.values():
+    for recipe in (r for name, r in TSM.RECIPES.items() if name != "demo"):
         options = TSM.proposal_options(TSM.Config(**recipe.config))
         source = SourceOptions(of="attention", thresholds=linspace(0.1, 0.9, 10), scale="none", score_scale="none")
         assert options.sources == (source,)
