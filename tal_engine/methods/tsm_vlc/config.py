@@ -206,7 +206,8 @@ RECIPES = {
     "simulator": Recipe(
         _NARROW, {"steps": 1000, "batch": 10, "pairs": 3, "length": 96, "learning_rate": 1e-3},
     ),
-    # For the tiny encoders, 128 wide a stream: .15 s a step on a busy core, not trained to its end yet. As for other methods, classes are kept from a low probability on.
+    # For the tiny encoders, 128 wide a stream: .15 s a step on a busy core, not trained to its end yet. As for other
+    # methods, classes are kept from a low probability on.
     "demo": Recipe(
         {**_NARROW, "text_width": 64, "class_threshold": 0.01},
         {"steps": 1000, "batch": 10, "pairs": 3, "length": 96, "learning_rate": 5e-4, "save_every": 500},
