@@ -40,7 +40,7 @@ def test_sentence_loss(changes):
     sentences = net.vlc.sentences(torch.tensor([[0.0, 0, 1], [1, 0, 0]]), net.words)
     masked = completion.drawn_masks(sentences)
     video, weight = torch.randn(2, 7, 16), torch.rand(2, 7)
-    found = r(video, weight, sentences, masked, None)
+    found = r(video, weight[None], sentences, masked, None)[0]
     _, counts = r.targets(sentences)
     logits = numbers(r.logits(r.body(r.frame(video), weight, r.words(sentences, masked), counts, None)))
     end = [0] if changes else []
@@ -49,6 +49,30 @@ def test_sentence_loss(changes):
         ids = [net.words.ids[w] + 1 for w in words] + end
         wanted = twin.sentence_loss(logits[v][: len(ids)], ids, net.config.label_smoothing, net.config.word_loss)
         assert found[v].item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_attentions_are_asked_together_as_one_by_one():
+    net = tiny_net().eval()
+    r = net.vlc.reconstructor
+    sentences = net.vlc.sentences(torch.tensor([[0.0, 0, 1], [1, 0, 0]]), net.words)
+    masked = completion.drawn_masks(sentences)
+    video, weights = torch.randn(2, 7, 16), torch.rand(3, 2, 7)
+    frames = torch.tensor([[1.0] * 7, [1.0] * 5 + [0.0] * 2])
+    found = r(video, weights, sentences, masked, frames)
+    for losses, weight in zip(found, weights, strict=True):
+        torch.testing.assert_close(losses, r(video, weight[None], sentences, masked, frames)[0])
+
+
+def test_text_block_gives_token_0_of_a_whole_block():
+    torch.manual_seed(0)
+    block = text_segment.TextBlock(tiny(branch_scale=0.5), 8).eval()
+    x, real = torch.randn(3, 5, 8), torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] * 4 + [False]])
+    layers = [(numbers(f.weight), numbers(f.bias)) for f in (block.query, block.key, block.value, block.out)]
+    for row, open_, found in zip(x, real.tolist(), block(x, real), strict=True):
+        seen = twin.attention(numbers(row), numbers(row), layers, 2, [1.0] * 5, [open_] * 5, "inside")
+        whole = row + 0.5 * torch.from_numpy(seen).float()
+        whole = whole + 0.5 * block.mlp(whole)
+        torch.testing.assert_close(found, whole[0], rtol=1e-4, atol=1e-5)
 
 
 def test_contrast():

@@ -149,6 +149,10 @@ def test_hashed_words_are_deterministic_and_know_spelling():
         ({"sentence": "a video"}, r"must contain \[CLS\] once"),
         ({"prompts": 0}, "prompts is 0"),
         ({"width": 30, "vlc_heads": 4}, "width is 30"),
+        ({"mlp_ratio": 0}, "mlp_ratio is 0, must be at least 1"),
+        ({"feedforward": 0}, "feedforward is 0, must be at least 1"),
+        ({"text_width": -8}, "text_width is -8, must be 0 or more"),
+        ({"word_dim": -1}, "word_dim is -1, must be 0 or more"),
     ],
 )
 def test_bad_configs_are_named(changes, message):
@@ -161,7 +165,8 @@ def test_other_mistakes_are_named():
         TSM.build(small_config(TSM, base_options={"magic": 1}), NAMES)
     with pytest.raises(UsageError, match="heads is 3, must divide"):
         TSM.build(tiny(heads=3), NAMES)
-    with pytest.raises(UsageError, match="class name '!' has no words"):
-        TSM.build(tiny(), Vocabulary(["!"]))
+    for spoken, name, said in (({}, "!", "!"), ({"run": ""}, "run", ""), ({"run": "&"}, "run", "&")):
+        with pytest.raises(UsageError, match=f"class '{name}' is said as '{said}', which has no words; .*spoken="):
+            TSM.build(tiny(spoken=spoken), Vocabulary([name, "jump"]))
     with pytest.raises(TypeError, match="cannot freeze a Linear"):
         TSM.freeze(torch.nn.Linear(1, 1))

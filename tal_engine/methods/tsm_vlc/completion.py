@@ -6,7 +6,7 @@ It only teaches the attention of the base head and is left out of plans.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -81,17 +81,28 @@ class Reconstructor(nn.Module):
         return ids, torch.arange(ids.shape[1], device=ids.device)[None] < count
 
     def forward(
-        self, video: Tensor, weight: Tensor | None, sentences: Sentences, masked: Tensor, frames: Tensor | None
+        self, video: Tensor, weights: Tensor, sentences: Sentences, masked: Tensor, frames: Tensor | None
     ) -> Tensor:
-        """Loss of each video's sentence, [B] (Eq. 9); video [B, T, rgb + flow]."""
-        c = self.config
+        """Loss of each video's sentence by each of N attentions, [N, B] (Eq. 9).
+
+        video [B, T, rgb + flow], weights [N, B, T]. The attentions see the same words and the same dropout, so that
+        what they are compared by is the snippets that they keep.
+        """
+        c, count = self.config, len(weights)
+
+        def each(x: Tensor) -> Tensor:
+            return x.repeat(count, *[1] * (x.ndim - 1))
+
         x = self.frame(functional.dropout(video, c.vlc_dropout, self.training))
         ids, counts = self.targets(sentences)
-        hidden = self.body(x, weight, self.words(sentences, masked), counts, frames)
-        each = functional.cross_entropy(
-            self.logits(hidden).transpose(1, 2).float(), ids, reduction="none", label_smoothing=c.label_smoothing
+        hidden = self.body(
+            each(x), weights.flatten(0, 1), each(self.words(sentences, masked)), each(counts),
+            None if frames is None else each(frames),
+        )  # fmt: skip
+        losses = functional.cross_entropy(
+            self.logits(hidden).transpose(1, 2).float(), each(ids), reduction="none", label_smoothing=c.label_smoothing
         )
-        total = (each * counts).sum(1)
+        total = (losses * each(counts)).sum(1).unflatten(0, (count, -1))
         return total if c.word_loss == "sum" else total / counts.sum(1).clamp(min=1)
 
 
@@ -139,26 +150,21 @@ class Completion(nn.Module):
         table: WordTable = self.reconstructor._table  # type: ignore[assignment]
         sentences = self.sentences(batch.labels, table)
         video, weight = seen.filtered.transpose(1, 2), seen.attention
+        whole = torch.ones_like(weight)
         joint = c.updates == "joint"
         terms: dict[str, Tensor] = {}
         masked = drawn_masks(sentences)
-
-        def told(v: Tensor, w: Tensor | None) -> Tensor:
-            losses: Tensor = self.reconstructor(v, w, sentences, masked, batch.mask)
-            return losses
-
         if c.rec_weight:
-            v, w = (video, weight) if joint else (video.detach(), weight.detach())
-            loss = told(v, w).mean()
-            terms["rec"] = c.rec_weight * (loss + told(v, None).mean() if c.learn_whole else loss)
+            weights = torch.stack([weight, whole] if c.learn_whole else [weight])
+            v, weights = (video, weights) if joint else (video.detach(), weights.detach())
+            losses = self.reconstructor(v, weights, sentences, masked, batch.mask)
+            terms["rec"] = c.rec_weight * losses.mean(1).sum()
         if c.contrast_weight:
             masked = masked if joint else drawn_masks(sentences)  # other words for the other part (code)
-            if joint:
-                pair = self._contrast(told(video, weight), told(video, None), told(video, 1 - weight))
-            else:
-                with fixed(self.reconstructor):
-                    pair = self._contrast(told(video, weight), told(video, None), told(video, 1 - weight))
-            terms["contrast"] = c.contrast_weight * pair
+            weights = torch.stack([weight, whole, 1 - weight])
+            with nullcontext() if joint else fixed(self.reconstructor):
+                losses = self.reconstructor(video, weights, sentences, masked, batch.mask)
+            terms["contrast"] = c.contrast_weight * self._contrast(*losses)
         return terms
 
     def _contrast(self, kept: Tensor, whole: Tensor, rest: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Reconstructors of VLC: snippets, weighted by an attention, and a masked sentence to the words (paper 3.3, Table 6).
 
-`weight` [B, T] is att_r, 1 - att_r, or None for the whole video. `frames` [B, T] is 0 where a snippet is padding.
+`weight` [B, T] is att_r, 1 - att_r, or 1 for the whole video. `frames` [B, T] is 0 where a snippet is padding.
 """
 
 from __future__ import annotations
@@ -103,9 +103,7 @@ class Transformer(nn.Module):
         self.encoder = nn.ModuleList([Layer(config, crosses=False) for _ in range(config.encoder_layers)])
         self.decoder = nn.ModuleList([Layer(config, crosses=True) for _ in range(config.decoder_layers)])
 
-    def forward(
-        self, video: Tensor, weight: Tensor | None, words: Tensor, real: Tensor, frames: Tensor | None
-    ) -> Tensor:
+    def forward(self, video: Tensor, weight: Tensor, words: Tensor, real: Tensor, frames: Tensor | None) -> Tensor:
         kept = None if frames is None else frames > 0
         for layer in self.encoder:
             video = layer(video, weight, kept, self.causal_video)
@@ -127,11 +125,8 @@ class Recurrent(nn.Module):
         self.layers = config.decoder_layers
         self.cell = kind(config.width, config.width, config.decoder_layers, batch_first=True)
 
-    def forward(
-        self, video: Tensor, weight: Tensor | None, words: Tensor, real: Tensor, frames: Tensor | None
-    ) -> Tensor:
-        w = video.new_ones(video.shape[:2]) if weight is None else weight + _TINY
-        w = w if frames is None else w * frames
+    def forward(self, video: Tensor, weight: Tensor, words: Tensor, real: Tensor, frames: Tensor | None) -> Tensor:
+        w = weight + _TINY if frames is None else (weight + _TINY) * frames
         summary = (video * w[..., None]).sum(1) / w.sum(1, keepdim=True).clamp(min=_TINY)
         first = summary.expand(self.layers, -1, -1).contiguous()
         state = first if isinstance(self.cell, nn.GRU) else (first, torch.zeros_like(first))

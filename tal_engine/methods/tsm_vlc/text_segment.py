@@ -46,17 +46,20 @@ class AffineDropPath(nn.Module):
 
 
 class TextBlock(nn.Module):
-    """Self-attention and an MLP, each on a residual branch, without normalisation: [N, L, D] -> [N, L, D]."""
+    """Self-attention and an MLP, each on a residual branch, without normalisation: [N, L, D] -> token 0, [N, D].
 
-    def __init__(self, width: int, config: Config) -> None:
+    The other tokens are keys and values only: what the branches would make of them, nobody reads.
+    """
+
+    def __init__(self, config: Config, width: int) -> None:
         super().__init__()
         if width % config.heads:
-            raise UsageError(f"heads is {config.heads}, must divide the base head's width ({width})")
+            raise UsageError(f"heads is {config.heads}, must divide the width of the text block ({width})")
         self.heads = config.heads
         self.query, self.key, self.value, self.out = (linear(width, width) for _ in range(4))
-        drop = config.mlp_dropout
+        inner, drop = config.mlp_ratio * width, config.mlp_dropout
         self.mlp = nn.Sequential(
-            linear(width, 4 * width), nn.GELU(), nn.Dropout(drop), linear(4 * width, width), nn.Dropout(drop)
+            linear(width, inner), nn.GELU(), nn.Dropout(drop), linear(inner, width), nn.Dropout(drop)
         )
         self.branches = nn.ModuleList(
             [AffineDropPath(width, config.path_dropout, config.branch_scale) for _ in range(2)]
@@ -64,11 +67,15 @@ class TextBlock(nn.Module):
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """`real` [N, L]: tokens that can be attended to."""
-        q, k, v = (f(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
+        first = x[:, :1]
+        q, k, v = (
+            f(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for f, y in ((self.query, first), (self.key, x), (self.value, x))
+        )
         seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=real[:, None, None, :])
-        x = x + self.branches[0](self.out(seen.transpose(1, 2).flatten(2)))
-        x = x + self.branches[1](self.mlp(x))
-        return x
+        first = first + self.branches[0](self.out(seen.transpose(1, 2).flatten(2)))
+        first = first + self.branches[1](self.mlp(first))
+        return first[:, 0]
 
 
 class TextQueries(nn.Module):
@@ -102,12 +109,15 @@ class TextQueries(nn.Module):
         self.background = nn.Parameter(torch.zeros(longest, dim)) if background else None
         self._place_names(table, names, longest, rows)
         length = self.real.shape[1]
-        self.embed = linear(dim, width)
+        inner = config.text_width or width
+        self.embed = linear(dim, inner)
         self.dropout = nn.Dropout(config.text_dropout)
-        self.learned_positions = nn.Parameter(torch.randn(rows, length, width) * config.position_std)
-        scale = width**-0.5 if config.position_scale == "root_width" else 1.0
-        self.register_buffer("positions", sinusoids(length, width) * scale, persistent=False)
-        self.block = TextBlock(width, config)
+        self.learned_positions = nn.Parameter(torch.randn(rows, length, inner) * config.position_std)
+        scale = inner**-0.5 if config.position_scale == "root_width" else 1.0
+        self.register_buffer("positions", sinusoids(length, inner) * scale, persistent=False)
+        self.block = TextBlock(config, inner)
+        #: Ours: published text blocks are as wide as the embedding of the video.
+        self.fit = nn.Identity() if inner == width else linear(inner, width)
 
     def _place_names(self, table: WordTable, names: Sequence[Sequence[str]], longest: int, rows: int) -> None:
         """Where each word of the names [C, W] is in the table, and which tokens are real [C (+ 1), L]."""
@@ -152,8 +162,8 @@ class TextQueries(nn.Module):
     def forward(self) -> Tensor:
         x = self.dropout(functional.leaky_relu(self.embed(self.tokens()), 0.2))
         x = x + self.learned_positions + self.positions
-        first: Tensor = self.block(x, self.real)[:, 0]
-        return first
+        queries: Tensor = self.fit(self.block(x, self.real))
+        return queries
 
 
 class InnerProduct(nn.Module):

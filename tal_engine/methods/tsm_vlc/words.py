@@ -46,16 +46,19 @@ def words_of(text: str) -> list[str]:
 
 
 def name_words(vocabulary: Vocabulary, spoken_as: Mapping[str, str], left_out: str = "") -> list[list[str]]:
-    """Words of every class name.
+    """Words of every class name, or of what `spoken_as` says instead.
 
     Raises:
-        UsageError: a name without words.
+        UsageError: a name, or what is said instead, has no words.
     """
     skipped, found = set(words_of(left_out)), []
     for name in vocabulary:
-        words = words_of(spoken_as.get(name) or spoken(name))
+        said = spoken_as.get(name, spoken(name))
+        words = words_of(said)
         if not words:
-            raise UsageError(f"class name {name!r} has no words; say it in words with spoken={{{name!r}: ...}}")
+            raise UsageError(
+                f"class {name!r} is said as {said!r}, which has no words; say it in words with spoken={{{name!r}: ...}}"
+            )
         found.append([w for w in words if w not in skipped] or words)
     return found
 
