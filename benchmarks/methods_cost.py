@@ -79,6 +79,6 @@ def a_video(data: DataSet, streams: tuple[str, ...]) -> Features:
 
 
 def graph_parameters(content: bytes) -> int:
-    """Floating point numbers stored in an ONNX graph: weights, and constants such as texts."""
+    """Floating point numbers in the arrays that an ONNX graph stores: weights, and constants such as texts."""
     stored = onnx.load_model_from_string(content).graph.initializer
-    return sum(math.prod(t.dims) for t in stored if t.data_type == onnx.TensorProto.FLOAT)
+    return sum(math.prod(t.dims) for t in stored if t.dims and t.data_type == onnx.TensorProto.FLOAT)

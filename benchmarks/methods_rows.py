@@ -83,6 +83,13 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "LSTM reconstructor": Variant("tsm_vlc", {"reconstructor": "lstm"}),
         "unmasked words (public code)": Variant("tsm_vlc", {"masking": "none"}),
     },
+    # Table 4 of 003, and what its text leaves open.
+    "apn": {
+        "without L_CTR": Variant("apn", {"ctr_weight": 0.0}),
+        "background by the medoid": Variant("apn", {"profile": "medoid"}),
+        "score: class alone": Variant("apn", {"score": "class"}),
+        "score: confidence alone": Variant("apn", {"score": "confidence"}),
+    },
 }
 
 #: Method -> host head -> row -> variant. The host alone is its row of the simulator.
