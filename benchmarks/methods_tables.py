@@ -101,8 +101,8 @@ def reading(document: Document) -> list[str]:
     return [
         f"Mean ± standard deviation over {seeds}, last checkpoint, protocol `wtal-seconds`. *simulator*: planted "
         "actions; *videos*: procedural videos with the small encoders' features. Parameters, CPU seconds of training, "
-        f"and milliseconds of a video of {snippets} snippets on one thread (head: its ONNX graph alone; all: with proposals and suppression) are those on the simulator, whose "
-        "features are narrow."
+        f"and milliseconds of a video of {snippets} snippets on one thread (head: its ONNX graph alone; all: with "
+        "proposals and suppression) are those on the simulator, whose features are narrow."
     ]
 
 
