@@ -27,9 +27,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from common import store, stored, this_run
+from methods_cost import SNIPPETS, costs, exported
+from methods_extras import Trained, extras
 from methods_rows import PARTS, known
-from variants import SEEDS, Variant
+from procedural import encoded
+from variants import SEEDS, Variant, about, measured
+
+from tal_engine.data.dataset import DataSet, open_dataset
+from tal_engine.data.public import write_simulation
+from tal_engine.data.synthetic import SimulatorOptions
 
 NAME = "bench_methods"
 TRAINED = ("simulator", "procedural", "ablations", "plugins")
@@ -68,14 +76,8 @@ def settings_of(part: str) -> str:
 
 
 @cache
-def data_of(part: str, places: Places) -> Any:
+def data_of(part: str, places: Places) -> DataSet:
     """The data set of a part; made if it is not there yet."""
-    from procedural import encoded
-
-    from tal_engine.data.dataset import open_dataset
-    from tal_engine.data.public import write_simulation
-    from tal_engine.data.synthetic import SimulatorOptions
-
     if part in ON_VIDEOS:
         return encoded(places.videos)
     path = places.work / "simulator"
@@ -86,10 +88,6 @@ def data_of(part: str, places: Places) -> Any:
 
 def run_job(job: Job) -> dict[str, Any]:
     """Figures of one training run on one thread."""
-    import torch
-    from methods_extras import Trained, extras
-    from variants import measured
-
     torch.set_num_threads(1)
     data, folder = data_of(job.part, job.places), job.places.run(job.part, job.row, job.seed)
     found: dict[str, Any] = dict(measured(data, job.variant, job.seed, folder, settings_of(job.part)))
@@ -119,8 +117,6 @@ def train(part: str, jobs: list[Job], missing: bool) -> list[str]:
 
     Unless only missing runs are made, what is stored of a row is of an earlier measurement and goes.
     """
-    from variants import about
-
     data, failed = about(data_of(part, jobs[0].places)), []
     begun: set[str] = set()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
@@ -155,8 +151,6 @@ def keep(part: str, data: dict[str, Any], job: Job, found: dict[str, Any], fresh
 
 def measure_cost(rows: list[str] | None, places: Places) -> None:
     """Of the methods' first checkpoints in both worlds."""
-    from methods_cost import SNIPPETS, costs, exported
-
     out: dict[str, Any] = {}
     for part in ("simulator", "procedural"):
         found = {}
@@ -167,8 +161,8 @@ def measure_cost(rows: list[str] | None, places: Places) -> None:
             elif rows is None or row in rows:
                 print(f"cost, {part}, {row}: skipped, no checkpoint in {folder}", file=sys.stderr)
         if found:
-            measured = costs(found, data_of(part, places))
-            out |= {f"{part}: {row}": {**x, **this_run()} for row, x in measured.items()}
+            by_row = costs(found, data_of(part, places))
+            out |= {f"{part}: {row}": {**x, **this_run()} for row, x in by_row.items()}
     if not out:
         return
     before = stored(NAME).get("figures", {}).get("cost", {}).get("rows", {})

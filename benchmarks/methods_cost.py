@@ -59,7 +59,7 @@ def costs(rows: dict[str, Exported], data: DataSet) -> dict[str, dict[str, Any]]
     return {
         name: {
             "training_parameters": row.training_parameters,
-            "inference_parameters": graph_parameters(row.plan.files[row.plan.manifest.head.member]),
+            "inference_parameters": plan_parameters(row.plan),
             "head_ms": round(1e3 * seconds[f"{name} head"], 3),
             "video_ms": round(1e3 * seconds[f"{name} video"], 3),
         }
@@ -78,7 +78,8 @@ def a_video(data: DataSet, streams: tuple[str, ...]) -> Features:
     return Features(joined, data.timeline, float(data.timeline.right(SNIPPETS)))
 
 
-def graph_parameters(content: bytes) -> int:
-    """Floating point numbers in the arrays that an ONNX graph stores: weights, and constants such as texts."""
-    stored = onnx.load_model_from_string(content).graph.initializer
+def plan_parameters(plan: Plan) -> int:
+    """Floating point numbers in the arrays that a plan's graphs store: weights, and constants such as texts."""
+    graphs = [onnx.load_model_from_string(x).graph for name, x in plan.files.items() if name.endswith(".onnx")]
+    stored = [t for graph in graphs for t in graph.initializer]
     return sum(math.prod(t.dims) for t in stored if t.dims and t.data_type == onnx.TensorProto.FLOAT)

@@ -19,21 +19,22 @@ from tal_engine.train.recipe import recipe
 TITLES = {
     "pvlr": "PVLR", "distill_collab": "CBP+VLP", "vlpo": "VLPO", "tsm_vlc": "TSM+VLC", "apn": "APN (points)",
     "co2": "CO2-Net", "basnet": "BaS-Net", "cola": "CoLA", "um": "UM", "hamnet": "HAM-Net", "aicl": "AICL",
-    "stpn": "STPN", "lacp": "LACP (points)", "transformer": "transformer",
+    "stpn": "STPN", "lacp": "LACP (points)", "transformer": "transformer (CBP alone)",
 }  # fmt: skip
 #: Those of the five papers; they have a card in docs/methods.
 PAPERS = ("pvlr", "distill_collab", "vlpo", "tsm_vlc", "apn")
 EVERY: dict[str, Variant] = {name: Variant(name) for name in TITLES}
 
 
-def _own(head: str, settings: str = "simulator") -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _own(head: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """What a base head changes of its config on the simulator, and its training options there."""
-    return recipe(load_method(head), settings)
+    return recipe(load_method(head), "simulator")
 
 
 def _branch(head: str) -> Variant:
-    """CBP+VLP with a base head as its CBP branch."""
-    return Variant("distill_collab", {"cbp": head, "cbp_options": _own(head)[0]})
+    """CBP+VLP with a base head as its CBP branch, and the pairs of videos that this head reads."""
+    config, train = _own(head)
+    return Variant("distill_collab", {"cbp": head, "cbp_options": config}, train={"pairs": train["pairs"]})
 
 
 def _hosted(head: str, **changes: Any) -> Variant:

@@ -10,6 +10,8 @@ from methods_rows import ABLATIONS, PLUG_INS, TITLES
 from pages import machine_lines, plus_minus, table
 
 NOT_RUN = "not run"
+#: What tables call a part that all methods ran on.
+TITLE_OF_WORLD = {"simulator": "*simulator*", "procedural": "*videos*"}
 #: A table's column -> the figure of a run.
 FIGURES = {"mAP@0.1:0.7": "map_10_70", "mAP@0.5": "map_50", "foreground mIoU": "foreground_iou",
            "background mIoU": "background_iou"}  # fmt: skip
@@ -97,13 +99,25 @@ def reading(document: Document) -> list[str]:
     """What the columns of the large table are."""
     counts = {len(r["runs"]) for part in ("simulator", "procedural") for r in rows_of(document, part).values()}
     seeds = f"{' or '.join(map(str, sorted(counts)))} seed{'' if counts == {1} else 's'}"
-    snippets = figures(document).get("cost", {}).get("snippets", 300)
+    snippets = figures(document).get("cost", {}).get("snippets", "some")
+    worlds = {"simulator": "planted actions", "procedural": "procedural videos, features of the small encoders"}
+    data = "; ".join(f"{TITLE_OF_WORLD[part]}: {what}{size(document, part)}" for part, what in worlds.items())
     return [
-        f"Mean ± standard deviation over {seeds}, last checkpoint, protocol `wtal-seconds`. *simulator*: planted "
-        "actions; *videos*: procedural videos with the small encoders' features. Parameters, CPU seconds of training, "
-        f"and milliseconds of a video of {snippets} snippets on one thread (head: its ONNX graph alone; all: with "
-        "proposals and suppression) are those on the simulator, whose features are narrow."
+        f"Mean ± standard deviation over {seeds}, last checkpoint, protocol `wtal-seconds`. {data}. Parameters, CPU "
+        f"seconds of training, and milliseconds of a video of {snippets} snippets on one thread (head: its ONNX graph "
+        "alone; all: with proposals and suppression) are those on the simulator, whose features are narrow."
     ]
+
+
+def size(document: Document, part: str) -> str:
+    """How many videos a part has, where it was run."""
+    data = figures(document).get(part, {}).get("data")
+    if not data:
+        return ""
+    return (
+        f" ({data['train_videos']} training videos, {data['test_videos']} test videos with {data['test_instances']} "
+        f"instances of {data['classes']} classes)"
+    )
 
 
 def rows_of(document: Document, part: str) -> Mapping[str, Any]:

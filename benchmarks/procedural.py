@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,6 @@ def encoders_of_all_streams() -> Any:
 
 def encoded(folder: Path) -> Any:
     """The data set, rendered and encoded if it is not there yet; scored at overlaps 0.1 to 0.7."""
-    from dataclasses import replace
-
     from tal_engine.data.dataset import open_dataset
 
     data = replace(open_dataset(rendered(folder), encoders_of_all_streams()), protocol="wtal-seconds")
