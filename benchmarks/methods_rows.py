@@ -1,6 +1,6 @@
 """The rows of bench_methods: every method and base head, and the variants of each paper's own tables.
 
-A table's row "as it is" is the method's row of the simulator; it is not trained again. PVLR's own tables are those of
+Tables are numbered as in a method's paper. A table's row "as it is" is the method's row of the simulator; it is not trained again. PVLR's own tables are those of
 bench_accuracy.
 """
 
@@ -48,7 +48,7 @@ _TSM, _VLC = {"consistency": "none"}, {"text_query": False}
 
 #: Group -> row -> variant.
 ABLATIONS: dict[str, dict[str, Variant]] = {
-    # Tables 4 and 5 of 001.
+    # Its Tables 4 and 5.
     "distill_collab": {
         "only F": Variant("distill_collab", {"mode": "only_f"}),
         "only B": Variant("distill_collab", {"mode": "only_b"}),
@@ -59,7 +59,7 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "L_kd alone": Variant("distill_collab", {"fb_weight": 0.0}),
         "L_fb alone": Variant("distill_collab", {"kd_weight": 0.0}),
     },
-    # Tables 3 and 4 of 002.
+    # Its Tables 3 and 4.
     "vlpo": {
         "without DSP": Variant("vlpo", {"dsp": False}),
         "without PPG": Variant("vlpo", {"ppg": False}),
@@ -70,7 +70,7 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "zero-shot": Variant("vlpo", {"adaptation": "zero_shot"}, trained=False),
         "baseline": Variant("vlpo", load_method("vlpo").RECIPES["baseline"].config),
     },
-    # Tables 3 to 6 of 004.
+    # Its Tables 3 to 6.
     "tsm_vlc": {
         "TSM alone (no consistency, no VLC)": Variant("tsm_vlc", _TSM),
         "VLC alone (no text queries)": Variant("tsm_vlc", _VLC),
@@ -84,7 +84,7 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "LSTM reconstructor": Variant("tsm_vlc", {"reconstructor": "lstm"}),
         "unmasked words (public code)": Variant("tsm_vlc", {"masking": "none"}),
     },
-    # Table 4 of 003, and what its text leaves open.
+    # Its Table 4, and what its text leaves open.
     "apn": {
         "without L_CTR": Variant("apn", {"ctr_weight": 0.0}),
         "background by the medoid": Variant("apn", {"profile": "medoid"}),
@@ -95,11 +95,11 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
 
 #: Method -> host head -> row -> variant. The host alone is its row of the simulator.
 PLUG_INS: dict[str, dict[str, dict[str, Variant]]] = {
-    # Table 6 of 000.
+    # Its Table 6.
     "pvlr": {"basnet": {"+ PVLR": TABLE_6["BaS-Net + PVLR"]}, "cola": {"+ PVLR": TABLE_6["CoLA + PVLR"]}},
-    # Table 6 of 001.
+    # Its Table 6.
     "distill_collab": {head: {"+ CBP+VLP": _branch(head)} for head in ("um", "co2")},
-    # Table 8 of 004.
+    # Its Table 8.
     "tsm_vlc": {
         head: {"+ TSM": _hosted(head, **_TSM), "+ VLC": _hosted(head, **_VLC), "+ both": _hosted(head)}
         for head in ("basnet", "hamnet")
