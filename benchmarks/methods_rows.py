@@ -1,7 +1,7 @@
 """The rows of bench_methods: every method and base head, and the variants of each paper's own tables.
 
-Tables are numbered as in a method's paper. A table's row "as it is" is the method's row of the simulator; it is not trained again. PVLR's own tables are those of
-bench_accuracy.
+Tables are numbered as in a method's paper. A table's row "as it is" is the method's row of the simulator; it is not
+trained again. PVLR's own tables are those of bench_accuracy.
 """
 
 from __future__ import annotations
