@@ -23,8 +23,10 @@ lint: .venv/all
 bench: .venv/all
 	$(BIN)/python benchmarks/first_light.py
 	$(BIN)/python benchmarks/bench_accuracy.py
+	$(BIN)/python benchmarks/bench_methods.py
 	$(BIN)/python benchmarks/bench_core.py
 	$(BIN)/python benchmarks/readme.py
+	$(BIN)/python benchmarks/cards.py --pictures
 
 # The C++ tests. Neither Python nor .venv is needed; its cmake is taken where there is no other.
 sanitize: export PATH := $(PATH):$(CURDIR)/$(BIN)

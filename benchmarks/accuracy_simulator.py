@@ -8,42 +8,24 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from common import spread
+from variants import SEEDS, Variant, about, as_built, measured
 
-from tal_engine.data.dataset import DataSet, open_dataset
+from tal_engine.data.dataset import open_dataset
 from tal_engine.data.public import write_simulation
 from tal_engine.data.synthetic import SimulatorOptions
 from tal_engine.methods import load_method
-from tal_engine.nn.text import TextEncoder
-from tal_engine.nn.towers import open_text
-from tal_engine.train.evaluation import scores
-from tal_engine.train.options import TrainOptions
-from tal_engine.train.recipe import fitted, recipe
-from tal_engine.train.runs import train_head, videos_of
 
-SEEDS = (0, 1, 2)
 #: The claim that PVLR beats its base head is about a difference: it gets more seeds.
 MORE_SEEDS = (0, 1, 2, 3, 4)
 _OFF = {"ortho_weight": 0.0, "intra_action_weight": 0.0, "intra_background_weight": 0.0, "inter_weight": 0.0}
 _INTRA = {k: v for k, v in _OFF.items() if not k.startswith("intra")}
-
-
-class Variant(NamedTuple):
-    """A method with some fields changed."""
-
-    method: str
-    changes: Mapping[str, Any] = MappingProxyType({})
-    seeds: tuple[int, ...] = SEEDS
-
 
 HEADS = {
     "CO2-Net": Variant("co2", seeds=MORE_SEEDS),
@@ -81,7 +63,7 @@ def simulator(work: Path, names: list[str] | None = None) -> dict[str, Any]:
             found.setdefault(name, []).append({"seed": seed, **result})
             print(f"{name}, seed {seed}: {result}", file=sys.stderr, flush=True)
     rows = {name: _row(runs) for name, runs in found.items()}
-    return {"data": _about(path / "data.yaml"), "chance": chance(path / "data.yaml"), "rows": rows}
+    return {"data": about(open_dataset(path / "data.yaml")), "chance": chance(path / "data.yaml"), "rows": rows}
 
 
 def _row(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -97,58 +79,15 @@ def against(ours: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     return {"gain": gain, "standard_error": error, "standard_errors": gain / error if error else None}
 
 
-def prepared(data: DataSet, variant: Variant, seed: int) -> tuple[Any, Any, TrainOptions, TextEncoder | None]:
-    """Method, config at the data's widths, training options, text tower."""
-    method = load_method(variant.method)
-    chosen = recipe(method, "simulator")
-    config = fitted(method.Config(**{**chosen.config, **variant.changes}), widths(data))
-    text = None
-    if method.uses_text:
-        spec = data.text
-        text = open_text(spec.tower, name=spec.name, weights=spec.weights, dim=spec.dim, seed=spec.seed)
-    return method, config, TrainOptions(**{**chosen.train, "seed": seed, "device": "cpu"}), text
-
-
-def widths(data: DataSet) -> dict[str, int]:
-    found = data.widths(("rgb", "flow", "clip"))
-    return {"rgb": found["rgb"], "flow": found["flow"], "joint": found["clip"]}
-
-
-def _run(job: tuple[Path, Path, str, int]) -> dict[str, Any]:
+def _run(job: tuple[Path, Path, str, int]) -> dict[str, float]:
     """One training run on one core; figures of the last weights, in percent."""
     path, work, name, seed = job
     torch.set_num_threads(1)
-    data = open_dataset(path)
-    method, config, options, text = prepared(data, ALL[name], seed)
     folder = work / "runs" / name.replace(" ", "_") / str(seed)
-    began = time.process_time()
-    run = train_head(method, config, options, data, folder, text=text)
-    taken = time.process_time() - began
-    last = {k: s.mean for k, s in run.rows[0].figures.items()}
-    picked = {"map_10_70": "0.1:0.7", "map_50": "0.5", "foreground_iou": "mIoU foreground",
-              "background_iou": "mIoU background"}  # fmt: skip
-    return {k: round(100 * last[v], 2) for k, v in picked.items()} | {"training_cpu_s": round(taken, 1)}
+    return measured(open_dataset(path), ALL[name], seed, folder)
 
 
 def chance(path: Path) -> dict[str, Any]:
     """mAP of CO2-Net as it is initialised, over seeds: what no training gives."""
     data = open_dataset(path)
-    found = []
-    for seed in SEEDS:
-        method, config, options, _ = prepared(data, Variant("co2"), seed)
-        torch.manual_seed(seed)
-        net = method.build(config, data.vocabulary, None)
-        videos = videos_of(method, config, options, data, "test")
-        found.append(100 * scores(method, net, config, data.vocabulary, videos)["averages"]["0.1:0.7"])
-    return spread(found)
-
-
-def _about(path: Path) -> dict[str, Any]:
-    data = open_dataset(path)
-    return {
-        "protocol": data.protocol,
-        "classes": len(data.vocabulary),
-        **{f"{role}_videos": len(data.subset(role)) for role in ("train", "test")},
-        "test_instances": sum(len(v.instances) for v in data.subset("test")),
-        "widths": widths(data),
-    }
+    return spread([100 * as_built(data, Variant("co2"), seed)["0.1:0.7"] for seed in SEEDS])

@@ -69,13 +69,13 @@ def store(name: str, figures: dict[str, Any], part: str | None = None) -> dict[s
     With `part` the figures are those of one part of a benchmark. The other parts stay as they are
     stored, each with the machine and the command that it was measured by.
     """
-    document: dict[str, Any] = {"benchmark": name, **_run(), "figures": figures}
+    document: dict[str, Any] = {"benchmark": name, **this_run(), "figures": figures}
     if part is not None:
         before = stored(name)
         document["figures"] = {**before.get("figures", {}), part: figures}
         earlier = {k: before[k] for k in ("date", "command", "machine") if k in before}
         known = dict.fromkeys(before.get("figures", {}), earlier) | before.get("parts", {})
-        document["parts"] = {**known, part: _run()}
+        document["parts"] = {**known, part: this_run()}
     write_text(RESULTS / f"{name}.json", json.dumps(document, indent=1) + "\n")
     return document
 
@@ -86,7 +86,8 @@ def stored(name: str) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _run() -> dict[str, Any]:
+def this_run() -> dict[str, Any]:
+    """Date, command and machine of what is running."""
     return {"date": time.strftime("%Y-%m-%d"), "command": " ".join(["python", *sys.argv]), "machine": machine()}
 
 

@@ -34,16 +34,15 @@ from typing import Any
 import av
 import numpy as np
 from common import RESULTS, SHARED, spread, store
+from procedural import encoders_of_all_streams, rendered
 
 from tal_engine import Segment, TALEngine
 from tal_engine.annotations import read_annotations
-from tal_engine.demo.dataset import render_split, write_video
+from tal_engine.demo.dataset import write_video
 from tal_engine.demo.mocap import read_recordings, views
 from tal_engine.demo.render import render_joints
 from tal_engine.metrics import WTAL_TIOUS, Evaluation, evaluate
 
-#: Videos and seed of each split; a split draws its own bodies and scenes.
-SPLITS = {"train": (140, 0), "test": (44, 1)}
 VIEWS = 6
 #: Evaluation takes all segments, not those above the operating point.
 EVERYTHING: dict[str, Any] = {"min_score": -np.inf, "top_k": 0}
@@ -67,7 +66,7 @@ def scores(e: Evaluation) -> dict[str, Any]:
 def accuracy(work: Path) -> dict[str, Any]:
     from tal_engine.data.dataset import open_dataset
 
-    data = open_dataset(rendered(work), _encoders())
+    data = open_dataset(rendered(work / "videos"), encoders_of_all_streams())
     for role in ("train", "test"):  # once, before the processes ask for them
         data.features(data.subset(role), ("rgb", "flow", "clip"))
     jobs = [(work, variant, seed) for variant in VARIANTS for seed in SEEDS]
@@ -83,12 +82,6 @@ def accuracy(work: Path) -> dict[str, Any]:
     return {"protocol": "activitynet", "videos": len(videos), "instances": instances, "rows": rows}
 
 
-def _encoders() -> Any:
-    from tal_engine.export.encoders import tiny_encoders
-
-    return tiny_encoders(("rgb", "flow", "clip"))
-
-
 def _trained(job: tuple[Path, str, int]) -> dict[str, Any]:
     """One training run on one core, exported and run as users run it."""
     import torch
@@ -102,10 +95,10 @@ def _trained(job: tuple[Path, str, int]) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     work, variant, seed = job
-    method, encoders = load_method("pvlr"), _encoders()
+    method, encoders = load_method("pvlr"), encoders_of_all_streams()
     name = f"{variant.replace(' ', '_')}_{seed}"
     config, options = replace(demo_config(method), **VARIANTS[variant]), replace(demo_options(), seed=seed)
-    data = open_dataset(rendered(work), encoders)
+    data = open_dataset(rendered(work / "videos"), encoders)
     began = time.process_time()
     train_head(method, config, options, data, work / "checkpoints" / name, text=encoders.text)
     taken = time.process_time() - began
@@ -120,20 +113,10 @@ def _trained(job: tuple[Path, str, int]) -> dict[str, Any]:
     return result | {"training_cpu_seconds": round(taken, 1)}
 
 
-def rendered(work: Path) -> Path:
-    """The procedural data set: trained on the embedded plan's 200 videos, tested on another seed's."""
-    data = work / "videos"
-    for split, (count, seed) in SPLITS.items():
-        if len(list((data / "videos").glob(f"{split}_*.mp4"))) != count:
-            render_split(data, split, count, seed, workers=2)
-    return data
-
-
 def embedded(work: Path) -> dict[str, Any]:
     """The embedded plan, as it is, on the held-out videos."""
-    truth = {
-        v.name: list(v.instances) for v in read_annotations(rendered(work) / "annotations.json").subset("test").values()
-    }
+    annotations = read_annotations(rendered(work / "videos") / "annotations.json")
+    truth = {v.name: list(v.instances) for v in annotations.subset("test").values()}
     engine = TALEngine.load(None, "cpu")
     found = {v: list(engine.localize(work / "videos" / "videos" / f"{v}.mp4", **EVERYTHING)) for v in truth}
     e = evaluate(truth, found, engine.plan.vocabulary, tious=WTAL_TIOUS)
@@ -196,7 +179,7 @@ def videos(work: Path) -> dict[str, Any]:
 
 def speed(work: Path) -> dict[str, Any]:
     engine = TALEngine.load(None, "cpu")
-    paths = sorted((rendered(work) / "videos").glob("test_*.mp4"))[:10]
+    paths = sorted((rendered(work / "videos") / "videos").glob("test_*.mp4"))[:10]
     engine.localize(paths[0])
     ratios, stages, seconds = [], {}, 0.0
     for path in paths:
@@ -217,7 +200,7 @@ def long_video(work: Path, minutes: int) -> Path:
     path = work / f"long_{minutes}.mp4"
     if path.exists():
         return path
-    sources = sorted((rendered(work) / "videos").glob("test_*.mp4"))
+    sources = sorted((rendered(work / "videos") / "videos").glob("test_*.mp4"))
     with av.open(str(path), "w") as out:
         stream, offset, i = None, Fraction(0), 0
         while offset < minutes * 60:

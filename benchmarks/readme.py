@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+import methods_tables
+from common import stored
+from pages import ROOT, check_asked, filled, machine_lines, plus_minus, write_or_check
 
 
-def result(name: str) -> dict[str, Any]:
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
-
-
-def plus_minus(spread: dict[str, Any]) -> str:
-    return f"{spread['mean']:.1f} ± {spread['sd']:.1f}"
+def machines(document: dict[str, Any], package: str) -> list[str]:
+    """The machine of each part, where parts were measured on several of them."""
+    parts = {part: document.get("parts", {}).get(part, document)["machine"] for part in document["figures"]}
+    return machine_lines(parts, package)
 
 
 def first_light() -> str:
-    document = result("first_light")
+    document = stored("first_light")
     f = document["figures"]
     e, m, s = f["embedded"], f["motion"], f["speed"]
     real = m["rows"]["embedded"]
@@ -38,18 +36,6 @@ def first_light() -> str:
         *machines(document, "onnxruntime"),
     ]
     return "\n".join(lines)
-
-
-def machines(document: dict[str, Any], package: str) -> list[str]:
-    """The machine of each part, where parts were measured on several of them."""
-    by_machine: dict[str, list[str]] = {}
-    for part in document["figures"]:
-        m = document.get("parts", {}).get(part, document)["machine"]
-        what = f"{m['cpu']}, {m['cores']} cores, no GPU; Python {m['python']}, {package} {m['versions'][package]}"
-        by_machine.setdefault(what, []).append(part)
-    if len(by_machine) == 1:
-        return [f"- Machine: {m}." for m in by_machine]
-    return [f"- Machine of {', '.join(parts)}: {m}." for m, parts in by_machine.items()]
 
 
 def peaks(m: dict[str, Any]) -> list[str]:
@@ -70,7 +56,7 @@ def seeds(a: dict[str, Any]) -> list[str]:
 
 
 def bench_core() -> str:
-    document = result("bench_core")
+    document = stored("bench_core")
     f, machine = document["figures"], document["machine"]
     lines = [
         "One thread unless said, the whole call of `tal_engine.ops`, float64, exact. Peers' figures are stored ones, "
@@ -99,7 +85,7 @@ def bench_core() -> str:
 
 
 def bench_accuracy() -> str:
-    document = result("bench_accuracy")
+    document = stored("bench_accuracy")
     f = document["figures"]
     return "\n".join(
         [
@@ -173,22 +159,15 @@ def aimed(row: dict[str, Any]) -> str:
 SECTIONS: dict[str, Callable[[], str]] = {
     "first_light": first_light,
     "bench_accuracy": bench_accuracy,
+    "bench_methods": lambda: methods_tables.section(stored("bench_methods")),
     "bench_core": bench_core,
 }
 
 
 def main() -> None:
     path = ROOT / "README.md"
-    text = path.read_text()
-    for name, make in SECTIONS.items():
-        head, rest = text.split(f"<!-- {name} -->\n", 1)
-        _, tail = rest.split(f"<!-- /{name} -->", 1)
-        text = f"{head}<!-- {name} -->\n{make()}\n<!-- /{name} -->{tail}"
-    if "--check" in sys.argv:
-        sys.exit(
-            0 if text == path.read_text() else "README.md differs from the stored results: run benchmarks/readme.py"
-        )
-    path.write_text(text)
+    if not write_or_check({path: filled(path, {n: make for n, make in SECTIONS.items() if stored(n)})}, check_asked()):
+        sys.exit("README.md differs from the stored results: run benchmarks/readme.py")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,122 @@
+"""The rows of bench_methods: every method and base head, and the variants of each paper's own tables.
+
+Tables are numbered as in a method's paper. A table's row "as it is" is the method's row of the simulator; it is not
+trained again. PVLR's own tables are those of bench_accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from accuracy_simulator import TABLE_6
+from variants import Variant
+
+from tal_engine.methods import METHODS, load_method
+from tal_engine.train.recipe import recipe
+
+#: Title of each method's row.
+TITLES = {
+    "pvlr": "PVLR", "distill_collab": "CBP+VLP", "vlpo": "VLPO", "tsm_vlc": "TSM+VLC", "apn": "APN (points)",
+    "co2": "CO2-Net", "basnet": "BaS-Net", "cola": "CoLA", "um": "UM", "hamnet": "HAM-Net", "aicl": "AICL",
+    "stpn": "STPN", "lacp": "LACP (points)", "transformer": "transformer (CBP alone)",
+}  # fmt: skip
+#: Those of the five papers; they have a card in docs/methods.
+PAPERS = ("pvlr", "distill_collab", "vlpo", "tsm_vlc", "apn")
+EVERY: dict[str, Variant] = {name: Variant(name) for name in TITLES}
+
+
+def _own(head: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What a base head changes of its config on the simulator, and its training options there."""
+    return recipe(load_method(head), "simulator")
+
+
+def _branch(head: str) -> Variant:
+    """CBP+VLP with a base head as its CBP branch, and the pairs of videos that this head reads."""
+    config, train = _own(head)
+    return Variant("distill_collab", {"cbp": head, "cbp_options": config}, train={"pairs": train["pairs"]})
+
+
+def _hosted(head: str, **changes: Any) -> Variant:
+    """TSM, VLC or both on a base head, at the rate that the head trains with."""
+    config, train = _own(head)
+    rate = {"learning_rate": train["learning_rate"]}
+    return Variant("tsm_vlc", {"base": head, "base_options": config, **changes}, train=rate)
+
+
+_TSM, _VLC = {"consistency": "none"}, {"text_query": False}
+
+#: Group -> row -> variant.
+ABLATIONS: dict[str, dict[str, Variant]] = {
+    # Its Tables 4 and 5.
+    "distill_collab": {
+        "only F": Variant("distill_collab", {"mode": "only_f"}),
+        "only B": Variant("distill_collab", {"mode": "only_b"}),
+        "only F, average": Variant("distill_collab", {"mode": "only_f", "fusion": "average"}),
+        "only F, weighted": Variant("distill_collab", {"mode": "only_f", "fusion": "weighted"}),
+        "only B, average": Variant("distill_collab", {"mode": "only_b", "fusion": "average"}),
+        "only B, weighted": Variant("distill_collab", {"mode": "only_b", "fusion": "weighted"}),
+        "L_kd alone": Variant("distill_collab", {"fb_weight": 0.0}),
+        "L_fb alone": Variant("distill_collab", {"kd_weight": 0.0}),
+    },
+    # Its Tables 3 and 4.
+    "vlpo": {
+        "without DSP": Variant("vlpo", {"dsp": False}),
+        "without PPG": Variant("vlpo", {"ppg": False}),
+        "without APR": Variant("vlpo", {"apr": False}),
+        "without L_kl": Variant("vlpo", {"kl_weight": 0.0}),
+        "CLIP-Adapter": Variant("vlpo", {"adaptation": "clip_adapter"}),
+        "training-free": Variant("vlpo", {"adaptation": "training_free"}),
+        "zero-shot": Variant("vlpo", {"adaptation": "zero_shot"}, trained=False),
+        "baseline": Variant("vlpo", load_method("vlpo").RECIPES["baseline"].config),
+    },
+    # Its Tables 3 to 6.
+    "tsm_vlc": {
+        "TSM alone (no consistency, no VLC)": Variant("tsm_vlc", _TSM),
+        "VLC alone (no text queries)": Variant("tsm_vlc", _VLC),
+        "neither": Variant("tsm_vlc", {**_TSM, **_VLC}),
+        "without L_c (contrast)": Variant("tsm_vlc", {"contrast_weight": 0.0}),
+        "consistency: shared": Variant("tsm_vlc", {"consistency": "shared"}),
+        "consistency: KL": Variant("tsm_vlc", {"consistency": "kl"}),
+        "consistency: MAE": Variant("tsm_vlc", {"consistency": "mae"}),
+        "handcrafted prompt": Variant("tsm_vlc", {"prompt": "handcraft"}),
+        "GRU reconstructor": Variant("tsm_vlc", {"reconstructor": "gru"}),
+        "LSTM reconstructor": Variant("tsm_vlc", {"reconstructor": "lstm"}),
+        "unmasked words (public code)": Variant("tsm_vlc", {"masking": "none"}),
+    },
+    # Its Table 4, and what its text leaves open.
+    "apn": {
+        "without L_CTR": Variant("apn", {"ctr_weight": 0.0}),
+        "background by the medoid": Variant("apn", {"profile": "medoid"}),
+        "score: class alone": Variant("apn", {"score": "class"}),
+        "score: confidence alone": Variant("apn", {"score": "confidence"}),
+    },
+}
+
+#: Method -> host head -> row -> variant. The host alone is its row of the simulator.
+PLUG_INS: dict[str, dict[str, dict[str, Variant]]] = {
+    # Its Table 6.
+    "pvlr": {"basnet": {"+ PVLR": TABLE_6["BaS-Net + PVLR"]}, "cola": {"+ PVLR": TABLE_6["CoLA + PVLR"]}},
+    # Its Table 6.
+    "distill_collab": {head: {"+ CBP+VLP": _branch(head)} for head in ("um", "co2")},
+    # Its Table 8.
+    "tsm_vlc": {
+        head: {"+ TSM": _hosted(head, **_TSM), "+ VLC": _hosted(head, **_VLC), "+ both": _hosted(head)}
+        for head in ("basnet", "hamnet")
+    },
+}
+
+#: Part -> name of a row in the results -> variant.
+PARTS: dict[str, dict[str, Variant]] = {
+    "simulator": EVERY,
+    "procedural": EVERY,
+    "ablations": {f"{group}: {row}": v for group, rows in ABLATIONS.items() for row, v in rows.items()},
+    "plugins": {
+        f"{host} {row}": v for hosts in PLUG_INS.values() for host, rows in hosts.items() for row, v in rows.items()
+    },
+}
+
+
+def known(part: str) -> dict[str, Variant]:
+    """The rows of a part whose method exists."""
+    return {name: v for name, v in PARTS[part].items() if v.method in METHODS}
