@@ -48,6 +48,12 @@ class FeatureError(TALError):
     """Features, activations or annotations are not what their user needs."""
 
 
+class FlowError(TALError):
+    """Stored optical flow is missing, cannot be read, or does not belong to its video."""
+
+    exit_code = 5
+
+
 class PlanFault(Enum):
     """The ways a plan can be wrong."""
 

@@ -16,7 +16,7 @@ from .options import SnippetOptions
 from .pipeline import read_ahead
 from .records import Features
 from .video import cut, open_video
-from .video.flow import with_flow
+from .video.flow import FlowSource, with_flow
 
 #: Called with a video and its share that is done, 0..1 (0 where its length is not known); from several threads.
 Progress = Callable[[Path, float], None]
@@ -28,22 +28,31 @@ class Extractor:
 
     snippet: SnippetOptions
     encoders: Sequence[EncoderGraph]
+    #: Another way to the flow that `snippet` names, such as `video.stored_flow.FlowFiles` or `nn.tvl1.TorchTvl1`.
+    flow: FlowSource | None = None
 
     @property
     def contract(self) -> dict[str, Any]:
-        """What makes these features."""
-        return contract_of(self.snippet, [e.spec for e in self.encoders])
+        """What makes these features; where flow comes by another way, its name is in it."""
+        by = {} if self.flow is None else {"flow_by": self.flow.name}
+        return contract_of(self.snippet, [e.spec for e in self.encoders]) | by
 
     def __call__(self, path: Path, progress: Callable[[float], None] | None = None) -> Features:
         """Features of a video; memory does not grow with its length.
 
         Raises:
             VideoError: it cannot be read.
+            FlowError: its stored flow is missing or does not belong to it.
+            MissingExtraError: the flow takes an OpenCV that is not installed.
         """
         with open_video(path) as video:
             total = video.duration or 0.0
             report = None if progress is None or not total else (lambda done: progress(min(done / total, 1.0)))
-            snippets = with_flow(cut(video, self.snippet), self.snippet)
+            snippets = cut(video, self.snippet)
+            if self.flow is None or self.snippet.flow == "none":
+                snippets = with_flow(snippets, self.snippet)
+            else:
+                snippets = self.flow(snippets, self.snippet, video)
             return encode(read_ahead(snippets), self.encoders, self.contract, lambda: video.seen, report)
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from ..annotations import AnnotatedVideo
 from ..errors import FeatureError, TALError
 from ..extraction import Extractor
-from ..features import EncoderGraph, check_contract, contract_of, load_features, save_features
+from ..features import EncoderGraph, check_contract, load_features, save_features
 from ..options import SnippetOptions
 from ..records import Features
+from ..video.flow import FlowSource
 from .catalog import Catalog
 
 
@@ -24,6 +25,13 @@ class FeatureStore:
     catalog: Catalog
     snippet: SnippetOptions
     encoders: Sequence[EncoderGraph]
+    #: Another way to the flow that `snippet` names; see `Extractor.flow`.
+    flow: FlowSource | None = None
+
+    @property
+    def extractor(self) -> Extractor:
+        """What makes features that are not there yet."""
+        return Extractor(self.snippet, self.encoders, self.flow)
 
     @property
     def folder(self) -> Path:
@@ -34,7 +42,7 @@ class FeatureStore:
     @property
     def contract(self) -> dict[str, object]:
         """What makes these features."""
-        return contract_of(self.snippet, [e.spec for e in self.encoders])
+        return self.extractor.contract
 
     def get(self, video: AnnotatedVideo) -> Features:
         """Features of a video, extracted if they are not there yet."""
@@ -43,7 +51,7 @@ class FeatureStore:
             features = load_features(path)
             check_contract(features.contract, self.contract, str(path))
             return features
-        features = Extractor(self.snippet, self.encoders)(self.catalog.video_path(video))
+        features = self.extractor(self.catalog.video_path(video))
         save_features(path, features)
         return features
 

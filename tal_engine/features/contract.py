@@ -61,7 +61,7 @@ def check_contract(
     unknown = sorted(set(wanted["encoders"]) - set(found.get("encoders", {})))
     warnings = [f"{source}: stream {stream!r} carries no record of its encoder" for stream in unknown]
     known = {s: e for s, e in wanted["encoders"].items() if s not in unknown}
-    for field, other, value in differences(found, {"snippet": wanted["snippet"], "encoders": known}):
+    for field, other, value in differences(found, {**wanted, "encoders": known}):
         if other is None:
             warnings.append(f"{source}: carries no record of {field}, the head was trained on {value!r}")
         elif force:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import VideoError, VideoFault
 from ..options import SnippetOptions
 from ..records import Snippets
 from ..timeline import Timeline
 from .source import Frame, Image, VideoSource
+
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 
 def timeline_of(options: SnippetOptions) -> Timeline:
@@ -43,6 +47,11 @@ def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator
         yield Snippets(np.stack(pending), None, first, timeline, video.seen)
 
 
+def slots_of(seconds: float, options: SnippetOptions) -> int:
+    """How many slots of the grid a video of so many seconds fills: those whose centre it reaches, at least one."""
+    return max(math.ceil(seconds * options.fps - 0.5), 1)
+
+
 def _slots(video: VideoSource, options: SnippetOptions) -> Iterator[Image]:
     """Pictures on the regular grid.
 
@@ -54,28 +63,31 @@ def _slots(video: VideoSource, options: SnippetOptions) -> Iterator[Image]:
     picture: Image | None = None
     for frame in video.frames:
         while shown is not None and (slot + 0.5) / options.fps < frame.pts_seconds:
-            picture = _fit(shown.image(), options) if picture is None else picture
+            picture = fit(shown.image(), options) if picture is None else picture
             yield picture
             slot += 1
         shown, picture = frame, None
         video.seen = max(frame.pts_seconds, 0.0) + video.frame_seconds
     if shown is None:
         return
-    for _ in range(slot, max(math.ceil(video.seen * options.fps - 0.5), 1)):
-        picture = _fit(shown.image(), options) if picture is None else picture
+    for _ in range(slot, slots_of(video.seen, options)):
+        picture = fit(shown.image(), options) if picture is None else picture
         yield picture
 
 
-def _fit(image: Image, options: SnippetOptions) -> Image:
-    """Shorter side to `resize`, then the centre `crop`."""
-    h, w = image.shape[:2]
+def fitted_size(h: int, w: int, options: SnippetOptions) -> tuple[int, int]:
+    """Height and width of a picture whose shorter side has become `resize`, before the crop."""
     scale = options.resize / min(h, w)
-    size = (max(round(w * scale), options.resize), max(round(h * scale), options.resize))
-    if size != (w, h):
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR).astype(
-            np.uint8, copy=False
-        )
-    top, left = (size[1] - options.crop) // 2, (size[0] - options.crop) // 2
+    return max(round(h * scale), options.resize), max(round(w * scale), options.resize)
+
+
+def fit(image: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
+    """Shorter side to `resize`, then the centre `crop`; a picture or a flow field, [H, W, C]."""
+    h, w = fitted_size(image.shape[0], image.shape[1], options)
+    if image.shape[:2] != (h, w):
+        method = cv2.INTER_AREA if options.resize < min(image.shape[:2]) else cv2.INTER_LINEAR
+        image = cv2.resize(image, (w, h), interpolation=method).astype(image.dtype, copy=False)
+    top, left = (h - options.crop) // 2, (w - options.crop) // 2
     return image[top : top + options.crop, left : left + options.crop]
 
 
