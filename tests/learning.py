@@ -11,7 +11,7 @@ import torch
 from tal_engine.annotations import AnnotatedVideo
 from tal_engine.data.batches import BatchSampler
 from tal_engine.heads.interface import Batch
-from tal_engine.methods import load_method
+from tal_engine.methods import load_method, uses_points
 from tal_engine.records import Features, Segment
 from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint
@@ -69,7 +69,9 @@ def a_batch(method, seed=0, size=6, length=24):
         x = torch.randn(size, length, widths[s], generator=g)
         x[:, 5:12, :] += labels.repeat(1, math.ceil(widths[s] / 3))[:, None, : widths[s]] * 2
         streams[s] = x
-    return Batch(streams, labels, pairs=3)
+    points = torch.zeros(size, length, len(NAMES))
+    points[:, 8] = labels
+    return Batch(streams, labels, pairs=3, points=points if uses_points(method) else None)
 
 
 def multi_label(batch):
