@@ -17,7 +17,7 @@ from tal_engine.methods import load_method
 from tal_engine.methods.apn.boundary import balanced_bce, targets
 from tal_engine.methods.apn.contrast import contrast
 from tal_engine.methods.apn.evaluation import candidates, drawn, interpolated, pem_loss
-from tal_engine.methods.apn.pseudo import Memory, Pseudo, grow, smoothed
+from tal_engine.methods.apn.pseudo import Memory, Pseudo, comparable, grow
 from tal_engine.train import checkpoint
 from tests.learning import NAMES, OPTIONS, WIDTH, a_batch, a_set, run_fit, small_config, small_net, weights
 from tests.reference import apn as slow
@@ -155,25 +155,52 @@ def test_a_window_without_points_teaches_nothing(text):
 # -- pseudo-labels -----------------------------------------------------------------------------
 
 
-def test_smoothing_is_a_mean_of_what_is_there(rng):
+def test_comparable_features_are_smooth_and_centred(rng):
     x = rng.normal(size=(6, 2)).astype(np.float32)
-    wanted = [x[max(0, t - 1) : t + 2].mean(0) for t in range(6)]
-    np.testing.assert_allclose(smoothed(x, 3), wanted, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(smoothed(x, 1), x, rtol=1e-6)
+    wanted = np.array([x[max(0, t - 1) : t + 2].mean(0) for t in range(6)]) - x.mean(0)
+    np.testing.assert_allclose(comparable(x, 3), wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(comparable(x, 1), x - x.mean(0), rtol=1e-5, atol=1e-6)
+    assert np.array_equal(comparable(x[:1], 3), x[:1])
 
 
-def test_planted_actions_are_found(rng):
-    """Directions of actions and background differ; a medoid is background where that is longer than the action."""
+def planted(rng):
+    """Two actions of different classes, [6, 20) and [26, 36), on one background; points 9 and 30."""
     x = np.tile([0.0, 1.0, 0.0], (40, 1)) + rng.normal(size=(40, 3)) * 0.05
     x[6:20] += [2, 0, 0]
     x[26:36] += [0, 0, 2]
-    config = small_config(APN, smoothing=1)
-    start, end = grow(x.astype(np.float32), np.array([9, 30]), config)
-    assert (start.tolist(), end.tolist()) == ([6, 26], [20, 36])
-    alone = grow(x[:24].astype(np.float32), np.array([9]), config)
+    return x.astype(np.float32), np.array([9, 30]), np.eye(3, dtype=np.float32)[[0, 2]]
+
+
+def test_planted_actions_are_found(rng):
+    x, points, classes = planted(rng)
+    for changes in ({}, {"sweeps": 0}):
+        start, end = grow(x, points, classes, small_config(APN, smoothing=1, **changes))
+        assert (start.tolist(), end.tolist()) == ([6, 26], [20, 36]), changes
+    alone = grow(x[:24], points[:1], classes[:1], small_config(APN, smoothing=1))
     assert [int(a[0]) for a in alone] == [6, 20]
-    drifted, _ = grow(x.astype(np.float32), np.array([9, 30]), replace(config, profile="medoid"))
-    assert drifted[1] == 20
+
+
+def test_a_medoid_is_background_where_that_is_longer(rng):
+    x, points, classes = planted(rng)
+    x = np.concatenate([x, np.tile(x[:1], (40, 1))])
+    _, end = grow(x, points, classes, small_config(APN, smoothing=1, profile="medoid"))
+    assert end[1] > 40
+    _, end = grow(x, points, classes, small_config(APN, smoothing=1))
+    assert end[1] == 36
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_mining_from_points_of_different_classes_is_the_cores(rng, count):
+    """Each class has one point: what its points have in common is that point, so the core does the same."""
+    for length in (count, 12, 40):
+        x = rng.normal(size=(length, 4)).astype(np.float32)
+        points = np.sort(rng.permutation(length)[:count])
+        config = small_config(APN, smoothing=1)
+        centred = comparable(x, 1)
+        clusters = ops.constrained_kmedoids(centred, points)
+        wanted = ops.mine_actions(centred, points, clusters._replace(medoids=points))
+        found = grow(x, points, np.eye(count, dtype=np.float32), config)
+        assert [a.tolist() for a in found] == [a.tolist() for a in wanted]
 
 
 def test_kept_labels_age(rng):
@@ -181,7 +208,7 @@ def test_kept_labels_age(rng):
     memory, hot = Memory(config), np.zeros((30, 3), np.float32)
     hot[5, 0] = hot[20, 1] = 1
     xs = [rng.normal(size=(30, 8)).astype(np.float32) for _ in range(3)]
-    fresh = [grow(x, np.array([5, 20]), config) for x in xs]
+    fresh = [grow(x, np.array([5, 20]), hot[[5, 20]], config) for x in xs]
     assert not np.array_equal(fresh[0], fresh[1])
 
     def ask(name, step, x, sum_=1):
@@ -228,7 +255,7 @@ def test_the_cost_of_clusters_never_rises_over_refreshes(text):
         with torch.no_grad():
             x = net.embed(batch.streams).transpose(1, 2).numpy()
         for row in x:
-            cost = ops.constrained_kmedoids(smoothed(row, 3), [8, 18]).cost
+            cost = ops.constrained_kmedoids(comparable(row, 3), [8, 18]).cost
             assert (np.diff(cost) <= 1e-9).all()
 
 
@@ -341,7 +368,7 @@ def test_options_follow_the_config():
         ({"positive_tiou": 1.0}, "positive_tiou is 1.0, must be between 0 and 1"),
         ({"smoothing": 2}, "smoothing is 2, must be odd"),
         ({"score": "sum"}, "score is 'sum', must be one of product"),
-        ({"profile": "mean"}, "profile is 'mean', must be one of point, medoid"),
+        ({"profile": "mean"}, "profile is 'mean', must be one of class, medoid"),
         ({"prompts": ("an action",)}, r"must be at least one text with \[CLS\]"),
         ({"d_max": 2, "d_min": 3}, r"d_max is 2, must be 0 \(any\) or at least d_min \(3\)"),
     ],

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from .pseudo import Pseudo
+from .pseudo import Ints, Pseudo
 
 #: Width of a border's region on each side, in durations (paper 3.5).
 _SHARE = 0.1
@@ -47,7 +47,7 @@ def contrast(x: Tensor, pseudo: Pseudo, temperature: float) -> Tensor:
     return torch.cat(losses)
 
 
-def regions(x: Tensor, low: NDArray[np.float64], high: NDArray[np.float64]) -> Tensor:
+def regions(x: Tensor, low: NDArray[np.floating] | Ints, high: NDArray[np.floating] | Ints) -> Tensor:
     """Mean of x [T, D] over each [low, high), borders in snippets, cut at the video's; of unit length, [N, D]."""
     place = np.arange(len(x))[None]
     share = (np.minimum(high[:, None], place + 1) - np.maximum(low[:, None], place)).clip(0, 1)

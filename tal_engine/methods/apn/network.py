@@ -121,10 +121,8 @@ class APN(nn.Module):
             tiou.append(torch.from_numpy(chosen.tiou))
         if not features:
             return x.sum() * 0  # a loss of 0 that still has a gradient
-        found = self.evaluator(torch.cat(features), self.text)
-        return pem_loss(
-            *(f.float() for f in found), torch.cat(hot).to(x), torch.cat(tiou).to(x), self.config.positive_tiou
-        )
+        classes, confidences = self.evaluator(torch.cat(features), self.text)
+        return pem_loss(classes, confidences, torch.cat(hot).to(x), torch.cat(tiou).to(x), self.config.positive_tiou)
 
     def _positions(self, p: Proposals) -> Tensor:
         return torch.from_numpy(
@@ -176,8 +174,8 @@ class _FrozenEvaluator(nn.Module):
             raise UsageError(f"embedding has shape {list(embedding.shape)}, must be [T, {c.width}]")
         if positions.ndim != 2 or positions.shape[1] != c.points:
             raise UsageError(f"positions have shape {list(positions.shape)}, must be [P, {c.points}]")
-        found = self.net.evaluator(interpolated(embedding, positions), self.net.text)
-        return score(*found, c.score)
+        classes, confidences = self.net.evaluator(interpolated(embedding, positions), self.net.text)
+        return score(classes, confidences, c.score)
 
 
 def build(config: Config, vocabulary: Vocabulary, text: TextEncoder | None) -> APN:

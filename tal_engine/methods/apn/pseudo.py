@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
+#: Least difference of an action and its background, in cosine distance (as `ops.mine_actions`).
+_FLOOR = 1e-3
+
 
 @dataclass(frozen=True)
 class Pseudo:
@@ -41,25 +44,77 @@ class Pseudo:
         return low[low < high], high[low < high]
 
 
-def grow(x: NDArray[np.float32], points: Ints, c: Config) -> tuple[Ints, Ints]:
-    """Start and end of the actions that hold the points (methods.md 7.3), from embedded features [T, D].
+def grow(x: NDArray[np.float32], points: Ints, classes: NDArray[np.float32], c: Config) -> tuple[Ints, Ints]:
+    """Start and end of the actions that hold the points: clusters, less the background in them (methods.md 7.3).
 
     A video of one point is one cluster, of which the mining of background leaves the action.
+
+    Args:
+        x: embedded features [T, D].
+        points: snippets [N], rising.
+        classes: of the points [N, C], 1 or 0.
+        c: the config.
     """
-    x = smoothed(x, c.smoothing)
-    clusters = ops.constrained_kmedoids(x, points)
-    if c.profile == "point":
-        clusters = clusters._replace(medoids=points)
-    return ops.mine_actions(x, points, clusters, kappa=c.kappa)
+    x = comparable(x, c.smoothing)
+    clusters = ops.constrained_kmedoids(x, points, max_sweeps=c.sweeps)
+    if c.profile == "medoid":
+        return ops.mine_actions(x, points, clusters, kappa=c.kappa)
+    return _mined(x, points, classes, clusters.bounds, c.kappa)
 
 
-def smoothed(x: NDArray[np.float32], window: int) -> NDArray[np.float32]:
-    """Mean over so many snippets around each, fewer at both ends: [T, D]; `window` is odd."""
-    half, last = window // 2, len(x)
+def comparable(x: NDArray[np.float32], window: int) -> NDArray[np.float32]:
+    """Features [T, D] whose directions tell snippets apart: mean over a window, less the mean of the video.
+
+    One snippet is noisy, and what all snippets of a video have in common does not say where an action is (our
+    choices). The window is odd, and narrower at both ends of the video; a video of one snippet stays as it is.
+    """
+    half, length = window // 2, len(x)
+    if length == 1:
+        return x
     sums = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, 0, np.float64)])
-    at = np.arange(last)
-    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, last)
-    return np.asarray((sums[high] - sums[low]) / (high - low)[:, None], np.float32)
+    at = np.arange(length)
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, length)
+    return np.asarray((sums[high] - sums[low]) / (high - low)[:, None] - sums[-1] / length, np.float32)
+
+
+def _mined(
+    x: NDArray[np.float32], points: Ints, classes: NDArray[np.float32], bounds: Ints, kappa: float
+) -> tuple[Ints, Ints]:
+    """As `ops.mine_actions`, with distances from what the points of a class in the video have in common."""
+    unit = _unit(x.astype(np.float64))
+    alike = (classes @ classes.T > 0).astype(np.float64)
+    distance = 1 - unit @ _unit(alike @ unit[points]).T
+    start, end = points.copy(), points.copy()
+    for i, p in enumerate(points):
+        end[i] += _extent(distance[p : bounds[i + 1], i], kappa)
+        start[i] += 1 - _extent(distance[bounds[i] : p + 1, i][::-1], kappa)
+    for i in np.flatnonzero((end[:-1] >= start[1:]) & (np.diff(points) >= 2)).tolist():
+        # They touch: the border snippet that is further from its own class goes, never a point.
+        left_can, right_can = end[i] - 1 > points[i], start[i + 1] < points[i + 1]
+        further = distance[end[i] - 1, i] >= distance[start[i + 1], i + 1]
+        if left_can and (further or not right_can):
+            end[i] -= 1
+        else:
+            start[i + 1] += 1
+    return start, end
+
+
+def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
+
+
+def _extent(profile: NDArray[np.float64], kappa: float) -> int:
+    """How many distances from a point on are of its action: cut in two by least squares, if the rest is further off."""
+    n = len(profile)
+    if n < 2:
+        return n
+    sums = np.cumsum(profile)
+    inner, count = sums[:-1], np.arange(1, n)
+    outer = sums[-1] - inner
+    cut = int(np.argmax(inner**2 / count + outer**2 / (n - count)))
+    gap = outer[cut] / (n - count[cut]) - inner[cut] / count[cut]
+    return cut + 1 if gap > kappa * profile.std() + _FLOOR else n
 
 
 class Memory:
@@ -87,7 +142,7 @@ class Memory:
         points = np.flatnonzero(clicked.any(1))
         kept = self._kept.get(name)
         if kept is None or kept[1] != sum_ or step - kept[0] >= self.config.refresh:
-            kept = np.concatenate([[step, sum_], *grow(x, points, self.config)])
+            kept = np.concatenate([[step, sum_], *grow(x, points, clicked[points], self.config)])
             if name:
                 self._kept[name] = kept
         start, end = kept[2:].reshape(2, -1)
@@ -133,6 +188,6 @@ def pseudo_segments(
         if len(hot) != len(x) or not hot.any():
             raise UsageError(f"video {v} has {int(hot.sum())} points on {len(hot)} snippets, features of {len(x)}")
         at = np.flatnonzero(hot.any(1))
-        segments = zip(at, *grow(x, at, net.config), strict=True)
+        segments = zip(at, *grow(x, at, hot[at], net.config), strict=True)
         out.append([(int(s), int(e), int(c)) for p, s, e in segments for c in np.flatnonzero(hot[p])])
     return out
