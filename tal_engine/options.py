@@ -176,15 +176,3 @@ class SegmentOptions:
     def __post_init__(self) -> None:
         _require(self.min_score == self.min_score, "min_score", self.min_score, "a number")
         _require(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundaryOptions:
-    """From boundary probabilities to proposals and the places where their features are read (`ops`)."""
-
-    peak_share: float = 0.5
-    d_min: int = 1
-    d_max: int = 0
-    top_k: int = 500
-    points: int = 32
-    margin: float = 0.1

@@ -12,12 +12,16 @@ from tal_engine import ops
 from tal_engine.annotations.points import draw_points
 from tal_engine.data.batches import BatchSampler
 from tal_engine.errors import UsageError
+from tal_engine.export import parity
+from tal_engine.export.bundle import evaluator_to_onnx
+from tal_engine.export.to_onnx import to_onnx
 from tal_engine.heads.interface import Batch
 from tal_engine.methods import load_method
 from tal_engine.methods.apn.boundary import balanced_bce, targets
 from tal_engine.methods.apn.contrast import contrast
 from tal_engine.methods.apn.evaluation import candidates, drawn, interpolated, pem_loss
 from tal_engine.methods.apn.pseudo import Memory, Pseudo, comparable, grow
+from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint
 from tests.learning import NAMES, OPTIONS, WIDTH, a_batch, a_set, run_fit, small_config, small_net, weights
 from tests.reference import apn as slow
@@ -324,29 +328,23 @@ def test_frozen_parts_give_probabilities(text):
         scores = {}
         for kind in ("class", "confidence", "product"):
             net.config = replace(net.config, score=kind)
-            scores[kind] = APN.freeze_evaluator(net)(embedding=out["embedding"][0], positions=at)
+            scores[kind] = APN.freeze_evaluator(net)(embedding=out["embedding"][0], positions=at)["score"]
             assert scores[kind].shape == (2, 3)
     torch.testing.assert_close(scores["product"], scores["class"] * scores["confidence"])
 
 
-def test_evaluator_exports_for_any_length_and_count(text):
-    onnx, ort = pytest.importorskip("onnxruntime"), pytest.importorskip("onnxruntime")
-    assert onnx is ort
+def test_both_graphs_export_and_pass_the_gate(text):
     net = small_net(APN, text)
-    module = APN.freeze_evaluator(net)
-    dims = ({0: torch.export.Dim("T", min=1)}, {0: torch.export.Dim("P", min=1)})
-    example = (torch.randn(9, net.config.width), torch.rand(5, 32) * 8)
-    with torch.no_grad():
-        program = torch.onnx.export(
-            module, (), kwargs={"embedding": example[0], "positions": example[1]}, dynamo=True, verbose=False,
-            dynamic_shapes={"embedding": dims[0], "positions": dims[1]}, opset_version=18,
-        )  # fmt: skip
-    session = ort.InferenceSession(program.model_proto.SerializeToString())
-    for length, count in ((9, 5), (1, 1), (40, 17)):
-        x, at = torch.randn(length, net.config.width), torch.rand(count, 32) * 1.4 * length - 0.2 * length
-        (found,) = session.run(None, {"embedding": x.numpy(), "positions": at.numpy()})
-        with torch.no_grad():
-            np.testing.assert_allclose(found, module(embedding=x, positions=at).numpy(), atol=1e-5)
+    o, nms = APN.proposal_options(net.config), APN.nms_options(net.config)
+    head, module = APN.freeze(net), APN.freeze_evaluator(net)
+    example = {s: torch.randn(1, 9, WIDTH) for s in ("rgb", "flow")}
+    content, graph = to_onnx(head, example, {0: "B", 1: "T"}, "head.onnx")
+    evaluator, its_graph = evaluator_to_onnx(module, graph, o)
+    assert parity.check_evaluator(module, evaluator, its_graph)["tensor"] < 1e-5
+    three = (module, evaluator, its_graph)
+    found = parity.check_head(head, content, graph, o, nms, Timeline(0, 1, 1), three)
+    assert found["tensor"] < 1e-5
+    assert found["segments"] > 5
 
 
 def test_options_follow_the_config():

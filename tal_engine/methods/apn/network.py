@@ -162,20 +162,20 @@ class _Frozen(nn.Module):
 
 
 class _FrozenEvaluator(nn.Module):
-    """A video's embedding [T, D] and positions in it [P, N] -> scores of its proposals [P, C]."""
+    """A video's embedding [T, D] and positions in it [P, N] -> "score" of its proposals [P, C]."""
 
     def __init__(self, net: APN) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, embedding: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, embedding: Tensor, positions: Tensor) -> dict[str, Tensor]:
         c = self.net.config
         if embedding.ndim != 2 or embedding.shape[1] != c.width:
             raise UsageError(f"embedding has shape {list(embedding.shape)}, must be [T, {c.width}]")
         if positions.ndim != 2 or positions.shape[1] != c.points:
             raise UsageError(f"positions have shape {list(positions.shape)}, must be [P, {c.points}]")
         classes, confidences = self.net.evaluator(interpolated(embedding, positions), self.net.text)
-        return score(classes, confidences, c.score)
+        return {"score": score(classes, confidences, c.score)}
 
 
 def build(config: Config, vocabulary: Vocabulary, text: TextEncoder | None) -> APN:
@@ -190,13 +190,10 @@ def _own(net: nn.Module) -> APN:
 
 
 def freeze(net: nn.Module) -> nn.Module:
-    """Streams [B, T, D], by name, to "start" [B, T], "end" [B, T] (probabilities) and "embedding" [B, T, D]."""
+    """Streams [B, T, D], by name, to boundaries; see `protocol.Method.freeze_evaluator`."""
     return _Frozen(_own(net)).eval()
 
 
 def freeze_evaluator(net: nn.Module) -> nn.Module:
-    """Called as module(embedding=[T, D], positions=[P, N]); gives a score in 0..1 of each class, [P, C]; P >= 1.
-
-    positions: fractional snippets from `ops.sampling_positions`, with the options of `proposal_options`.
-    """
+    """See `protocol.Method.freeze_evaluator`."""
     return _FrozenEvaluator(_own(net)).eval()
