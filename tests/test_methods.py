@@ -58,6 +58,8 @@ def test_every_parameter_that_should_learn_gets_a_gradient(method, text):
 
 
 def test_frozen_graph_matches_and_passes_the_gate(method, text):
+    if method.name == "apn":
+        pytest.skip("gives boundaries, and proposals by a second graph: tests/test_apn.py")
     torch.manual_seed(0)
     config = small_config(method)
     frozen = method.freeze(method.build(config, NAMES, text).eval())

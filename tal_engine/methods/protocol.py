@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from ..vocabulary import Vocabulary
 
 #: Base heads are methods too: they train, export and localize on their own.
 METHODS = {
+    "apn": "tal_engine.methods.apn",
     "distill_collab": "tal_engine.methods.distill_collab",
     "pvlr": "tal_engine.methods.pvlr",
     "tsm_vlc": "tal_engine.methods.tsm_vlc",
@@ -30,6 +31,22 @@ class Net(Protocol):
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Weighted loss terms by the names of the paper; their sum is minimised."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A network that keeps more between two steps than weights, such as pseudo-labels of videos.
+
+    Checkpoints save it to go on from, each process its own; it is no part of the weights.
+    """
+
+    def training_state(self) -> dict[str, Tensor]:
+        """All of it, by name; tensors on the CPU."""
+        ...
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `training_state` gave."""
         ...
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .. import __version__
 from ..errors import CheckpointError, UsageError
 from ..files import whole_file, write_text
-from ..methods import Method, load_method
+from ..methods import Method, Remembering, load_method
 from ..vocabulary import Vocabulary
 from .distributed import World
 from .options import TrainOptions
@@ -72,20 +72,21 @@ def save(folder: Path, state: State, task: Task, world: World) -> None:
     so a mixture of two checkpoints is noticed.
     """
     cuda = torch.cuda.get_rng_state(world.device) if world.device.type == "cuda" else None
-    random = world.gathered((torch.get_rng_state(), cuda, state.rng.bit_generator.state))
+    remembered = state.net.training_state() if isinstance(state.net, Remembering) else {}
+    own = world.gathered((torch.get_rng_state(), cuda, state.rng.bit_generator.state, remembered))
     if world.first:
-        _save(folder, state, task, random)
+        _save(folder, state, task, own)
     world.wait()
 
 
-def _save(folder: Path, state: State, task: Task, random: list[Any]) -> None:
-    files = {"weights": inference_state(state.net), "resume": _resume_tensors(state, random)}
+def _save(folder: Path, state: State, task: Task, own: list[Any]) -> None:
+    files = {"weights": inference_state(state.net), "resume": _resume_tensors(state, own)}
     if state.ema is not None:
         with state.averaged() as net:
             files["weights_ema"] = inference_state(net)
     if state.best is not None:
         files["weights_best"] = state.best
-    generators = [numpy for _, _, numpy in random]
+    generators = [numpy for _, _, numpy, _ in own]
     scaler = state.scaler.state_dict()
     write(folder, files, task, step=state.step, history=state.history, scaler=scaler, numpy_rng=generators)
 
@@ -112,12 +113,13 @@ def write(folder: Path, files: Mapping[str, dict[str, Tensor]], task: Task, **st
     write_text(folder / "checkpoint.json", json.dumps(document, indent=1) + "\n")
 
 
-def _resume_tensors(state: State, random: list[Any]) -> dict[str, Tensor]:
+def _resume_tensors(state: State, own: list[Any]) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
-    for rank, (cpu, cuda, _) in enumerate(random):
+    for rank, (cpu, cuda, _, remembered) in enumerate(own):
         out[f"torch_rng.{rank}"] = cpu
         if cuda is not None:
             out[f"cuda_rng.{rank}"] = cuda
+        out |= {f"remembered.{rank}.{k}": v for k, v in remembered.items()}
     for index, values in state.optimizer.state_dict()["state"].items():
         out |= {f"optimizer.{index}.{k}": torch.as_tensor(v).detach().cpu() for k, v in values.items()}
     return out
@@ -172,6 +174,9 @@ def resume(folder: Path, state: State, task: Task, world: World) -> None:
     torch.set_rng_state(tensors[f"torch_rng.{world.rank}"])
     if world.device.type == "cuda" and f"cuda_rng.{world.rank}" in tensors:
         torch.cuda.set_rng_state(tensors[f"cuda_rng.{world.rank}"], world.device)
+    if isinstance(state.net, Remembering):
+        mine = f"remembered.{world.rank}."
+        state.net.load_training_state({k.removeprefix(mine): v for k, v in tensors.items() if k.startswith(mine)})
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):

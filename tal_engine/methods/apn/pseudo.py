@@ -1,0 +1,193 @@
+"""From points to pseudo-labels: one segment a point, background between them; kept, and made again when old."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ... import ops
+from ...errors import UsageError
+from .config import Config
+
+if TYPE_CHECKING:
+    from .network import APN
+
+Ints = NDArray[np.int64]
+
+#: Least difference of an action and its background, in cosine distance (as `ops.mine_actions`).
+_FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """Pseudo-labelled instances of a video in the order of time, which do not overlap.
+
+    points [N]: snippets. classes [N, C]: 1 or 0; points of several classes in one snippet are one instance.
+    start, end [N]: half open, start <= point < end.
+    """
+
+    points: Ints
+    classes: NDArray[np.float32]
+    start: Ints
+    end: Ints
+
+    def background(self, length: int) -> tuple[Ints, Ints]:
+        """Start and end of the pseudo-labelled background instances: what lies between the others."""
+        low, high = np.append(0, self.end), np.append(self.start, length)
+        return low[low < high], high[low < high]
+
+
+def grow(x: NDArray[np.float32], points: Ints, classes: NDArray[np.float32], c: Config) -> tuple[Ints, Ints]:
+    """Start and end of the actions that hold the points: clusters, less the background in them (methods.md 7.3).
+
+    A video of one point is one cluster, of which the mining of background leaves the action.
+
+    Args:
+        x: embedded features [T, D].
+        points: snippets [N], rising.
+        classes: of the points [N, C], 1 or 0.
+        c: the config.
+    """
+    x = comparable(x, c.smoothing)
+    clusters = ops.constrained_kmedoids(x, points, max_sweeps=c.sweeps)
+    if c.profile == "medoid":
+        return ops.mine_actions(x, points, clusters, kappa=c.kappa)
+    return _mined(x, points, classes, clusters.bounds, c.kappa)
+
+
+def comparable(x: NDArray[np.float32], window: int) -> NDArray[np.float32]:
+    """Features [T, D] whose directions tell snippets apart: mean over a window, less the mean of the video.
+
+    One snippet is noisy, and what all snippets of a video have in common does not say where an action is (our
+    choices). The window is odd, and narrower at both ends of the video; a video of one snippet stays as it is.
+    """
+    half, length = window // 2, len(x)
+    if length == 1:
+        return x
+    sums = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, 0, np.float64)])
+    at = np.arange(length)
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, length)
+    return np.asarray((sums[high] - sums[low]) / (high - low)[:, None] - sums[-1] / length, np.float32)
+
+
+def _mined(
+    x: NDArray[np.float32], points: Ints, classes: NDArray[np.float32], bounds: Ints, kappa: float
+) -> tuple[Ints, Ints]:
+    """As `ops.mine_actions`, with distances from what the points of a class in the video have in common."""
+    unit = _unit(x.astype(np.float64))
+    alike = (classes @ classes.T > 0).astype(np.float64)
+    distance = 1 - unit @ _unit(alike @ unit[points]).T
+    start, end = points.copy(), points.copy()
+    for i, p in enumerate(points):
+        end[i] += _extent(distance[p : bounds[i + 1], i], kappa)
+        start[i] += 1 - _extent(distance[bounds[i] : p + 1, i][::-1], kappa)
+    for i in np.flatnonzero((end[:-1] >= start[1:]) & (np.diff(points) >= 2)).tolist():
+        # They touch: the border snippet that is further from its own class goes, never a point.
+        left_can, right_can = end[i] - 1 > points[i], start[i + 1] < points[i + 1]
+        further = distance[end[i] - 1, i] >= distance[start[i + 1], i + 1]
+        if left_can and (further or not right_can):
+            end[i] -= 1
+        else:
+            start[i + 1] += 1
+    return start, end
+
+
+def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
+
+
+def _extent(profile: NDArray[np.float64], kappa: float) -> int:
+    """How many distances from a point on are of its action: cut in two by least squares, if the rest is further off."""
+    n = len(profile)
+    if n < 2:
+        return n
+    sums = np.cumsum(profile)
+    inner, count = sums[:-1], np.arange(1, n)
+    outer = sums[-1] - inner
+    cut = int(np.argmax(inner**2 / count + outer**2 / (n - count)))
+    gap = outer[cut] / (n - count[cut]) - inner[cut] / count[cut]
+    return cut + 1 if gap > kappa * profile.std() + _FLOOR else n
+
+
+class Memory:
+    """Pseudo-labels of training videos by name: made with the features of a step, good for `Config.refresh` steps.
+
+    A video is looked up by its name, its points and its snippets: where another part of it was sampled, labels are
+    made anew. A video without a name is not kept.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        #: [step, check sum, starts, ends] by name.
+        self._kept: dict[str, Ints] = {}
+
+    def label(self, name: str, step: int, x: NDArray[np.float32], clicked: NDArray[np.float32], sum_: int) -> Pseudo:
+        """Pseudo-labels of a video, those kept or new ones.
+
+        Args:
+            name: of the video.
+            step: of training.
+            x: embedded features [T, D].
+            clicked: points [T, C].
+            sum_: a check sum of the snippets, `check_sum`.
+        """
+        points = np.flatnonzero(clicked.any(1))
+        kept = self._kept.get(name)
+        if kept is None or kept[1] != sum_ or step - kept[0] >= self.config.refresh:
+            kept = np.concatenate([[step, sum_], *grow(x, points, clicked[points], self.config)])
+            if name:
+                self._kept[name] = kept
+        start, end = kept[2:].reshape(2, -1)
+        return Pseudo(points, clicked[points], start, end)
+
+    def state(self) -> dict[str, Tensor]:
+        """All of it, to go on from."""
+        return {name: torch.from_numpy(kept.copy()) for name, kept in self._kept.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a `state`."""
+        self._kept = {name: kept.numpy().copy() for name, kept in state.items()}
+
+
+def check_sum(snippets: NDArray[np.float32], clicked: NDArray[np.float32]) -> int:
+    """Of a feature of each snippet [T] and the points [T, C]: equal where the same snippets were sampled."""
+    return zlib.crc32(snippets.tobytes(), zlib.crc32(clicked.tobytes()))
+
+
+@torch.no_grad()
+def pseudo_segments(
+    net: APN, streams: Sequence[Mapping[str, Tensor]], points: Sequence[Tensor]
+) -> list[list[tuple[int, int, int]]]:
+    """Pseudo-labels of videos as a network's features give them, to be scored against the truth (paper Table 4).
+
+    Args:
+        net: the network.
+        streams: of each video, name -> [T, D].
+        points: of each video, [T, C].
+
+    Returns:
+        For each video (start, end, label id) in snippets, half open; one of each class of a point.
+
+    Raises:
+        UsageError: there are not as many points as videos, a video has none, or they are not as long as its features.
+    """
+    if len(streams) != len(points):
+        raise UsageError(f"there are {len(streams)} videos and points of {len(points)}")
+    out = []
+    for v, (of, clicked) in enumerate(zip(streams, points, strict=True)):
+        x = net.embed({s: t[None] for s, t in of.items()})[0].T.float().cpu().numpy()
+        hot = clicked.cpu().numpy()
+        if len(hot) != len(x) or not hot.any():
+            raise UsageError(f"video {v} has {int(hot.sum())} points on {len(hot)} snippets, features of {len(x)}")
+        at = np.flatnonzero(hot.any(1))
+        segments = zip(at, *grow(x, at, hot[at], net.config), strict=True)
+        out.append([(int(s), int(e), int(c)) for p, s, e in segments for c in np.flatnonzero(hot[p])])
+    return out
