@@ -1,5 +1,5 @@
 """How heads are trained: one file a method. Methods know heads and `nn`, never each other."""
 
-from .protocol import METHODS, Method, load_method, uses_points
+from .protocol import METHODS, Method, has_views, load_method, milestones_of, uses_points, views_of
 
-__all__ = ["METHODS", "Method", "load_method", "uses_points"]
+__all__ = ["METHODS", "Method", "has_views", "load_method", "milestones_of", "uses_points", "views_of"]
