@@ -18,14 +18,12 @@ from tal_engine.heads import HEADS, load_head
 from tal_engine.heads.interface import Batch, Output, probabilities
 from tal_engine.localize import activations_of, propose
 from tal_engine.methods import load_method
-from tal_engine.nn import pseudo
 from tal_engine.nn.transformer import TemporalTransformer
 from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint
 from tal_engine.train.loop import fit
 from tal_engine.train.options import TrainOptions
 from tests.learning import NAMES, SMALL_CBP, WIDTH, a_batch, a_set, quiet_config, small_config
-from tests.reference import pseudo as reference
 
 COLLAB = load_method("distill_collab")
 #: Two steps of each phase.
@@ -95,63 +93,6 @@ def test_the_teacher_has_no_dropout_and_the_pupil_has(text):
     net.loss(batch, 4)
     learns = ("cbp", True, True), ("temporal", True, True)
     assert seen == [learns[0], ("cbp", False, False), learns[1], learns[0], ("temporal", False, False)]
-
-
-def test_ternary_labels_equal_the_loops(rng):
-    p = rng.uniform(0, 1, (3, 7, 4))
-    p[0, 0, 0], p[0, 1, 0] = 0.3, 0.1  # on a threshold: uncertain
-    y = rng.integers(0, 2, (3, 4)).astype(float)
-    y[0, 0] = 1
-    mask = (rng.uniform(size=(3, 7)) < 0.8).astype(float)
-    found = pseudo.ternary(*map(torch.tensor, (p, y)), 0.3, 0.1, torch.tensor(mask)).numpy()
-    assert np.array_equal(found, reference.ternary(p, y, 0.3, 0.1, mask))
-    assert set(np.unique(found)) == {-1, 0, 1}
-    whole = pseudo.ternary(*map(torch.tensor, (p, y)), 0.3, 0.1).numpy()
-    assert np.array_equal(whole, reference.ternary(p, y, 0.3, 0.1, np.ones_like(mask)))
-
-
-def test_scaling_over_time_is_by_the_real_snippets():
-    p = torch.tensor([[0.2, 0.5, 0.4, 0.9], [0.3, 0.3, 0.3, 0.3]]).unsqueeze(-1)
-    found = pseudo.scaled(p, torch.tensor([[1.0, 1, 1, 0], [1.0, 1, 1, 1]]))[..., 0]
-    torch.testing.assert_close(found, torch.tensor([[0, 1, 2 / 3, 1], [0.0, 0, 0, 0]]))
-    torch.testing.assert_close(pseudo.scaled(p)[0, :, 0], (p[0, :, 0] - 0.2) / 0.7)
-
-
-@pytest.mark.parametrize("over", ["pairs", "frames"])
-def test_distillation_equals_the_divergence(rng, over):
-    h = rng.integers(-1, 2, (2, 9, 3)).astype(float)
-    p = rng.uniform(0.01, 0.99, h.shape)
-    found = pseudo.distillation(torch.tensor(h), torch.tensor(p), over).item()
-    assert found == pytest.approx(reference.distillation(h, p, over))
-    exact = pseudo.distillation(torch.tensor(h), torch.tensor(np.clip(h, 0, 1)), over)
-    assert exact.item() == pytest.approx(0, abs=1e-5)
-    assert pseudo.distillation(torch.full((1, 2, 3), -1.0), torch.rand(1, 2, 3), over).item() == 0
-
-
-def test_contrast_equals_the_loops(rng):
-    h = rng.integers(-1, 2, (2, 12, 3)).astype(float)
-    h[0, :4] = 0
-    f = rng.normal(size=(2, 12, 5))
-    found = pseudo.contrast(torch.tensor(f), torch.tensor(h), 0.07, 1000).item()
-    assert found == pytest.approx(reference.contrast(f, h, 0.07))
-    some = pseudo.contrast(torch.tensor(f), torch.tensor(h), 0.07, 3).item()
-    assert np.isfinite(some)
-
-
-@pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
-def test_contrast_without_one_kind_is_zero_and_has_a_gradient(value):
-    f = torch.randn(1, 4, 5, requires_grad=True)
-    loss = pseudo.contrast(f, torch.full((1, 4, 2), value), 0.07, 100)
-    loss.backward()
-    assert loss.item() == 0
-    assert f.grad.abs().sum() == 0
-
-
-def test_contrast_falls_where_foreground_and_background_part():
-    h = torch.tensor([[1.0, 1.0, 0.0, 0.0]])[..., None]
-    apart = torch.tensor([[[1.0, 0], [1, 0], [-1, 0], [-1, 0]]])
-    mixed = torch.tensor([[[1.0, 0], [-1, 0], [1, 0], [-1, 0]]])
-    assert pseudo.contrast(apart, h, 0.07, 9) < 1e-3 < 1 < pseudo.contrast(mixed, h, 0.07, 9)
 
 
 def test_probabilities_of_any_head():

@@ -19,7 +19,7 @@ FLOORS = [
     {"options", "_core", "ops", "records", "tables", "annotations"},
     {"plan", "backends"},
     {"video", "features", "localize", "sinks", "metrics", "operating_point", "demo"},
-    {"engine"},
+    {"engine", "extraction"},
     {"nn"},
     {"heads"},
     {"methods"},

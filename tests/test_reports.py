@@ -88,3 +88,19 @@ def test_the_table_names_protocol_and_optimism():
     assert "selected on test: optimistic" in text
     assert "36.67 ±15.28" in text
     assert "steps 200..400" in text
+
+
+def test_the_mean_leaves_out_evaluations_that_a_phase_brought():
+    found = {r.name: r for r in report.rows(HISTORY, mean_of_last=5, by_validation=False, every=200)}
+    assert found["mean of the last 2 evaluations"].steps == (200, 400)
+    odd = {r.name: r for r in report.rows(HISTORY[:3], mean_of_last=5, by_validation=False, every=200)}
+    assert odd["mean of the last 2 evaluations"].steps == (200, 300)
+
+
+def test_views_are_figures_with_their_name_before():
+    score = entry(1, 0.5)["test"]
+    view = {**score, "average": 0.25, "miou": {"foreground": 0.75, "background": None}}
+    found = report.figures_of({**score, "views": {"vlp": view}})
+    assert (found["mean"], found["vlp mean"], found["vlp mIoU foreground"]) == (0.5, 0.25, 0.75)
+    assert "vlp mIoU background" not in found
+    assert report.told({**score, "views": {"vlp": view}}) == "mAP 50.0; vlp: mAP 25.0, mIoU foreground 75.0"

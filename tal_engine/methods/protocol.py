@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -48,6 +48,18 @@ class Remembering(Protocol):
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `training_state` gave."""
         ...
+
+
+class View(NamedTuple):
+    """A part of a network that training scores beside what inference runs.
+
+    module: frozen, from the training streams [B, T, D], by name, to what `Head.activations` describes. method,
+    config: whose rules cut its activations into proposals.
+    """
+
+    module: nn.Module
+    method: Method
+    config: Any
 
 
 class Method(Protocol):
@@ -100,6 +112,29 @@ class Method(Protocol):
 def uses_points(method: Method) -> bool:
     """Whether a method trains from point labels; most do from labels of videos and do not say so."""
     return bool(getattr(method, "uses_points", False))
+
+
+def milestones_of(method: Method, config: Any) -> Mapping[int, str]:
+    """After which steps a run is evaluated because a phase of the method ends there, and what ends.
+
+    From the optional function ``milestones(config)`` of the method's module; without it there are none.
+    """
+    own: Callable[[Any], Mapping[int, str]] | None = getattr(method, "milestones", None)
+    return {} if own is None else own(config)
+
+
+def views_of(method: Method, net: nn.Module) -> Mapping[str, View]:
+    """Parts of a network in evaluation mode that are scored too, by name.
+
+    From the optional function ``views(net)`` of the method's module; without it there are none.
+    """
+    own: Callable[[nn.Module], Mapping[str, View]] | None = getattr(method, "views", None)
+    return {} if own is None else own(net)
+
+
+def has_views(method: Method) -> bool:
+    """Whether evaluations need all the training streams, for the views."""
+    return hasattr(method, "views")
 
 
 def load_method(name: str) -> Method:

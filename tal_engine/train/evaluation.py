@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..annotations import AnnotatedVideo
 from ..data.sampling import uniform
 from ..errors import FeatureError
 from ..localize import Evaluator, paired
-from ..methods import Method
+from ..methods import Method, has_views, views_of
 from ..metrics import Evaluation, MaskOverlap, Protocol, evaluate_tables, mask_overlap, truth_mask
 from ..options import BoundaryOptions, linspace
 from ..records import Features
@@ -29,6 +30,9 @@ AVERAGES = {"0.1:0.5": linspace(0.1, 0.5, 5), "0.3:0.7": linspace(0.3, 0.7, 5), 
 
 #: A snippet belongs to a class whose activation, scaled to [0, 1] over the video, is above this.
 MASK_THRESHOLD = 0.5
+
+#: From a module's outputs of one video to its proposals.
+_Pair = Callable[[Mapping[str, NDArray[np.float32]]], ops.Proposed]
 
 
 class Found(NamedTuple):
@@ -85,27 +89,31 @@ def activations(method: Method, net: nn.Module, config: Any, data: Videos) -> Fo
     Raises:
         FeatureError: features of a video or a stream are missing.
     """
-    names = tuple(v.name for v in data.videos)
-    # A network that is not trained (VLPO's "zero_shot") may have buffers only.
-    device = next((t.device for t in (*net.parameters(), *net.buffers())), torch.device("cpu"))
-    streams = method.inference_streams(config)
-    parts: dict[str, list[NDArray[np.float32]]] = {}
-    proposed, lengths, ratio = [], [], []
-    options = method.proposal_options(config)
+    options, pair = method.proposal_options(config), None
     with frozen(method, net) as module:
         if isinstance(options, BoundaryOptions):
-            evaluator = evaluator_of(method.freeze_evaluator(net))
-        for name in names:
-            rows = _rows(data, name)
-            feeds = {s: _stream(data.features[name], s, rows, name).to(device) for s in streams}
-            out = {k: v[0].float().cpu().numpy() for k, v in module(**feeds).items()}
-            if isinstance(options, BoundaryOptions):
-                proposed.append(_paired(out, options, evaluator))
-            else:
-                for key, value in out.items():
-                    parts.setdefault(key, []).append(value)
-            lengths.append(len(rows))
-            ratio.append(len(data.features[name]) / len(rows))
+            pair = partial(_paired, options=options, evaluator=evaluator_of(method.freeze_evaluator(net)))
+        return _run(module, method.inference_streams(config), data, pair)
+
+
+def _run(module: nn.Module, streams: Sequence[str], data: Videos, pair: _Pair | None = None) -> Found:
+    """A frozen module on each video; `pair` makes the proposals of a video of outputs that are boundaries."""
+    names = tuple(v.name for v in data.videos)
+    # A network that is not trained (VLPO's "zero_shot") may have buffers only.
+    device = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
+    parts: dict[str, list[NDArray[np.float32]]] = {}
+    proposed, lengths, ratio = [], [], []
+    for name in names:
+        rows = _rows(data, name)
+        feeds = {s: _stream(data.features[name], s, rows, name).to(device) for s in streams}
+        out = {k: v[0].float().cpu().numpy() for k, v in module(**feeds).items()}
+        if pair is not None:
+            proposed.append(pair(out))
+        else:
+            for key, value in out.items():
+                parts.setdefault(key, []).append(value)
+        lengths.append(len(rows))
+        ratio.append(len(data.features[name]) / len(rows))
     joined = {k: np.stack(v) if k == "video" else np.concatenate(v) for k, v in parts.items()}
     offsets = np.cumsum([0, *lengths])
     cas = joined.get("cas", np.empty((0, 0), np.float32))
@@ -228,8 +236,23 @@ def masks(found: Found, vocabulary: Vocabulary, data: Videos, threshold: float =
 
 
 def scores(method: Method, net: nn.Module, config: Any, vocabulary: Vocabulary, data: Videos) -> dict[str, Any]:
-    """One entry of a run's history, ready for JSON; all figures in [0, 1]."""
-    found = activations(method, net, config, data)
+    """One entry of a run's history, ready for JSON; all figures in [0, 1].
+
+    "views", only where the method has some (`methods.protocol.View`): the same figures of each.
+    """
+    out = _figures(activations(method, net, config, data), method, config, vocabulary, data)
+    if not has_views(method):
+        return out
+    streams = method.training_streams(config)
+    with frozen(method, net):
+        views = {
+            name: _figures(_run(view.module, streams, data), view.method, view.config, vocabulary, data)
+            for name, view in views_of(method, net).items()
+        }
+    return {**out, "views": views}
+
+
+def _figures(found: Found, method: Method, config: Any, vocabulary: Vocabulary, data: Videos) -> dict[str, Any]:
     table = detections(found, method, config, vocabulary, data)
     e, overlap = evaluate(table, data), masks(found, vocabulary, data)
     by_tiou = {t: float(m) for t, m in zip(e.protocol.tious, e.mean_ap, strict=True)}

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from ..data.batches import BatchSampler
 from ..errors import TrainingError, UsageError
 from ..heads.interface import Batch
-from ..methods import Method
+from ..methods import Method, milestones_of
 from ..nn.text import TextEncoder
 from ..vocabulary import Vocabulary
 from . import checkpoint
 from .distributed import World, on_device, terms_of, this_world
 from .options import TrainOptions
-from .scalars import Scalars, scalars
+from .report import told
+from .scalars import Scalars, curves, scalars
 from .state import State, Task, begin, inference_state
 
 log = logging.getLogger("tal_engine")
@@ -101,6 +102,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.options = self.task.options
         self.terms = terms_of(self.state.net, self.world)
+        self.milestones = milestones_of(self.task.method, self.task.config)
 
     def until_end(self, interrupted: Callable[[], bool]) -> None:
         """Steps, evaluations and checkpoints, until all steps are done or Ctrl-C asks to stop."""
@@ -113,7 +115,8 @@ class _Run:
                 where = f"at step {state.step}, videos {', '.join(e.names)}"
                 raise TrainingError(f"{e.what} is not finite {where}; saved the step before it") from None
             self.tell(terms)
-            better = self.due(self.options.eval_every) and self.world.any(self.evaluated())
+            now = self.due(self.options.eval_every) or state.step in self.milestones
+            better = now and self.world.any(self.evaluated())
             stop = self.world.any(interrupted())
             if stop or better or self.due(self.options.save_every):
                 self.save()
@@ -192,10 +195,12 @@ class _Run:
             scores = self.evaluate(net)
             if select == "validation" and "validation" not in scores:
                 raise UsageError("select is 'validation', but there are no validation videos to select by")
-            state.history.append({"step": state.step, **scores})
+            over = self.milestones.get(state.step)
+            state.history.append({"step": state.step, **({"after": over} if over else {}), **scores})
             for subset, score in scores.items():
-                curves = {f"{subset}/map_{t}": v for t, v in score["map"].items()}
-                self.write({**curves, f"{subset}/map": score["average"]}, state.step)
+                self.write(curves(subset, score), state.step)
+                if over:
+                    log.info("after %s, step %d, %s: %s", over, state.step, subset, told(score))
             if select != "validation":
                 return False
             *before, now = (h["validation"]["average"] for h in state.history if "validation" in h)

@@ -60,21 +60,41 @@ class Row:
 
 
 def figures_of(score: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of one evaluation: mAP at each overlap, averages over published ranges, the mean over all, mIoU."""
-    out = {**score["map"], **score["averages"], "mean": score["average"]}
-    out |= {f"mIoU {k}": v for k, v in score["miou"].items() if v is not None}
+    """The figures of one evaluation: mAP at each overlap, averages over published ranges, the mean over all, mIoU.
+
+    Of views the mean and mIoU, with their name before.
+    """
+    out = {**score["map"], **score["averages"], **_summary(score)}
+    for view, figures in score.get("views", {}).items():
+        out |= {f"{view} {k}": v for k, v in _summary(figures).items()}
     return out
 
 
-def rows(history: Sequence[Mapping[str, Any]], *, mean_of_last: int, by_validation: bool) -> list[Row]:
+def _summary(score: Mapping[str, Any]) -> dict[str, float]:
+    return {"mean": score["average"]} | {f"mIoU {k}": v for k, v in score["miou"].items() if v is not None}
+
+
+def told(score: Mapping[str, Any]) -> str:
+    """One evaluation in a line of a log, in percent; views after what inference shows."""
+    parts = {"": score, **{f"{view}: ": figures for view, figures in score.get("views", {}).items()}}
+    lines = (
+        name + ", ".join(f"{'mAP' if k == 'mean' else k} {100 * v:.1f}" for k, v in _summary(figures).items())
+        for name, figures in parts.items()
+    )
+    return "; ".join(lines)
+
+
+def rows(history: Sequence[Mapping[str, Any]], *, mean_of_last: int, by_validation: bool, every: int = 1) -> list[Row]:
     """The rows of a run: last, mean of the last evaluations, best on validation if asked for, best on test.
 
-    Ties go to the earlier evaluation. Evaluations without test scores are left out, so there may be no rows.
+    Ties go to the earlier evaluation. Evaluations without test scores are left out, so there may be no rows. The
+    mean is over the last one and those of multiples of `every` steps: not over others, which the end of a phase
+    brought (`methods.milestones_of`).
     """
     tested = [h for h in history if "test" in h]
     if not tested:
         return []
-    final = tested[-mean_of_last:]
+    final = [h for h in tested if h["step"] % every == 0 or h is tested[-1]][-mean_of_last:]
     out = [_row("last", tested[-1:])]
     if len(final) > 1:
         out.append(_row(f"mean of the last {len(final)} evaluations", final))

@@ -14,7 +14,7 @@ from ..data.batches import BatchSampler
 from ..data.dataset import DataSet, Progress
 from ..data.description import Role
 from ..errors import UsageError
-from ..methods import Method, uses_points
+from ..methods import Method, has_views, uses_points
 from ..metrics import Protocol as Rules
 from ..metrics import protocol
 from ..nn.text import TextEncoder
@@ -81,8 +81,9 @@ def train_head(
                         "contract": dict(data.contract)},
         )  # fmt: skip
         rows = report.rows(
-            state.history, mean_of_last=options.mean_of_last, by_validation=options.select == "validation"
-        )
+            state.history, mean_of_last=options.mean_of_last, by_validation=options.select == "validation",
+            every=options.eval_every or options.steps or 1,
+        )  # fmt: skip
         if state.history and world.first:
             about = {"method": method.name, "data": data.name, "seed": options.seed, "step": state.step}
             report.write_run(output, rows, state.history, rules, about)
@@ -174,9 +175,10 @@ def videos_of(
     """The videos of a role with their features, ready to score under the data set's protocol."""
     videos = data.subset(role)
     names = {v.name for v in videos}
+    streams = method.training_streams(config) if has_views(method) else method.inference_streams(config)
     return Videos(
         videos=videos,
-        features=data.features(videos, method.inference_streams(config), _counted(bar or _silent, f"{role} features")),
+        features=data.features(videos, streams, _counted(bar or _silent, f"{role} features")),
         protocol=protocol(data.protocol),
         sampling=options.test_sampling,
         length=options.test_length,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..extras import need
 from .distributed import World
@@ -40,3 +41,13 @@ def scalars(folder: Path, options: TrainOptions, world: World, first: int) -> It
 
 def _nowhere(values: Mapping[str, float], step: int) -> None:
     """Write nothing."""
+
+
+def curves(name: str, score: Mapping[str, Any]) -> dict[str, float]:
+    """The curves of one evaluation (`evaluation.scores`): mAP, overlap of masks, and those of each view."""
+    out = {f"{name}/map_{t}": v for t, v in score["map"].items()}
+    out |= {f"{name}/map": score["average"]}
+    out |= {f"{name}/miou_{k}": v for k, v in score["miou"].items() if v is not None}
+    for view, figures in score.get("views", {}).items():
+        out |= curves(f"{name}/{view}", figures)
+    return out
