@@ -46,16 +46,26 @@ def _hosted(head: str, **changes: Any) -> Variant:
 
 _TSM, _VLC = {"consistency": "none"}, {"text_query": False}
 
+#: Steps of CBP+VLP on the simulator. CBP alone learns as long; only B has as many B steps as B then F.
+_STEPS = int(recipe(load_method("distill_collab"), "simulator").train["steps"])
+_B_STEPS = int(recipe(load_method("distill_collab"), "simulator").config["b_steps"])
+_MODES: dict[str, Mapping[str, Any]] = {
+    "only F": {"mode": "only_f"},
+    "only B": {"mode": "only_b", "warm_up": _STEPS - _B_STEPS},
+    "B then F": {},
+}
+
 #: Group -> row -> variant.
 ABLATIONS: dict[str, dict[str, Variant]] = {
     # Its Tables 4 and 5.
     "distill_collab": {
-        "only F": Variant("distill_collab", {"mode": "only_f"}),
-        "only B": Variant("distill_collab", {"mode": "only_b"}),
-        "only F, average": Variant("distill_collab", {"mode": "only_f", "fusion": "average"}),
-        "only F, weighted": Variant("distill_collab", {"mode": "only_f", "fusion": "weighted"}),
-        "only B, average": Variant("distill_collab", {"mode": "only_b", "fusion": "average"}),
-        "only B, weighted": Variant("distill_collab", {"mode": "only_b", "fusion": "weighted"}),
+        "CBP alone": Variant("distill_collab", {"warm_up": _STEPS}),
+        **{row: Variant("distill_collab", changes) for row, changes in _MODES.items() if changes},
+        **{
+            f"{row}, {fusion}": Variant("distill_collab", {**changes, "fusion": fusion})
+            for row, changes in _MODES.items()
+            for fusion in ("average", "weighted")
+        },
         "L_kd alone": Variant("distill_collab", {"fb_weight": 0.0}),
         "L_fb alone": Variant("distill_collab", {"kd_weight": 0.0}),
     },
@@ -69,6 +79,7 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "training-free": Variant("vlpo", {"adaptation": "training_free"}),
         "zero-shot": Variant("vlpo", {"adaptation": "zero_shot"}, trained=False),
         "baseline": Variant("vlpo", load_method("vlpo").RECIPES["baseline"].config),
+        "the paper's alphas and Eq. 1": Variant("vlpo", {"high": 0.9, "low": 0.25, "positives": "action"}),
     },
     # Its Tables 3 to 6.
     "tsm_vlc": {
@@ -83,10 +94,12 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "GRU reconstructor": Variant("tsm_vlc", {"reconstructor": "gru"}),
         "LSTM reconstructor": Variant("tsm_vlc", {"reconstructor": "lstm"}),
         "unmasked words (public code)": Variant("tsm_vlc", {"masking": "none"}),
+        "weights inside the softmax (Eq. 6)": Variant("tsm_vlc", {"weighting": "inside"}),
     },
     # Its Table 4, and what its text leaves open.
     "apn": {
         "without L_CTR": Variant("apn", {"ctr_weight": 0.0}),
+        "borders by k-medoids": Variant("apn", {"sweeps": 100}),
         "background by the medoid": Variant("apn", {"profile": "medoid"}),
         "score: class alone": Variant("apn", {"score": "class"}),
         "score: confidence alone": Variant("apn", {"score": "confidence"}),

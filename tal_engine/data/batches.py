@@ -46,7 +46,7 @@ class BatchSampler:
         self._points = None
         if points is not None:
             both = zip(self._names, self._features, strict=True)
-            self._points = [_snippets(points.get(n, ()), f, vocabulary, n) for n, f in both]
+            self._points = [snippets_of(points.get(n, ()), f, vocabulary, n) for n, f in both]
         labels = [v.labels if points is None else tuple({p.label for p in points[v.name]}) for v in videos]
         self._labels = _multi_hot(self._names, labels, vocabulary)
         _check_streams(videos, self._features, self._streams, widths or {})
@@ -93,7 +93,9 @@ class BatchSampler:
         return out
 
 
-def _snippets(points: Sequence[Point], features: Features, vocabulary: Vocabulary, name: str) -> list[tuple[int, int]]:
+def snippets_of(
+    points: Sequence[Point], features: Features, vocabulary: Vocabulary, name: str
+) -> list[tuple[int, int]]:
     """(snippet, label id) of points: the snippet whose middle is nearest.
 
     Raises:
