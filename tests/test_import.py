@@ -115,7 +115,8 @@ def test_faults_are_named(tmp_path):
     fails(CheckpointError, r"fusion2\.0|without|missing", changed(co2(), "classifier.1.weight"), THREE)
     fails(CheckpointError, "no known public layout", {"x.weight": torch.zeros(1)})
     fails(CheckpointError, "Boosting-WTAL: its classes are text queries", consensus(True))
-    fails(CheckpointError, "I3D: these are weights of an encoder", {"Conv3d_1a_7x7.conv3d.weight": torch.zeros(1)})
+    for stem in ("Conv3d_1a_7x7.conv3d.weight", "Flow/inception_i3d/Conv3d_1a_7x7/conv_3d/w"):
+        fails(CheckpointError, "I3D: .* use as --encoder i3d weights", {stem: torch.zeros(1)})
     fails(CheckpointError, "no state dict", {"epoch": 3})
     fails(UsageError, "has 3 classes; only the 20 of THUMOS14", um())
     fails(UsageError, "has 3 classes, 2 names were given", um(), Vocabulary(["a", "b"]))

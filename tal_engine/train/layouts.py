@@ -53,9 +53,14 @@ _PVLR_BASE = "base."
 _PVLR_TAIL = {"fusion2.0": "base.fusion.1.conv"}
 
 LAYOUTS = (
-    Layout(
-        "I3D", ("Conv3d_1a_7x7.conv3d.weight",),
-        refusal="these are weights of an encoder, which makes features from frames; import reads heads",
+    *(
+        Layout(
+            "I3D", (stem,),
+            refusal="these are weights of an encoder, which makes features from frames, and import reads heads; "
+                    "use as --encoder i3d weights",
+        )
+        for stem in ("Conv3d_1a_7x7.conv3d.weight", "RGB/inception_i3d/Conv3d_1a_7x7/conv_3d/w",
+                     "Flow/inception_i3d/Conv3d_1a_7x7/conv_3d/w", "Conv3d_1a_7x7/conv_3d/w")
     ),
     Layout(
         "PVLR (THUMOS14)", ("vAttn.AE_e.0.weight", "snippet_prob_encoder.fc_mean.weight"), "pvlr",

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
-import pickle
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors
-import safetensors.torch
-import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, UsageError
 from ..methods import load_method
+from ..nn.weights import read_tensors
 from .layouts import Layout, State, detect, module_names
 
 
@@ -51,37 +46,6 @@ def open_file(path: Path, method: str | None = None) -> PublicFile:
     if method not in (None, layout.method):
         raise UsageError(f"{path}: has the keys of {layout.title} ({layout.method}), not of {method!r}")
     return PublicFile(path, tensors, layout)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a file by name; Lightning's and common wrappers are opened.
-
-    Raises:
-        CheckpointError: missing, unreadable, or anything but tensors by name.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(str(path)))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return {k: torch.from_numpy(archive[k]) for k in archive.files}
-        # Lightning keeps the options of the run beside the weights, as a Namespace: data only.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as e:
-        # torch's own message goes on to advise loading the file with its code.
-        reason = str(e).split(". ")[0].splitlines()[0]
-        raise CheckpointError(
-            f"{path}: cannot be read as weights ({reason}); objects other than tensors are never loaded: "
-            "save the state dict alone where you trust the file"
-        ) from e
-    except (OSError, ValueError, RuntimeError, EOFError, safetensors.SafetensorError) as e:
-        raise CheckpointError(f"{path}: cannot be read as weights ({e})") from e
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        raise CheckpointError(f"{path}: holds no state dict, a mapping of names to tensors")
-    return {str(k).removeprefix("module."): v for k, v in found.items()}
 
 
 def join(
