@@ -19,13 +19,8 @@ Document = Mapping[str, Any]
 
 
 def section(document: Document) -> str:
-    """README's section."""
-    lines = [*everything(document), "", *reading(document)]
-    for name in ABLATIONS:
-        lines += ["", f"{TITLES[name]}, parts taken away, on the simulator:", "", *ablations(document, name)]
-    for name in PLUG_INS:
-        lines += ["", f"{TITLES[name]} on other heads, on the simulator:", "", *plug_ins(document, name)]
-    return "\n".join([*lines, "", *machines(document)])
+    """README's section: all methods. What their papers take away from them and plug them onto is on their cards."""
+    return "\n".join([*everything(document), "", *reading(document), "", *machines(document)])
 
 
 def machines(document: Document) -> list[str]:
@@ -103,7 +98,7 @@ def reading(document: Document) -> list[str]:
     worlds = {"simulator": "planted actions", "procedural": "procedural videos, features of the small encoders"}
     data = "; ".join(f"{TITLE_OF_WORLD[part]}: {what}{size(document, part)}" for part, what in worlds.items())
     return [
-        f"Mean ± standard deviation over {seeds}, last checkpoint, protocol `wtal-seconds`. {data}. Parameters, CPU "
+        f"Mean ± standard deviation over {seeds}, last checkpoint. {data}. Parameters, CPU "
         f"seconds of training, and milliseconds of a video of {snippets} snippets on one thread (head: its ONNX graph "
         "alone; all: with proposals and suppression) are those on the simulator, whose features are narrow."
     ]
@@ -116,7 +111,7 @@ def size(document: Document, part: str) -> str:
         return ""
     return (
         f" ({data['train_videos']} training videos, {data['test_videos']} test videos with {data['test_instances']} "
-        f"instances of {data['classes']} classes)"
+        f"instances of {data['classes']} classes; protocol `{data['protocol']}`)"
     )
 
 
@@ -126,10 +121,11 @@ def rows_of(document: Document, part: str) -> Mapping[str, Any]:
 
 
 def compared(document: Document, places: Sequence[tuple[str, str, str]]) -> list[str]:
-    """A table of rows, each (title, part, row)."""
-    return table(
-        ["", *FIGURES], [[t, *(cell(document, part, r, f) for f in FIGURES.values())] for t, part, r in places]
-    )
+    """A table of rows, each (title, part, row); those without results are named below it."""
+    run = [(t, part, r) for t, part, r in places if stored_row(document, part, r) is not None]
+    missing = [t for t, part, r in places if stored_row(document, part, r) is None]
+    lines = table(["", *FIGURES], [[t, *(cell(document, part, r, f) for f in FIGURES.values())] for t, part, r in run])
+    return [*(lines if run else []), *(["", f"Not run: {'; '.join(missing)}."] if missing else [])]
 
 
 def ablations(document: Document, name: str) -> list[str]:

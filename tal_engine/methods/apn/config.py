@@ -103,7 +103,9 @@ def nms_options(config: Config) -> NmsOptions:
     return NmsOptions(kind="hard", threshold=config.nms_threshold)
 
 
-_TRAIN = {"batch": 16, "pairs": 0, "learning_rate": 1e-4, "weight_decay": 0.0, "points": "uniform"}
+_TRAIN = {"batch": 16, "pairs": 0, "learning_rate": 1e-4, "weight_decay": 0.0}
+#: Features that come with segments and without points.
+_DRAWN = {**_TRAIN, "points": "uniform", "steps": 500, "batch": 8, "sampling": "full", "learning_rate": 1e-3}
 
 RECIPES = {
     # 30 epochs (paper) of 200 and of 10,024 videos. Whole videos as LACP has them, 100 snippets as BMN (our choices).
@@ -117,10 +119,10 @@ RECIPES = {
     "simulator": Recipe(
         {"width": 64, "hidden": 64, "points": 16, "layers": 1, "heads": 4, "proposals": 16, "d_max": 40, "top_k": 300,
          "smoothing": 5, "sweeps": 0},
-        {**_TRAIN, "steps": 500, "batch": 8, "sampling": "full", "learning_rate": 1e-3},
+        _DRAWN,
     ),
     "demo": Recipe(
         {"width": 128, "hidden": 128, "points": 16, "layers": 1, "heads": 4, "proposals": 16, "top_k": 300},
-        {**_TRAIN, "steps": 500, "batch": 8, "sampling": "full", "learning_rate": 1e-3},
+        _DRAWN,
     ),
 }  # fmt: skip
