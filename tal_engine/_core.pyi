@@ -161,4 +161,5 @@ def mine_actions(
     *,
     kappa: float = 0.5,
     floor: float = 1e-3,
+    anchors: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...

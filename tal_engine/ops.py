@@ -269,12 +269,28 @@ def constrained_kmedoids(features: ArrayLike, points: ArrayLike, *, max_sweeps: 
 
 
 def mine_actions(
-    features: ArrayLike, points: ArrayLike, clusters: Clusters, *, kappa: float = 0.5, floor: float = 1e-3
+    features: ArrayLike,
+    points: ArrayLike,
+    clusters: Clusters,
+    *,
+    anchors: ArrayLike | None = None,
+    kappa: float = 0.5,
+    floor: float = 1e-3,
 ) -> tuple[Ints, Ints]:
-    """The action inside of each cluster, the rest being background: start [N], end [N], half open (methods.md 7.3)."""
+    """The action inside of each cluster, the rest being background: start [N], end [N], half open (methods.md 7.3).
+
+    Args:
+        features: [T, D] float32.
+        points: [N] frames, strictly rising.
+        clusters: of `constrained_kmedoids`.
+        anchors: [N, D], from which the distances of a cluster's frames are taken; its medoid's frame without.
+        kappa, floor: the outside of a profile is background if its mean distance is above the inside's by more than
+            kappa standard deviations + floor.
+    """
     return _core.mine_actions(
-        _matrix(features, "features"), points, clusters.bounds, clusters.medoids, kappa=kappa, floor=floor
-    )
+        _matrix(features, "features"), points, clusters.bounds, clusters.medoids, kappa=kappa, floor=floor,
+        anchors=None if anchors is None else _matrix(anchors, "anchors"),
+    )  # fmt: skip
 
 
 def _matrix(values: ArrayLike, name: str) -> NDArray[np.float32]:

@@ -157,15 +157,21 @@ def test_kmedoids_names_bad_input(features, points, words):
 
 
 @settings(max_examples=200, deadline=None)
-@given(cluster_cases(40), st.sampled_from([0.0, 0.5, 2.0]))
-def test_actions_equal_textbook(case, kappa):
+@given(cluster_cases(40), st.sampled_from([0.0, 0.5, 2.0]), st.booleans())
+def test_actions_equal_textbook(case, kappa, anchored):
     x, points = case
     bounds, medoids, _ = _core.constrained_kmedoids(x, points)
-    start, end = _core.mine_actions(x, points, bounds, medoids, kappa=kappa)
     u = slow_kmedoids.unit(x)
+    if anchored:  # what all points have in common, which no frame needs to be
+        anchors = np.repeat(u[points].sum(0, keepdims=True), len(points), 0).astype(np.float32)
+        start, end = _core.mine_actions(x, points, bounds, medoids, kappa=kappa, anchors=anchors)
+        medoids, centres = np.array(points), slow_kmedoids.unit(anchors)
+    else:
+        start, end = _core.mine_actions(x, points, bounds, medoids, kappa=kappa)
+        centres = u[medoids]
     wanted = []
     for i, (p, m) in enumerate(zip(points, medoids.tolist(), strict=True)):
-        distance = 1 - u @ u[m]
+        distance = 1 - u @ centres[i]
         low, high = min(p, m), max(p, m)
         right = slow_kmedoids.inner_size(distance[high : bounds[i + 1]].tolist(), kappa, 1e-3)
         left = slow_kmedoids.inner_size(distance[bounds[i] : low + 1][::-1].tolist(), kappa, 1e-3)
@@ -179,6 +185,14 @@ def test_actions_equal_textbook(case, kappa):
         assert end[i] <= start[i + 1]
         if points[i + 1] - points[i] >= 2:
             assert end[i] < start[i + 1]
+
+
+def test_anchors_must_fit():
+    x = np.ones((4, 3), np.float32)
+    with pytest.raises(ValueError, match=r"anchors must have shape \[1, 3\], got \(1, 2\)"):
+        _core.mine_actions(x, [1], [0, 4], [1], anchors=np.ones((1, 2), np.float32))
+    with pytest.raises(ValueError, match="anchors are not finite at frame 0"):
+        _core.mine_actions(x, [1], [0, 4], [1], anchors=np.full((1, 3), np.nan, np.float32))
 
 
 def test_planted_actions_are_recovered():

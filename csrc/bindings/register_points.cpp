@@ -49,7 +49,7 @@ py::tuple constrained_kmedoids(const Array<float>& features, const Array<std::in
 
 py::tuple mine_actions(const Array<float>& features, const Array<std::int64_t>& points,
                        const Array<std::int64_t>& bounds, const Array<std::int64_t>& medoids, double kappa,
-                       double floor) {
+                       double floor, const py::object& anchors) {
   check_features(features);
   const auto n = static_cast<std::size_t>(points.size());
   const std::int64_t* p = vector_data(points, n, "points");
@@ -59,10 +59,20 @@ py::tuple mine_actions(const Array<float>& features, const Array<std::int64_t>& 
   const float* x = features.data();
   const auto length = static_cast<std::int64_t>(features.shape(0));
   const auto width = static_cast<std::int64_t>(features.shape(1));
+  Array<float> kept;
+  const float* from = nullptr;
+  if (!anchors.is_none()) {
+    kept = py::cast<Array<float>>(anchors);
+    if (kept.ndim() != 2 || kept.shape(0) != points.size() || kept.shape(1) != features.shape(1)) {
+      throw std::invalid_argument("anchors must have shape [" + std::to_string(n) + ", " + std::to_string(width) +
+                                  "], got " + std::string(py::str(kept.attr("shape"))));
+    }
+    from = kept.data();
+  }
   tal::Actions out;
   {
     const py::gil_scoped_release unlocked;  // as above
-    out = tal::mine_actions(x, length, width, p, clusters, kappa, floor);
+    out = tal::mine_actions(x, length, width, p, clusters, kappa, floor, from);
   }
   return py::make_tuple(to_array(std::move(out.start)), to_array(std::move(out.end)));
 }
@@ -81,7 +91,7 @@ void register_points(py::module_& m) {
   m.def("constrained_kmedoids", &constrained_kmedoids, py::arg("features"), py::arg("points"), py::kw_only(),
         py::arg("max_sweeps") = 100, "One contiguous cluster a point: (bounds [N + 1], medoids [N], cost by sweep).");
   m.def("mine_actions", &mine_actions, py::arg("features"), py::arg("points"), py::arg("bounds"), py::arg("medoids"),
-        py::kw_only(), py::arg("kappa") = 0.5, py::arg("floor") = 1e-3,
+        py::kw_only(), py::arg("kappa") = 0.5, py::arg("floor") = 1e-3, py::arg("anchors") = py::none(),
         "The action inside of each cluster: (start [N], end [N]), frames, half open.");
 }
 

@@ -18,12 +18,13 @@ std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 // Rows of unit length, in double.
 class Frames {
  public:
-  Frames(const float* x, Index length, Index width) : width_(at(width)), rows_(at(length) * at(width)) {
+  Frames(const float* x, Index length, Index width, const char* name = "features")
+      : width_(at(width)), rows_(at(length) * at(width)) {
     for (Index t = 0; t < length; ++t) {
       double norm = 0.0;
       for (Index d = 0; d < width; ++d) {
         const double v = static_cast<double>(x[t * width + d]);
-        if (!std::isfinite(v)) refuse("features are not finite at frame " + std::to_string(t));
+        if (!std::isfinite(v)) refuse(std::string(name) + " are not finite at frame " + std::to_string(t));
         norm += v * v;
       }
       const double scale = norm > 0.0 ? 1.0 / std::sqrt(norm) : 0.0;
@@ -236,31 +237,36 @@ Clusters constrained_kmedoids(const float* features, Index length, Index width, 
 }
 
 Actions mine_actions(const float* features, Index length, Index width, const Index* points, const Clusters& c,
-                     double kappa, double floor) {
+                     double kappa, double floor, const float* anchors) {
   const std::size_t n = c.medoids.size();
   check(length, width, points, n);
   check(length, points, c);
   if (!std::isfinite(kappa) || !std::isfinite(floor)) refuse("kappa and floor must be finite");
   const Frames x(features, length, width);
+  const Frames given(anchors, anchors == nullptr ? 0 : static_cast<Index>(n), width, "anchors");
+  const auto distance = [&](Index t, std::size_t i) {
+    return 1.0 - x.dot(x.row(t), anchors == nullptr ? x.row(c.medoids[i]) : given.row(static_cast<Index>(i)));
+  };
   Actions out;
   std::vector<double> profile;
   for (std::size_t i = 0; i < n; ++i) {
-    const Index first = std::min(points[i], c.medoids[i]);
-    const Index last = std::max(points[i], c.medoids[i]);
+    const Index sure = anchors == nullptr ? c.medoids[i] : points[i];
+    const Index first = std::min(points[i], sure);
+    const Index last = std::max(points[i], sure);
     profile.clear();
-    for (Index t = last; t < c.bounds[i + 1]; ++t) profile.push_back(x.distance(t, c.medoids[i]));
+    for (Index t = last; t < c.bounds[i + 1]; ++t) profile.push_back(distance(t, i));
     out.end.push_back(last + static_cast<Index>(inner_size(profile, kappa, floor)));
     profile.clear();
-    for (Index t = first; t >= c.bounds[i]; --t) profile.push_back(x.distance(t, c.medoids[i]));
+    for (Index t = first; t >= c.bounds[i]; --t) profile.push_back(distance(t, i));
     out.start.push_back(first + 1 - static_cast<Index>(inner_size(profile, kappa, floor)));
   }
   for (std::size_t i = 0; i + 1 < n; ++i) {
     if (out.end[i] < out.start[i + 1] || points[i + 1] - points[i] < 2) continue;
-    // They touch: the border frame that is further from its own medoid goes, never a point.
+    // They touch: the border frame that is further from its own medoid or anchor goes, never a point.
     const bool left_can = out.end[i] - 1 > points[i];
     const bool right_can = out.start[i + 1] < points[i + 1];
-    const double left = x.distance(out.end[i] - 1, c.medoids[i]);
-    const double right = x.distance(out.start[i + 1], c.medoids[i + 1]);
+    const double left = distance(out.end[i] - 1, i);
+    const double right = distance(out.start[i + 1], i + 1);
     if (left_can && (!right_can || left >= right)) {
       --out.end[i];
     } else {

@@ -35,8 +35,10 @@ struct Actions {
 // profile is cut in two by least squares; the outer part is background if its mean is above the
 // inner one's by more than kappa * the profile's standard deviation + floor. Between neighbours whose
 // points are at least 2 apart at least one background frame is left.
+// With `anchors` [N, width] distances are those from each cluster's anchor, and the point alone is
+// inside for sure: where actions are short, a medoid is background.
 // Throws as above, and where a cluster does not hold its point and its medoid.
 Actions mine_actions(const float* features, std::int64_t length, std::int64_t width, const std::int64_t* points,
-                     const Clusters& clusters, double kappa = 0.5, double floor = 1e-3);
+                     const Clusters& clusters, double kappa = 0.5, double floor = 1e-3, const float* anchors = nullptr);
 
 }  // namespace tal

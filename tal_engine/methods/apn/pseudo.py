@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
-#: Least difference of an action and its background, in cosine distance (as `ops.mine_actions`).
-_FLOOR = 1e-3
+#: Length that stands for none.
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,10 @@ def grow(x: NDArray[np.float32], points: Ints, classes: NDArray[np.float32], c: 
     clusters = ops.constrained_kmedoids(x, points, max_sweeps=c.sweeps)
     if c.profile == "medoid":
         return ops.mine_actions(x, points, clusters, kappa=c.kappa)
-    return _mined(x, points, classes, clusters.bounds, c.kappa)
+    # What the points of a class have in common in the video; each counts alike, however strong its features are.
+    unit = x[points] / np.maximum(np.linalg.norm(x[points], axis=1, keepdims=True), _TINY)
+    alike = (classes @ classes.T > 0).astype(np.float32)
+    return ops.mine_actions(x, points, clusters, anchors=alike @ unit, kappa=c.kappa)
 
 
 def comparable(x: NDArray[np.float32], window: int) -> NDArray[np.float32]:
@@ -75,46 +78,6 @@ def comparable(x: NDArray[np.float32], window: int) -> NDArray[np.float32]:
     at = np.arange(length)
     low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, length)
     return np.asarray((sums[high] - sums[low]) / (high - low)[:, None] - sums[-1] / length, np.float32)
-
-
-def _mined(
-    x: NDArray[np.float32], points: Ints, classes: NDArray[np.float32], bounds: Ints, kappa: float
-) -> tuple[Ints, Ints]:
-    """As `ops.mine_actions`, with distances from what the points of a class in the video have in common."""
-    unit = _unit(x.astype(np.float64))
-    alike = (classes @ classes.T > 0).astype(np.float64)
-    distance = 1 - unit @ _unit(alike @ unit[points]).T
-    start, end = points.copy(), points.copy()
-    for i, p in enumerate(points):
-        end[i] += _extent(distance[p : bounds[i + 1], i], kappa)
-        start[i] += 1 - _extent(distance[bounds[i] : p + 1, i][::-1], kappa)
-    for i in np.flatnonzero((end[:-1] >= start[1:]) & (np.diff(points) >= 2)).tolist():
-        # They touch: the border snippet that is further from its own class goes, never a point.
-        left_can, right_can = end[i] - 1 > points[i], start[i + 1] < points[i + 1]
-        further = distance[end[i] - 1, i] >= distance[start[i + 1], i + 1]
-        if left_can and (further or not right_can):
-            end[i] -= 1
-        else:
-            start[i + 1] += 1
-    return start, end
-
-
-def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
-
-
-def _extent(profile: NDArray[np.float64], kappa: float) -> int:
-    """How many distances from a point on are of its action: cut in two by least squares, if the rest is further off."""
-    n = len(profile)
-    if n < 2:
-        return n
-    sums = np.cumsum(profile)
-    inner, count = sums[:-1], np.arange(1, n)
-    outer = sums[-1] - inner
-    cut = int(np.argmax(inner**2 / count + outer**2 / (n - count)))
-    gap = outer[cut] / (n - count[cut]) - inner[cut] / count[cut]
-    return cut + 1 if gap > kappa * profile.std() + _FLOOR else n
 
 
 class Memory:
