@@ -86,7 +86,8 @@ def _opened(data: Path, method: Method, config: Any) -> tuple[DataSet, TextEncod
     if data.is_dir():
         from ..export.encoders import tiny_encoders
 
-        encoders = tiny_encoders(method.training_streams(config))
+        # All of them, whatever the method reads: features are kept by what made them, and one set serves every method.
+        encoders = tiny_encoders(("rgb", "flow", "clip"))
     found = open_dataset(data, encoders)
     if not method.uses_text:
         return found, None
