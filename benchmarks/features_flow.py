@@ -1,6 +1,6 @@
 """Optical flow: milliseconds a frame of each method at 340 x 256, and how far TV-L1 in torch is from OpenCV's.
 
-    python -m benchmarks.features_flow [--pairs 4] [--rounds 3]
+    python benchmarks/features_flow.py [--pairs 4] [--rounds 3]
 
 Pairs of frames are taken from all over the real clips of shared/data, a drawn texture where those are absent.
 """
@@ -16,9 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from common import SHARED, interleaved, machine
 from numpy.typing import NDArray
 
-from benchmarks.common import SHARED, interleaved, machine
 from tal_engine.errors import MissingExtraError
 from tal_engine.nn.tvl1 import TorchTvl1
 from tal_engine.video import open_video

@@ -26,14 +26,13 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from common import RESULTS, SHARED, spread, store
+from long_video import long_video
 from procedural import encoders_of_all_streams, rendered
 
 from tal_engine import Segment, TALEngine
@@ -195,34 +194,16 @@ def speed(work: Path) -> dict[str, Any]:
     }
 
 
-def long_video(work: Path, minutes: int) -> Path:
-    """Test videos, repeated by copying packets until the length is reached."""
-    path = work / f"long_{minutes}.mp4"
-    if path.exists():
-        return path
+def _long_video(work: Path, minutes: int) -> Path:
+    """Test videos, one after the other."""
     sources = sorted((rendered(work / "videos") / "videos").glob("test_*.mp4"))
-    with av.open(str(path), "w") as out:
-        stream, offset, i = None, Fraction(0), 0
-        while offset < minutes * 60:
-            with av.open(str(sources[i % len(sources)])) as source:
-                track = source.streams.video[0]
-                stream = stream or out.add_stream_from_template(track)
-                shift = int(offset / track.time_base)
-                for packet in source.demux(track):
-                    if packet.dts is None:
-                        continue
-                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                    packet.stream = stream
-                    out.mux(packet)
-                offset += track.duration * track.time_base
-            i += 1
-    return path
+    return long_video(sources, work / f"long_{minutes}.mp4", minutes)
 
 
 def memory(work: Path) -> dict[str, Any]:
     rows = {}
     for minutes in (10, 60):
-        code = f"import benchmarks_first_light as b; b.peak({str(long_video(work, minutes))!r})"
+        code = f"import benchmarks_first_light as b; b.peak({str(_long_video(work, minutes))!r})"
         code = code.replace("benchmarks_first_light", "first_light")
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
