@@ -2,11 +2,12 @@
 
     python benchmarks/bench_methods.py [--work DIR] [--videos DIR] [--parts ...] [--rows ...] [--seeds ...] [--missing]
 
-simulator   every method and base head on planted actions (accuracy_simulator.py).
-procedural  the same on procedural videos with the features of the small encoders, recipe "demo".
-ablations   what each paper takes away from its method, on the simulator.
-plugins     host heads with a method on them, on the simulator.
-cost        parameters, and milliseconds for a video of 300 snippets, of the checkpoints that the first two parts left.
+simulator    every method and base head on planted actions (accuracy_simulator.py).
+procedural   the same on procedural videos with the features of the small encoders, recipe "demo".
+ablations    what each paper takes away from its method, on the simulator.
+surroundings CBP+VLP's rows in a simulated world where texts cover twice their actions, as its paper says CLIP does.
+plugins      host heads with a method on them, on the simulator.
+cost         parameters, and milliseconds for a video of 300 snippets, of the checkpoints that the first two parts left.
 
 Every figure is of the last checkpoint. One process a core, one thread each; `cost` wants an otherwise idle machine.
 A run's figures are stored when it ends: an interrupted benchmark goes on with --missing. Without it a row is measured
@@ -40,9 +41,11 @@ from tal_engine.data.public import write_simulation
 from tal_engine.data.synthetic import SimulatorOptions
 
 NAME = "bench_methods"
-TRAINED = ("simulator", "procedural", "ablations", "plugins")
-#: The parts on videos; all others are on the simulator.
+TRAINED = ("simulator", "procedural", "ablations", "surroundings", "plugins")
+#: Parts on videos, and on a simulated world of their own; all others share one.
 ON_VIDEOS = ("procedural",)
+#: Options of a simulated world.
+WORLDS: dict[str, dict[str, float]] = {"surroundings": {"surroundings": 0.9}}
 
 
 class Places(NamedTuple):
@@ -80,9 +83,10 @@ def data_of(part: str, places: Places) -> DataSet:
     """The data set of a part; made if it is not there yet."""
     if part in ON_VIDEOS:
         return encoded(places.videos)
-    path = places.work / "simulator"
+    world = part if part in WORLDS else "simulator"
+    path = places.work / world
     if not (path / "data.yaml").exists():
-        write_simulation(path, SimulatorOptions())
+        write_simulation(path, SimulatorOptions(**WORLDS.get(part, {})))
     return open_dataset(path / "data.yaml")
 
 

@@ -111,6 +111,17 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
     },
 }
 
+#: CBP+VLP where CLIP covers twice its actions; location thresholds as above, chosen on another world of the kind.
+SURROUNDED: dict[str, Variant] = {
+    "CBP alone, as many steps": _collab(0.5, warm_up=_CBP_VLP.train["steps"]),
+    "VLP alone (plain CLIP)": _collab(0.7, mode="only_f", fusion="weighted", fusion_weight=0.0),
+    "only F": _collab(0.7, mode="only_f"),
+    "only F, average": _collab(0.7, mode="only_f", fusion="average"),
+    "only B (VLP)": _collab(0.2, **_ONLY_B, fusion="weighted", fusion_weight=0.0),
+    "B then F": _collab(0.5),
+    "B then F, average": _collab(0.5, fusion="average"),
+}
+
 #: Method -> host head -> row -> variant. The host alone is its row of the simulator.
 PLUG_INS: dict[str, dict[str, dict[str, Variant]]] = {
     # Its Table 6.
@@ -129,6 +140,7 @@ PARTS: dict[str, dict[str, Variant]] = {
     "simulator": EVERY,
     "procedural": EVERY,
     "ablations": {f"{group}: {row}": v for group, rows in ABLATIONS.items() for row, v in rows.items()},
+    "surroundings": {f"distill_collab: {row}": v for row, v in SURROUNDED.items()},
     "plugins": {
         f"{host} {row}": v for hosts in PLUG_INS.values() for host, rows in hosts.items() for row, v in rows.items()
     },

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common import spread
-from methods_rows import ABLATIONS, PLUG_INS, TITLES
+from methods_rows import ABLATIONS, PLUG_INS, SURROUNDED, TITLES
 from pages import machine_lines, plus_minus, table
 
 NOT_RUN = "not run"
@@ -16,6 +16,8 @@ TITLE_OF_WORLD = {"simulator": "*simulator*", "procedural": "*videos*"}
 FIGURES = {"mAP@0.1:0.7": "map_10_70", "mAP@0.5": "map_50", "foreground mIoU": "foreground_iou",
            "background mIoU": "background_iou"}  # fmt: skip
 Document = Mapping[str, Any]
+#: Variants whose own figures are shown beside the method's.
+WITH_EXTRAS = ("vlpo: without DSP", "apn: without L_CTR", "apn: borders by k-medoids", "distill_collab: B then F")
 
 
 def section(document: Document) -> str:
@@ -155,6 +157,10 @@ def card(document: Document, name: str) -> str:
                   f"{ms} ms a video (head / with proposals and suppression)."]  # fmt: skip
     if name in ABLATIONS:
         lines += ["", "Parts taken away, on the simulator:", "", *ablations(document, name)]
+    if name == "distill_collab":
+        places = [(row, "surroundings", f"{name}: {row}") for row in SURROUNDED]
+        lines += ["", "Where CLIP covers twice its actions (`tal data simulate --options surroundings=0.9`):", "",
+                  *compared(document, places)]  # fmt: skip
     if name in PLUG_INS:
         lines += ["", "On other heads, on the simulator:", "", *plug_ins(document, name)]
     extra = extras(document, name)
@@ -162,11 +168,11 @@ def card(document: Document, name: str) -> str:
 
 
 def extras(document: Document, name: str) -> list[str]:
-    """The method's own figures, mean over seeds; of every row of the method that has some."""
+    """The method's own figures, mean over seeds: as it is, and of single variants where they are what changes."""
     lines = []
-    for part in ("simulator", "procedural", "ablations", "plugins"):
+    for part in ("simulator", "procedural", "ablations", "surroundings"):
         for row, found in rows_of(document, part).items():
-            if found["method"] != name:
+            if found["method"] != name or (row != name and row not in WITH_EXTRAS):
                 continue
             runs = [run["extra"] for run in found["runs"].values() if "extra" in run]
             where = part if row == name else row

@@ -64,11 +64,16 @@ class SimulatorOptions:
     imbalance: float = 0.5
     #: Scales noise, incompleteness, clutter, context and wrong labels together.
     difficulty: float = 0.5
+    #: CLIP-like response to the surroundings of an action, where the action itself gives 1; None goes with difficulty.
+    #: Near 1, classes found by texts cover twice their actions.
+    surroundings: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.difficulty <= 1:
             raise UsageError(f"difficulty is {self.difficulty}, must be in [0, 1]")
+        if self.surroundings is not None and not 0 <= self.surroundings <= 1:
+            raise UsageError(f"surroundings is {self.surroundings}, must be in [0, 1], or none")
         for name in ("train", "test", "rgb", "flow", "joint", "parts", "discriminative"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, must be at least 1")
@@ -94,7 +99,7 @@ class SimulatorOptions:
     @property
     def context(self) -> float:
         """CLIP-like response to the surroundings of an action, where the action itself gives 1."""
-        return 0.15 + 0.5 * self.difficulty
+        return 0.15 + 0.5 * self.difficulty if self.surroundings is None else self.surroundings
 
     @property
     def clutter(self) -> float:
