@@ -27,7 +27,8 @@ class SnippetOptions:
     fps: float = 25.0
     window: int = 16
     stride: int = 16
-    #: Shorter side after the resize, then side of the centre crop, pixels.
+    #: Shorter side after the resize, then side of the centre crop, pixels. Both 0: frames stay as
+    #: decoded, for encoders that resize in their graphs; memory then grows with the picture.
     resize: int = 112
     crop: int = 112
     #: Optical flow between consecutive slots of a snippet; the last one is repeated, so that
@@ -44,10 +45,17 @@ class SnippetOptions:
         _require(0 < self.fps <= 1000, "fps", self.fps, "in (0, 1000]")
         _require(self.window >= 1, "window", self.window, "at least 1")
         _require(self.stride >= 1, "stride", self.stride, "at least 1")
-        _require(0 < self.crop <= self.resize, "crop", self.crop, f"in 1..resize ({self.resize})")
+        _require(self.resize >= 0, "resize", self.resize, "0 (as decoded) or more")
+        allowed = f"in 1..resize ({self.resize})" if self.resize else "0, as resize is"
+        _require(0 < self.crop <= self.resize or self.crop == self.resize == 0, "crop", self.crop, allowed)
         _require(self.flow in ("none", "dis", "tvl1"), "flow", self.flow, "'none', 'dis' or 'tvl1'")
         _require(self.flow_clip > 0, "flow_clip", self.flow_clip, "positive")
         _require(self.tail in ("pad", "drop"), "tail", self.tail, "'pad' or 'drop'")
+
+    @property
+    def for_flow(self) -> SnippetOptions:
+        """The same with the size of the pictures that flow is computed on: I3D's where frames stay as decoded."""
+        return self if self.resize else replace(self, resize=I3D_SNIPPETS.resize, crop=I3D_SNIPPETS.crop)
 
 
 #: What the public I3D features were made of (deepmind/kinetics-i3d; methods.md 2).

@@ -42,7 +42,7 @@ def _summary(path: Path, plan: Plan) -> Table:
         "method": m.method.name,
         "classes": f"{len(m.vocabulary)}: {', '.join(m.vocabulary)}",
         "snippets": f"{m.snippet.window} frames every {m.snippet.stride} at {m.snippet.fps:g} fps, "
-        f"{m.snippet.crop} pixels, flow {m.snippet.flow}",
+        f"{f'{m.snippet.crop} pixels' if m.snippet.crop else 'as decoded'}, flow {m.snippet.flow}",
         "encoders": encoders,
         "head reads": ", ".join(f"{k} {v}" for k, v in m.streams.items()),
         "proposals": "pairs of boundaries" if m.evaluator is not None else "groups above thresholds",

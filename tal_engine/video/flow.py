@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..errors import MissingExtraError
 from ..options import SnippetOptions
 from ..records import Snippets
+from .snippet import fit
 from .source import VideoSource
 
 #: Flow [P, H, W, 2] (x, y), pixels, from each grey picture of [P, H, W] uint8 to its partner.
@@ -76,7 +77,15 @@ def with_flow(
     if options.flow == "none":
         return iter(snippets)
     chosen = pairs or {"dis": dis_pairs, "tvl1": tvl1_pairs}[options.flow]()
-    return (replace(batch, flow=snippet_flow(batch.frames, options.flow_clip, chosen)) for batch in snippets)
+    return (replace(b, flow=snippet_flow(_sized(b.frames, options), options.flow_clip, chosen)) for b in snippets)
+
+
+def _sized(frames: NDArray[np.uint8], options: SnippetOptions) -> NDArray[np.uint8]:
+    """Frames [N, window, H, W, 3] in the size that flow is computed at."""
+    if options.resize:
+        return frames
+    pictures = [fit(f, options.for_flow) for f in frames.reshape(-1, *frames.shape[2:])]
+    return np.stack(pictures).reshape(*frames.shape[:2], *pictures[0].shape)
 
 
 def snippet_flow(frames: NDArray[np.uint8], clip: float, pairs: PairFlow) -> NDArray[np.float32]:

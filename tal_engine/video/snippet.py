@@ -35,7 +35,7 @@ def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator
     """
     timeline = timeline_of(options)
     first, pending = 0, list[Image]()
-    for window in _windows(_slots(video, options), options):
+    for window in _windows(_alike(_slots(video, options)), options):
         pending.append(window)
         if len(pending) == batch:
             yield Snippets(np.stack(pending), None, first, timeline, video.seen)
@@ -75,6 +75,16 @@ def _slots(video: VideoSource, options: SnippetOptions) -> Iterator[Image]:
         yield picture
 
 
+def _alike(pictures: Iterator[Image]) -> Iterator[Image]:
+    """Pictures in the size of the first: frames that stay as decoded may change it in the middle of a video."""
+    size: tuple[int, ...] | None = None
+    for picture in pictures:
+        size = size or picture.shape
+        if picture.shape != size:
+            picture = cv2.resize(picture, (size[1], size[0])).astype(np.uint8, copy=False)
+        yield picture
+
+
 def fitted_size(h: int, w: int, options: SnippetOptions) -> tuple[int, int]:
     """Height and width of a picture whose shorter side has become `resize`, before the crop."""
     scale = options.resize / min(h, w)
@@ -82,7 +92,9 @@ def fitted_size(h: int, w: int, options: SnippetOptions) -> tuple[int, int]:
 
 
 def fit(image: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
-    """Shorter side to `resize`, then the centre `crop`; a picture or a flow field, [H, W, C]."""
+    """Shorter side to `resize`, then the centre `crop`; a picture or a flow field, [H, W, C]. Resize 0 leaves it."""
+    if not options.resize:
+        return image
     h, w = fitted_size(image.shape[0], image.shape[1], options)
     if image.shape[:2] != (h, w):
         method = cv2.INTER_AREA if options.resize < min(image.shape[:2]) else cv2.INTER_LINEAR

@@ -79,15 +79,16 @@ def with_stored_flow(
     Raises:
         FlowError: there are fewer or more fields than the video's slots ask for, or one cannot be read.
     """
+    size = options.for_flow
     for batch in snippets:
         frames = batch.frames
-        out = np.zeros((*frames.shape[:-1], 2), np.float32)
+        out = np.zeros((*frames.shape[:2], size.crop, size.crop, 2), np.float32)
         moves = (frames[:, :-1] != frames[:, 1:]).any((2, 3, 4))
         for i, j in np.argwhere(moves).tolist():
             slot = (batch.first + i) * options.stride + j
             if slot >= flow.count:
                 raise FlowError(f"{flow.name}: has {flow.count} fields, snippet {batch.first + i} needs field {slot}")
-            out[i, j] = _fitted(flow.read(slot), options)
+            out[i, j] = _fitted(flow.read(slot), size)
         yield replace(batch, flow=finished(out, options.flow_clip))
     slots = slots_of(seen(), options)
     if flow.count not in (slots - 1, slots):
