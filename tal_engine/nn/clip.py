@@ -1,12 +1,14 @@
-"""CLIP's text tower through open_clip, from a weights file of one's own. Nothing is ever downloaded."""
+"""CLIP's towers through open_clip, from a weights file of one's own: the file, and the text tower. No downloads."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -55,68 +57,91 @@ class ClipText(TextEncoder):
         return x[torch.arange(len(x), device=x.device), end] @ self.project
 
 
-def load_clip_text(name: str, weights: str | Path | None) -> ClipText:
-    """The text tower of a CLIP model, with weights from a file.
+#: What a weights file may be, for messages.
+ACCEPTED = (
+    "read are: OpenAI's TorchScript archive (NAME.pt of github.com/openai/CLIP) and open_clip's checkpoints (.pt, "
+    ".bin, .safetensors); files of transformers (keys text_model.*, vision_model.*) name their tensors otherwise"
+)
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """A weights file that is read: tensors by the names that OpenAI and open_clip share.
+
+    name: of the architecture, as open_clip has it. source: for messages. quick_gelu: OpenAI trained with a quick
+    approximation of GELU; its weights do not say so.
+    """
+
+    name: str
+    state: Mapping[str, Tensor]
+    source: str
+    quick_gelu: bool
+
+    def model(self, side: Literal["text", "image"]) -> Any:
+        """The open_clip model, in float32, with the weights of one side; the other side is random.
+
+        Raises:
+            UsageError: unknown architecture.
+            CheckpointError: keys are missing, unexpected or of another shape; they are named.
+        """
+        with _quiet():
+            model = need("open_clip").create_model(
+                architecture(self.name), pretrained=None, load_weights=False, force_quick_gelu=self.quick_gelu
+            )
+        _fill(model, self.state, self.source, side)
+        return model.eval().requires_grad_(False)
+
+
+def read_clip(name: str, weights: str | Path | None) -> ClipFile:
+    """Read a weights file of CLIP.
 
     Args:
-        name: of the architecture, as open_clip knows it: RN50, ViT-B-16, ViT-B-32, ...
+        name: of the architecture, as open_clip knows it: RN50, ViT-B-16, ViT-B-32, ... Files that OpenAI trained but
+            that are no longer its archive need the name with -quickgelu.
         weights: OpenAI's TorchScript archive, an open_clip checkpoint (.pt, .bin) or its .safetensors.
 
     Raises:
         UsageError: unknown architecture, or no file: it says where such files come from.
-        CheckpointError: not such a file, or its keys do not fit; they are named.
+        CheckpointError: not such a file.
     """
-    architecture = _architecture(name)
+    known = architecture(name)
     if weights is None:
-        raise UsageError(
-            f"CLIP {name} needs its weights file and nothing is downloaded: take {name}.pt of openai/CLIP, or an "
-            "open_clip checkpoint, and give its path as text.weights"
-        )
+        raise UsageError(f"CLIP {name} needs its weights file and nothing is downloaded: take {name}.pt; {ACCEPTED}")
     state, openai = _read(Path(weights))
-    return build_clip_text(architecture, state, str(weights), quick_gelu=openai)
+    return ClipFile(known, state, str(weights), openai)
+
+
+def load_clip_text(name: str, weights: str | Path | None) -> ClipText:
+    """The text tower of a CLIP model, with weights from a file. Arguments and errors: `read_clip`, `ClipFile.model`."""
+    return ClipText(read_clip(name, weights).model("text"))
 
 
 def build_clip_text(name: str, state: Mapping[str, Tensor], source: str, *, quick_gelu: bool) -> ClipText:
-    """The text tower of a CLIP model, with weights that are read already.
-
-    Args:
-        name: of the architecture, as for `load_clip_text`.
-        state: tensors by the names that OpenAI and open_clip share; only those of the text side are needed.
-        source: where they are from, for messages.
-        quick_gelu: OpenAI trained with a quick approximation of GELU; its weights do not say so.
-
-    Raises:
-        UsageError: unknown architecture.
-        CheckpointError: keys are missing or do not fit; they are named.
-    """
-    architecture = _architecture(name)
-    with _quiet():
-        model = need("open_clip").create_model(
-            architecture, pretrained=None, load_weights=False, force_quick_gelu=quick_gelu
-        )
-    _fill(model, state, source)
-    return ClipText(model)
+    """The text tower of a CLIP model, with weights that are read already; those of the text side are enough."""
+    return ClipText(ClipFile(name, state, source, quick_gelu).model("text"))
 
 
-def _architecture(name: str) -> str:
+def architecture(name: str) -> str:
     """The name as open_clip has it."""
-    architecture = name.replace("/", "-")
+    wanted = name.replace("/", "-")
     known = need("open_clip").list_models()
-    if architecture not in known:
-        close = [m for m in known if m.lower().startswith(architecture.lower()[:4])]
+    if wanted not in known:
+        close = [m for m in known if m.lower().startswith(wanted.lower()[:4])]
         raise UsageError(f"unknown CLIP architecture {name!r}; like it: {', '.join(close[:12]) or 'none'}")
-    return architecture
+    return wanted
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
     """(state, is it OpenAI's archive); nothing is unpickled but tensors."""
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such weights file")
+        raise CheckpointError(f"{path}: no such weights file of CLIP; {ACCEPTED}")
     try:
         if path.suffix == ".safetensors":
             return dict(need("safetensors.torch").load_file(str(path))), False
         if _is_torchscript(path):
-            return dict(torch.jit.load(str(path), map_location="cpu").state_dict()), True
+            with warnings.catch_warnings():  # torch advises to write other files; this one is OpenAI's
+                warnings.simplefilter("ignore")
+                return dict(torch.jit.load(str(path), map_location="cpu").state_dict()), True
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as e:  # each reader raises types of its own
         raise CheckpointError(f"{path}: cannot be read as CLIP weights ({e})") from e
@@ -136,17 +161,31 @@ def _is_torchscript(path: Path) -> bool:
     return "constants.pkl" in reader.get_all_records()
 
 
-def _fill(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Load the text side; every key of it must be there with its shape."""
-    text = {k: v for k, v in model.state_dict().items() if not k.startswith(("visual.", "logit_"))}
-    missing = sorted(set(text) - set(state))
-    if missing:
-        raise CheckpointError(f"{source}: {len(missing)} keys of the text tower are missing, first {missing[0]!r}")
-    for k, v in text.items():
+def _fill(model: nn.Module, state: Mapping[str, Tensor], source: str, side: str) -> None:
+    """Load one side; every key of it must be there with its shape."""
+    of_image = side == "image"
+    wanted = {
+        k: v
+        for k, v in model.state_dict().items()
+        if k.startswith("visual.") == of_image and not k.startswith("logit_") and not k.endswith("num_batches_tracked")
+    }
+    missing = sorted(set(wanted) - set(state))
+    extra = [k for k in state if of_image and k.startswith("visual.") and k not in model.state_dict()]
+    for what, keys in (("missing", missing), ("unexpected", sorted(extra))):
+        if keys:
+            raise CheckpointError(
+                f"{source}: {len(keys)} keys of the {side} tower are {what}: {some(keys)}; {ACCEPTED}"
+            )
+    for k, v in wanted.items():
         if state[k].shape != v.shape:
-            found, wanted = list(state[k].shape), list(v.shape)
-            raise CheckpointError(f"{source}: {k} is {found}, needs {wanted}; is this another architecture?")
-    model.load_state_dict({k: state[k].float() for k in text}, strict=False)
+            found, needed = list(state[k].shape), list(v.shape)
+            raise CheckpointError(f"{source}: {k} is {found}, needs {needed}; is this another architecture?")
+    model.load_state_dict({k: state[k].float() for k in wanted}, strict=False)
+
+
+def some(keys: Sequence[str], most: int = 8) -> str:
+    """Keys for a message, cut where they are many."""
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
 
 
 @contextmanager
