@@ -14,6 +14,7 @@ from torch import nn
 import tal_engine
 from tal_engine.errors import ExportError
 from tal_engine.extras import need
+from tal_engine.features.contract import contract_of, differences
 from tal_engine.options import (
     I3D_SNIPPETS,
     BoundaryOptions,
@@ -136,17 +137,24 @@ def _snippet_options(checkpoint: Checkpoint) -> SnippetOptions:
 
 
 def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
-    trained = checkpoint.provenance.get("contract", {}).get("encoders", {})
-    for stream in checkpoint.method.inference_streams(checkpoint.config):
+    """What is on record of the features must agree; an imported head has no record, and takes what is given."""
+    contract = checkpoint.provenance.get("contract", {})
+    trained = contract.get("encoders", {})
+    streams = checkpoint.method.inference_streams(checkpoint.config)
+    for stream in streams:
         spec = encoders.specs.get(stream)
         if spec is None:
             raise ExportError(f"{checkpoint.folder}: reads stream {stream!r}, no encoder was given for it")
         wanted = trained.get(stream, {}).get("weights_sha256")
-        if wanted != spec.weights_sha256:
+        if trained and wanted != spec.weights_sha256:
             raise ExportError(
                 f"{checkpoint.folder}: stream {stream!r} was trained on encoder weights {str(wanted)[:12]}, "
                 f"{spec.name} has {spec.weights_sha256[:12]}"
             )
+    given = contract_of(encoders.snippet, [encoders.specs[s] for s in streams])
+    for field, had, has in differences(contract, given):
+        if had is not None:
+            raise ExportError(f"{checkpoint.folder}: {field} is {had!r} in what it was trained on, {has!r} here")
 
 
 def _provenance(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
 
 from tal_engine.backends import open_backend
 from tal_engine.features import EncoderGraph
-from tal_engine.nn.i3d import I3DRGB, I3DFlow
+from tal_engine.nn.encoders import geometry, open_parts, parse
 from tal_engine.nn.text import TextEncoder
-from tal_engine.nn.tiny import TINY_WEIGHTS, TinyFlow, TinyImage, TinyRGB, load_tiny
+from tal_engine.nn.tiny import TINY_WEIGHTS
 from tal_engine.options import SnippetOptions
 from tal_engine.plan import Encoder
 from tal_engine.train.snippets import SNIPPET
@@ -22,18 +23,18 @@ from tal_engine.train.snippets import SNIPPET
 from .parity import check_encoder
 from .to_onnx import to_onnx
 
-#: Networks from snippets to features.
-SnippetEncoder = TinyRGB | TinyFlow | TinyImage | I3DRGB | I3DFlow
+#: Height and width of the frames that graphs of any size are traced on.
+_NATIVE = {"H": 120, "W": 160}
 
 
 @dataclass(frozen=True)
 class EncoderSet:
-    """Encoders that belong together: one snippet geometry, one graph a stream, one text tower."""
+    """Encoders that belong together: one snippet geometry, one graph a stream, a text tower if there is one."""
 
     snippet: SnippetOptions
     specs: dict[str, Encoder]
     graphs: dict[str, bytes]
-    text: TextEncoder
+    text: TextEncoder | None
 
     def open(self, streams: Iterable[str], device: str = "auto") -> list[EncoderGraph]:
         """Load the encoders of some streams on a device."""
@@ -42,34 +43,79 @@ class EncoderSet:
 
 def tiny_encoders(streams: Iterable[str], weights: Path = TINY_WEIGHTS) -> EncoderSet:
     """The tiny encoders of some of the streams "rgb", "flow", "clip"."""
-    towers = load_tiny(weights)
-    parts: dict[str, SnippetEncoder] = {"rgb": towers.rgb, "flow": towers.flow, "clip": towers.image}
-    made = {s: encoder_graph(parts[s], f"tiny-{s}", s, SNIPPET) for s in streams}
-    specs, graphs = {s: spec for s, (spec, _) in made.items()}, {s: content for s, (_, content) in made.items()}
-    return EncoderSet(SNIPPET, specs, graphs, towers.text)
+    return open_encoders("tiny", {"tiny": weights}, streams=streams, snippet=SNIPPET)
 
 
-def encoder_graph(net: SnippetEncoder, name: str, stream: str, snippet: SnippetOptions) -> tuple[Encoder, bytes]:
+def open_encoders(
+    spec: str,
+    weights: Mapping[str, Path] = MappingProxyType({}),
+    *,
+    streams: Iterable[str] | None = None,
+    snippet: SnippetOptions | None = None,
+) -> EncoderSet:
+    """Encoders by name, as graphs behind the gate.
+
+    Args:
+        spec: names joined by "+": "i3d", "i3d:rgb+clip:ViT-B-32", "lite0"; `nn.encoders` lists them.
+        weights: files by name: "i3d:rgb", "i3d:flow", "clip" (or "clip:ViT-B-32"), "videoclip-xl".
+        streams: only these, in this order; the others need no weights.
+        snippet: instead of what `nn.encoders.geometry` chooses for them.
+
+    Raises:
+        UsageError: unknown names, two encoders of one stream, encoders that cannot share snippets, weights that are
+            needed and missing or that nothing takes.
+        CheckpointError: weights that cannot be used.
+        MissingExtraError: a package that an encoder needs.
+        ExportError, ParityError: as for `encoder_graph`.
+    """
+    parts = parse(spec)
+    snippet = snippet or geometry(parts)
+    opened, text = open_parts(parts, weights, snippet, streams)
+    found = {o.stream: encoder_graph(o.graph, o.name, o.stream, snippet, o.preprocess, o.net) for o in opened}
+    order = found if streams is None else [s for s in streams if s in found]
+    return EncoderSet(snippet, {s: found[s][0] for s in order}, {s: found[s][1] for s in order}, text)
+
+
+def encoder_graph(
+    net: nn.Module,
+    name: str,
+    stream: str,
+    snippet: SnippetOptions,
+    preprocess: Mapping[str, str] = MappingProxyType({}),
+    weights: nn.Module | None = None,
+) -> tuple[Encoder, bytes]:
     """An encoder as the plan wants it, behind the gate: its record and its graph.
 
     Args:
-        net: reads "frames", uint8 [N, window, crop, crop, 3], or "flow", float32 [N, window, crop, crop, 2], by that
-            name; gives [N, dim].
+        net: reads "frames", uint8 [N, window, H, W, 3], or "flow", float32 [N, window, H, W, 2], by that name; gives
+            [N, dim].
         name: of the encoder, for people and contracts.
         stream: what the features are called.
-        snippet: the geometry of what it will be given.
+        snippet: the geometry of what it will be given; where that leaves frames as decoded, their H and W are free.
+        preprocess: what the net does to what it reads, for contracts.
+        weights: the part of the net whose weights are hashed; all of it if not given.
 
     Raises:
         ExportError: it cannot be traced on such snippets.
         ParityError: the graph does not give what the network gives.
     """
-    shape = (2, snippet.window, snippet.crop, snippet.crop)
-    example = torch.zeros(*shape, 3, dtype=torch.uint8) if net.reads == "frames" else torch.zeros(*shape, 2)
-    content, graph = to_onnx(net, {net.reads: example}, {0: "B"}, f"encoder_{stream}.onnx")
+    frames = net.reads == "frames"
+    free = {0: "B"} if snippet.resize or not frames else {0: "B", 2: "H", 3: "W"}
+    side = [_NATIVE[free[i]] if i in free else snippet.for_flow.crop for i in (2, 3)]
+    shape = (2, snippet.window, *side)
+    example = torch.zeros(*shape, 3, dtype=torch.uint8) if frames else torch.zeros(*shape, 2)
+    content, graph = to_onnx(net, {str(net.reads): example}, free, f"encoder_{stream}.onnx")
     check_encoder(net, content, graph)
-    dim = int(graph.outputs[0].shape[-1])
-    spec = Encoder(name=name, stream=stream, reads=net.reads, dim=dim, weights_sha256=weights_hash(net), graph=graph)
-    return spec, content
+    record = Encoder(
+        name=name,
+        stream=stream,
+        reads="frames" if frames else "flow",
+        dim=int(graph.outputs[0].shape[-1]),
+        weights_sha256=weights_hash(weights or net),
+        graph=graph,
+        preprocess=dict(preprocess),
+    )
+    return record, content
 
 
 def weights_hash(net: nn.Module) -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..options import SegmentOptions
+from ..errors import UsageError
+from ..options import SegmentOptions, SnippetOptions
 from .console import errors
+from .inputs import named_files
+
+if TYPE_CHECKING:
+    from ..export.encoders import EncoderSet
+    from ..train.checkpoint import Checkpoint
 
 
 def register(app: typer.Typer) -> None:
@@ -20,20 +26,30 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The plan to write.")],
     name: Annotated[str | None, typer.Option(help="Name in the manifest; default: the file's name.")] = None,
-    encoders: Annotated[bool, typer.Option(help="Embed the encoders; without them the plan reads features.")] = True,
+    encoders: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Encoders to embed, such as i3d, i3d:rgb+clip:ViT-B-32, lite0; none: the plan reads features. "
+            "Default: tiny, if the head was trained on it.",
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="Weights of an encoder, such as clip=ViT-B-32.pt; repeatable."),
+    ] = None,
     conf: Annotated[float, typer.Option(help="Operating point: segments below this score are not reported.")] = float(
         "-inf"
     ),
 ) -> None:
     """Freeze a checkpoint into a plan, behind the parity gate."""
     from ..export import bundle
-    from ..export.encoders import tiny_encoders
     from ..train.checkpoint import load
 
     found = load(checkpoint)
     plan = bundle.export(
         found,
-        tiny_encoders(found.method.inference_streams(found.config)) if encoders else None,
+        _encoders(found, encoders, named_files(weights or [])),
         output,
         name=name or output.stem,
         segment=SegmentOptions(min_score=conf),
@@ -43,3 +59,30 @@ def export(
         f"{output}: {output.stat().st_size / 1e6:.1f} MB; gate: tensors within {parity['tensor']:.1e}, "
         f"{parity['segments_changed']} of {parity['segments']} segments changed"
     )
+
+
+def _encoders(found: Checkpoint, spec: str | None, weights: dict[str, Path]) -> EncoderSet | None:
+    """The encoders of the streams that inference reads, on the snippets that the head was trained on."""
+    from ..export.encoders import open_encoders
+
+    contract = found.provenance.get("contract", {})
+    trained = {str(e.get("name", "")) for e in contract.get("encoders", {}).values()}
+    if spec is None and trained and all(n.startswith("tiny-") for n in trained):
+        spec = "tiny"
+    if spec is None:
+        of = f"was trained on features of {', '.join(sorted(trained))}" if trained else "does not record its encoders"
+        raise UsageError(
+            f"{found.folder}: {of}: name them with --encoders (and --weights), or say --encoders none for a plan that "
+            "reads features"
+        )
+    if spec == "none":
+        if weights:
+            raise UsageError(f"--weights {next(iter(weights))} with --encoders none: nothing takes them")
+        return None
+    if not trained:
+        errors.print(
+            f"{found.folder}: does not record its encoders; nothing proves that {spec} is what it was trained on"
+        )
+    snippet = contract.get("snippet")
+    streams = found.method.inference_streams(found.config)
+    return open_encoders(spec, weights, streams=streams, snippet=SnippetOptions(**snippet) if snippet else None)

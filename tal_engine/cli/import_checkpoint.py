@@ -55,7 +55,7 @@ def import_checkpoint(
     public.save(output, found)
     errors.print(
         f"{found.layout}: {len(found.vocabulary)} classes, checkpoint: {output} "
-        f"(export it with: tal export {output} --no-encoders -o {found.method.name}.plan)"
+        f"(export it with: tal export {output} --encoders none -o {found.method.name}.plan)"
     )
 
 

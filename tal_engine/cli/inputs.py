@@ -64,6 +64,23 @@ def with_settings(options: T, settings: Sequence[str]) -> T:
     return replace(options, **changes)  # type: ignore[type-var]
 
 
+def named_files(texts: Sequence[str]) -> dict[str, Path]:
+    """Files by name from ``NAME=PATH`` texts.
+
+    Raises:
+        UsageError: a text of another form, or a name twice.
+    """
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise UsageError(f"{text!r} names no file: use NAME=PATH, such as clip=ViT-B-32.pt")
+        if name in found:
+            raise UsageError(f"{name!r} is given twice: {found[name]} and {path}")
+        found[name] = Path(path)
+    return found
+
+
 def _with_key(mapping: Any, keys: Sequence[str], value: Any, setting: str) -> dict[str, Any]:
     """A mapping with one value, perhaps of a mapping in it, replaced."""
     if not isinstance(mapping, Mapping):
