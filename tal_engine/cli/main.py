@@ -42,13 +42,14 @@ def _root(
 
 
 def _register() -> None:
-    from . import data, demo, evaluate, export, import_checkpoint, localize, plan, train
+    from . import data, demo, evaluate, export, features, import_checkpoint, localize, plan, train
 
     for module in (localize, evaluate, train, import_checkpoint, export):
         module.register(app)
     app.add_typer(plan.app, name="plan")
     app.add_typer(demo.app, name="demo")
     app.add_typer(data.app, name="data")
+    app.add_typer(features.app, name="features")
 
 
 def run() -> None:

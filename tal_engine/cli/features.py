@@ -1,0 +1,114 @@
+"""``tal features``: feature files made of videos, compared, and looked into."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from .console import complain, errors, stdout, warn
+from .inputs import expand_sources, weights_of
+
+app = typer.Typer(help="Extract features of videos, compare feature files, show what made them.", no_args_is_help=True)
+
+#: Values, or directions, of two files that count as the same.
+TOLERANCE, COSINE = 1e-3, 0.999
+
+
+@app.command()
+def extract(
+    videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder: one NAME.npz a video.")],
+    encoder: Annotated[str, typer.Option(help="Which encoders: tiny, or names joined by +, as i3d+clip:ViT-B-32.")],
+    weights: Annotated[list[str] | None, typer.Option(help="STREAM=FILE: the weights of an encoder.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Videos that are worked on at a time.")] = 2,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option(help="Make files anew that are there.")] = False,
+) -> None:
+    """Write the features of videos. What is there is kept, so an interrupted run goes on where it was."""
+    from ..export.encoders import open_encoders
+    from ..extraction import Extractor, extract_all
+    from .train import bars
+
+    paths = expand_sources(videos)
+    found = open_encoders(encoder, weights_of(weights or []))
+    extractor = Extractor(found.snippet, found.open(tuple(found.specs), device))
+    done: dict[Path, float] = {}
+    with bars() as bar:
+
+        def progress(path: Path, share: float) -> None:
+            done[path] = share
+            bar("features", round(100 * sum(done.values())), 100 * len(paths), path.name)
+
+        outcome = extract_all(paths, output, extractor, workers=workers, overwrite=overwrite, progress=progress)
+    for error in outcome.failed.values():
+        complain(error)
+    kept = f", {len(outcome.kept)} were there" if outcome.kept else ""
+    errors.print(f"{output}: {len(outcome.made)} made{kept}, {len(outcome.failed)} failed")
+    if outcome.failed:
+        raise typer.Exit(next(iter(outcome.failed.values())).exit_code)
+
+
+@app.command()
+def check(
+    a: Annotated[Path, typer.Argument(help="A feature file of tal features extract.")],
+    b: Annotated[Path, typer.Argument(help="Another one, or an array of another tool (.npy; .npz with 'features').")],
+    stream: Annotated[str | None, typer.Option(help="Which stream to compare; needed with an array.")] = None,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Largest difference of a value that is none.")] = TOLERANCE,
+    cosine: Annotated[float, typer.Option(max=1.0, help="Least cosine of two rows that point alike.")] = COSINE,
+) -> None:
+    """Compare two feature files; if they differ say which parts of their records explain it, and exit with 3."""
+    from ..features import load_features
+    from ..features.compare import compare, read_for_comparison
+
+    found = load_features(a)
+    streams, differ = compare(found, read_for_comparison(b, stream or next(iter(found.streams))), stream)
+    table = Table("stream", "rows", "cosine, mean", "cosine, least", "largest difference", "same")
+    for s in streams:
+        rows = f"{s.rows[0]}" if s.rows[0] == s.rows[1] else f"{s.rows[0]} and {s.rows[1]}"
+        same = "yes" if s.within(tolerance, cosine) else "no"
+        table.add_row(s.stream, rows, f"{s.cosine_mean:.6f}", f"{s.cosine_least:.6f}", f"{s.largest:.3g}", same)
+    stdout().print(table)
+    for field, other, value in differ:
+        stdout().print(f"{field}: {value!r} in {a.name}, {other!r} in {b.name}")
+    if all(s.within(tolerance, cosine) for s in streams):
+        return
+    if not differ:
+        warn("nothing in the records explains the difference" if found.contract else f"{a}: has no record")
+    raise typer.Exit(3)
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(help="A feature file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show what is in a feature file and what made it."""
+    from ..features import load_features
+
+    found = load_features(path)
+    time = found.timeline
+    document = {
+        "streams": {n: list(x.shape) for n, x in found.streams.items()},
+        "duration": found.duration,
+        "timeline": {"start": time.start, "step": time.step, "width": time.width},
+        "contract": found.contract,
+    }
+    if as_json:
+        typer.echo(json.dumps(document))
+        return
+    table = Table(title=str(path), title_justify="left", show_header=False)
+    for name, shape in document["streams"].items():
+        table.add_row(f"stream {name}", f"{shape[0]} snippets, {shape[1]} wide")
+    table.add_row("duration", f"{found.duration:.2f} s")
+    table.add_row("snippets", f"{time.width:g} s every {time.step:g} s, from {time.start:g} s")
+    for section, fields in found.contract.items():
+        for field, value in fields.items():
+            text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+            table.add_row(f"{section}.{field}", str(text))
+    if not found.contract:
+        table.add_row("record", "none: nothing proves what made these features")
+    stdout().print(table)
