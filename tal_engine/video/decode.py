@@ -1,8 +1,27 @@
-"""Video files through PyAV: a chain of small generators, each doing one thing to the frames."""
+"""Video files through PyAV: a chain of small generators, each doing one thing to the frames.
+
+What a file stores and what comes out, always 8-bit RGB of full range, [H, W, 3]:
+
+- turned or mirrored by a display matrix (phones): applied; other angles go to the nearest right angle.
+- pixels that are not square: stretched, the longer side growing, so that a picture has its display shape. (*)
+- interlaced: deinterlaced by bwdif, one picture a frame; frames not marked as interlaced stay untouched. (*)
+- limited or full range, BT.601, BT.709, BT.2020 YUV: by the file's tags; untagged is limited BT.601, as ffmpeg has it.
+- 10, 12 or 16 bit: rounded to 8. Gray: three equal channels. Transparency: ignored. (*)
+- HDR (PQ, HLG): to BT.709 with the white of a page (203 cd/m2) near the top and highlights compressed. (*)
+- other wide primaries, linear or logarithmic levels: as they are. (*)
+- damaged frames: what ffmpeg makes of them is shown; what cannot be decoded counts as `lost`. (*)
+- a size that changes: each frame by its own size.
+
+(*) says so in `VideoSource.warnings`. A file with none of these takes one conversion and no further copy.
+
+Time: seconds since the start of the container (its earliest stream), from each frame's own time stamp;
+nothing is counted or summed, so nothing drifts. Frames whose time goes back or leaps are dropped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import av
@@ -12,12 +31,17 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..errors import VideoError, VideoFault
-from .source import Frame, Image, VideoSource
+from .pixels import Display, display_of, progressive
+from .source import Frame, VideoSource
 
 #: A step in time this far beyond what the container claims to hold is a broken time stamp.
 _SLACK_S = 60.0
 #: A file that ends this much earlier than it claims is reported as truncated.
 _MISSING_S = 0.5
+#: A step this long is a broken time stamp if the next frame takes it back.
+_LEAP_S = 1.0
+#: A pause between frames this long is reported.
+_GAP_S = 10.0
 
 
 def open_file(path: Path) -> VideoSource:
@@ -60,7 +84,8 @@ def _from_container(path: Path, container: InputContainer) -> VideoSource:
         close=container.close,
     )
     decoded = _decoded(container, stream, video)
-    video.frames = _increasing(_timed(decoded, stream, start, video), video)
+    timed = _increasing(progressive(_timed(decoded, stream, start, video), video), video)
+    video.frames = _shown(timed, stream, video)
     return video
 
 
@@ -129,26 +154,53 @@ def _timed(
         yield seconds, frame
 
 
-def _increasing(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) -> Iterator[Frame]:
-    """Drop frames whose time goes back or leaps far beyond the end of the file."""
+def _increasing(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) -> Iterator[tuple[float, VideoFrame]]:
+    """Drop frames whose time goes back, leaps far beyond the end of the file, or leaps and is taken back at once."""
     last = -np.inf
     limit = np.inf if video.duration is None else video.duration + _SLACK_S
     dropped = 0
+    leapt: tuple[float, VideoFrame] | None = None  # held until the next frame confirms its time
     for seconds, frame in frames:
         if seconds <= last or seconds > limit:
             dropped += 1
             continue
+        if leapt is not None:
+            if seconds <= leapt[0]:
+                dropped += 1
+            else:
+                last = leapt[0]
+                yield leapt
+            leapt = None
+        if seconds - last > _LEAP_S:
+            leapt = seconds, frame
+            continue
         last = seconds
-        yield Frame(seconds, lambda frame=frame: _rgb(frame))  # type: ignore[misc]
+        yield seconds, frame
+    if leapt is not None:
+        yield leapt
+    if video.lost:
+        video.warnings.append(f"{video.lost} pieces of the file could not be decoded")
     if dropped:
         video.lost += dropped
         video.warnings.append(f"{dropped} frames dropped: their time stamps go back or leap ahead")
+
+
+def _shown(frames: Iterator[tuple[float, VideoFrame]], stream: VideoStream, video: VideoSource) -> Iterator[Frame]:
+    """Frames whose pictures are made on demand; at the end, what is worth knowing about the whole file."""
+    display: Display | None = None
+    last, damaged = -np.inf, 0
+    gap = (0.0, 0.0)
+    for seconds, frame in frames:
+        display = display or display_of(frame, stream, video)
+        damaged += frame.is_corrupt
+        if np.isfinite(last) and seconds - last > max(gap[1] - gap[0], _GAP_S):
+            gap = (last, seconds)
+        last = seconds
+        yield Frame(seconds, partial(display.rgb, frame))
+    if damaged:
+        video.warnings.append(f"{damaged} damaged frames are shown as far as they could be decoded")
+    if gap[1]:
+        video.warnings.append(f"no frames between {gap[0]:.2f} and {gap[1]:.2f} s: the one before is shown meanwhile")
     end = last + video.frame_seconds
     if video.duration is not None and end < video.duration - max(_MISSING_S, 2 * video.frame_seconds):
         video.warnings.append(f"the file ends early: {max(end, 0.0):.2f} of {video.duration:.2f} s could be decoded")
-
-
-def _rgb(frame: VideoFrame) -> Image:
-    image: Image = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

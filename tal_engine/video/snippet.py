@@ -47,8 +47,17 @@ def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator
         yield Snippets(np.stack(pending), None, first, timeline, video.seen)
 
 
+def slot_centre(slot: int, options: SnippetOptions) -> float:
+    """Seconds of the moment whose picture slot `slot` shows: the middle of [slot, slot + 1) / fps.
+
+    Snippet i of `timeline_of` is slots [i * stride, i * stride + window). Neither adds up steps, so
+    the millionth slot is as exact as the first, and what is shown there is off by less than a frame.
+    """
+    return (slot + 0.5) / options.fps
+
+
 def slots_of(seconds: float, options: SnippetOptions) -> int:
-    """How many slots of the grid a video of so many seconds fills: those whose centre it reaches, at least one."""
+    """How many slots a video of so many seconds fills: those whose centre lies before its end, at least one."""
     return max(math.ceil(seconds * options.fps - 0.5), 1)
 
 
@@ -62,7 +71,7 @@ def _slots(video: VideoSource, options: SnippetOptions) -> Iterator[Image]:
     shown: Frame | None = None
     picture: Image | None = None
     for frame in video.frames:
-        while shown is not None and (slot + 0.5) / options.fps < frame.pts_seconds:
+        while shown is not None and slot_centre(slot, options) < frame.pts_seconds:
             picture = fit(shown.image(), options) if picture is None else picture
             yield picture
             slot += 1

@@ -1,0 +1,192 @@
+"""Stored frames to the pictures a viewer sees: fields, turns, pixel shape, light; `decode` states the rules."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.sidedata.sidedata import SideData
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from ..errors import VideoError, VideoFault
+from .source import Image, VideoSource
+
+#: Transfer characteristics and primaries by their numbers in ITU-T H.273, tables 2 and 3.
+_PQ, _HLG = 16, 18
+_AS_THEY_ARE = {8: "linear", 9: "logarithmic", 10: "logarithmic", 17: "SMPTE ST 428"}
+_WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+#: Light of the white of a page, cd/m2 (ITU-R BT.2408), and where highlights begin to be compressed below it.
+_WHITE, _KNEE = 203.0, 0.75
+#: Linear BT.2020 to linear BT.709 (ITU-R BT.2087).
+_TO_709 = np.array(
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
+)
+#: Pixels further from square than this are a broken header, not a video.
+_WIDEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How frames of one file are shown: mirrored and turned, with square pixels, as 8-bit RGB.
+
+    swap: rows become columns, before the mirrors. aspect: width of a pixel by its height.
+    light: for HDR, linear light of each 16-bit code, [65536], 0..1; None for all other files.
+    """
+
+    name: str
+    swap: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+    aspect: Fraction = Fraction(1)
+    light: NDArray[np.float32] | None = None
+
+    def rgb(self, frame: VideoFrame) -> Image:
+        """The picture, [H, W, 3] RGB.
+
+        Raises:
+            VideoError: the frame's pixel format cannot be converted.
+        """
+        try:
+            image = self._converted(frame)
+        except (av.error.FFmpegError, ValueError) as e:
+            raise VideoError(
+                VideoFault.BAD_FRAMES, f"{self.name}: pixels in {frame.format.name} cannot be turned into RGB ({e})"
+            ) from e
+        if not (self.swap or self.mirror_x or self.mirror_y):
+            return image
+        image = image.transpose(1, 0, 2) if self.swap else image
+        return np.ascontiguousarray(image[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1])
+
+    def _converted(self, frame: VideoFrame) -> Image:
+        size: dict[str, Any] = {}
+        if self.aspect > 1:
+            size = {"width": round(frame.width * self.aspect)}
+        elif self.aspect < 1:
+            size = {"height": round(frame.height / self.aspect)}
+        if self.light is None:
+            return frame.to_ndarray(format="rgb24", **size).astype(np.uint8, copy=False)
+        light = cv2.transform(self.light[frame.to_ndarray(format="rgb48le", **size)], _TO_709)
+        # what a display with the usual gamma of 2.4 (ITU-R BT.1886) turns back into this light
+        code = cv2.pow(np.clip(light, 0.0, 1.0), 1 / 2.4)
+        return cv2.convertScaleAbs(code, alpha=255.0).astype(np.uint8, copy=False)
+
+
+def display_of(frame: VideoFrame, stream: VideoStream, video: VideoSource) -> Display:
+    """What the first frame and the stream say about showing this file; changes of the picture go to its warnings."""
+    swap, mirror_x, mirror_y = _orientation(frame)
+    say = video.warnings.append
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if not Fraction(1, _WIDEST) <= aspect <= _WIDEST:
+        say(f"pixels are said to be {aspect} times as wide as high: shown square")
+        aspect = Fraction(1)
+    elif aspect != 1:
+        say(f"pixels are {aspect.numerator}:{aspect.denominator}: pictures are stretched to square ones")
+    if any(c.is_alpha for c in frame.format.components):
+        say(f"pixels have transparency ({frame.format.name}): it is ignored")
+    context = stream.codec_context
+    transfer, primaries = int(context.color_trc), int(context.color_primaries)
+    light = None
+    if transfer in (_PQ, _HLG):
+        kind = "PQ, SMPTE ST 2084" if transfer == _PQ else "HLG, ARIB STD-B67"
+        say(f"high dynamic range ({kind}): brought down to 8-bit BT.709, highlights compressed")
+        light = _light(transfer)
+    elif transfer in _AS_THEY_ARE:
+        say(f"the transfer characteristic is {_AS_THEY_ARE[transfer]}: levels are shown unconverted")
+    elif primaries in _WIDE:
+        say(f"colour primaries are {_WIDE[primaries]}: colours are shown unconverted, a little paler")
+    return Display(video.name, swap, mirror_x, mirror_y, aspect, light)
+
+
+def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """(swap, mirror x, mirror y) nearest to the display matrix: any of the eight turns and mirror images.
+
+    The matrix [a b u; c d v; x y w] sends a pixel (p, q) to (a p + c q, b p + d q), up to a shift.
+    """
+    side = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(side, SideData):
+        return False, False, False
+    a, b, _, c, d, *_ = np.frombuffer(bytes(side), np.int32).tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return False, a < 0, d < 0
+    return True, c < 0, b < 0
+
+
+def _light(transfer: int) -> NDArray[np.float32]:
+    """Linear light of 16-bit codes, 1 at the most; linear up to the knee, then an exponential that nears 1.
+
+    PQ is absolute; HLG is for a display of 1000 cd/m2, its system gamma 1.2 taken by channel (ITU-R BT.2100).
+    """
+    signal = np.linspace(0.0, 1.0, 65536)
+    if transfer == _PQ:
+        root = signal ** (4096 / (2523 * 128))
+        scene = np.maximum(root - 3424 / 4096, 0.0) / ((2413 - 2392 * root) * 32 / 4096)
+        nits = 10_000.0 * scene ** (16384 / 2610)
+    else:
+        a = 0.17883277
+        b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
+        scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+        nits = 1000.0 * scene**1.2
+    light = nits / _WHITE
+    rest = 1.0 - _KNEE
+    return np.where(light <= _KNEE, light, 1.0 - rest * np.exp((_KNEE - light) / rest)).astype(np.float32)
+
+
+def progressive(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) -> Iterator[tuple[float, VideoFrame]]:
+    """Whole pictures: from the first interlaced frame on, frames pass a deinterlacer, one for one.
+
+    The filter leaves frames alone that are not marked as interlaced. It is made again when the
+    size or pixel format changes.
+    """
+    fields: _Deinterlacer | None = None
+    for seconds, frame in frames:
+        if fields is None and not frame.interlaced_frame:
+            yield seconds, frame
+            continue
+        if fields is None:
+            video.warnings.append("interlaced: deinterlaced (bwdif, one picture a frame)")
+        if fields is None or fields.shape != _shape(frame):
+            if fields is not None:
+                yield from fields.push(None)
+            fields = _Deinterlacer(frame)
+        fields.waiting.append(seconds)
+        yield from fields.push(frame)
+    if fields is not None:
+        yield from fields.push(None)
+
+
+def _shape(frame: VideoFrame) -> tuple[int, int, str]:
+    return frame.width, frame.height, frame.format.name
+
+
+class _Deinterlacer:
+    """ffmpeg's bwdif for frames of one size and format; seconds wait beside it, as it keeps the order."""
+
+    def __init__(self, first: VideoFrame) -> None:
+        self.shape = _shape(first)
+        self.waiting: deque[float] = deque()
+        self._graph = av.filter.Graph()
+        base = first.time_base or Fraction(1, 1000)
+        source = self._graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base=base)
+        fields = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+        sink = self._graph.add("buffersink")
+        source.link_to(fields)
+        fields.link_to(sink)
+        self._graph.configure()
+
+    def push(self, frame: VideoFrame | None) -> Iterator[tuple[float, VideoFrame]]:
+        """Give a frame, or None at the end; take what is ready."""
+        self._graph.vpush(frame)
+        while True:
+            try:
+                picture = self._graph.vpull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            yield self.waiting.popleft(), picture
