@@ -25,25 +25,38 @@ def moving_square(count, height, width, gray=False):
 
 
 def write_mp4(
-    path, frames, fps=25, pts=None, time_base=None, codec="libx264", pix_fmt="yuv420p", options=None, audio=False
+    path,
+    frames,
+    fps=25,
+    pts=None,
+    time_base=None,
+    codec="libx264",
+    pix_fmt="yuv420p",
+    options=None,
+    audio=False,
+    prepare=None,
 ):
-    """Encode frames; `pts` (in `time_base` units) makes the frame rate variable."""
+    """Encode arrays (RGB or gray; uint16 is 16-bit RGB) or PyAV frames.
+
+    `pts` (in `time_base` units) makes the frame rate variable; `prepare` gets the stream before the
+    first frame, to set what a camera would have set.
+    """
     path = Path(path)
-    frames = list(frames)
+    frames = [_frame(f) for f in frames]
     rate = Fraction(fps).limit_denominator(100000)
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
-        stream.height, stream.width = frames[0].shape[:2]
+        stream.height, stream.width = frames[0].height, frames[0].width
         stream.pix_fmt = pix_fmt
         if codec == "libx264":
             stream.options = {"preset": "ultrafast", "crf": "10"}
         if time_base is not None:
             stream.codec_context.time_base = time_base
+        if prepare:
+            prepare(stream)
         if audio:
             add_silence(container, len(frames) / fps)
-        for i, image in enumerate(frames):
-            kind = "gray" if image.ndim == 2 else "rgb24"
-            frame = av.VideoFrame.from_ndarray(image, format=kind)
+        for i, frame in enumerate(frames):
             if pts is not None:
                 frame.pts, frame.time_base = pts[i], time_base
             for packet in stream.encode(frame):
@@ -51,6 +64,13 @@ def write_mp4(
         for packet in stream.encode(None):
             container.mux(packet)
     return path
+
+
+def _frame(image):
+    if isinstance(image, av.VideoFrame):
+        return image
+    kind = "gray" if image.ndim == 2 else "rgb48le" if image.dtype == np.uint16 else "rgb24"
+    return av.VideoFrame.from_ndarray(image, format=kind)
 
 
 def add_silence(container, seconds):

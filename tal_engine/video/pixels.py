@@ -144,6 +144,9 @@ def progressive(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) 
 
     The filter leaves frames alone that are not marked as interlaced. It is made again when the
     size or pixel format changes.
+
+    Raises:
+        VideoError: bwdif cannot take such frames (a plane of less than three lines).
     """
     fields: _Deinterlacer | None = None
     for seconds, frame in frames:
@@ -155,7 +158,13 @@ def progressive(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) 
         if fields is None or fields.shape != _shape(frame):
             if fields is not None:
                 yield from fields.push(None)
-            fields = _Deinterlacer(frame)
+            try:
+                fields = _Deinterlacer(frame)
+            except av.error.FFmpegError as e:
+                w, h, kind = _shape(frame)
+                raise VideoError(
+                    VideoFault.BAD_FRAMES, f"{video.name}: {w} x {h} {kind} cannot be deinterlaced ({e})"
+                ) from e
         fields.waiting.append(seconds)
         yield from fields.push(frame)
     if fields is not None:
