@@ -29,6 +29,8 @@ _WHITE, _KNEE = 203.0, 0.75
 _TO_709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
 )
+#: Codes that a display with the usual gamma of 2.4 (ITU-R BT.1886) turns back into light of 0..65535 parts.
+_CODES: Image = np.rint(255.0 * np.linspace(0.0, 1.0, 65536) ** (1 / 2.4)).astype(np.uint8)
 #: Pixels further from square than this are a broken header, not a video.
 _WIDEST = 4
 
@@ -74,9 +76,7 @@ class Display:
         if self.light is None:
             return frame.to_ndarray(format="rgb24", **size).astype(np.uint8, copy=False)
         light = cv2.transform(self.light[frame.to_ndarray(format="rgb48le", **size)], _TO_709)
-        # what a display with the usual gamma of 2.4 (ITU-R BT.1886) turns back into this light
-        code = cv2.pow(np.clip(light, 0.0, 1.0), 1 / 2.4)
-        return cv2.convertScaleAbs(code, alpha=255.0).astype(np.uint8, copy=False)
+        return _CODES[(np.clip(light, 0.0, 1.0) * 65535).astype(np.uint16)]
 
 
 def display_of(frame: VideoFrame, stream: VideoStream, video: VideoSource) -> Display:
