@@ -154,6 +154,39 @@ def test_no_frames(tmp_path, clip):
     assert fault(path) is VideoFault.NO_FRAMES
 
 
+def test_truncated_file_gives_what_decodes_and_says_what_is_lost(tmp_path):
+    options = {"movflags": "faststart"}
+    whole = write_mp4(tmp_path / "w.mp4", moving_square(250, 96, 128), options=options)
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
+    frames, end, video = snippets(path)
+    assert 1.0 < end < 9.0
+    assert len(frames) == int(np.ceil(end * 25 / 8))
+    assert any("ends early" in w and "of 10.00 s" in w for w in video.warnings)
+
+
+@pytest.mark.parametrize("length", [400, 4000])
+def test_damage_in_the_middle_does_not_stop(tmp_path, rng, length):
+    """A few overwritten bytes, and many: what follows is found again, and the loss is said."""
+    whole = write_mp4(tmp_path / "w.mp4", moving_square(250, 96, 128), options={"movflags": "faststart"})
+    data = bytearray(whole.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + length] = rng.integers(0, 256, length, dtype=np.uint8).tobytes()
+    path = tmp_path / "hurt.mp4"
+    path.write_bytes(data)
+    _, end, video = snippets(path)
+    assert end == pytest.approx(10.0, abs=0.1)
+    assert video.lost > 0
+    assert any(f"{video.lost} pieces of the file could not be decoded" in w for w in video.warnings)
+
+
+def test_truncated_file_whose_index_was_at_the_end(tmp_path):
+    whole = write_mp4(tmp_path / "w.mp4", moving_square(250, 96, 128))
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
+    assert fault(path) is VideoFault.NOT_A_VIDEO
+
+
 def test_cover_art_is_not_a_video(tmp_path):
     """Music with a cover picture has a video stream of one frame, which is no video."""
     path = tmp_path / "song.mp4"

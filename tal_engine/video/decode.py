@@ -15,7 +15,8 @@ What a file stores and what comes out, always 8-bit RGB of full range, [H, W, 3]
 (*) says so in `VideoSource.warnings`. A file with none of these takes one conversion and no further copy.
 
 Time: seconds since the start of the container (its earliest stream), from each frame's own time stamp;
-nothing is counted or summed, so nothing drifts. Frames whose time goes back or leaps are dropped.
+nothing is counted or summed, so nothing drifts. Frames whose time goes back or leaps are dropped; frames
+without any time follow at the nominal rate. (*)
 """
 
 from __future__ import annotations
