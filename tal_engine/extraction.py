@@ -37,8 +37,18 @@ class Extractor:
         by = {} if self.flow is None else {"flow_by": self.flow.name}
         return contract_of(self.snippet, [e.spec for e in self.encoders]) | by
 
-    def __call__(self, path: Path, progress: Callable[[float], None] | None = None) -> Features:
+    def __call__(
+        self,
+        path: Path,
+        progress: Callable[[float], None] | None = None,
+        warn: Callable[[Sequence[str]], None] | None = None,
+    ) -> Features:
         """Features of a video; memory does not grow with its length.
+
+        Args:
+            path: the video.
+            progress: called with the share that is done, where the length is known.
+            warn: called at the end with what was lost or guessed, if anything was.
 
         Raises:
             VideoError: it cannot be read.
@@ -53,7 +63,10 @@ class Extractor:
                 snippets = with_flow(snippets, self.snippet)
             else:
                 snippets = self.flow(snippets, self.snippet, video)
-            return encode(read_ahead(snippets), self.encoders, self.contract, lambda: video.seen, report)
+            found = encode(read_ahead(snippets), self.encoders, self.contract, lambda: video.seen, report)
+            if warn is not None and video.warnings:
+                warn(video.warnings)
+            return found
 
 
 @dataclass
@@ -64,6 +77,8 @@ class Outcome:
     #: Files that were there already, made of the same.
     kept: list[Path] = field(default_factory=list)
     failed: dict[Path, TALError] = field(default_factory=dict)
+    #: What was lost or guessed of videos that were read.
+    warnings: dict[Path, Sequence[str]] = field(default_factory=dict)
 
 
 def extract_all(
@@ -96,7 +111,8 @@ def extract_all(
             return False
         if stop.is_set():
             raise FeatureError(f"{video}: not begun, the run was stopped")
-        save_features(target, extractor(video, None if progress is None else lambda done: progress(video, done)))
+        report = None if progress is None else (lambda done: progress(video, done))
+        save_features(target, extractor(video, report, lambda notes: outcome.warnings.update({video: list(notes)})))
         return True
 
     with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="tal-extract") as pool:

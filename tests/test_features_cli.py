@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tal_engine.cli.inputs import weights_of
 from tal_engine.errors import FeatureError, UsageError
 from tal_engine.extraction import Extractor, extract_all
 from tal_engine.features import EncoderGraph, load_features, save_features
@@ -84,6 +83,17 @@ def test_one_bad_video_does_not_stop_the_others(extractor, videos, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["v0.npz", "v1.npz", "v2.npz"]
 
 
+def test_what_was_lost_is_told(extractor, videos, tmp_path):
+    content = bytearray(videos[0].read_bytes())
+    damaged = videos[0].with_name("damaged.mp4")
+    middle = len(content) // 3
+    content[middle : middle + 400] = b"\xff" * 400
+    damaged.write_bytes(content)
+    outcome = extract_all([damaged, videos[1]], tmp_path / "out", extractor)
+    assert list(outcome.warnings) == [damaged]
+    assert outcome.warnings[damaged]
+
+
 def test_two_videos_of_one_name_are_refused(extractor, videos, tmp_path):
     other = tmp_path / "more" / "v0.mp4"
     other.parent.mkdir()
@@ -146,13 +156,6 @@ def test_arrays_of_other_tools_are_read(tmp_path):
         read_for_comparison(tmp_path / "z.npy", "rgb")
 
 
-def test_weights_are_named_files():
-    assert weights_of(["rgb=a.pt", "clip=b=c.pt"]) == {"rgb": Path("a.pt"), "clip": Path("b=c.pt")}
-    for bad in (["rgb"], ["=x"], ["rgb="], ["rgb=a", "rgb=b"]):
-        with pytest.raises(UsageError, match="must be NAME=FILE"):
-            weights_of(bad)
-
-
 def tal(*args):
     return subprocess.run([Path(sys.executable).with_name("tal"), *args], capture_output=True, text=True, check=False)
 
@@ -161,7 +164,7 @@ def test_command_extracts_compares_and_shows(videos, tmp_path):
     out = tmp_path / "out"
     bad = videos[0].with_name("bad.mp4")
     bad.write_bytes(b"not a video")
-    result = tal("features", "extract", str(videos[0].parent), "--encoder", "tiny", "-o", str(out))
+    result = tal("features", "extract", str(videos[0].parent), "--encoders", "tiny", "-o", str(out))
     assert result.returncode == 5, result.stderr
     assert "3 made, 1 failed" in result.stderr
     assert tal("features", "check", str(out / "v0.npz"), str(out / "v0.npz")).returncode == 0

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from ..errors import UsageError
+from ..video.flow import FlowSource
 from .console import complain, errors, stdout, warn
-from .inputs import expand_sources, weights_of
+from .inputs import expand_sources, named_files, with_settings
 
 app = typer.Typer(help="Extract features of videos, compare feature files, show what made them.", no_args_is_help=True)
 
@@ -22,8 +24,20 @@ TOLERANCE, COSINE = 1e-3, 0.999
 def extract(
     videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder: one NAME.npz a video.")],
-    encoder: Annotated[str, typer.Option(help="Which encoders: tiny, or names joined by +, as i3d+clip:ViT-B-32.")],
-    weights: Annotated[list[str] | None, typer.Option(help="STREAM=FILE: the weights of an encoder.")] = None,
+    encoders: Annotated[str, typer.Option(metavar="SPEC", help="Such as i3d, i3d:rgb+clip:ViT-B-32, lite0, tiny.")],
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="Weights of an encoder, such as i3d:rgb=rgb_imagenet.pt; repeatable."),
+    ] = None,
+    snippet: Annotated[
+        list[str] | None, typer.Option(help="Fields of the snippets' geometry: NAME=VALUE, such as stride=8.")
+    ] = None,
+    flow_from: Annotated[
+        Path | None, typer.Option(help="Flow that was computed before: NAME/flow_x_00001.jpg, or NAME.npz.")
+    ] = None,
+    flow_device: Annotated[
+        str | None, typer.Option(help="Compute TV-L1 flow by torch on this device, such as cuda.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Videos that are worked on at a time.")] = 2,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option(help="Make files anew that are there.")] = False,
@@ -34,8 +48,12 @@ def extract(
     from .train import bars
 
     paths = expand_sources(videos)
-    found = open_encoders(encoder, weights_of(weights or []))
-    extractor = Extractor(found.snippet, found.open(tuple(found.specs), device))
+    files = named_files(weights or [])
+    found = open_encoders(encoders, files)
+    if snippet:
+        found = open_encoders(encoders, files, snippet=with_settings(found.snippet, snippet))
+    flow = _flow(flow_from, flow_device)
+    extractor = Extractor(found.snippet, found.open(tuple(found.specs), device), flow)
     done: dict[Path, float] = {}
     with bars() as bar:
 
@@ -44,12 +62,29 @@ def extract(
             bar("features", round(100 * sum(done.values())), 100 * len(paths), path.name)
 
         outcome = extract_all(paths, output, extractor, workers=workers, overwrite=overwrite, progress=progress)
+    for path, notes in outcome.warnings.items():
+        for note in notes:
+            warn(f"{path}: {note}")
     for error in outcome.failed.values():
         complain(error)
     kept = f", {len(outcome.kept)} were there" if outcome.kept else ""
     errors.print(f"{output}: {len(outcome.made)} made{kept}, {len(outcome.failed)} failed")
     if outcome.failed:
         raise typer.Exit(next(iter(outcome.failed.values())).exit_code)
+
+
+def _flow(stored: Path | None, device: str | None) -> FlowSource | None:
+    if stored is not None and device is not None:
+        raise UsageError("--flow-from and --flow-device: flow is read or computed, not both")
+    if stored is not None:
+        from ..video.stored_flow import FlowFiles
+
+        return FlowFiles(stored)
+    if device is not None:
+        from ..nn.tvl1 import TorchTvl1
+
+        return TorchTvl1(device)
+    return None
 
 
 @app.command()
@@ -101,8 +136,8 @@ def info(
         typer.echo(json.dumps(document))
         return
     table = Table(title=str(path), title_justify="left", show_header=False)
-    for name, shape in document["streams"].items():
-        table.add_row(f"stream {name}", f"{shape[0]} snippets, {shape[1]} wide")
+    for name, x in found.streams.items():
+        table.add_row(f"stream {name}", f"{x.shape[0]} snippets, {x.shape[1]} wide")
     table.add_row("duration", f"{found.duration:.2f} s")
     table.add_row("snippets", f"{time.width:g} s every {time.step:g} s, from {time.start:g} s")
     for section, fields in found.contract.items():

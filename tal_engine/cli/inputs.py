@@ -37,21 +37,6 @@ def expand_sources(sources: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def weights_of(settings: Sequence[str]) -> dict[str, Path]:
-    """Files by name from ``NAME=FILE`` texts.
-
-    Raises:
-        UsageError: something else, or a name twice.
-    """
-    out: dict[str, Path] = {}
-    for setting in settings:
-        name, equals, path = setting.partition("=")
-        if not (name and equals and path) or name in out:
-            raise UsageError(f"weights are {setting!r}, must be NAME=FILE, each name once")
-        out[name] = Path(path)
-    return out
-
-
 def with_settings(options: T, settings: Sequence[str]) -> T:
     """A dataclass with fields replaced from ``name=value`` texts.
 

@@ -75,8 +75,7 @@ def compare(
         both = [s for s in a.streams if s in b.streams and stream in (None, s)]
         if not both:
             raise FeatureError(f"no stream in common: {sorted(a.streams)} and {sorted(b.streams)}")
-        found = {k: b.contract[k] for k in ("snippet", "encoders") if k in b.contract}
-        wanted = {k: a.contract[k] for k in ("snippet", "encoders") if k in a.contract}
+        found, wanted = b.contract, a.contract
         return [_stream(s, a.streams[s], b.streams[s]) for s in both], differences(found, wanted) if found else []
     name = stream or (next(iter(a.streams)) if len(a.streams) == 1 else None)
     if name is None or name not in a.streams:
