@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import features_section
 import methods_tables
 from common import stored
 from pages import ROOT, check_asked, filled, machine_lines, plus_minus, write_or_check
@@ -160,6 +161,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "first_light": first_light,
     "bench_accuracy": bench_accuracy,
     "bench_methods": lambda: methods_tables.section(stored("bench_methods")),
+    "bench_features": lambda: features_section.section(stored("bench_features")),
     "bench_core": bench_core,
 }
 

@@ -1,0 +1,62 @@
+"""README's section on features, from the parts of bench_features that were run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pages import machine_lines
+
+Figures = Mapping[str, Any]
+
+
+def section(document: Mapping[str, Any]) -> str:
+    """A line a part; a part that was not run has none."""
+    figures, last = document["figures"], document["machine"]
+    lines = [f"- {say(figures[part])}" for part, say in PARTS.items() if part in figures]
+    made = {part: document.get("parts", {}).get(part, {}).get("machine", last) for part in figures}
+    return "\n".join([*lines, *machine_lines(made, "onnxruntime")])
+
+
+def parity(f: Figures) -> str:
+    worst = max(value for stages in f["stages"].values() for value in stages.values())
+    graphs = ", ".join(f"{stream} {value:.1e}" for stream, value in f["onnx_against_torch"].items())
+    return (
+        f"I3D, random weights, against a NumPy network in doubles: at most {worst:.1e} of a stage's largest value, at "
+        f"all stages; its graphs in ONNX Runtime against torch: {graphs}."
+    )
+
+
+def preprocess(f: Figures) -> str:
+    rows = "; ".join(f"{what}: largest {x['largest']:g}, {x['values_off']} of {x['of']:,}" for what, x in f.items())
+    return f"CLIP's preprocessing inside the graph, differences in levels of 255: {rows}."
+
+
+def flow(f: Figures) -> str:
+    speed = ", ".join(f"{name} {ms:g}" for name, ms in f["ms_a_frame"].items())
+    line = f"Optical flow at {f['size'][0]}x{f['size'][1]}, milliseconds a frame: {speed}"
+    if "torch_against_opencv" in f:
+        clips = f["torch_against_opencv"]["clips"]
+        worst = max(c["mean_endpoint_error"] for c in clips.values())
+        line += f"; TV-L1 in torch against OpenCV's on {len(clips)} real clips: mean endpoint error <= {worst:g} pixels"
+    return f"{line}."
+
+
+def decode(f: Figures) -> str:
+    rows = ", ".join(f"{name} {fps:,}" for name, fps in f["frames_a_second"].items())
+    return f"Decoding {f['clip']} to RGB, frames a second: {rows} (fitted, cut: with resize and crop to 224)."
+
+
+def encoders(f: Figures) -> str:
+    rows = ", ".join(f"{name} {ms:g}" for name, ms in f["ms_a_snippet"].items())
+    return f"Encoders, milliseconds a snippet of 16 frames on one thread: {rows}."
+
+
+def memory(f: Figures) -> str:
+    peaks = ", ".join(f"{what} {mib:.0f} MiB" for what, mib in f["peak_mib"].items())
+    return f"Memory of extracting features with the small encoders: {peaks} (ratio {f['ten_over_one']:.2f})."
+
+
+PARTS: dict[str, Callable[[Figures], str]] = {
+    "parity": parity, "preprocess": preprocess, "flow": flow, "decode": decode, "encoders": encoders, "memory": memory,
+}  # fmt: skip
