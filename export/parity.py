@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,20 +19,35 @@ from tal_engine.plan import Graph
 from tal_engine.timeline import Timeline
 from tal_engine.train import evaluation
 
-#: Largest difference of a tensor's value, relative to 1 + its largest magnitude.
-TENSOR_TOLERANCE = 1e-4
-#: Seconds by which a segment may move, and share of segments that may come or go: a threshold
-#: that an activation meets to the last bit decides differently on two runtimes.
-MOVE_S, CHANGED_SHARE = 1e-6, 0.02
-_SCORE_TOLERANCE = 1e-3
+
+@dataclass(frozen=True)
+class Limits:
+    """What a graph may differ by from the network."""
+
+    #: Largest difference of a tensor's value, relative to 1 + its largest magnitude.
+    tensor: float
+    #: Share of segments that may come, go or move: a threshold that an activation meets to the last bit decides
+    #: differently on two runtimes.
+    changed_share: float
+    #: Largest difference of a segment's score, relative to 1 + its magnitude.
+    score: float
+    #: Seconds by which a segment may move.
+    move_s: float = 1e-6
+
+
+FP32 = Limits(tensor=1e-4, changed_share=0.02, score=1e-3)
+#: By the precision of the graph.
+LIMITS = {"fp32": FP32, "fp16": Limits(tensor=2e-2, changed_share=0.1, score=2e-2)}
 _LENGTHS = (1, 2, 17, 160, 401)
 
 
-def check_encoder(net: nn.Module, content: bytes, graph: Graph) -> dict[str, float]:
+def check_encoder(
+    net: Callable[[Tensor], Tensor], content: bytes, graph: Graph, limits: Limits = FP32
+) -> dict[str, float]:
     """Compare an encoder with its graph on random input.
 
     Raises:
-        ParityError: they differ by more than `TENSOR_TOLERANCE`.
+        ParityError: they differ by more than `limits.tensor`.
     """
     backend = open_backend(content, graph.member, "cpu")
     spec = graph.inputs[0]
@@ -47,15 +64,15 @@ def check_encoder(net: nn.Module, content: bytes, graph: Graph) -> dict[str, flo
             wanted = net(x).numpy()
         (found,) = backend.run({spec.name: x.numpy()}).values()
         worst = max(worst, _difference(wanted, found))
-    _refuse(worst, graph.member)
-    return {"tensor": worst}
+    _refuse(worst, graph.member, limits)
+    return {"tensor": worst, "tolerance": limits.tensor}
 
 
-def check_evaluator(module: nn.Module, content: bytes, graph: Graph) -> dict[str, float]:
+def check_evaluator(module: nn.Module, content: bytes, graph: Graph, limits: Limits = FP32) -> dict[str, float]:
     """Compare an evaluator of proposals with its graph, on embeddings and proposals of several sizes.
 
     Raises:
-        ParityError: they differ by more than `TENSOR_TOLERANCE`.
+        ParityError: they differ by more than `limits.tensor`.
     """
     backend = open_backend(content, graph.member, "cpu")
     (width, points), worst = (int(t.shape[1]) for t in graph.inputs), 0.0
@@ -66,8 +83,8 @@ def check_evaluator(module: nn.Module, content: bytes, graph: Graph) -> dict[str
         feeds = {"embedding": embedding, "positions": places}
         wanted, found = _run_both(module, backend, feeds)
         worst = max(worst, _difference(wanted["score"], found["score"]))
-    _refuse(worst, graph.member)
-    return {"tensor": worst}
+    _refuse(worst, graph.member, limits)
+    return {"tensor": worst, "tolerance": limits.tensor}
 
 
 def check_head(
@@ -78,6 +95,7 @@ def check_head(
     nms: NmsOptions,
     timeline: Timeline,
     evaluator: tuple[nn.Module, bytes, Graph] | None = None,
+    limits: Limits = FP32,
 ) -> dict[str, Any]:
     """Compare a head, and the evaluator of its proposals if it has one, with its graph.
 
@@ -104,11 +122,17 @@ def check_head(
         made = zip((wanted, found), evaluators, strict=True)
         a, b = (_segments(x, proposal, nms, timeline, e) for x, e in made)
         total += len(a) + len(b)
-        changed += _unmatched(a, b) + _unmatched(b, a)
-    _refuse(worst, graph.member)
-    if changed > CHANGED_SHARE * max(total, 1):
+        changed += _unmatched(a, b, limits) + _unmatched(b, a, limits)
+    _refuse(worst, graph.member, limits)
+    if changed > limits.changed_share * max(total, 1):
         raise ParityError(f"{graph.member}: {changed} of {total} segments differ between the network and its graph")
-    return {"tensor": worst, "segments": total, "segments_changed": changed, "tolerance": TENSOR_TOLERANCE}
+    return {
+        "tensor": worst,
+        "segments": total,
+        "segments_changed": changed,
+        "tolerance": limits.tensor,
+        "changed_share_allowed": limits.changed_share,
+    }
 
 
 def _run_both(
@@ -125,9 +149,9 @@ def _difference(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> floa
     return float(np.abs(wanted - found).max() / (1 + np.abs(wanted).max()))
 
 
-def _refuse(worst: float, member: str) -> None:
-    if not worst <= TENSOR_TOLERANCE:
-        raise ParityError(f"{member}: differs from the network by {worst:.3g}, allowed is {TENSOR_TOLERANCE:g}")
+def _refuse(worst: float, member: str, limits: Limits) -> None:
+    if not worst <= limits.tensor:
+        raise ParityError(f"{member}: differs from the network by {worst:.3g}, allowed is {limits.tensor:g}")
 
 
 def _segments(
@@ -142,15 +166,15 @@ def _segments(
     return suppress(propose(activations, proposal, evaluator), nms).data
 
 
-def _unmatched(a: NDArray[np.void], b: NDArray[np.void]) -> int:
+def _unmatched(a: NDArray[np.void], b: NDArray[np.void], limits: Limits) -> int:
     """Segments of a that have no counterpart in b."""
     missing = 0
     for row in a:
         near = (
             (b["label"] == row["label"])
-            & (np.abs(b["start"] - row["start"]) <= MOVE_S)
-            & (np.abs(b["end"] - row["end"]) <= MOVE_S)
-            & (np.abs(b["score"] - row["score"]) <= _SCORE_TOLERANCE * (1 + abs(row["score"])))
+            & (np.abs(b["start"] - row["start"]) <= limits.move_s)
+            & (np.abs(b["end"] - row["end"]) <= limits.move_s)
+            & (np.abs(b["score"] - row["score"]) <= limits.score * (1 + abs(row["score"])))
         )
         missing += not near.any()
     return missing

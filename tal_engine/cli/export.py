@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,13 @@ from .inputs import named_files
 if TYPE_CHECKING:
     from ..export.encoders import EncoderSet
     from ..train.checkpoint import Checkpoint
+
+
+class Precision(StrEnum):
+    """What `--precision` takes."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +49,7 @@ def export(
     conf: Annotated[float, typer.Option(help="Operating point: segments below this score are not reported.")] = float(
         "-inf"
     ),
+    precision: Annotated[Precision, typer.Option(help="Of the graphs; fp16 halves the plan.")] = Precision.FP32,
 ) -> None:
     """Freeze a checkpoint into a plan, behind the parity gate."""
     from ..export import bundle
@@ -53,10 +62,12 @@ def export(
         output,
         name=name or output.stem,
         segment=SegmentOptions(min_score=conf),
+        precision=precision.value,
     )
     parity = plan.manifest.parity["head"]
     errors.print(
-        f"{output}: {output.stat().st_size / 1e6:.1f} MB; gate: tensors within {parity['tensor']:.1e}, "
+        f"{output}: {plan.manifest.precision}, {output.stat().st_size / 1e6:.1f} MB; "
+        f"gate: tensors within {parity['tensor']:.1e}, "
         f"{parity['segments_changed']} of {parity['segments']} segments changed"
     )
 

@@ -92,6 +92,11 @@ class Config:
         if self.adaptation in ("cm_afa", "clip_adapter") and not (kl or self.vl_weight):
             raise UsageError(f"adaptation is {self.adaptation!r}, but no loss trains it: use 'training_free'")
 
+    @property
+    def clip(self) -> int:
+        """Width of the stream "clip": what makes it makes the texts too. Plans read widths by the stream's name."""
+        return self.joint
+
 
 _SMALL = {"prompt": "[CLS]", "high": 0.7, "low": 0.45, "positives": "combined", "vl_scale": 20.0,
           "class_threshold": 0.1}  # fmt: skip
