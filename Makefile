@@ -53,7 +53,7 @@ plan: .venv/all
 
 .venv/all: $(CORE)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(INSTALL) -e '.[cpu,plot,train,dev]'
+	$(INSTALL) -e '.[cpu,plot,train,lite,dev]'
 	touch .venv/runtime $@
 
 .venv/fuzz: .venv/all
