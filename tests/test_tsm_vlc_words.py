@@ -165,8 +165,9 @@ def test_other_mistakes_are_named():
         TSM.build(small_config(TSM, base_options={"magic": 1}), NAMES)
     with pytest.raises(UsageError, match="heads is 3, must divide"):
         TSM.build(tiny(heads=3), NAMES)
+    TSM.build(small_config(TSM, spoken={"!": "exclaim"}), Vocabulary(["!", "jump", "throw"]))
     for spoken, name, said in (({}, "!", "!"), ({"run": ""}, "run", ""), ({"run": "&"}, "run", "&")):
-        with pytest.raises(UsageError, match=f"class '{name}' is said as '{said}', which has no words; .*spoken="):
+        with pytest.raises(UsageError, match=f"class name '{name}' has no words as it is said, '{said}'; .*spoken="):
             TSM.build(tiny(spoken=spoken), Vocabulary([name, "jump"]))
     with pytest.raises(TypeError, match="cannot freeze a Linear"):
         TSM.freeze(torch.nn.Linear(1, 1))

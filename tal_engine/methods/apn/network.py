@@ -74,6 +74,8 @@ class APN(nn.Module):
         logits = self.boundaries(x, batch.mask)
         with torch.autocast(x.device.type, enabled=False):  # the losses are sums of many small numbers
             x, logits = x.float().transpose(1, 2), logits.float()
+            if not bool(torch.isfinite(x).all()):  # nothing can be clustered; training stops and names the batch
+                return dict.fromkeys(("bdm", "pem", "ctr"), x.sum() * torch.nan)
             labels = self.label(batch, x.detach(), real, step)
             return {
                 "bdm": self._bdm(logits, labels, real),

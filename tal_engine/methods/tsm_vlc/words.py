@@ -53,11 +53,12 @@ def name_words(vocabulary: Vocabulary, spoken_as: Mapping[str, str], left_out: s
     """
     skipped, found = set(words_of(left_out)), []
     for name in vocabulary:
-        said = spoken_as.get(name, spoken(name))
+        # A name without words may still be said as something; `spoken` would refuse it.
+        said = spoken_as[name] if name in spoken_as else spoken(name) if words_of(name) else name
         words = words_of(said)
         if not words:
             raise UsageError(
-                f"class {name!r} is said as {said!r}, which has no words; say it in words with spoken={{{name!r}: ...}}"
+                f"class name {name!r} has no words as it is said, {said!r}; say it with spoken={{{name!r}: ...}}"
             )
         found.append([w for w in words if w not in skipped] or words)
     return found
