@@ -144,6 +144,9 @@ def _same(path: Path, extractor: Extractor) -> None:
         unknown = check_contract(found.contract, extractor.contract, str(path))
     except FeatureError as e:
         raise FeatureError(f"{e}; it is kept, --overwrite makes it anew") from e
+    by, wanted = (c.get("flow_by") for c in (found.contract, extractor.contract))
+    if found.contract and by != wanted:
+        raise FeatureError(f"{path}: flow_by is {by!r}, not {wanted!r}; it is kept, --overwrite makes it anew")
     missing = [e.spec.stream for e in extractor.encoders if e.spec.stream not in found.streams]
     if unknown or missing:
         why = unknown[0] if unknown else f"{path}: has no stream {missing[0]!r}"

@@ -70,6 +70,9 @@ def test_a_file_made_of_something_else_is_not_taken_and_not_lost(extractor, vide
     assert (out / "v0.npz").read_bytes() == content
     assert extract_all(videos[:1], out, extractor, overwrite=True).made == videos[:1]
     assert load_features(out / "v0.npz").contract == extractor.contract
+    by_torch = {**extractor.contract, "flow_by": "torch"}
+    save_features(out / "v0.npz", replace(load_features(out / "v0.npz"), contract=by_torch))
+    assert "flow_by is 'torch', not None" in str(extract_all(videos[:1], out, extractor).failed[videos[0]])
     save_features(out / "v0.npz", replace(load_features(out / "v0.npz"), contract={}))
     assert "no record of its origin" in str(extract_all(videos[:1], out, extractor).failed[videos[0]])
 

@@ -12,10 +12,12 @@ from torch.nn import functional
 
 from tal_engine.errors import UsageError
 from tal_engine.export import parity
+from tal_engine.export.bundle import evaluator_to_onnx
 from tal_engine.export.to_onnx import to_onnx
 from tal_engine.heads import HEADS
 from tal_engine.heads.interface import Batch
 from tal_engine.methods import METHODS, load_method, uses_points
+from tal_engine.options import BoundaryOptions
 from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint
 from tal_engine.train.distributed import this_world
@@ -58,20 +60,27 @@ def test_every_parameter_that_should_learn_gets_a_gradient(method, text):
 
 
 def test_frozen_graph_matches_and_passes_the_gate(method, text):
-    if method.name == "apn":
-        pytest.skip("gives boundaries, and proposals by a second graph: tests/test_apn.py")
     torch.manual_seed(0)
     config = small_config(method)
-    frozen = method.freeze(method.build(config, NAMES, text).eval())
+    net = method.build(config, NAMES, text).eval()
+    frozen = method.freeze(net)
     example = {s: torch.randn(1, 9, 128 if s == "clip" else WIDTH) for s in method.inference_streams(config)}
     content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
     shapes = {t.name: t.shape for t in graph.outputs}
     proposal, nms = method.proposal_options(config), method.nms_options(config)
-    assert shapes.pop("cas") == ["B", "T", 3 + proposal.background]
-    assert ("attention" in shapes) >= any(source.of == "attention" for source in proposal.sources)
-    assert shapes.pop("attention", ["B", "T"]) == ["B", "T"]
-    assert shapes in ({}, {"video": ["B", 3]})
-    found = parity.check_head(frozen, content, graph, proposal, nms, Timeline(0, 1, 1))
+    evaluator = None
+    if isinstance(proposal, BoundaryOptions):
+        module = method.freeze_evaluator(net)
+        evaluator = (module, *evaluator_to_onnx(module, graph, proposal))
+        assert shapes == {"start": ["B", "T"], "end": ["B", "T"], "embedding": ["B", "T", config.width]}
+        assert [t.shape for t in evaluator[2].outputs] == [["P", 3]]
+        assert parity.check_evaluator(*evaluator)["tensor"] < 1e-5
+    else:
+        assert shapes.pop("cas") == ["B", "T", 3 + proposal.background]
+        assert ("attention" in shapes) >= any(source.of == "attention" for source in proposal.sources)
+        assert shapes.pop("attention", ["B", "T"]) == ["B", "T"]
+        assert shapes in ({}, {"video": ["B", 3]})
+    found = parity.check_head(frozen, content, graph, proposal, nms, Timeline(0, 1, 1), evaluator)
     assert found["tensor"] < 1e-5
     assert found["segments"] > 5
 

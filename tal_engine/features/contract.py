@@ -29,12 +29,8 @@ def contract_of(snippet: SnippetOptions, encoders: Iterable[Encoder]) -> dict[st
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:
     """Fields of `wanted` that `found` has otherwise or not at all; what only `found` has does not matter."""
-    out = []
-    for name, value in _flat(wanted):
-        other = dict(_flat(found)).get(name)
-        if other != value:
-            out.append(Difference(name, other, value))
-    return out
+    known = dict(_flat(found))
+    return [Difference(name, known.get(name), value) for name, value in _flat(wanted) if known.get(name) != value]
 
 
 def check_contract(

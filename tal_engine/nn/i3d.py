@@ -142,9 +142,10 @@ class I3D(nn.Module):
         if x.shape[2] < 9 or min(x.shape[3:]) < 193:
             t, h, w = x.shape[2:]
             raise UsageError(f"I3D was given {t} frames of {w} x {h} pixels, needs at least 9 of 193 x 193")
-        for _, x in self.endpoints(x):  # noqa: B007, B020 (the last one)
-            pass
-        return functional.avg_pool3d(x, POOLED, 1).mean(dim=(2, 3, 4))
+        last = x
+        for _stage, made in self.endpoints(x):
+            last = made
+        return functional.avg_pool3d(last, POOLED, 1).mean(dim=(2, 3, 4))
 
 
 class I3DRGB(I3D):
