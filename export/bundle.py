@@ -16,6 +16,8 @@ from tal_engine.backends import Backend, open_backend
 from tal_engine.errors import ExportError, require
 from tal_engine.extras import need
 from tal_engine.features.contract import contract_of, differences
+from tal_engine.manifest import Graph, Manifest
+from tal_engine.manifest import Method as MethodRecord
 from tal_engine.options import (
     I3D_SNIPPETS,
     BoundaryOptions,
@@ -24,8 +26,7 @@ from tal_engine.options import (
     SegmentOptions,
     SnippetOptions,
 )
-from tal_engine.plan import Graph, Manifest, Plan, with_members, write_plan
-from tal_engine.plan import Method as MethodRecord
+from tal_engine.plan import Plan, with_members, write_plan
 from tal_engine.timeline import Timeline
 from tal_engine.train.checkpoint import Checkpoint
 from tal_engine.video.snippet import timeline_of

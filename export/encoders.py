@@ -13,11 +13,11 @@ from torch import nn
 
 from tal_engine.backends import open_backend
 from tal_engine.features import EncoderGraph
+from tal_engine.manifest import Encoder
 from tal_engine.nn.encoders import geometry, open_parts, parse
 from tal_engine.nn.text import TextEncoder
 from tal_engine.nn.tiny import TINY_WEIGHTS
 from tal_engine.options import SnippetOptions
-from tal_engine.plan import Encoder
 from tal_engine.train.snippets import SNIPPET
 
 from .parity import check_encoder

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from tal_engine.backends import Backend, open_backend
 from tal_engine.errors import ParityError
 from tal_engine.localize import Evaluator, activations_of, evaluator_of, propose, suppress
+from tal_engine.manifest import Graph
 from tal_engine.options import BoundaryOptions, NmsOptions, ProposalOptions
-from tal_engine.plan import Graph
 from tal_engine.timeline import Timeline
 from tal_engine.train import evaluation
 

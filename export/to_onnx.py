@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from tal_engine.errors import ExportError
 from tal_engine.extras import need
-from tal_engine.plan import Graph
-from tal_engine.plan import Tensor as TensorSpec
+from tal_engine.manifest import Graph
+from tal_engine.manifest import Tensor as TensorSpec
 
 OPSET = 18
 

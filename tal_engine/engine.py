@@ -15,8 +15,9 @@ from .backends import Backend, open_backend
 from .errors import FeatureError, PlanError, PlanFault
 from .features import EncoderGraph, check_contract, contract_of, encode, load_features
 from .localize import evaluator_of, propose, score, suppress, to_segments
+from .manifest import Graph
 from .pipeline import Stopwatch, read_ahead
-from .plan import Graph, Plan, read_plan
+from .plan import Plan, read_plan
 from .records import Features, Info, Localization, Segment
 from .timeline import Timeline
 from .video import VideoSource, cut, open_video

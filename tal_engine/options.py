@@ -185,3 +185,31 @@ class SegmentOptions:
     def __post_init__(self) -> None:
         _require(self.min_score == self.min_score, "min_score", self.min_score, "a number")
         _require(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """How a stream is localized: what the head sees at a time, and how long a decision waits. All in seconds."""
+
+    #: The head sees the last `window` of the stream, again after every `step`.
+    window: float = 120.0
+    step: float = 2.0
+    #: A segment is final once the stream has gone on for so long after its end, and is open while it goes on within
+    #: `gap` of the newest snippet. With a window that covers the video and a look-ahead as long, finals are those of
+    #: the file.
+    look_ahead: float = 8.0
+    gap: float = 1.0
+    #: An action that goes on for longer is cut there, marked as truncated; 0 allows all.
+    max_action: float = 0.0
+    min_action: float = 0.0
+    #: Segments are made longer by it on both sides.
+    pad: float = 0.0
+    #: A provisional segment appears at the plan's operating point and is withdrawn only this far below it.
+    hysteresis: float = 0.15
+
+    def __post_init__(self) -> None:
+        _require(0 < self.step <= self.window < float("inf"), "step", self.step, f"in (0, window ({self.window})]")
+        _require(0 <= self.look_ahead <= self.window, "look_ahead", self.look_ahead, f"in [0, window ({self.window})]")
+        _require(0 <= self.gap <= self.window, "gap", self.gap, f"in [0, window ({self.window})]")
+        for name in ("max_action", "min_action", "pad", "hysteresis"):
+            _require(0 <= getattr(self, name) < float("inf"), name, getattr(self, name), "0 or more")

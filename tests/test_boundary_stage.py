@@ -15,8 +15,9 @@ from tal_engine.export import parity
 from tal_engine.export.bundle import EVALUATOR, evaluator_to_onnx
 from tal_engine.export.to_onnx import to_onnx
 from tal_engine.localize import paired, propose
+from tal_engine.manifest import Manifest, Method, parse_manifest
 from tal_engine.options import BoundaryOptions, NmsOptions, ProposalOptions, SegmentOptions, SnippetOptions
-from tal_engine.plan import Manifest, Method, parse_manifest, parse_plan, plan_bytes, with_members
+from tal_engine.plan import parse_plan, plan_bytes, with_members
 from tal_engine.records import Activations, Boundaries, Features
 from tal_engine.timeline import Timeline
 from tal_engine.train.evaluation import evaluator_of

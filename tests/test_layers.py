@@ -17,7 +17,7 @@ HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "cv2", "av", "matplotlib", 
 FLOORS = [
     {"errors", "timeline", "vocabulary", "files", "extras", "pipeline"},
     {"options", "_core", "ops", "records", "tables", "annotations"},
-    {"plan", "backends"},
+    {"manifest", "plan", "backends"},
     {"video", "features", "localize", "sinks", "metrics", "operating_point", "demo"},
     {"engine", "extraction"},
     {"nn"},

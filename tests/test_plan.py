@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tal_engine.errors import PlanError, PlanFault
-from tal_engine.plan import MANIFEST, parse_manifest, parse_plan, plan_bytes, read_plan, with_members, write_plan
+from tal_engine.manifest import MANIFEST, parse_manifest
+from tal_engine.plan import parse_plan, plan_bytes, read_plan, with_members, write_plan
 from tests.makers import tiny_manifest, tiny_plan
 
 

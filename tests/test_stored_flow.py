@@ -9,8 +9,8 @@ import pytest
 from tal_engine.errors import FlowError
 from tal_engine.extraction import Extractor
 from tal_engine.features import EncoderGraph
+from tal_engine.manifest import Encoder, Graph, Tensor
 from tal_engine.options import SnippetOptions
-from tal_engine.plan import Encoder, Graph, Tensor
 from tal_engine.video import cut, open_video
 from tal_engine.video.stored_flow import FlowFiles, open_flow, with_stored_flow
 from tests.makers import moving_square, write_mp4

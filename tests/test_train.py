@@ -14,10 +14,10 @@ from tal_engine.errors import CheckpointError, ExportError, ParityError, Trainin
 from tal_engine.export import bundle, parity
 from tal_engine.export.encoders import EncoderSet
 from tal_engine.export.to_onnx import to_onnx
+from tal_engine.manifest import Encoder, Graph
 from tal_engine.methods import load_method
 from tal_engine.nn.tiny import TinyEncoders, TinyFlow, TinyImage, TinyRGB, load_tiny, save_tiny
 from tal_engine.options import NmsOptions, ProposalOptions, SnippetOptions
-from tal_engine.plan import Encoder, Graph
 from tal_engine.timeline import Timeline
 from tal_engine.train import checkpoint
 from tal_engine.train.options import TrainOptions

@@ -11,7 +11,8 @@ from rich.table import Table
 from ..engine import EMBEDDED_PLAN, TALEngine
 from ..errors import UsageError
 from ..files import whole_file, write_text
-from ..plan import MANIFEST, Plan, read_plan
+from ..manifest import MANIFEST
+from ..plan import Plan, read_plan
 from .console import stdout
 
 app = typer.Typer(help="Inspect, verify and unpack plans.", no_args_is_help=True)

@@ -12,9 +12,9 @@ from ..annotations import AnnotatedVideo, Annotations, read_annotations
 from ..annotations.points import Points, read_fps, read_points
 from ..errors import FeatureError, TALError
 from ..features import EncoderGraph, contract_of
+from ..manifest import Encoder
 from ..nn.text import TextEncoder
 from ..options import SnippetOptions
-from ..plan import Encoder
 from ..records import Features
 from ..timeline import Timeline
 from ..vocabulary import Vocabulary

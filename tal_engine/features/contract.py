@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from ..errors import FeatureError
+from ..manifest import Encoder
 from ..options import SnippetOptions
-from ..plan import Encoder
 
 
 class Difference(NamedTuple):

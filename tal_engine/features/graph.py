@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..errors import FeatureError
-from ..plan import Encoder
+from ..manifest import Encoder
 from ..records import Features, Snippets
 
 

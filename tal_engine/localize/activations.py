@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..errors import FeatureError
-from ..plan import Manifest
+from ..manifest import Manifest
 from ..records import Activations, Boundaries, Features
 from ..timeline import Timeline
 

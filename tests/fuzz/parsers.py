@@ -16,7 +16,8 @@ import numpy as np
 
 from tal_engine.annotations import read_annotations, read_detections
 from tal_engine.errors import TALError
-from tal_engine.plan import parse_manifest, parse_plan
+from tal_engine.manifest import parse_manifest
+from tal_engine.plan import parse_plan
 
 #: Parts one target's input into several files.
 CUT = b"\n--8<--\n"
