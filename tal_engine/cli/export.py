@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ..errors import UsageError
 from ..options import SegmentOptions, SnippetOptions
@@ -25,11 +26,38 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("export")(export)
+class _CheckpointFirst(TyperGroup):
+    """A group whose first command needs no name: ``tal export CKPT`` is ``tal export checkpoint CKPT``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command's name in front where none is given."""
+        named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named or not args else ["checkpoint", *args])
 
 
+app = typer.Typer(
+    cls=_CheckpointFirst, help="A checkpoint in, a plan out; or a plan for a server.", no_args_is_help=True
+)
+
+
+@app.command("triton")
+def triton(
+    plan: Annotated[Path, typer.Argument(help="A plan.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; must not exist.")],
+    max_batch: Annotated[int, typer.Option(help="Most snippets, or videos, in one call of a graph.")] = 64,
+    delay_us: Annotated[
+        int, typer.Option(help="Microseconds that a request waits for others to share a batch.")
+    ] = 2000,
+) -> None:
+    """Write a plan as a model repository of Triton Inference Server."""
+    from ..export.triton import write_repository
+    from ..plan import read_plan
+
+    names = write_repository(read_plan(plan), output, max_batch=max_batch, delay_us=delay_us)
+    errors.print(f"{output}: {', '.join(names)}")
+
+
+@app.command("checkpoint")
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The plan to write.")],

@@ -44,8 +44,9 @@ def _root(
 def _register() -> None:
     from . import data, demo, evaluate, export, features, import_checkpoint, localize, plan, train
 
-    for module in (localize, evaluate, train, import_checkpoint, export):
+    for module in (localize, evaluate, train, import_checkpoint):
         module.register(app)
+    app.add_typer(export.app, name="export")
     app.add_typer(plan.app, name="plan")
     app.add_typer(demo.app, name="demo")
     app.add_typer(data.app, name="data")
