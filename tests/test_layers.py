@@ -16,7 +16,7 @@ HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "cv2", "av", "matplotlib", 
 # SIBLINGS, from its own floor.
 FLOORS = [
     {"errors", "timeline", "vocabulary", "files", "extras", "pipeline"},
-    {"options", "_core", "ops", "records", "tables", "annotations"},
+    {"options", "_core", "ops", "records", "events", "tables", "annotations"},
     {"manifest", "plan", "backends"},
     {"video", "features", "localize", "sinks", "metrics", "operating_point", "demo"},
     {"engine", "extraction"},
