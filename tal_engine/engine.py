@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from .backends import Backend, open_backend
 from .errors import FeatureError, PlanError, PlanFault
-from .features import EncoderGraph, check_contract, contract_of, encode, load_features
+from .extraction import Extractor
+from .features import EncoderGraph, check_contract, load_features
 from .localize import evaluator_of, propose, score, suppress, to_segments
 from .manifest import Graph
-from .pipeline import Stopwatch, read_ahead
+from .pipeline import Stopwatch
 from .plan import Plan, read_plan
 from .records import Features, Info, Localization, Segment
 from .timeline import Timeline
-from .video import VideoSource, cut, open_video
-from .video.flow import with_flow
+from .video import open_video
 from .video.snippet import timeline_of
 
 #: The demonstration model that ships with the package.
@@ -44,10 +44,11 @@ class TALEngine:
         def open_graph(graph: Graph) -> Backend:
             return open_backend(plan.files[graph.member], graph.member, device, threads=threads, strict=strict)
 
-        self._encoders = [EncoderGraph(e, open_graph(e.graph)) for e in manifest.encoders]
+        encoders = [EncoderGraph(e, open_graph(e.graph)) for e in manifest.encoders]
+        self._extractor = Extractor(manifest.snippet, encoders)
         self._head = open_graph(manifest.head)
         self._evaluator = evaluator_of(open_graph(manifest.evaluator)) if manifest.evaluator is not None else None
-        self.contract = contract_of(manifest.snippet, manifest.encoders)
+        self.contract = self._extractor.contract
 
     @classmethod
     def load(
@@ -135,7 +136,7 @@ class TALEngine:
             wanted = replace(wanted, top_k=top_k)
         watch, began = Stopwatch(), time.perf_counter()
 
-        features, info = self._features(source, fps, force, progress, watch)
+        features, info = self._features(source, fps, force, progress)
         activations = watch.run("head", lambda: score(features, self._head, manifest))
         proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self._evaluator))
         proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
@@ -148,10 +149,10 @@ class TALEngine:
 
     def features(self, source: Source, *, fps: float | None = None, progress: Progress | None = None) -> Features:
         """Features of a source, as the head reads them."""
-        return self._features(source, fps, False, progress, Stopwatch())[0]
+        return self._features(source, fps, False, progress)[0]
 
     def _features(
-        self, source: Source, fps: float | None, force: bool, progress: Progress | None, watch: Stopwatch
+        self, source: Source, fps: float | None, force: bool, progress: Progress | None
     ) -> tuple[Features, Info]:
         if isinstance(source, Mapping):
             streams = {n: np.asarray(a, np.float32) for n, a in source.items()}
@@ -162,32 +163,21 @@ class TALEngine:
             return self._checked(load_features(source), str(source), force)
         if isinstance(source, Features):
             return self._checked(source, "features", force)
-        if not self._encoders:
+        if not self._extractor.encoders:
             raise PlanError(
                 PlanFault.NO_ENCODER,
                 f"plan {self.plan.manifest.name} has no encoders: it localizes features, not videos",
             )
         with open_video(source, fps) as video:
-            return self._encode(video, progress, watch)
+            made = self._extractor.encode(video, progress)
+        info = Info(video.name, fps=video.fps, frames=video.decoded, frames_lost=video.lost, warnings=made.warnings)
+        info.seconds = made.seconds
+        return made.features, info
 
     def _checked(self, features: Features, name: str, force: bool) -> tuple[Features, Info]:
         if len(features) == 0:
             raise FeatureError(f"{name}: no features")
         return features, Info(name, warnings=check_contract(features.contract, self.contract, name, force=force))
-
-    def _encode(self, video: VideoSource, progress: Progress | None, watch: Stopwatch) -> tuple[Features, Info]:
-        options = self.plan.manifest.snippet
-        total = video.duration or 0.0
-        reading = Stopwatch()
-        video.frames = reading.pull("decode", video.frames)
-        snippets = reading.pull("snippets", cut(video, options))
-        snippets = reading.pull("flow", with_flow(snippets, options))
-        report = None if progress is None else (lambda done: progress(done, max(total, done)))
-        made = read_ahead(snippets)
-        features = watch.run("encode", lambda: encode(made, self._encoders, self.contract, lambda: video.seen, report))
-        info = Info(video.name, fps=video.fps, frames=video.decoded, frames_lost=video.lost, warnings=video.warnings)
-        info.seconds = dict(reading.seconds)
-        return features, info
 
 
 def timeline_for(plan: Plan) -> Timeline:

@@ -1,25 +1,43 @@
-"""Videos to feature files: composes decoding, snippets, flow and encoders, for one video or for many."""
+"""Videos to features: the one way through decoding, snippets, flow and encoders, for one video or for many files."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .errors import FeatureError, TALError, UsageError
 from .features import EncoderGraph, check_contract, contract_of, encode, load_features, save_features
 from .options import SnippetOptions
-from .pipeline import read_ahead
+from .pipeline import Stopwatch, read_ahead
 from .records import Features
-from .video import cut, open_video
+from .video import VideoSource, cut, open_video
 from .video.flow import FlowSource, with_flow
 
 #: Called with a video and its share that is done, 0..1 (0 where its length is not known); from several threads.
 Progress = Callable[[Path, float], None]
+
+#: Whose versions are recorded, by module; of those that are loaded once features are made.
+_LIBRARIES = {"tal_engine": "tal_engine", "av": "av", "cv2": "opencv", "onnxruntime": "onnxruntime"}
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Features of one video and what it took to make them.
+
+    seconds: "decode", "snippets" (pixels, resize, cut) and "flow", of the thread that reads, and "encode", of the one
+    that runs the graphs meanwhile, without what it waits. warnings: what was lost or guessed of the video.
+    """
+
+    features: Features
+    seconds: dict[str, float]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -37,36 +55,50 @@ class Extractor:
         by = {} if self.flow is None else {"flow_by": self.flow.name}
         return contract_of(self.snippet, [e.spec for e in self.encoders]) | by
 
-    def __call__(
-        self,
-        path: Path,
-        progress: Callable[[float], None] | None = None,
-        warn: Callable[[Sequence[str]], None] | None = None,
-    ) -> Features:
-        """Features of a video; memory does not grow with its length.
+    def __call__(self, path: Path, progress: Callable[[float, float], None] | None = None) -> Extraction:
+        """`encode` of a video file.
+
+        Raises:
+            VideoError: it cannot be read.
+        """
+        with open_video(path) as video:
+            return self.encode(video, progress)
+
+    def encode(self, video: VideoSource, progress: Callable[[float, float], None] | None = None) -> Extraction:
+        """Features of an opened video; memory does not grow with its length.
 
         Args:
-            path: the video.
-            progress: called with the share that is done, where the length is known.
-            warn: called at the end with what was lost or guessed, if anything was.
+            video: read to its end.
+            progress: called with (seconds done, seconds in total or 0 if unknown).
 
         Raises:
             VideoError: it cannot be read.
             FlowError: its stored flow is missing or does not belong to it.
             MissingExtraError: the flow takes an OpenCV that is not installed.
         """
-        with open_video(path) as video:
-            total = video.duration or 0.0
-            report = None if progress is None or not total else (lambda done: progress(min(done / total, 1.0)))
-            snippets = cut(video, self.snippet)
-            if self.flow is None or self.snippet.flow == "none":
-                snippets = with_flow(snippets, self.snippet)
-            else:
-                snippets = self.flow(snippets, self.snippet, video)
-            found = encode(read_ahead(snippets), self.encoders, self.contract, lambda: video.seen, report)
-            if warn is not None and video.warnings:
-                warn(video.warnings)
-            return found
+        total = video.duration or 0.0
+        reading, running = Stopwatch(), Stopwatch()
+        video.frames = reading.pull("decode", video.frames)
+        snippets = reading.pull("snippets", cut(video, self.snippet))
+        if self.flow is None or self.snippet.flow == "none":
+            snippets = reading.pull("flow", with_flow(snippets, self.snippet))
+        else:
+            snippets = reading.pull("flow", self.flow(snippets, self.snippet, video))
+        report = None if progress is None else (lambda done: progress(done, max(total, done) if total else 0.0))
+        with closing(read_ahead(snippets)) as made:  # the reader has stopped before the video is closed
+            waited = running.pull("waiting", made)
+            found = running.run(
+                "encode", lambda: encode(waited, self.encoders, self.contract, lambda: video.seen, report)
+            )
+        found = replace(found, contract=found.contract | {"libraries": _libraries(self.flow)})
+        return Extraction(found, {**reading.seconds, "encode": running.seconds["encode"]}, video.warnings)
+
+
+def _libraries(flow: FlowSource | None) -> dict[str, str]:
+    """Versions of what has made features, for their record."""
+    names = _LIBRARIES | ({"torch": "torch"} if flow is not None and flow.name == "torch" else {})
+    found = {name: str(sys.modules[module].__version__) for module, name in names.items() if module in sys.modules}
+    return found | ({"ffmpeg": str(sys.modules["av"].ffmpeg_version_info)} if "av" in found else {})
 
 
 @dataclass
@@ -79,6 +111,8 @@ class Outcome:
     failed: dict[Path, TALError] = field(default_factory=dict)
     #: What was lost or guessed of videos that were read.
     warnings: dict[Path, Sequence[str]] = field(default_factory=dict)
+    #: By stage, of all videos that were made; see `Extraction`.
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def extract_all(
@@ -104,16 +138,20 @@ def extract_all(
         raise UsageError(f"{len(twice)} names belong to several videos, such as {twice[0]!r}: extract them separately")
     outcome, stop = Outcome(), threading.Event()
 
-    def one(video: Path) -> bool:
+    def one(video: Path) -> dict[str, float] | None:
+        """Seconds by stage; None where a file is kept. The features are on disk and do not stay in memory."""
         target = output / f"{video.stem}.npz"
         if not overwrite and target.exists():
             _same(target, extractor)
-            return False
+            return None
         if stop.is_set():
             raise FeatureError(f"{video}: not begun, the run was stopped")
-        report = None if progress is None else (lambda done: progress(video, done))
-        save_features(target, extractor(video, report, lambda notes: outcome.warnings.update({video: list(notes)})))
-        return True
+        report = None if progress is None else (lambda done, total: progress(video, done / total if total else 0.0))
+        made = extractor(video, report)
+        save_features(target, made.features)
+        if made.warnings:
+            outcome.warnings[video] = made.warnings
+        return made.seconds
 
     with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="tal-extract") as pool:
         futures = {pool.submit(one, v): v for v in videos}
@@ -121,7 +159,10 @@ def extract_all(
             for future in as_completed(futures):
                 video = futures[future]
                 try:
-                    (outcome.made if future.result() else outcome.kept).append(video)
+                    seconds = future.result()
+                    (outcome.kept if seconds is None else outcome.made).append(video)
+                    for stage, s in (seconds or {}).items():
+                        outcome.seconds[stage] = outcome.seconds.get(stage, 0.0) + s
                 except TALError as e:
                     outcome.failed[video] = e
                 if progress is not None:

@@ -58,6 +58,10 @@ class SnippetOptions:
         return self if self.resize else replace(self, resize=I3D_SNIPPETS.resize, crop=I3D_SNIPPETS.crop)
 
 
+#: What `video.decode` makes of the pixels of a file: part of the feature contract beside the options, and another text
+#: for each change of its rules.
+PIXELS = "display shape, deinterlaced, 8-bit RGB of full range; rules 1"
+
 #: What the public I3D features were made of (deepmind/kinetics-i3d; methods.md 2).
 I3D_SNIPPETS = SnippetOptions(resize=256, crop=224, flow="tvl1", tail="drop")
 

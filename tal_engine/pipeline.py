@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Stopwatch:
             yield item  # type: ignore[misc]
 
 
-def read_ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def read_ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """Yield the items while a thread already makes the next ones, at most `depth` of them.
 
     An error in the thread is raised here, at its place in the order. Closing the iterator early

@@ -167,7 +167,7 @@ def test_i3d_on_frames_as_decoded(narrow, clip):
     assert made.specs["rgb"].preprocess == {
         "size": "shorter side to 256, bilinear", "crop": "centre 224", "values": "-1..1", "frames": "all",
     }  # fmt: skip
-    features = Extractor(options, made.open(["rgb", "flow"], "cpu"))(clip)
+    features = Extractor(options, made.open(["rgb", "flow"], "cpu"))(clip).features
     assert {s: f.shape for s, f in features.streams.items()} == {"rgb": (6, 64), "flow": (6, 64)}
     assert features.contract["encoders"]["rgb"]["crop"] == "centre 224"
     with open_video(clip) as video:

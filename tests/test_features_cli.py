@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def videos(tmp_path):
     return [write_mp4(folder / f"v{i}.mp4", moving_square(20 + 8 * i, 48, 64)) for i in range(3)]
 
 
+def made_by(features, extractor):
+    """The record is the extractor's, and versions beside it."""
+    record = dict(features.contract)
+    return {"tal_engine", "av", "ffmpeg", "opencv", "onnxruntime"} == set(record.pop("libraries")) and (
+        record == extractor.contract
+    )
+
+
 def test_features_of_many_videos_equal_those_of_each(extractor, videos, tmp_path):
     seen: dict[Path, list[float]] = {}
     outcome = extract_all(
@@ -45,10 +54,11 @@ def test_features_of_many_videos_equal_those_of_each(extractor, videos, tmp_path
     )
     assert sorted(outcome.made) == videos
     for v in videos:
-        found, alone = load_features(tmp_path / "out" / f"{v.stem}.npz"), extractor(v)
+        found, alone = load_features(tmp_path / "out" / f"{v.stem}.npz"), extractor(v).features
         np.testing.assert_array_equal(found.streams["rgb"], alone.streams["rgb"])
-        assert found.contract == extractor.contract
+        assert made_by(found, extractor)
         assert seen[v][-1] == 1.0
+    assert list(outcome.seconds) == ["decode", "snippets", "flow", "encode"]
 
 
 def test_a_second_run_keeps_what_is_there(extractor, videos, tmp_path):
@@ -69,12 +79,43 @@ def test_a_file_made_of_something_else_is_not_taken_and_not_lost(extractor, vide
     assert "snippet.stride is 4" in str(outcome.failed[videos[0]])
     assert (out / "v0.npz").read_bytes() == content
     assert extract_all(videos[:1], out, extractor, overwrite=True).made == videos[:1]
-    assert load_features(out / "v0.npz").contract == extractor.contract
+    assert made_by(load_features(out / "v0.npz"), extractor)
     by_torch = {**extractor.contract, "flow_by": "torch"}
     save_features(out / "v0.npz", replace(load_features(out / "v0.npz"), contract=by_torch))
     assert "flow_by is 'torch', not None" in str(extract_all(videos[:1], out, extractor).failed[videos[0]])
     save_features(out / "v0.npz", replace(load_features(out / "v0.npz"), contract={}))
     assert "no record of its origin" in str(extract_all(videos[:1], out, extractor).failed[videos[0]])
+
+
+def test_other_versions_and_older_records_are_taken(extractor, videos, tmp_path):
+    """Versions refuse nothing; the pixels' rules do, where a record says them."""
+    out = tmp_path / "out"
+    extract_all(videos[:1], out, extractor)
+    made = load_features(out / "v0.npz")
+    old = {k: v for k, v in made.contract.items() if k not in ("libraries", "pixels")}
+    for contract in ({**made.contract, "libraries": {"av": "0.1", "opencv": "2.4"}}, old):
+        save_features(out / "v0.npz", replace(made, contract=contract))
+        assert extract_all(videos[:1], out, extractor).kept == videos[:1]
+    save_features(out / "v0.npz", replace(made, contract={**old, "pixels": "other rules"}))
+    assert "pixels is 'other rules'" in str(extract_all(videos[:1], out, extractor).failed[videos[0]])
+
+
+class Slow:
+    """A way to flow that takes its time, which is nobody else's."""
+
+    name = "slow"
+
+    def __call__(self, snippets, options, video):
+        for batch in snippets:
+            time.sleep(0.5)
+            yield batch
+
+
+def test_each_stage_has_its_own_seconds(extractor, videos):
+    slow = Extractor(replace(SNIPPET, flow="dis"), extractor.encoders, Slow())
+    seconds = slow(videos[0]).seconds
+    assert seconds["flow"] >= 0.5
+    assert all(0 <= seconds[stage] < 0.5 for stage in ("decode", "snippets", "encode"))
 
 
 def test_one_bad_video_does_not_stop_the_others(extractor, videos, tmp_path):
@@ -139,6 +180,15 @@ def test_comparison_says_what_differs():
     assert compare(zeros, zeros)[0][0].cosine_mean == 1.0
 
 
+def test_comparison_names_versions_that_both_record():
+    x = np.ones((3, 4))
+    old, new = features(x), features(x)
+    new.contract.update(libraries={"av": "14.0", "torch": "2.5"}, pixels="rules 1")
+    assert compare(old, new)[1] == compare(new, old)[1] == []
+    old.contract.update(libraries={"av": "13.1"}, pixels="rules 1")
+    assert compare(new, old)[1] == [("libraries.av", "13.1", "14.0")]
+
+
 def test_arrays_of_other_tools_are_read(tmp_path):
     x = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
@@ -176,4 +226,13 @@ def test_command_extracts_compares_and_shows(videos, tmp_path):
     document = json.loads(tal("features", "info", str(out / "v0.npz"), "--json").stdout)
     assert document["streams"]["rgb"][1] == 128
     assert document["contract"]["snippet"]["window"] == 16
-    assert "encoders.rgb" in tal("features", "info", str(out / "v0.npz")).stdout
+    assert "seconds by stage, of all videos: decode " in result.stderr
+    record = {**document["contract"], "libraries": {"av": "0.1"}, "flow_by": "torch"}
+    other = replace(load_features(out / "v0.npz"), contract=record)
+    save_features(out / "other.npz", other)
+    shown = tal("features", "info", str(out / "other.npz")).stdout
+    assert all(f" {field} " in shown for field in ("encoders.rgb", "libraries.av", "pixels", "flow_by"))
+    same = tal("features", "check", str(out / "v0.npz"), str(out / "other.npz"))
+    assert same.returncode == 0
+    assert "libraries.av: " in same.stdout
+    assert "'0.1' in other.npz (a version: " in " ".join(same.stdout.split())

@@ -152,7 +152,7 @@ def test_extraction_reads_flow_files_and_records_it(tmp_path):
         ),
     )  # fmt: skip
     extractor = Extractor(OPTIONS, [EncoderGraph(spec, MeanFlow())], FlowFiles(tmp_path))
-    features = extractor(video)
+    features = extractor(video).features
     np.testing.assert_allclose(features.streams["flow"], [[0.625, -1], [2.625, -1]])
     assert features.contract["flow_by"] == "stored"
     assert "flow_by" not in Extractor(OPTIONS, []).contract

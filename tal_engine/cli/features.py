@@ -69,6 +69,9 @@ def extract(
         complain(error)
     kept = f", {len(outcome.kept)} were there" if outcome.kept else ""
     errors.print(f"{output}: {len(outcome.made)} made{kept}, {len(outcome.failed)} failed")
+    if outcome.seconds:
+        stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in outcome.seconds.items())
+        errors.print(f"seconds by stage, of all videos: {stages}")
     if outcome.failed:
         raise typer.Exit(next(iter(outcome.failed.values())).exit_code)
 
@@ -108,7 +111,8 @@ def check(
         table.add_row(s.stream, rows, f"{s.cosine_mean:.6f}", f"{s.cosine_least:.6f}", f"{s.largest:.3g}", same)
     stdout().print(table)
     for field, other, value in differ:
-        stdout().print(f"{field}: {value!r} in {a.name}, {other!r} in {b.name}")
+        version = " (a version: features should not depend on it, but may)" if field.startswith("libraries.") else ""
+        stdout().print(f"{field}: {value!r} in {a.name}, {other!r} in {b.name}{version}")
     if all(s.within(tolerance, cosine) for s in streams):
         return
     if not differ:
@@ -141,9 +145,9 @@ def info(
     table.add_row("duration", f"{found.duration:.2f} s")
     table.add_row("snippets", f"{time.width:g} s every {time.step:g} s, from {time.start:g} s")
     for section, fields in found.contract.items():
-        for field, value in fields.items():
+        for field, value in fields.items() if isinstance(fields, dict) else [("", fields)]:
             text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-            table.add_row(f"{section}.{field}", str(text))
+            table.add_row(f"{section}.{field}".rstrip("."), str(text))
     if not found.contract:
         table.add_row("record", "none: nothing proves what made these features")
     stdout().print(table)

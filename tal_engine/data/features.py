@@ -51,7 +51,7 @@ class FeatureStore:
             features = load_features(path)
             check_contract(features.contract, self.contract, str(path))
             return features
-        features = self.extractor(self.catalog.video_path(video))
+        features = self.extractor(self.catalog.video_path(video)).features
         save_features(path, features)
         return features
 

@@ -1,4 +1,8 @@
-"""The record of what made a feature: kept beside features and in plans, compared field by field."""
+"""The record of what made a feature: kept beside features and in plans, compared field by field.
+
+Stored features also carry `libraries`, the versions that they were made with. Those are no part of what a head wants:
+they refuse nothing, and may explain why two files differ.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ from typing import Any, NamedTuple
 
 from ..errors import FeatureError
 from ..manifest import Encoder
-from ..options import SnippetOptions
+from ..options import PIXELS, SnippetOptions
+
+#: Parts that records of older versions do not have: there they are not compared, and nothing is said of it.
+_ADDED = ("pixels", "libraries")
 
 
 class Difference(NamedTuple):
@@ -24,13 +31,14 @@ def contract_of(snippet: SnippetOptions, encoders: Iterable[Encoder]) -> dict[st
     made = {
         e.stream: {"name": e.name, "weights_sha256": e.weights_sha256, "dim": e.dim, **e.preprocess} for e in encoders
     }
-    return {"snippet": asdict(snippet), "encoders": made}
+    return {"snippet": asdict(snippet), "encoders": made, "pixels": PIXELS}
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:
     """Fields of `wanted` that `found` has otherwise or not at all; what only `found` has does not matter."""
     known = dict(_flat(found))
-    return [Difference(name, known.get(name), value) for name, value in _flat(wanted) if known.get(name) != value]
+    asked = [(n, v) for n, v in _flat(wanted) if n in known or n.partition(".")[0] not in _ADDED]
+    return [Difference(name, known.get(name), value) for name, value in asked if known.get(name) != value]
 
 
 def check_contract(

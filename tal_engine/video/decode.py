@@ -13,6 +13,7 @@ What a file stores and what comes out, always 8-bit RGB of full range, [H, W, 3]
 - a size that changes: each frame by its own size.
 
 (*) says so in `VideoSource.warnings`. A file with none of these takes one conversion and no further copy.
+The rules have a name that is recorded with features, `options.PIXELS`; a change of them changes it.
 
 Time: seconds since the start of the container (its earliest stream), from each frame's own time stamp;
 nothing is counted or summed, so nothing drifts. Frames whose time goes back or leaps are dropped; frames
