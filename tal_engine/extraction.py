@@ -27,6 +27,10 @@ Progress = Callable[[Path, float], None]
 _LIBRARIES = {"tal_engine": "tal_engine", "av": "av", "cv2": "opencv", "onnxruntime": "onnxruntime"}
 
 
+#: What is said of a file that is not taken.
+_ANEW = "it is kept: delete it, or tal features extract --overwrite, to make it anew"
+
+
 @dataclass(frozen=True)
 class Extraction:
     """Features of one video and what it took to make them.
@@ -142,7 +146,7 @@ def extract_all(
         """Seconds by stage; None where a file is kept. The features are on disk and do not stay in memory."""
         target = output / f"{video.stem}.npz"
         if not overwrite and target.exists():
-            _same(target, extractor)
+            kept(target, extractor)
             return None
         if stop.is_set():
             raise FeatureError(f"{video}: not begun, the run was stopped")
@@ -174,8 +178,8 @@ def extract_all(
     return outcome
 
 
-def _same(path: Path, extractor: Extractor) -> None:
-    """A file that is there was made of what would make it now.
+def kept(path: Path, extractor: Extractor) -> Features:
+    """The features of a file that is there, if it was made of what would make it now.
 
     Raises:
         FeatureError: it is not whole, says nothing of its origin, or was made of something else.
@@ -184,11 +188,12 @@ def _same(path: Path, extractor: Extractor) -> None:
     try:
         unknown = check_contract(found.contract, extractor.contract, str(path))
     except FeatureError as e:
-        raise FeatureError(f"{e}; it is kept, --overwrite makes it anew") from e
+        raise FeatureError(f"{e}; {_ANEW}") from e
     by, wanted = (c.get("flow_by") for c in (found.contract, extractor.contract))
     if found.contract and by != wanted:
-        raise FeatureError(f"{path}: flow_by is {by!r}, not {wanted!r}; it is kept, --overwrite makes it anew")
+        raise FeatureError(f"{path}: flow_by is {by!r}, not {wanted!r}; {_ANEW}")
     missing = [e.spec.stream for e in extractor.encoders if e.spec.stream not in found.streams]
     if unknown or missing:
         why = unknown[0] if unknown else f"{path}: has no stream {missing[0]!r}"
-        raise FeatureError(f"{why}; it is kept, --overwrite makes it anew")
+        raise FeatureError(f"{why}; {_ANEW}")
+    return found

@@ -12,7 +12,7 @@ from rich.table import Table
 from ..errors import UsageError
 from ..video.flow import FlowSource
 from .console import complain, errors, stdout, warn
-from .inputs import expand_sources, named_files, with_settings
+from .inputs import encoders_of, expand_sources
 
 app = typer.Typer(help="Extract features of videos, compare feature files, show what made them.", no_args_is_help=True)
 
@@ -43,15 +43,11 @@ def extract(
     overwrite: Annotated[bool, typer.Option(help="Make files anew that are there.")] = False,
 ) -> None:
     """Write the features of videos. What is there is kept, so an interrupted run goes on where it was."""
-    from ..export.encoders import open_encoders
     from ..extraction import Extractor, extract_all
     from .train import bars
 
     paths = expand_sources(videos)
-    files = named_files(weights or [])
-    found = open_encoders(encoders, files)
-    if snippet:
-        found = open_encoders(encoders, files, snippet=with_settings(found.snippet, snippet))
+    found = encoders_of(encoders, weights, snippet)
     flow = _flow(flow_from, flow_device)
     extractor = Extractor(found.snippet, found.open(tuple(found.specs), device), flow)
     done: dict[Path, float] = {}

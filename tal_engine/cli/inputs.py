@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import pydantic
 
 from ..errors import UsageError, VideoError, VideoFault
 from ..video.source import VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from ..export.encoders import EncoderSet
 
 T = TypeVar("T")
 
@@ -79,6 +82,20 @@ def named_files(texts: Sequence[str]) -> dict[str, Path]:
             raise UsageError(f"{name!r} is given twice: {found[name]} and {path}")
         found[name] = Path(path)
     return found
+
+
+def encoders_of(spec: str, weights: Sequence[str] | None = None, snippet: Sequence[str] | None = None) -> EncoderSet:
+    """All encoders of a spec, from the texts of ``--encoders``, ``--weights`` and ``--snippet``.
+
+    Raises:
+        UsageError: what cannot be understood, or does not go together.
+        CheckpointError, MissingExtraError: see `export.encoders.open_encoders`.
+    """
+    from ..export.encoders import open_encoders
+    from ..nn.encoders import geometry, parse
+
+    options = with_settings(geometry(parse(spec)), snippet or ())
+    return open_encoders(spec, named_files(weights or ()), snippet=options)
 
 
 def _with_key(mapping: Any, keys: Sequence[str], value: Any, setting: str) -> dict[str, Any]:

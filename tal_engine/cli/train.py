@@ -12,10 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import UsageError
 from .console import errors, stdout
-from .inputs import with_settings
+from .inputs import encoders_of, with_settings
 
 if TYPE_CHECKING:
     from ..data.dataset import DataSet
+    from ..export.encoders import EncoderSet
     from ..methods import Method
     from ..nn.text import TextEncoder
 
@@ -29,6 +30,17 @@ def train(
     method: Annotated[str, typer.Argument(help="Method or base head; an unknown one lists them.")],
     data: Annotated[Path, typer.Option(help="Description (.yaml, .json), or a folder: annotations.json and videos/.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of checkpoint and report.")],
+    encoders: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Make a folder's features, such as i3d+clip:RN50, lite0. Default: tiny."),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="Weights of an encoder, such as i3d:rgb=rgb_imagenet.pt; repeatable."),
+    ] = None,
+    snippet: Annotated[
+        list[str] | None, typer.Option(help="Fields of the snippets' geometry: NAME=VALUE, such as stride=8.")
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Settings by name. Default: the description's; demo for a folder of videos.")
     ] = None,
@@ -47,7 +59,8 @@ def train(
     """Train a method on the videos' labels alone; the times of training videos are never read.
 
     Test videos, if the data set has some, are scored under its protocol: at the end, or every
-    --eval-every steps. Features of a folder of videos are extracted once with the tiny encoders.
+    --eval-every steps. Features of a folder of videos are extracted once by --encoders and kept in it,
+    FOLDER/features, beside those of other encoders.
     """
     from ..data.description import read_description
     from ..methods import load_method
@@ -64,7 +77,11 @@ def train(
     changes = [f"{k}={v}" for k, v in flags.items() if v is not None]
     options = with_settings(TrainOptions(**settings.train), [*changes, *(train_options or [])])
     config = with_settings(chosen.Config(**settings.config), cfg_options or [])
-    found, text = _opened(data, chosen, config)
+    if data.is_dir():
+        found, text = _folder(data, chosen, encoders_of(encoders or "tiny", weights, snippet))
+    else:
+        _no_encoders(data, encoders, weights, snippet)
+        found, text = _described(data, chosen)
     named = {*settings.config, *(o.partition("=")[0] for o in cfg_options or [])}
     config = recipes.fitted(config, recipes.data_widths(found, chosen.training_streams(config), text), named)
     with bars(first_process()) as bar:
@@ -74,28 +91,44 @@ def train(
         else:
             run = train_head(chosen, config, options, found, output, **more)
     if first_process():
-        _print(run, f"{method} on {found.name}", output, range(seed, seed + seeds))
+        made = [f" --encoders {encoders}"] if encoders else []
+        made += [f" --weights {w}" for w in weights or ()]
+        _print(run, f"{method} on {found.name}", output, range(seed, seed + seeds), "".join(made))
 
 
-def _opened(data: Path, method: Method, config: Any) -> tuple[DataSet, TextEncoder | None]:
-    """The data set, with encoders if it is a folder of videos, and the text tower if the method reads texts."""
+def _folder(data: Path, method: Method, encoders: EncoderSet) -> tuple[DataSet, TextEncoder | None]:
+    """A folder of videos behind encoders, and their text tower if the method reads texts.
+
+    All streams are made, whatever the method reads: features are kept by what made them, and one set serves every
+    method.
+    """
+    from ..data.dataset import open_dataset
+
+    if method.uses_text and encoders.text is None:
+        made = ", ".join(e.name for e in encoders.specs.values())
+        raise UsageError(f"{method.name} reads texts, and no encoder of {made} has a text tower: add one, such as clip")
+    return open_dataset(data, encoders), encoders.text if method.uses_text else None
+
+
+def _described(data: Path, method: Method) -> tuple[DataSet, TextEncoder | None]:
+    """A described data set, and the text tower that it names if the method reads texts."""
     from ..data.dataset import open_dataset
     from ..nn.towers import open_text
 
-    encoders = None
-    if data.is_dir():
-        from ..export.encoders import tiny_encoders
-
-        # All of them, whatever the method reads: features are kept by what made them, and one set serves every method.
-        encoders = tiny_encoders(("rgb", "flow", "clip"))
-    found = open_dataset(data, encoders)
+    found = open_dataset(data)
     if not method.uses_text:
         return found, None
     spec = found.text
     return found, open_text(spec.tower, name=spec.name, weights=spec.weights, dim=spec.dim, seed=spec.seed)
 
 
-def _print(run: Any, what: str, output: Path, seeds: Sequence[int]) -> None:
+def _no_encoders(data: Path, *given: Any) -> None:
+    for name, value in zip(("--encoders", "--weights", "--snippet"), given, strict=True):
+        if value:
+            raise UsageError(f"{data}: {name} is for a folder of videos; what is described has its features")
+
+
+def _print(run: Any, what: str, output: Path, seeds: Sequence[int], made: str) -> None:
     from ..train.report import table
 
     if run.rows:
@@ -103,7 +136,7 @@ def _print(run: Any, what: str, output: Path, seeds: Sequence[int]) -> None:
         stdout().print(table(run.rows, run.rules, what + over))
         errors.print(f"report: {output / 'report.json'}")
     folder = output / f"seed{seeds[0]}" if len(seeds) > 1 else output
-    errors.print(f"checkpoint: {folder} (export it with: tal export {folder} -o NAME.plan)")
+    errors.print(f"checkpoint: {folder} (export it with: tal export {folder}{made} -o NAME.plan)")
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..annotations import AnnotatedVideo
 from ..errors import FeatureError, TALError
-from ..extraction import Extractor
-from ..features import EncoderGraph, check_contract, load_features, save_features
+from ..extraction import Extractor, kept
+from ..features import EncoderGraph, save_features
 from ..options import SnippetOptions
 from ..records import Features
 from ..video.flow import FlowSource
@@ -45,12 +45,15 @@ class FeatureStore:
         return self.extractor.contract
 
     def get(self, video: AnnotatedVideo) -> Features:
-        """Features of a video, extracted if they are not there yet."""
+        """Features of a video, extracted if they are not there yet.
+
+        Raises:
+            FeatureError: what is there was made of something else; it is neither taken nor lost.
+            VideoError: the video cannot be read.
+        """
         path = self.folder / f"{video.name}.npz"
         if path.exists():
-            features = load_features(path)
-            check_contract(features.contract, self.contract, str(path))
-            return features
+            return kept(path, self.extractor)
         features = self.extractor(self.catalog.video_path(video)).features
         save_features(path, features)
         return features

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..annotations import AnnotatedVideo
 from ..errors import FeatureError
-from ..features import load_features
+from ..features import load_features, merged
 from ..records import Features
 from ..timeline import Timeline
 from .description import FeatureSpec, Role
@@ -87,7 +87,7 @@ class StoredFeatures:
         reference = [self.specs[0]] if self.length == "first" and self.specs[0] not in specs else []
         lengths: dict[str, int] = {}
         arrays: dict[str, NDArray[np.float32]] = {}
-        contracts: dict[str, Any] = {}
+        contracts: list[dict[str, Any]] = []
         duration = video.duration
         for spec in (*specs, *reference):
             with self._open(spec, video) as found:
@@ -96,12 +96,13 @@ class StoredFeatures:
                     if stream in streams:
                         columns = slice(*spec.streams[stream]) if spec.stream is None else slice(None)
                         arrays[stream] = np.array(found.array[:, columns], np.float32)
-                contracts |= found.contract
+                if spec in specs:
+                    contracts.append(found.contract)
                 duration = duration or found.duration
         count = self._common(lengths)
         cut = {s: arrays[s][:count] for s in streams}
         self._check_end(video, count)
-        return Features(cut, self.timeline, duration or float(self.timeline.right(count)), contracts)
+        return Features(cut, self.timeline, duration or float(self.timeline.right(count)), merged(contracts))
 
     def shortfall(self, video: AnnotatedVideo, count: int) -> float:
         """Seconds of the last annotated instance that `count` snippets do not reach."""

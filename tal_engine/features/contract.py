@@ -6,7 +6,7 @@ they refuse nothing, and may explain why two files differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -73,6 +73,17 @@ def check_contract(
         else:
             raise FeatureError(f"{source}: {field} is {other!r}, the head was trained on {value!r}")
     return warnings
+
+
+def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The record of streams that come from several files: the encoders of all, and beside them what all say alike.
+
+    Empty where one of them has none: then nothing proves that they belong together.
+    """
+    if len(records) == 1 or not all(records):
+        return dict(records[0]) if len(records) == 1 else {}
+    same = {k: v for k, v in records[0].items() if all(r.get(k) == v for r in records)}
+    return same | {"encoders": {s: e for r in records for s, e in r.get("encoders", {}).items()}}
 
 
 def _flat(record: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:

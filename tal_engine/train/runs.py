@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from ..annotations import AnnotatedVideo
 from ..data.batches import BatchSampler
 from ..data.dataset import DataSet, Progress
 from ..data.description import Role
-from ..errors import UsageError
+from ..errors import FeatureError, UsageError
+from ..features import differences
 from ..methods import Method, has_views, uses_points
 from ..metrics import Protocol as Rules
 from ..metrics import protocol
 from ..nn.text import TextEncoder
+from ..records import Features
 from . import report, supervision
 from .distributed import World, joined
 from .evaluation import Videos, scores
@@ -71,14 +73,17 @@ def train_head(
     labels = f"points ({options.points})" if uses_points(method) else "video-level labels"
     with joined(options) as world:
         tell = bar if bar is not None and world.first else _silent
-        batches = _batches(method, config, options, data, videos, world, tell)
+        streams = method.training_streams(config)
+        with world.first_before_others():  # the first process makes features, the others find them made
+            features = data.features(videos, streams, _counted(tell, "features"))
+        batches = _batches(method, config, options, data, videos, features, world)
         tests = _tests(method, config, options, data, tell) if world.first else {}
         watch = _Watch(tell, lambda net: {r: scores(method, net, config, data.vocabulary, t) for r, t in tests.items()})
         state = fit(
             method, config, data.vocabulary, text, batches, options, output, resume=resume, report=watch.stepped,
             evaluate=watch.evaluated if tests else None,
             provenance={"data": f"{data.name}: {len(videos)} videos of subset {subset!r}, {labels}",
-                        "contract": dict(data.contract)},
+                        "contract": _record(data, features, streams)},
         )  # fmt: skip
         rows = report.rows(
             state.history, mean_of_last=options.mean_of_last, by_validation=options.select == "validation",
@@ -154,19 +159,35 @@ def _batches(
     options: TrainOptions,
     data: DataSet,
     videos: list[AnnotatedVideo],
+    features: dict[str, Features],
     world: World,
-    tell: Bar,
 ) -> BatchSampler:
-    """This process's part of the batches. The first process makes features, the others find them made."""
+    """This process's part of the batches."""
     streams = method.training_streams(config)
-    with world.first_before_others():
-        features = data.features(videos, streams, _counted(tell, "features"))
     size, pairs = world.share(options)
     return BatchSampler(
         videos, features, data.vocabulary, streams, length=options.length, size=size, pairs=pairs,
         sampling=options.sampling, widths={s: getattr(config, s) for s in streams if hasattr(config, s)},
         points=supervision.points_of(data, videos, options) if uses_points(method) else None,
     )  # fmt: skip
+
+
+def _record(data: DataSet, features: Mapping[str, Features], streams: Sequence[str]) -> dict[str, Any]:
+    """What made the features: known to the data set, or what every feature file says; {} where that is not all.
+
+    Raises:
+        FeatureError: two files that were made of something else.
+    """
+    if data.contract:
+        return dict(data.contract)
+    records = {n: {k: v for k, v in f.contract.items() if k != "libraries"} for n, f in features.items()}
+    if not all(set(streams) <= set(r.get("encoders", {})) for r in records.values()):
+        return {}
+    first, wanted = next(iter(records.items()))
+    for name, found in records.items():
+        for what, other, value in differences(found, wanted):
+            raise FeatureError(f"{data.name}: {what} is {other!r} in the features of {name}, {value!r} in {first}'s")
+    return wanted
 
 
 def videos_of(
