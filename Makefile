@@ -54,6 +54,8 @@ plan: .venv/all
 .venv/all: $(CORE)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) -e '.[cpu,plot,train,lite,dev]'
+	# TV-L1 is tested against OpenCV's own: the same version with its contrib modules, over the plain one.
+	$(INSTALL) --force-reinstall --no-deps $$($(BIN)/python -m pip freeze | sed -n 's/^opencv-python-/opencv-contrib-python-/p')
 	touch .venv/runtime $@
 
 .venv/fuzz: .venv/all
