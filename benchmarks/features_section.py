@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from features_peers import beside
 from pages import machine_lines
 
 Figures = Mapping[str, Any]
 
 
 def section(document: Mapping[str, Any]) -> str:
-    """A line a part; a part that was not run has none."""
+    """What peers took beside it, then a line a part; a part that was not run has none."""
     figures, last = document["figures"], document["machine"]
     lines = [f"- {say(figures[part])}" for part, say in PARTS.items() if part in figures]
     made = {part: document.get("parts", {}).get(part, {}).get("machine", last) for part in figures}
-    return "\n".join([*lines, *machine_lines(made, "onnxruntime")])
+    return "\n".join([*beside(figures), *lines, *machine_lines(made, "onnxruntime")])
 
 
 def parity(f: Figures) -> str:
