@@ -54,6 +54,10 @@ class FlowError(TALError):
     exit_code = 5
 
 
+class SinkError(TALError):
+    """A result cannot be written or sent; the message names the file or the receiver."""
+
+
 class PlanFault(Enum):
     """The ways a plan can be wrong."""
 

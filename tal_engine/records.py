@@ -186,6 +186,18 @@ class Localization(Sequence[Segment]):
 
         write(path, [self])
 
+    def to_srt(self, path: str | Path) -> None:
+        """Write SubRip subtitles, one cue a segment."""
+        from .sinks.subtitles import write
+
+        write(path, self, "srt")
+
+    def to_vtt(self, path: str | Path) -> None:
+        """Write WebVTT subtitles, one cue a segment."""
+        from .sinks.subtitles import write
+
+        write(path, self, "vtt")
+
     def plot(self, path: str | Path, truth: Iterable[Segment] | None = None) -> None:
         """Draw the timeline to a picture file (needs the ``plot`` extra)."""
         from .sinks.plot import draw

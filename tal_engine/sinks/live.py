@@ -1,0 +1,103 @@
+"""Takers of live events: what a sink is, several as one, and JSON Lines on an open stream of text."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol, Self, TextIO
+
+from ..errors import SinkError
+from ..events import Event
+
+log = logging.getLogger("tal_engine")
+
+#: Final events whose ids a sink keeps, to know what it has already written.
+REMEMBERED = 10_000
+
+
+class Sink(Protocol):
+    """Takes events as they come. `write` is never called from two threads at once."""
+
+    def write(self, event: Event) -> None:
+        """Take one event.
+
+        Raises:
+            SinkError: it could not be written; the next one may be tried.
+        """
+
+    def close(self) -> None:
+        """Write what is left and let go of files and connections."""
+
+
+class Closing:
+    """Makes a sink a context manager."""
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Fan(Closing):
+    """Several sinks as one. One that fails does not stop the others.
+
+    failures: by sink (its class and place in the list), how many events it could not take. The log has the first
+    failure of each kind.
+    """
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = {f"{type(s).__name__}[{k}]": s for k, s in enumerate(sinks)}
+        self.failures: Counter[str] = Counter()
+        self._told: set[tuple[str, str]] = set()
+
+    def write(self, event: Event) -> None:
+        """Give the event to all."""
+        for name, sink in self._sinks.items():
+            try:
+                sink.write(event)
+            except Exception as e:
+                self._failed(name, e)
+
+    def close(self) -> None:
+        """Close all."""
+        for name, sink in self._sinks.items():
+            try:
+                sink.close()
+            except Exception as e:
+                self._failed(name, e)
+
+    def _failed(self, name: str, e: Exception) -> None:
+        self.failures[name] += 1
+        kind = (name, type(e).__name__)
+        if kind not in self._told:
+            self._told.add(kind)
+            log.error("%s: %s: %s (counted from now on, not said again)", *kind, e)
+
+
+class JsonLines(Closing):
+    """One line of JSON an event on a stream that someone else opened and closes (stdout); flushed after each."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, event: Event) -> None:
+        """Write one line.
+
+        Raises:
+            SinkError: nobody reads any more, or the disk behind it is full.
+        """
+        try:
+            self._stream.write(event.to_json() + "\n")
+            self._stream.flush()
+        except (OSError, ValueError) as e:
+            name = getattr(self._stream, "name", "stream")
+            raise SinkError(f"{name}: cannot be written ({getattr(e, 'strerror', None) or e})") from e
+
+    def close(self) -> None:
+        """Nothing to do: the stream belongs to who opened it."""
