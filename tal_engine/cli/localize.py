@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,6 +17,7 @@ from ..engine import TALEngine
 from ..errors import TALError, UsageError
 from ..operating_point import overlap
 from ..records import Localization, Segment
+from ..sinks.movie import check_ending
 from .console import complain, errors, stdout, warn
 from .inputs import expand_sources
 
@@ -27,9 +28,12 @@ class Format(StrEnum):
     activitynet = "activitynet"
     jsonl = "jsonl"
     csv = "csv"
+    srt = "srt"
+    vtt = "vtt"
 
 
-_OF_SUFFIX = {".json": Format.activitynet, ".jsonl": Format.jsonl, ".csv": Format.csv}
+_OF_SUFFIX = {".json": Format.activitynet} | {f".{f}": f for f in Format if f is not Format.activitynet}
+_SUBTITLES: dict[Format | None, Literal["srt", "vtt"]] = {Format.srt: "srt", Format.vtt: "vtt"}
 
 
 def register(app: typer.Typer) -> None:
@@ -41,12 +45,17 @@ def register(app: typer.Typer) -> None:
 def localize(
     sources: Annotated[list[Path], typer.Argument(help="Videos, feature files (.npz), or folders of videos.")],
     plan: Annotated[Path | None, typer.Option(help="The plan to run; without it, the embedded demo model.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Result file (.json, .jsonl, .csv).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Result file (.json, .jsonl, .csv, .srt, .vtt).")
+    ] = None,
     form: Annotated[
         Format | None, typer.Option("--format", help="Form of the result; default: by the file's ending.")
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Timeline picture; with several inputs one each, NAME-video.png.")
+    ] = None,
+    save_video: Annotated[
+        Path | None, typer.Option(help="Annotated video; with several inputs one each, NAME-video.mp4.")
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="annotations.json whose truth is drawn and printed beside.")
@@ -67,6 +76,7 @@ def localize(
     form = _format(form, output)
     known = _truth(truth)
     paths = expand_sources(sources)
+    _check(form, save_video, paths)
     engine = TALEngine.load(plan, device, threads=threads, strict=strict)
     if not quiet:
         note = "no --plan given: the embedded demonstration model, not a product. " if plan is None else ""
@@ -87,7 +97,9 @@ def localize(
         if output is None:
             _show(result, form, known.get(path.stem))
         if plot is not None:
-            result.plot(_plot_path(plot, path, len(paths)), known.get(path.stem))
+            result.plot(_one_each(plot, path, len(paths)), known.get(path.stem))
+        if save_video is not None:
+            _save_video(_one_each(save_video, path, len(paths)), path, result)
     if output is not None and (results or not failed):
         _write(output, form or Format.activitynet, results)
     _finish(paths, failed, quiet)
@@ -99,6 +111,18 @@ def _format(form: Format | None, output: Path | None) -> Format | None:
     if output.suffix not in _OF_SUFFIX:
         raise UsageError(f"{output}: cannot tell the form from the ending {output.suffix!r}; give --format")
     return _OF_SUFFIX[output.suffix]
+
+
+def _check(form: Format | None, save_video: Path | None, paths: list[Path]) -> None:
+    if form in _SUBTITLES and len(paths) > 1:
+        raise UsageError(f"--format {form} holds one video, got {len(paths)}: localize them one by one")
+    if save_video is not None:
+        check_ending(save_video)
+    features = [p for p in paths if p.suffix == ".npz"]
+    if save_video is not None and features:
+        raise UsageError(f"--save-video {save_video} needs the video, and {features[0]} holds only features")
+    if save_video is not None and any(save_video.resolve() == p.resolve() for p in paths):
+        raise UsageError(f"--save-video {save_video} is the input itself")
 
 
 def _truth(path: Path | None) -> dict[str, list[Segment]]:
@@ -150,6 +174,10 @@ def _show(result: Localization, form: Format | None, truth: list[Segment] | None
         from ..sinks.table import text
 
         typer.echo(text([result]), nl=False)
+    elif form in _SUBTITLES:
+        from ..sinks.subtitles import text as subtitles
+
+        typer.echo(subtitles(result, _SUBTITLES[form]), nl=False)
     elif form is Format.activitynet:
         import json
 
@@ -187,13 +215,24 @@ def _table(result: Localization, truth: list[Segment] | None) -> Table:
     return table
 
 
-def _plot_path(plot: Path, source: Path, count: int) -> Path:
-    return plot if count == 1 else plot.with_name(f"{plot.stem}-{source.stem}{plot.suffix}")
+def _one_each(target: Path, source: Path, count: int) -> Path:
+    return target if count == 1 else target.with_name(f"{target.stem}-{source.stem}{target.suffix}")
+
+
+def _save_video(target: Path, source: Path, result: Localization) -> None:
+    from ..sinks.overlay import write
+    from ..video import open_video
+
+    with open_video(source) as video:
+        write(target, result, ((f.pts_seconds, f.image()) for f in video.frames), video.fps)
 
 
 def _write(output: Path, form: Format, results: list[Localization]) -> None:
-    from ..sinks import activitynet, jsonl, table
+    from ..sinks import activitynet, jsonl, subtitles, table
 
+    if form in _SUBTITLES:
+        subtitles.write(output, results[0], _SUBTITLES[form])
+        return
     writers = {Format.activitynet: activitynet.write, Format.jsonl: jsonl.write, Format.csv: table.write}
     writers[form](output, results)
 

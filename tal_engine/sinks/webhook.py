@@ -65,7 +65,8 @@ class Post:
         """
         from urllib3.exceptions import HTTPError
 
-        watch = threading.Timer(self._timeout_s, self._hang_up)
+        late = threading.Event()
+        watch = threading.Timer(self._timeout_s, self._hang_up, (late,))
         watch.start()
         try:
             answer = self._pool.urlopen(
@@ -78,14 +79,13 @@ class Post:
                 timeout=self._timeout_s,
                 preload_content=False,
             )
-            if watch.finished.is_set():  # hung up amid the headers, which counts as their end for http.client
+            if late.is_set():  # hung up amid the headers, which counts as their end for http.client
                 raise TimeoutError
             with contextlib.suppress(HTTPError, OSError, ValueError):  # the status counts, whatever the body does
                 answer.read(_BODY_BYTES, decode_content=False)
             answer.close()
         except (HTTPError, OSError, ValueError) as e:
-            late = watch.finished.is_set()
-            why = f"no answer within {self._timeout_s:g} s" if late else f"{type(e).__name__}: {e}"
+            why = f"no answer within {self._timeout_s:g} s" if late.is_set() else f"{type(e).__name__}: {e}"
             raise Retry(f"{self.shown}: {why}") from e
         finally:
             watch.cancel()
@@ -93,10 +93,11 @@ class Post:
 
     def close(self) -> None:
         """Hang up; a request under way fails."""
-        self._hang_up()
+        self._hang_up(threading.Event())
         self._pool.close()
 
-    def _hang_up(self) -> None:
+    def _hang_up(self, late: threading.Event) -> None:
+        late.set()
         with self._lock:
             if self._socket is not None:
                 with contextlib.suppress(OSError, ValueError):
