@@ -76,6 +76,27 @@ def test_fan_goes_on_when_one_fails(tmp_path, caplog):
     assert "disk gone" in caplog.text
 
 
+def test_fan_shows_pictures_to_those_that_want_them():
+    class Watcher(Broken):
+        def write(self, event):
+            pass
+
+        def push(self, image, seconds):
+            seen.append(seconds)
+            if seconds == 1.0:
+                raise self.error
+
+    seen = []
+    plain = JsonLines(io.StringIO())
+    assert not Fan([plain]).takes_frames
+    fan = Fan([plain, Watcher(SinkError("full")), Watcher(SinkError("full"))])
+    assert fan.takes_frames
+    for k in range(3):
+        fan.push(None, float(k))
+    assert seen == [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]
+    assert fan.failures == {"Watcher[1]": 1, "Watcher[2]": 1}
+
+
 def test_rotating_by_size(tmp_path):
     path = tmp_path / "e.jsonl"
     events = [final(f"event-{k}", k, k + 1) for k in range(50)]
@@ -99,6 +120,23 @@ def test_rotating_by_time_and_keep(tmp_path):
         names = [p.name for p in sink.aside()]
     assert names == ["e.000004.jsonl", "e.000005.jsonl"]
     assert [len(read(tmp_path / n)) for n in names] == [2, 2]
+
+
+def test_rotation_that_fails_loses_no_line(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "e.jsonl"
+
+    def refused(self, target):
+        raise PermissionError(13, "Permission denied")
+
+    with RotatingJsonLines(path, max_bytes=500) as sink:
+        with monkeypatch.context() as m:
+            m.setattr(Path, "rename", refused)
+            for k in range(5):
+                sink.write(final(f"e{k}"))
+        assert [e.id for e in read(path)] == [f"e{k}" for k in range(5)]
+        assert len(caplog.records) == 1
+        sink.write(final("e5"))
+        assert [len(read(p)) for p in [*sink.aside(), path]] == [5, 1]
 
 
 def test_a_file_of_yesterday_is_put_aside_after_a_restart(tmp_path):

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ QUICK = DeliveryOptions(first_wait_s=0.01, longest_wait_s=0.05, give_up_s=0.5, d
 
 
 @contextmanager
-def server(answer):
+def server(answer, tls=None):
     """A web server; `answer(handler, number)` sends what it likes. Yields (URL, list of (headers, body))."""
     seen = []
 
@@ -42,6 +43,8 @@ def server(answer):
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
+    if tls is not None:
+        httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
     httpd.handle_error = lambda *_: None  # clients that hang up are what these tests are about
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -229,6 +232,29 @@ def test_login(tmp_path):
         assert seen[0][0]["authorization"] == "Basic dXNlcjpwQHNz"
 
 
+def test_a_certificate_that_nobody_signed_is_not_trusted(tmp_path, monkeypatch):
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("no openssl on this machine")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        [program, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with server(status(200), context) as (url, seen):
+        with webhook(url.replace("http:", "https:"), tmp_path / "dead.jsonl", QUICK) as sink:
+            sink.write(final("a"))
+        assert not seen
+        assert "CERTIFICATE_VERIFY_FAILED" in dead(tmp_path / "dead.jsonl")[0]["reason"]
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with webhook(url.replace("http:", "https:"), tmp_path / "dead.jsonl", QUICK) as sink:
+            sink.write(final("b"))
+        assert len(seen) == 1
+
+
 def test_by_name(tmp_path):
     with server(status(404)) as (url, _), open_sink(f"webhook:{url}", dead_letters=tmp_path / "letters") as sink:
         sink.write(final("a"))
@@ -339,8 +365,8 @@ def broker(folder, port=0):
         until(lambda: _answers(port))
         yield port
     finally:
-        child.terminate()
-        child.wait()
+        child.kill()
+        child.wait(10)
 
 
 def _answers(port):
@@ -363,8 +389,7 @@ def subscriber(port, topic):
         assert ready.wait(10)
         yield got
     finally:
-        client.disconnect()
-        client.loop_stop()
+        client.disconnect()  # its thread is a daemon: not waited for
 
 
 def test_mqtt_through_a_real_broker(tmp_path):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Protocol, Self, TextIO, runtime_checkable
 
 from ..errors import SinkError
 from ..events import Event
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = logging.getLogger("tal_engine")
 
@@ -29,6 +33,23 @@ class Sink(Protocol):
     def close(self) -> None:
         """Write what is left and let go of files and connections."""
 
+    def __enter__(self) -> Self:
+        """A sink closes itself at the end of a ``with``."""
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@runtime_checkable
+class FrameSink(Protocol):
+    """What a sink has besides that wants to see the pictures: annotated video, clips of a live stream."""
+
+    def push(self, image: NDArray[np.uint8], seconds: float) -> None:
+        """Take a picture [H, W, 3] uint8 RGB at `seconds` of stream time, not to be changed afterwards.
+
+        Raises:
+            SinkError: it could not be written; the next one may be tried.
+        """
+
 
 class Closing:
     """Makes a sink a context manager."""
@@ -47,7 +68,7 @@ class Closing:
 class Fan(Closing):
     """Several sinks as one. One that fails does not stop the others.
 
-    failures: by sink (its class and place in the list), how many events it could not take. The log has the first
+    failures: by sink (class and place in the list), how many events and pictures it could not take. The log has the first
     failure of each kind.
     """
 
@@ -63,6 +84,20 @@ class Fan(Closing):
                 sink.write(event)
             except Exception as e:
                 self._failed(name, e)
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether any sink wants `push`: pictures need not be made where none does."""
+        return any(isinstance(s, FrameSink) for s in self._sinks.values())
+
+    def push(self, image: NDArray[np.uint8], seconds: float) -> None:
+        """Give a picture [H, W, 3] uint8 RGB to those that want to see it."""
+        for name, sink in self._sinks.items():
+            if isinstance(sink, FrameSink):
+                try:
+                    sink.push(image, seconds)
+                except Exception as e:
+                    self._failed(name, e)
 
     def close(self) -> None:
         """Close all."""

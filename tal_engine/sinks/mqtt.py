@@ -6,6 +6,7 @@ subscriber may get one twice, with the same id.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,9 @@ from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
 from .delivery import Delivery, DeliveryOptions, Retry
+
+#: How long closing waits for paho, seconds.
+_CLOSE_S = 2.0
 
 
 class Publish:
@@ -72,9 +76,11 @@ class Publish:
         self._underway = None
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect; returns after `_CLOSE_S` even where paho's thread, a daemon, still waits for the network."""
         self._client.disconnect()
-        self._client.loop_stop()
+        stop = threading.Thread(target=self._client.loop_stop, name="tal-mqtt-close", daemon=True)
+        stop.start()
+        stop.join(_CLOSE_S)
 
     def _connected(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._refusal = f" ({reason})" if reason.is_failure else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import FeatureError, SinkError, require
 from ..events import Event
 from .appending import AppendedFile, Form, Recent
-from .live import REMEMBERED, Closing
+from .live import REMEMBERED, Closing, log
 
 _FORM = Form("events as JSON Lines", re.compile(rf'\{{.*"schema": "{re.escape(Event.schema)}"\}}'), re.compile(rb"\{"))
 
@@ -53,7 +53,7 @@ class RotatingJsonLines(Closing):
         require(keep >= 0, "keep", keep, "0 (all) or more")
         self.path, self._max_bytes, self._every_s, self._keep = Path(path), max_bytes, every_s, keep
         self._fsync, self._clock = fsync, clock
-        self._written = Recent(REMEMBERED)
+        self._written, self._told = Recent(REMEMBERED), False
         last = self.path.stat().st_mtime if self.path.exists() else clock()
         self._file: AppendedFile | None = AppendedFile(self.path, _FORM, fsync=fsync)
         self._period = self._period_of(last)
@@ -105,17 +105,20 @@ class RotatingJsonLines(Closing):
         self._period = now
 
     def _put_aside(self, file: AppendedFile) -> None:
-        file.close()
-        self._file = None
+        """Rename the file and open a new one; where that fails, lines go on into the old one and none is lost."""
         aside = self.aside()
         number = int(aside[-1].name[len(self.path.stem) + 1 :].split(".")[0]) + 1 if aside else 1
         target = self.path.with_name(f"{self.path.stem}.{number:06d}{self.path.suffix}")
         try:
             self.path.rename(target)
+            file.close()
+            self._file = None
             for old in [*aside, target][: -self._keep] if self._keep else []:
                 old.unlink()
         except OSError as e:
-            raise SinkError(f"{target}: {self.path} cannot be put aside ({e.strerror})") from e
+            if not self._told:
+                self._told = True
+                log.error("%s: cannot be put aside as %s (%s; not said again)", self.path, target, e.strerror)
 
     def _learn(self, newest: list[str]) -> None:
         """Ids of the finals that are already written: from the newest file, then from those before until enough."""
