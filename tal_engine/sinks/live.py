@@ -68,8 +68,8 @@ class Closing:
 class Fan(Closing):
     """Several sinks as one. One that fails does not stop the others.
 
-    failures: by sink (class and place in the list), how many events and pictures it could not take. The log has the first
-    failure of each kind.
+    failures: by sink (class and place in the list), how many events and pictures it could not take. The log has the
+    first failure of each kind.
     """
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
