@@ -327,6 +327,13 @@ def test_unknown_sinks(text):
     assert all(f"{s}:" in str(e.value) for s in SCHEMES)
 
 
+def test_errors_show_no_password(tmp_path):
+    for text in ("http://me:secret@a/b", "webhook:ftp://me:secret@a/b", "mqtt://me:secret@a", "kafka://me:secret@a/b"):
+        with pytest.raises(UsageError, match=r"\*\*\*@a") as e:
+            open_sink(text, dead_letters=tmp_path)
+        assert "secret" not in str(e.value)
+
+
 @pytest.mark.parametrize(
     "text", ["jsonl:", "csv:", "webhook:", "webhook:ftp://a/b", "webhook:http://", "webhook:http://a:b/", "mqtt://host",
              "mqtt://host/", "mqtt://host/a/%23", "mqtt://host:0/a", "kafka://host:9092", "kafka:///topic",

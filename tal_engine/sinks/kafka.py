@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
-from .delivery import Delivery, DeliveryOptions, Refused, Retry
+from .delivery import Delivery, DeliveryOptions, Refused, Retry, without_login
 
 
 class Produce:
@@ -101,5 +101,7 @@ def _parts(url: str) -> tuple[str, str]:
     topic = parts.path[1:]
     plain = topic.isascii() and all(c.isalnum() or c in "._-" for c in topic)
     if parts.scheme != "kafka" or not parts.netloc or "@" in parts.netloc or not topic or not plain:
-        raise UsageError(f"{url!r} must be kafka://HOST:PORT/TOPIC, the topic of letters, digits, '.', '_' and '-'")
+        raise UsageError(
+            f"{without_login(url)!r} must be kafka://HOST:PORT/TOPIC, the topic of letters, digits, '.', '_' and '-'"
+        )
     return parts.netloc, topic

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
-from .delivery import Delivery, DeliveryOptions, Retry
+from .delivery import Delivery, DeliveryOptions, Retry, without_login
 
 #: How long closing waits for paho, seconds.
 _CLOSE_S = 2.0
@@ -106,5 +106,7 @@ def _parts(url: str) -> Any:
     except ValueError:
         good = False
     if not good:
-        raise UsageError(f"{url!r} must be mqtt://HOST:PORT/TOPIC or mqtts://..., the topic without + and #")
+        raise UsageError(
+            f"{without_login(url)!r} must be mqtt://HOST:PORT/TOPIC or mqtts://..., the topic without + and #"
+        )
     return parts

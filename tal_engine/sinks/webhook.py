@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
-from .delivery import Delivery, DeliveryOptions, Refused, Retry
+from .delivery import Delivery, DeliveryOptions, Refused, Retry, without_login
 
 if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
@@ -141,7 +141,7 @@ def _parts(url: str) -> Any:
     except ValueError:
         good = False
     if not good:
-        raise UsageError(f"webhook {url!r} must be http://HOST/PATH or https://HOST/PATH")
+        raise UsageError(f"webhook {without_login(url)!r} must be http://HOST/PATH or https://HOST/PATH")
     return parts
 
 
