@@ -53,7 +53,7 @@ plan: .venv/all
 
 .venv/all: $(CORE)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(INSTALL) -e '.[cpu,plot,train,lite,dev]'
+	$(INSTALL) -e '.[all]'
 	# TV-L1 is tested against OpenCV's own: the same version with its contrib modules, over the plain one.
 	$(INSTALL) --force-reinstall --no-deps $$($(BIN)/python -m pip freeze | sed -n 's/^opencv-python-/opencv-contrib-python-/p')
 	touch .venv/runtime $@

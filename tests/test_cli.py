@@ -139,7 +139,7 @@ def test_plan_inspect_verify_unpack(plan_path, tmp_path):
     for words in ("tiny", "jump, run, sit", "test-rgb", "head.onnx"):
         assert words in out
     manifest = json.loads(tal("plan", "inspect", plan_path, "--json").stdout)
-    assert manifest["schema"] == {"layout": 1, "spec": 2}
+    assert manifest["schema"] == {"layout": 1, "spec": 3}
     assert "sound" in tal("plan", "verify", plan_path).stdout
     assert tal("plan", "unpack", plan_path, "-o", tmp_path / "u").returncode == 0
     assert sorted(p.name for p in (tmp_path / "u").iterdir()) == [
