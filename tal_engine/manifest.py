@@ -12,7 +12,7 @@ from .options import BoundaryOptions, NmsOptions, ProposalOptions, SegmentOption
 from .vocabulary import Vocabulary
 
 #: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields. Spec 2 added
-#: `evaluator`, spec 3 `engines` and `stream`.
+#: `evaluator`, spec 3 `engines`, `stream`, `snippet.interpolation` and `snippet.flow_of`.
 LAYOUT, SPEC = 1, 3
 
 MANIFEST = "manifest.json"

@@ -31,10 +31,16 @@ class SnippetOptions:
     #: decoded, for encoders that resize in their graphs; memory then grows with the picture.
     resize: int = 112
     crop: int = 112
+    #: How frames shrink: "area" means all pixels that one covers, "bilinear" takes the nearest four, as I3D's protocol
+    #: has it. Growing is bilinear either way.
+    interpolation: Literal["area", "bilinear"] = "area"
     #: Optical flow between consecutive slots of a snippet; the last one is repeated, so that
     #: every snippet depends on its own frames only. "tvl1" is what I3D was trained on and takes
     #: OpenCV's contrib modules, "dis" costs a hundredth of it.
     flow: Literal["none", "dis", "tvl1"] = "dis"
+    #: Flow is computed of the centre that encoders see, or of whole frames and then cropped, as I3D's protocol has it:
+    #: that sees what enters the crop, and costs as much more as the frame is larger.
+    flow_of: Literal["crop", "whole"] = "crop"
     #: Flow is clipped to +-flow_clip pixels (deepmind/kinetics-i3d: 20).
     flow_clip: float = 20.0
     #: The last, incomplete window: filled with its last frame, or dropped as I3D features do.
@@ -48,6 +54,9 @@ class SnippetOptions:
         _require(self.resize >= 0, "resize", self.resize, "0 (as decoded) or more")
         allowed = f"in 1..resize ({self.resize})" if self.resize else "0, as resize is"
         _require(0 < self.crop <= self.resize or self.crop == self.resize == 0, "crop", self.crop, allowed)
+        how = self.interpolation
+        _require(how in ("area", "bilinear"), "interpolation", how, "'area' or 'bilinear'")
+        _require(self.flow_of in ("crop", "whole"), "flow_of", self.flow_of, "'crop' or 'whole'")
         _require(self.flow in ("none", "dis", "tvl1"), "flow", self.flow, "'none', 'dis' or 'tvl1'")
         _require(self.flow_clip > 0, "flow_clip", self.flow_clip, "positive")
         _require(self.tail in ("pad", "drop"), "tail", self.tail, "'pad' or 'drop'")
@@ -57,13 +66,18 @@ class SnippetOptions:
         """The same with the size of the pictures that flow is computed on: I3D's where frames stay as decoded."""
         return self if self.resize else replace(self, resize=I3D_SNIPPETS.resize, crop=I3D_SNIPPETS.crop)
 
+    @property
+    def crops_after_flow(self) -> bool:
+        """Frames stay whole up to the flow stage, which crops them and the flow."""
+        return self.flow != "none" and self.flow_of == "whole"
+
 
 #: What `video.decode` makes of the pixels of a file: part of the feature contract beside the options, and another text
 #: for each change of its rules.
 PIXELS = "display shape, deinterlaced, 8-bit RGB of full range; rules 1"
 
 #: What the public I3D features were made of (deepmind/kinetics-i3d; methods.md 2).
-I3D_SNIPPETS = SnippetOptions(resize=256, crop=224, flow="tvl1", tail="drop")
+I3D_SNIPPETS = SnippetOptions(resize=256, crop=224, interpolation="bilinear", flow="tvl1", flow_of="whole", tail="drop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from tal_engine.options import I3D_SNIPPETS, SnippetOptions
 from tal_engine.plan import read_plan
 from tal_engine.train import checkpoint
 from tal_engine.video import cut, open_video
-from tal_engine.video.flow import with_flow
+from tal_engine.video.flow import dis_pairs, snippet_flow, with_flow
 from tal_engine.video.source import Frame, VideoSource
 from tests.learning import OPTIONS, run_fit, small_config
 
@@ -89,7 +89,8 @@ def test_weights_that_are_missing_or_not_wanted(tmp_path):
 
 def test_sizes_as_decoded_are_options():
     assert (NATIVE.resize, NATIVE.crop) == (0, 0)
-    assert set(asdict(NATIVE)) == {"fps", "window", "stride", "resize", "crop", "flow", "flow_clip", "tail"}
+    names = {"fps", "window", "stride", "resize", "crop", "interpolation", "flow", "flow_of", "flow_clip", "tail"}
+    assert set(asdict(NATIVE)) == names
     assert (NATIVE.for_flow.resize, NATIVE.for_flow.crop) == (256, 224)
     assert I3D_SNIPPETS.for_flow is I3D_SNIPPETS
     with pytest.raises(UsageError, match="crop is 112, must be 0, as resize is"):
@@ -107,6 +108,36 @@ def test_frames_stay_as_decoded_and_flow_is_of_i3ds_size(clip):
     with open_video(clip) as video:
         wanted = next(with_flow(cut(video, fitted, batch=2), fitted))
     np.testing.assert_array_equal(batch.flow, wanted.flow)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_flow_of_whole_frames_is_cropped_with_them(clip, native):
+    """As I3D's protocol has it: resize, flow, then the same centre of both; frames are what they are without flow."""
+    options = replace(I3D_SNIPPETS, window=4, stride=4, resize=48, crop=32, flow="dis")
+    if native:
+        options = replace(options, resize=0, crop=0)
+    with open_video(clip) as video:
+        batch = next(with_flow(cut(video, options, batch=2), options))
+    with open_video(clip) as video:
+        plain = next(cut(video, replace(options, flow="none"), batch=2))
+    np.testing.assert_array_equal(batch.frames, plain.frames)
+    assert batch.frames.flags.c_contiguous
+    assert batch.flow.flags.c_contiguous
+    with open_video(clip) as video:
+        whole = next(cut(video, replace(options, resize=0, crop=0), batch=2)).frames
+    side, crop = (256, 224) if native else (48, 32)
+    wide = round(side * 96 / 64)
+    pictures = np.stack(
+        [cv2.resize(f, (wide, side), interpolation=cv2.INTER_LINEAR) for f in whole.reshape(-1, 64, 96, 3)]
+    )
+    wanted = snippet_flow(pictures.reshape(2, 4, side, wide, 3), options.flow_clip, dis_pairs())
+    top, left = (side - crop) // 2, (wide - crop) // 2
+    np.testing.assert_array_equal(batch.flow, wanted[:, :, top : top + crop, left : left + crop])
+    of_crop = replace(options, flow_of="crop")
+    with open_video(clip) as video:
+        other = next(with_flow(cut(video, of_crop, batch=2), of_crop))
+    np.testing.assert_array_equal(other.frames, batch.frames)
+    assert np.abs(other.flow - batch.flow).max() > 0.01
 
 
 def test_a_video_that_changes_its_size_keeps_the_first():

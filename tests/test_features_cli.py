@@ -15,8 +15,9 @@ import pytest
 
 from tal_engine.errors import FeatureError, UsageError
 from tal_engine.extraction import Extractor, extract_all
-from tal_engine.features import EncoderGraph, load_features, save_features
+from tal_engine.features import EncoderGraph, check_contract, contract_of, load_features, save_features
 from tal_engine.features.compare import compare, read_for_comparison
+from tal_engine.features.contract import differences
 from tal_engine.records import Features
 from tal_engine.timeline import Timeline
 from tests.makers import SNIPPET, encoder_graph, moving_square, tiny_manifest, write_mp4
@@ -116,6 +117,27 @@ def test_each_stage_has_its_own_seconds(extractor, videos):
     seconds = slow(videos[0]).seconds
     assert seconds["flow"] >= 0.5
     assert all(0 <= seconds[stage] < 0.5 for stage in ("decode", "snippets", "encode"))
+
+
+def older(contract):
+    """The record as it was before shrinking and what flow is of were options."""
+    snippet = {k: v for k, v in contract["snippet"].items() if k not in ("interpolation", "flow_of")}
+    return {**contract, "snippet": snippet}
+
+
+def test_records_from_before_an_option_mean_its_default(extractor, videos, tmp_path):
+    new = extractor.contract
+    assert differences(older(new), new) == differences(new, older(new)) == []
+    protocol = contract_of(replace(SNIPPET, interpolation="bilinear", flow_of="whole"), [])
+    wanted = [("snippet.interpolation", "area", "bilinear"), ("snippet.flow_of", "crop", "whole")]
+    assert sorted(differences(older(new), protocol)) == sorted(wanted)
+    assert sorted(differences(protocol, {"snippet": older(new)["snippet"]})) == sorted((n, b, a) for n, a, b in wanted)
+    with pytest.raises(FeatureError, match=r"snippet\.interpolation is 'area', the head was trained on 'bilinear'"):
+        check_contract(older(new), protocol, "old.npz")
+    assert extract_all(videos[:1], tmp_path, extractor).made == videos[:1]
+    kept = load_features(tmp_path / "v0.npz")
+    save_features(tmp_path / "v0.npz", replace(kept, contract=older(new)))
+    assert extract_all(videos[:1], tmp_path, extractor).kept == videos[:1]
 
 
 def test_one_bad_video_does_not_stop_the_others(extractor, videos, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -68,6 +70,21 @@ def test_flow_grows_with_the_resize_and_is_clipped(tmp_path):
     options = SnippetOptions(window=4, stride=4, resize=32, crop=32, flow_clip=1.5)
     found = snippets_with(open_flow(tmp_path, "v"), options)
     np.testing.assert_allclose(found[0, :, 0, 0], [[0, -1.5], [1, -1.5], [1.5, -1.5], [1.5, -1.5]])
+
+
+def test_frames_left_whole_for_flow_are_cropped_here(tmp_path):
+    """Stored flow is of whole frames, so `flow_of` changes nothing but who crops the frames."""
+    np.savez(tmp_path / "v.npz", flow=fields(height=16, width=20))
+    frames = np.stack(list(moving_square(SLOTS, 32, 40)))
+    made = []
+    for options in (OPTIONS, replace(OPTIONS, flow_of="whole")):
+        flow = open_flow(tmp_path, "v")
+        with open_video(frames, 25.0) as video:
+            made.append(list(with_stored_flow(cut(video, options), options, flow, lambda v=video: v.seen)))
+    (a,), (b,) = made
+    assert b.frames.shape == (3, 4, 32, 32, 3)
+    np.testing.assert_array_equal(b.frames, a.frames)
+    np.testing.assert_array_equal(b.flow, a.flow)
 
 
 def test_frames_that_repeat_do_not_move(tmp_path):

@@ -81,6 +81,8 @@ def test_whole_file_keeps_permissions(tmp_path):
         (lambda: SnippetOptions(fps=0), "fps is 0"),
         (lambda: SnippetOptions(window=0), "window is 0"),
         (lambda: SnippetOptions(crop=200), "crop is 200"),
+        (lambda: SnippetOptions(interpolation="cubic"), "interpolation is 'cubic', must be 'area' or 'bilinear'"),
+        (lambda: SnippetOptions(flow_of="all"), "flow_of is 'all', must be 'crop' or 'whole'"),
         (lambda: SnippetOptions(flow="raft"), "flow is 'raft', must be 'none', 'dis' or 'tvl1'"),
         (lambda: NmsOptions(kind="x"), "kind is 'x'"),
         (lambda: NmsOptions(threshold=2), "threshold is 2"),

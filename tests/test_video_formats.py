@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from tal_engine.errors import VideoError, VideoFault
+from tal_engine.options import SnippetOptions
 from tal_engine.video import open_video
 from tal_engine.video.pixels import Display
+from tal_engine.video.snippet import fit
 from tests.makers import moving_square, write_mp4
 from tests.test_video import snippets
 
@@ -59,6 +63,18 @@ def test_any_shape_is_fitted(tmp_path, height, width):
     path = write_mp4(tmp_path / "v.mkv", moving_square(20, height, width), codec="ffv1", pix_fmt="bgr0")
     frames, _, _ = snippets(path)
     assert frames.shape[1:] == (8, 32, 32, 3)
+
+
+@pytest.mark.parametrize(("how", "taken"), [("area", slice(0, 4)), ("bilinear", slice(1, 3))])
+def test_interpolation_by_hand(rng, how, taken):
+    """At a quarter of the size a pixel is the mean of 4 x 4 (area) or of the 2 x 2 in their middle (bilinear)."""
+    image = rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    options = SnippetOptions(resize=4, crop=4, interpolation=how, flow="none")
+    blocks = image.reshape(4, 4, 6, 4, 3)[:, taken, :, taken].mean((1, 3))[:, 1:5]
+    assert np.abs(fit(image, options) - blocks).max() <= 1
+    grown = replace(options, resize=32, crop=32)
+    wanted = cv2.resize(image, (48, 32), interpolation=cv2.INTER_LINEAR)[:, 8:40]
+    np.testing.assert_array_equal(fit(image, grown), wanted)
 
 
 def test_gray_video(tmp_path):
@@ -259,13 +275,18 @@ def test_colours_that_are_not_converted_are_named(tmp_path, tags, words):
 
 
 def test_pixels_that_cannot_be_converted_are_named():
-    class Odd:
-        format = av.VideoFormat("cuda")
-        width = height = 8
-
-        def to_ndarray(self, **_):
-            raise ValueError("no way")
-
-    with pytest.raises(VideoError, match=r"x\.mp4: pixels in cuda cannot be turned into RGB \(no way\)") as e:
-        Display("x.mp4").rgb(Odd())
+    frame = av.VideoFrame(16, 16, "bgr4")
+    with pytest.raises(VideoError, match=r"x\.mp4: pixels in bgr4 cannot be turned into RGB \(.*not supported\)") as e:
+        Display("x.mp4").rgb(frame)
     assert e.value.fault is VideoFault.BAD_FRAMES
+
+
+@pytest.mark.parametrize("size", [(240, 320), (33, 47)])
+def test_one_converter_gives_what_a_new_one_a_frame_gives(rng, size):
+    """It is kept over frames whose size, format and range change; every pixel is as a fresh conversion has it."""
+    shown = Display("x.mp4")
+    for pix_fmt in ("yuv420p", "yuvj420p", "yuv422p10le", "yuv420p", "gray", "bgr0"):
+        for h, w in (size, (96, 64)):
+            picture = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pix_fmt)
+            np.testing.assert_array_equal(shown.rgb(frame), frame.to_ndarray(format="rgb24"))

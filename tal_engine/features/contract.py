@@ -17,6 +17,9 @@ from ..options import PIXELS, SnippetOptions
 #: Parts that records of older versions do not have: there they are not compared, and nothing is said of it.
 _ADDED = ("pixels", "libraries")
 
+#: Snippet options that older records lack. What they were made with is the default.
+_LATER = ("interpolation", "flow_of")
+
 
 class Difference(NamedTuple):
     """A field in which two records differ, and what each says; None where one says nothing of it."""
@@ -36,8 +39,9 @@ def contract_of(snippet: SnippetOptions, encoders: Iterable[Encoder]) -> dict[st
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:
     """Fields of `wanted` that `found` has otherwise or not at all; what only `found` has does not matter."""
-    known = dict(_flat(found))
-    asked = [(n, v) for n, v in _flat(wanted) if n in known or n.partition(".")[0] not in _ADDED]
+    known = dict(_flat(_completed(found)))
+    needed = _flat(_completed(wanted))
+    asked = [(n, v) for n, v in needed if n in known or n.partition(".")[0] not in _ADDED]
     return [Difference(name, known.get(name), value) for name, value in asked if known.get(name) != value]
 
 
@@ -82,8 +86,17 @@ def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     if len(records) == 1 or not all(records):
         return dict(records[0]) if len(records) == 1 else {}
-    same = {k: v for k, v in records[0].items() if all(r.get(k) == v for r in records)}
+    whole = [_completed(r) for r in records]
+    same = {k: v for k, v in whole[0].items() if all(r.get(k) == v for r in whole)}
     return same | {"encoders": {s: e for r in records for s, e in r.get("encoders", {}).items()}}
+
+
+def _completed(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record with the options that it is too old to name."""
+    if "snippet" not in record:
+        return record
+    default = SnippetOptions()
+    return {**record, "snippet": {**{name: getattr(default, name) for name in _LATER}, **record["snippet"]}}
 
 
 def _flat(record: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:

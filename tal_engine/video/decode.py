@@ -22,12 +22,12 @@ without any time follow at the nominal rate. (*)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -142,8 +142,9 @@ def _timed(
     previous: float | None = None
     untimed = 0
     for frame in frames:
-        if frame.pts is not None and frame.time_base is not None:
-            absolute = float(frame.pts * frame.time_base)
+        pts, base = frame.pts, frame.time_base
+        if pts is not None and base is not None:
+            absolute = pts * base.numerator / base.denominator  # as exact as their Fraction, in a sixth of its time
             if start is None:
                 start = absolute
             seconds = absolute - start
@@ -158,8 +159,8 @@ def _timed(
 
 def _increasing(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) -> Iterator[tuple[float, VideoFrame]]:
     """Drop frames whose time goes back, leaps far beyond the end of the file, or leaps and is taken back at once."""
-    last = -np.inf
-    limit = np.inf if video.duration is None else video.duration + _SLACK_S
+    last = -math.inf
+    limit = math.inf if video.duration is None else video.duration + _SLACK_S
     dropped = 0
     leapt: tuple[float, VideoFrame] | None = None  # held until the next frame confirms its time
     for seconds, frame in frames:
@@ -190,12 +191,12 @@ def _increasing(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) 
 def _shown(frames: Iterator[tuple[float, VideoFrame]], stream: VideoStream, video: VideoSource) -> Iterator[Frame]:
     """Frames whose pictures are made on demand; at the end, what is worth knowing about the whole file."""
     display: Display | None = None
-    last, damaged = -np.inf, 0
+    last, damaged = -math.inf, 0
     gap = (0.0, 0.0)
     for seconds, frame in frames:
         display = display or display_of(frame, stream, video)
         damaged += frame.is_corrupt
-        if np.isfinite(last) and seconds - last > max(gap[1] - gap[0], _GAP_S):
+        if math.isfinite(last) and seconds - last > max(gap[1] - gap[0], _GAP_S):
             gap = (last, seconds)
         last = seconds
         yield Frame(seconds, partial(display.rgb, frame))

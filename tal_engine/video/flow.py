@@ -3,8 +3,8 @@
 The protocol of I3D (google-deepmind/kinetics-i3d, README; its preprocessing is published in MediaPipe's media
 sequence graphs): frames at 25 a second made grey, OpenCV's DualTVL1 at its default parameters, values cut at +-20
 pixels. open-mmlab/denseflow calls OpenCV's CUDA version at its defaults: the same parameters without the median filter.
-The README crops the flow of whole frames; here flow is computed of the cropped frames that the snippets hold, which
-moves it by 0.02 to 0.25 pixels in the mean (three clips, 224 of 256), most near the border.
+It crops the flow of whole frames: `flow_of` "whole". Flow of cropped frames is off by 0.02 to 0.25 pixels in the mean
+(three clips, 224 of 256), most near the border.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..errors import MissingExtraError
 from ..options import SnippetOptions
 from ..records import Snippets
-from .snippet import fit
+from .snippet import cropped, fit, resized
 from .source import VideoSource
 
 #: Flow [P, H, W, 2] (x, y), pixels, from each grey picture of [P, H, W] uint8 to its partner.
@@ -30,7 +30,8 @@ PairFlow = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
 class FlowSource(Protocol):
     """Another way to the flow that the options name: another implementation of the method, or files.
 
-    The method's name in the contract stays; `name` is recorded beside it.
+    The method's name in the contract stays; `name` is recorded beside it. It gives what `with_flow` gives, so it
+    crops frames where the options leave that to the flow stage (`snippet.cropped`).
     """
 
     @property
@@ -77,14 +78,21 @@ def with_flow(
     if options.flow == "none":
         return iter(snippets)
     chosen = pairs or {"dis": dis_pairs, "tvl1": tvl1_pairs}[options.flow]()
-    return (replace(b, flow=snippet_flow(_sized(b.frames, options), options.flow_clip, chosen)) for b in snippets)
+    return (_added(b, options, chosen) for b in snippets)
+
+
+def _added(batch: Snippets, options: SnippetOptions, pairs: PairFlow) -> Snippets:
+    size = options.for_flow
+    flow = snippet_flow(_sized(batch.frames, options), options.flow_clip, pairs)
+    return replace(batch, frames=cropped(batch.frames, options), flow=cropped(flow, size))
 
 
 def _sized(frames: NDArray[np.uint8], options: SnippetOptions) -> NDArray[np.uint8]:
-    """Frames [N, window, H, W, 3] in the size that flow is computed at."""
+    """Frames [N, window, H, W, 3] as flow is computed of: what `cut` gave, unless they are as decoded."""
     if options.resize:
         return frames
-    pictures = [fit(f, options.for_flow) for f in frames.reshape(-1, *frames.shape[2:])]
+    fitted = resized if options.crops_after_flow else fit
+    pictures = [fitted(f, options.for_flow) for f in frames.reshape(-1, *frames.shape[2:])]
     return np.stack(pictures).reshape(*frames.shape[:2], *pictures[0].shape)
 
 

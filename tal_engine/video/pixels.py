@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 import av
 import cv2
 import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -41,6 +41,7 @@ class Display:
 
     swap: rows become columns, before the mirrors. aspect: width of a pixel by its height.
     light: for HDR, linear light of each 16-bit code, [65536], 0..1; None for all other files.
+    Pictures are made by one thread at a time.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Display:
     mirror_y: bool = False
     aspect: Fraction = Fraction(1)
     light: NDArray[np.float32] | None = None
+    # Kept from frame to frame: a new one a frame takes about as long to set up as a small picture takes to convert.
+    _convert: VideoReformatter = field(default_factory=VideoReformatter, repr=False, compare=False)
 
     def rgb(self, frame: VideoFrame) -> Image:
         """The picture, [H, W, 3] RGB.
@@ -68,14 +71,17 @@ class Display:
         return np.ascontiguousarray(image[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1])
 
     def _converted(self, frame: VideoFrame) -> Image:
-        size: dict[str, Any] = {}
+        width, height = frame.width, frame.height
         if self.aspect > 1:
-            size = {"width": round(frame.width * self.aspect)}
+            width = round(width * self.aspect)
         elif self.aspect < 1:
-            size = {"height": round(frame.height / self.aspect)}
+            height = round(height / self.aspect)
+        kind = "rgb24" if self.light is None else "rgb48le"
+        # One thread: the decoder's threads already fill the cores, and the result is the same.
+        stored = self._convert.reformat(frame, width, height, kind, threads=1).to_ndarray()
         if self.light is None:
-            return frame.to_ndarray(format="rgb24", **size).astype(np.uint8, copy=False)
-        light = cv2.transform(self.light[frame.to_ndarray(format="rgb48le", **size)], _TO_709)
+            return stored.astype(np.uint8, copy=False)
+        light = cv2.transform(self.light[stored], _TO_709)
         return _CODES[(np.clip(light, 0.0, 1.0) * 65535).astype(np.uint16)]
 
 

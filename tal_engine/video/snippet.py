@@ -30,21 +30,28 @@ def timeline_of(options: SnippetOptions) -> Timeline:
 def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator[Snippets]:
     """Yield the snippets of a video in batches of up to `batch`.
 
+    Frames are resized and cropped; where flow is of whole frames, the flow stage crops them (`cropped`).
+
     Raises:
         VideoError: not one frame could be decoded.
     """
     timeline = timeline_of(options)
-    first, pending = 0, list[Image]()
+    first = filled = 0
+    frames: Image | None = None
     for window in _windows(_alike(_slots(video, options)), options):
-        pending.append(window)
-        if len(pending) == batch:
-            yield Snippets(np.stack(pending), None, first, timeline, video.seen)
-            first, pending = first + batch, []
-    if first == 0 and not pending:
+        if frames is None:
+            frames = np.empty((batch, options.window, *window[0].shape), np.uint8)
+        for place, picture in zip(frames[filled], window, strict=True):  # the one copy of a picture
+            place[...] = picture
+        filled += 1
+        if filled == batch:
+            yield Snippets(frames, None, first, timeline, video.seen)
+            first, filled, frames = first + batch, 0, None
+    if frames is not None:
+        yield Snippets(frames[:filled], None, first, timeline, video.seen)
+    elif first == 0:
         detail = f"; {video.lost} could not be decoded" if video.lost else ""
         raise VideoError(VideoFault.NO_FRAMES, f"{video.name}: has no frames{detail}")
-    if pending:
-        yield Snippets(np.stack(pending), None, first, timeline, video.seen)
 
 
 def slot_centre(slot: int, options: SnippetOptions) -> float:
@@ -67,12 +74,13 @@ def _slots(video: VideoSource, options: SnippetOptions) -> Iterator[Image]:
     Slot n covers [n, n + 1) / fps and shows the frame on screen at its centre; before the first
     frame that is the first frame.
     """
+    fitted = resized if options.crops_after_flow else fit
     slot = 0
     shown: Frame | None = None
     picture: Image | None = None
     for frame in video.frames:
         while shown is not None and slot_centre(slot, options) < frame.pts_seconds:
-            picture = fit(shown.image(), options) if picture is None else picture
+            picture = fitted(shown.image(), options) if picture is None else picture
             yield picture
             slot += 1
         shown, picture = frame, None
@@ -80,7 +88,7 @@ def _slots(video: VideoSource, options: SnippetOptions) -> Iterator[Image]:
     if shown is None:
         return
     for _ in range(slot, slots_of(video.seen, options)):
-        picture = fit(shown.image(), options) if picture is None else picture
+        picture = fitted(shown.image(), options) if picture is None else picture
         yield picture
 
 
@@ -102,18 +110,35 @@ def fitted_size(h: int, w: int, options: SnippetOptions) -> tuple[int, int]:
 
 def fit(image: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
     """Shorter side to `resize`, then the centre `crop`; a picture or a flow field, [H, W, C]. Resize 0 leaves it."""
+    return _centre(resized(image, options), options) if options.resize else image
+
+
+def resized(image: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
+    """Shorter side to `resize`, the whole picture or flow field, [H, W, C]. Resize 0 leaves it."""
     if not options.resize:
         return image
     h, w = fitted_size(image.shape[0], image.shape[1], options)
-    if image.shape[:2] != (h, w):
-        method = cv2.INTER_AREA if options.resize < min(image.shape[:2]) else cv2.INTER_LINEAR
-        image = cv2.resize(image, (w, h), interpolation=method).astype(image.dtype, copy=False)
-    top, left = (h - options.crop) // 2, (w - options.crop) // 2
-    return image[top : top + options.crop, left : left + options.crop]
+    if image.shape[:2] == (h, w):
+        return image
+    area = options.interpolation == "area" and options.resize < min(image.shape[:2])
+    method = cv2.INTER_AREA if area else cv2.INTER_LINEAR
+    return cv2.resize(image, (w, h), interpolation=method).astype(image.dtype, copy=False)
 
 
-def _windows(slots: Iterator[Image], options: SnippetOptions) -> Iterator[Image]:
-    """Windows [window, H, W, 3] every `stride` slots; the one place where short videos are padded."""
+def cropped(images: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
+    """The flow stage's crop of whole pictures or flow, [..., H, W, C]; what needs none stays as it is."""
+    if not (options.resize and options.crops_after_flow):
+        return images
+    return np.ascontiguousarray(_centre(images, options))
+
+
+def _centre(images: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
+    top, left = ((side - options.crop) // 2 for side in images.shape[-3:-1])
+    return images[..., top : top + options.crop, left : left + options.crop, :]
+
+
+def _windows(slots: Iterator[Image], options: SnippetOptions) -> Iterator[list[Image]]:
+    """Windows of pictures every `stride` slots; the one place where short videos are padded."""
     held: list[Image] = []
     skip = given = 0
     fresh = 0  # slots in `held` that no window has shown yet
@@ -124,10 +149,10 @@ def _windows(slots: Iterator[Image], options: SnippetOptions) -> Iterator[Image]
         held.append(picture)
         fresh += 1
         if len(held) == options.window:
-            yield np.stack(held)
+            yield held
             given += 1
             fresh = 0
             skip = max(options.stride - options.window, 0)
             held = held[options.stride :]
     if fresh and (options.tail == "pad" or given == 0):
-        yield np.stack(held + [held[-1]] * (options.window - len(held)))
+        yield held + [held[-1]] * (options.window - len(held))

@@ -20,7 +20,7 @@ from ..errors import FlowError
 from ..options import SnippetOptions
 from ..records import Snippets
 from .flow import finished
-from .snippet import fit, fitted_size, slots_of
+from .snippet import cropped, fit, fitted_size, slots_of
 from .source import VideoSource
 
 _IMAGE = re.compile(r"flow_([xy])_(\d+)\.jpg")
@@ -70,8 +70,8 @@ def with_stored_flow(
 ) -> Iterator[Snippets]:
     """Add stored flow to snippets as if it were computed: fitted as frames are, last one repeated, clipped.
 
-    Fields are resized and cropped as frames are, and their values grow with the resize. Frames that repeat move by
-    zero, whatever is stored: 8-bit flow has no exact zero.
+    Fields are of whole frames, whatever `flow_of` says: they are resized and cropped as frames are, and their values
+    grow with the resize. Frames that repeat move by zero, whatever is stored: 8-bit flow has no exact zero.
 
     Args:
         seen: seconds of video that were read, asked at the end to check the count: one field a slot, or one less.
@@ -89,7 +89,7 @@ def with_stored_flow(
             if slot >= flow.count:
                 raise FlowError(f"{flow.name}: has {flow.count} fields, snippet {batch.first + i} needs field {slot}")
             out[i, j] = _fitted(flow.read(slot), size)
-        yield replace(batch, flow=finished(out, options.flow_clip))
+        yield replace(batch, frames=cropped(frames, options), flow=finished(out, options.flow_clip))
     slots = slots_of(seen(), options)
     if flow.count not in (slots - 1, slots):
         raise FlowError(
