@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import av
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tal_engine.errors import VideoError, VideoFault
 from tal_engine.options import SnippetOptions
 from tal_engine.video import open_video
 from tal_engine.video.pixels import Display
-from tal_engine.video.snippet import fit
+from tal_engine.video.snippet import fit, fitted_size, resized
 from tests.makers import moving_square, write_mp4
 from tests.test_video import snippets
 
@@ -63,6 +66,26 @@ def test_any_shape_is_fitted(tmp_path, height, width):
     path = write_mp4(tmp_path / "v.mkv", moving_square(20, height, width), codec="ffv1", pix_fmt="bgr0")
     frames, _, _ = snippets(path)
     assert frames.shape[1:] == (8, 32, 32, 3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(3, 90), st.integers(3, 90), st.integers(3, 70), st.data(), st.sampled_from(["area", "bilinear"]),
+    st.sampled_from([np.uint8, np.float32]),
+)  # fmt: skip
+def test_what_the_crop_leaves_out_is_not_missed(height, width, resize, choice, how, kind):
+    """Only what the crop shows is resized; pictures are those of the whole, flow within 1e-4 (of 255)."""
+    crop = choice.draw(st.integers(1, resize))
+    options = SnippetOptions(resize=resize, crop=crop, interpolation=how, flow="none")
+    image = np.random.default_rng(height * width).integers(0, 256, (height, width, 3)).astype(kind)
+    h, w = fitted_size(height, width, options)
+    method = cv2.INTER_AREA if how == "area" and resize < min(height, width) else cv2.INTER_LINEAR
+    whole = image if (h, w) == (height, width) else cv2.resize(image, (w, h), interpolation=method)
+    # Vectors of floats end elsewhere, so that sums are rounded in another order.
+    alike = partial(np.testing.assert_allclose, rtol=0, atol=0 if kind is np.uint8 else 1e-4)
+    alike(resized(image, options), whole)
+    top, left = (h - crop) // 2, (w - crop) // 2
+    alike(fit(image, options), whole[top : top + crop, left : left + crop])
 
 
 @pytest.mark.parametrize(("how", "taken"), [("area", slice(0, 4)), ("bilinear", slice(1, 3))])

@@ -110,7 +110,12 @@ def fitted_size(h: int, w: int, options: SnippetOptions) -> tuple[int, int]:
 
 def fit(image: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
     """Shorter side to `resize`, then the centre `crop`; a picture or a flow field, [H, W, C]. Resize 0 leaves it."""
-    return _centre(resized(image, options), options) if options.resize else image
+    if not options.resize:
+        return image
+    h, w = fitted_size(image.shape[0], image.shape[1], options)
+    top, left = (h - options.crop) // 2, (w - options.crop) // 2
+    scaled = _scaled(image, h, w, top + options.crop, left + options.crop, options)
+    return scaled[top : top + options.crop, left : left + options.crop]
 
 
 def resized(image: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
@@ -118,23 +123,31 @@ def resized(image: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
     if not options.resize:
         return image
     h, w = fitted_size(image.shape[0], image.shape[1], options)
-    if image.shape[:2] == (h, w):
+    return _scaled(image, h, w, h, w, options)
+
+
+def _scaled(image: NDArray[Pixel], h: int, w: int, bottom: int, right: int, options: SnippetOptions) -> NDArray[Pixel]:
+    """At least rows and columns up to `bottom` and `right` of the picture in h x w; the rest is not worked out."""
+    tall, wide = image.shape[:2]
+    if (tall, wide) == (h, w):
         return image
-    area = options.interpolation == "area" and options.resize < min(image.shape[:2])
+    needed = image[: _reach(bottom, h, tall), : _reach(right, w, wide)]
+    area = options.interpolation == "area" and options.resize < min(tall, wide)
     method = cv2.INTER_AREA if area else cv2.INTER_LINEAR
-    return cv2.resize(image, (w, h), interpolation=method).astype(image.dtype, copy=False)
+    return cv2.resize(needed, None, fx=w / wide, fy=h / tall, interpolation=method).astype(image.dtype, copy=False)
+
+
+def _reach(end: int, scaled: int, stored: int) -> int:
+    """How much of a side of `stored` pixels shows in the first `end` of `scaled` ones, neighbours included."""
+    return min(math.ceil(end * stored / scaled) + 2, stored)
 
 
 def cropped(images: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
     """The flow stage's crop of whole pictures or flow, [..., H, W, C]; what needs none stays as it is."""
     if not (options.resize and options.crops_after_flow):
         return images
-    return np.ascontiguousarray(_centre(images, options))
-
-
-def _centre(images: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
     top, left = ((side - options.crop) // 2 for side in images.shape[-3:-1])
-    return images[..., top : top + options.crop, left : left + options.crop, :]
+    return np.ascontiguousarray(images[..., top : top + options.crop, left : left + options.crop, :])
 
 
 def _windows(slots: Iterator[Image], options: SnippetOptions) -> Iterator[list[Image]]:
