@@ -5,7 +5,7 @@
 parity      I3D at every stage against a NumPy network in doubles, its graph against torch; random weights.
 preprocess  CLIP's preprocessing in the graph against Pillow's, and with --picture against a published tensor.
 flow        milliseconds a frame of DIS and TV-L1, TV-L1 in torch against OpenCV's (features_flow.py).
-decode      frames a second of our decoding and cutting beside OpenCV's own loop, which gives the same pictures.
+decode      frames a second of our decoding and cutting beside OpenCV's own loop (features_decode.py).
 encoders    milliseconds a snippet of each encoder, torch eager beside ONNX Runtime, one thread; random weights.
 memory      peak of extracting features from ten minutes of video and from one.
 
@@ -20,15 +20,13 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections import deque
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from common import SHARED, interleaved, store
+from features_decode import decode
 from features_flow import flow
 from long_video import long_video
 from PIL import Image
@@ -41,7 +39,6 @@ from tal_engine.nn.lite import load_lite0
 from tal_engine.nn.preprocess import Preprocess
 from tal_engine.nn.tiny import TINY_WEIGHTS, load_tiny
 from tal_engine.options import I3D_SNIPPETS, SnippetOptions
-from tal_engine.video import cut, open_video
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("parity", "preprocess", "flow", "decode", "encoders", "memory")
@@ -119,72 +116,6 @@ def _by_pillow(path: Path) -> Any:
 
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-
-
-def decode(rounds: int) -> dict[str, Any]:
-    """Frames a second of real clips, by clip: OpenCV's own loop and ours, to RGB, and to RGB resized and cropped.
-
-    Ours is cut at the clip's own rate, so that each frame is shown once; it includes the copy into batches, OpenCV's
-    a copy of the crop. Both loops give the same pictures: the largest difference is in the figures.
-    """
-    paths = [SHARED / "videos" / name for name in ("v_GGSY1Qvo990.mp4", "v_ZNVhz7ctTq0.mp4")]
-    return {"clips": {path.name: _decode(path, rounds) for path in paths}, "opencv_threads": cv2.getNumThreads()}
-
-
-def _decode(path: Path, rounds: int) -> dict[str, Any]:
-    with open_video(path) as video:
-        size = next(f.image().shape[1::-1] for f in video.frames)
-        options = SnippetOptions(fps=video.fps, resize=256, crop=224, flow="none")
-        count = 1 + sum(1 for _ in video.frames)
-    work = {
-        "opencv": lambda: _last(_opencv(path)),
-        "ours": lambda: _last(_ours(path)),
-        "opencv, fitted": lambda: _last(_fitted(x) for x in _opencv(path)),
-        "ours, cut": lambda: _last(_cut(path, options)),
-    }
-    found, wanted = (np.stack(list(x)) for x in (_cut(path, options), map(_fitted, _opencv(path))))
-    apart = np.abs(found[:count].astype(np.int16) - wanted[:count]).max()
-    taken = interleaved(work, rounds)
-    return {
-        "frames": count,
-        "size": list(size),
-        "largest_difference": int(apart),
-        "frames_a_second": {k: round(count / t) for k, t in taken.items()},
-    }
-
-
-def _last(pictures: Iterable[Any]) -> None:
-    deque(pictures, maxlen=0)
-
-
-def _opencv(path: Path) -> Iterator[Any]:
-    capture = cv2.VideoCapture(str(path))
-    while True:
-        ok, image = capture.read()
-        if not ok:
-            return
-        yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _fitted(image: Any) -> Any:
-    h, w = image.shape[:2]
-    scale = 256 / min(h, w)
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    image = cv2.resize(image, (round(w * scale), round(h * scale)), interpolation=method)
-    top, left = (image.shape[0] - 224) // 2, (image.shape[1] - 224) // 2
-    return np.ascontiguousarray(image[top : top + 224, left : left + 224])
-
-
-def _ours(path: Path) -> Iterator[Any]:
-    with open_video(path) as video:
-        for frame in video.frames:
-            yield frame.image()
-
-
-def _cut(path: Path, options: SnippetOptions) -> Iterator[Any]:
-    with open_video(path) as video:
-        for batch in cut(video, options):
-            yield from batch.frames.reshape(-1, 224, 224, 3)
 
 
 def encoders(rounds: int) -> dict[str, Any]:
