@@ -93,7 +93,7 @@ def _slots(video: VideoSource, options: SnippetOptions) -> Iterator[Image]:
 
 
 def _alike(pictures: Iterator[Image]) -> Iterator[Image]:
-    """Pictures in the size of the first: frames that stay as decoded may change it in the middle of a video."""
+    """Pictures in the size of the first: frames that are not cropped may change it in the middle of a video."""
     size: tuple[int, ...] | None = None
     for picture in pictures:
         size = size or picture.shape
