@@ -17,6 +17,7 @@ its time is right: `number_of(picture) / fps` is the true second, whatever the t
             camera.faults.backward = 0.05   # chance of a frame whose time stamp is 3 frames old
             camera.faults.corrupt = 0.05    # chance of a packet to have bytes overwritten
 
+With `gop=1` each picture stands for itself, and what is damaged does not spoil those after it.
 `speed` takes that many pictures in the time of one: give `open_live(now=lambda: speed * time.monotonic())` as well,
 and an hour goes by in 3600 / speed seconds (its timeouts then are seconds of that clock; ffmpeg's own are not). With a
 password, `url` carries it. `python benchmarks/rtsp_server.py` serves until Ctrl-C, for a look with ffplay.
@@ -77,12 +78,13 @@ class RtspServer:
         size: tuple[int, int] = (64, 96),
         password: str = "",
         speed: float = 1.0,
+        gop: int = 25,
         draw: Callable[[int, tuple[int, int]], np.ndarray] = coded,
         seed: int = 0,
     ) -> None:
         self.faults = Faults()
         self.taken = 0
-        self._fps, self._size, self._draw, self._speed = fps, size, draw, speed
+        self._fps, self._size, self._draw, self._speed, self._gop = fps, size, draw, speed, gop
         self._password, self._random = password, random.Random(seed)
         self._clients: list[_Client] = []
         self._lock = threading.Lock()
@@ -202,7 +204,7 @@ class RtspServer:
             encoder.time_base = Fraction(1, 1000)
             encoder.options = {
                 "preset": "ultrafast", "tune": "zerolatency", "crf": "18",
-                "x264-params": f"keyint={max(round(self._fps), 2)}:scenecut=0:repeat-headers=1:threads=1",
+                "x264-params": f"keyint={self._gop}:scenecut=0:repeat-headers=1:threads=1",
             }  # fmt: skip
             self._encoder = encoder
         frame = av.VideoFrame.from_ndarray(self._draw(number, self._size), format="rgb24")

@@ -12,7 +12,8 @@ or summed. This machine's clock decides only where the source's cannot be right.
 - wrapped (33 bits of MPEG transport streams, 32 of RTP): goes on as if it had not.
 - no time stamp, or one that is no number: the time of arrival where frames come as they are made, else one frame
   after the last.
-- a new connection: what went by on this machine's clock since the first frame of the first one.
+- a new connection: what went by on this machine's clock since the first frame of the first one. Servers begin with
+  what they have in store, so its frames are held until they come as slowly as they were made.
 
 Wall clock: that of the first frames plus the seconds of the stream. Where the two clocks
 run apart, the earliest arrivals of ten seconds at a time are compared with those of the connection's first ten, and
@@ -31,6 +32,8 @@ _LEAP_S = 1.0
 _PATIENCE_S = 1.0
 #: Counters of 90 kHz that start again: MPEG-TS and RTP.
 _WRAPS_S = (2**33 / 90_000, 2**32 / 90_000)
+#: A new connection's frames are held until they come at this part of their pace or slower, but not for longer.
+_PACE, _HELD_S, _HELD_FRAMES = 0.5, 0.5, 250
 #: Arrivals are compared by so many seconds, and followed so fast.
 _PERIOD_S, _FOLLOW = 10.0, 0.02
 
@@ -76,7 +79,7 @@ class StreamClock:
     def timed(self, arrivals: Iterator[Arrival[Picture]]) -> Iterator[tuple[float, Picture]]:
         """Frames with their seconds of the stream, strictly increasing; those without a place are dropped."""
         held: Arrival[Picture] | None = None
-        for frame in arrivals:
+        for frame in self._settled(arrivals) if self._live else arrivals:
             if held is not None:
                 yield from self._after_hold(held, frame)
                 held = None
@@ -86,6 +89,34 @@ class StreamClock:
             yield from self._placed(frame)
         if held is not None:
             yield from self._placed(held)
+
+    def _settled(self, arrivals: Iterator[Arrival[Picture]]) -> Iterator[Arrival[Picture]]:
+        """All frames, once it is known where a new connection is in time."""
+        store: list[Arrival[Picture]] = []
+        for frame in arrivals:
+            store.append(frame)
+            if _at_pace(store) or frame.at - store[0].at > _HELD_S or len(store) >= _HELD_FRAMES:
+                break
+        self._begin(store)
+        yield from store
+        yield from arrivals
+
+    def _begin(self, store: list[Arrival[Picture]]) -> None:
+        """The newest frame is new; those without a time before the first one that has it lead up to it."""
+        first = next((i for i, frame in enumerate(store) if _known(frame.pts)), None)
+        if first is None:
+            return
+        start, newest = store[first].pts, store[-1]
+        if start is None or not _known(newest.pts):
+            return
+        for i in range(first):
+            store[i] = store[i]._replace(pts=start - (first - i) * self.frame_seconds)
+        if self.last is None:
+            self._offset = first * self.frame_seconds - start
+            self._wall.saw(newest.pts + self._offset, newest.at)
+        else:
+            seconds = max(self._now(newest.at), self.last + self.frame_seconds)
+            self._offset = seconds - newest.pts
 
     def _after_hold(self, held: Arrival[Picture], frame: Arrival[Picture]) -> Iterator[tuple[float, Picture]]:
         """The leap was real if the next frame comes after it, and the only wrong one otherwise."""
@@ -215,6 +246,16 @@ class _Wall:
 
     def of(self, seconds: float) -> float:
         return self.start + seconds
+
+
+def _at_pace(store: list[Arrival[Picture]]) -> bool:
+    """Whether the newest frame came about as long after the one before as it was made after it."""
+    if len(store) < 2:
+        return False
+    before, newest = store[-2:]
+    if not (_known(before.pts) and _known(newest.pts)):
+        return False
+    return newest.at - before.at >= _PACE * (newest.pts - before.pts)
 
 
 def _known(pts: float | None) -> TypeGuard[float]:

@@ -133,14 +133,16 @@ class Feed:
                 self.silent = True
                 raise
             finally:
-                self._silence += self._now() - began
+                waited = self._now() - began
+                self._silence += waited
                 self._asked = None
             if packet is None:
                 return
+            # a parser that is asked in vain gives what it still has instead of an error
+            self.silent = self.live and max(waited, self._silence) >= limit
             if packet.stream_index == stream.index:
                 yield packet  # type: ignore[misc]
-            if self.live and self._silence > limit:
-                self.silent = True
+            if self.silent:
                 raise av.error.ExitError(0, f"no picture for {limit:g} s")
 
     def _stamped(self, frames: Iterator[VideoFrame], clockless: bool) -> Iterator[Arrival[VideoFrame]]:
@@ -176,11 +178,11 @@ def _format(where: str) -> str | None:
 
 
 def ffmpeg_options(where: str, options: LiveOptions) -> dict[str, str]:
-    """What ffmpeg is told: to give up in time, and not to collect frames before the first is shown."""
+    """What ffmpeg is told: to give up in time."""
     micros = str(int(options.source_timeout * 1e6))
     if not where.partition("://")[1]:
         return {}
-    told = {"rw_timeout": micros, "fflags": "nobuffer"}
+    told = {"rw_timeout": micros}
     scheme = where.partition("://")[0].lower()
     if scheme in ("rtsp", "rtsps"):
         told |= {"rtsp_transport": options.transport, "timeout": micros, "allowed_media_types": "video"}
