@@ -30,6 +30,8 @@ from typing import Generic, NamedTuple, TypeGuard, TypeVar
 _LEAP_S = 1.0
 #: So long only frames from the past, and the past is the new present.
 _PATIENCE_S = 1.0
+#: Time stamps beyond are none: unix seconds are below, and a float still tells microseconds there.
+_LATEST_S = 1e10
 #: Counters of 90 kHz that start again: MPEG-TS and RTP.
 _WRAPS_S = (2**33 / 90_000, 2**32 / 90_000)
 #: A new connection's frames are held until they come at this part of their pace or slower, but not for longer.
@@ -113,7 +115,8 @@ class StreamClock:
             store[i] = store[i]._replace(pts=start - (first - i) * self.frame_seconds)
         if self.last is None:
             self._offset = first * self.frame_seconds - start
-            self._wall.saw(newest.pts + self._offset, newest.at)
+            if abs(newest.pts - start) <= self._leap:
+                self._wall.saw(newest.pts + self._offset, newest.at)
         else:
             seconds = max(self._now(newest.at), self.last + self.frame_seconds)
             self._offset = seconds - newest.pts
@@ -201,7 +204,6 @@ class _Wall:
 
     def __init__(self) -> None:
         self.start = math.nan
-        self._first = True  # the first connection decides
         self._settled: tuple[float, float] | None = (
             None  # earliest arrival and `start` of the connection's first period
         )
@@ -215,7 +217,6 @@ class _Wall:
         return math.isnan(self.start)
 
     def connected(self) -> None:
-        self._first = self.unset
         self._settled = None
         self._target = self._period = math.nan
         self._earliest = math.inf
@@ -225,8 +226,6 @@ class _Wall:
         delay = at - seconds
         if self.unset:
             self.start = delay
-        if self._first and self._settled is None:  # a server that begins with what it had in store
-            self.start = min(self.start, delay)
         if math.isnan(self._period):
             self._period = seconds
         self._earliest = min(self._earliest, delay)
@@ -259,4 +258,4 @@ def _at_pace(store: list[Arrival[Picture]]) -> bool:
 
 
 def _known(pts: float | None) -> TypeGuard[float]:
-    return pts is not None and math.isfinite(pts)
+    return pts is not None and abs(pts) < _LATEST_S
