@@ -26,6 +26,7 @@ password, `url` carries it. `python benchmarks/rtsp_server.py` serves until Ctrl
 from __future__ import annotations
 
 import base64
+import contextlib
 import random
 import re
 import socket
@@ -117,7 +118,8 @@ class RtspServer:
     def stop(self) -> None:
         """All connections break and none is taken; pictures go on being taken."""
         if self._listener:
-            self._listener.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
         self.cut()
@@ -235,7 +237,7 @@ class RtspServer:
         except OSError:
             pass
         finally:
-            client.close()
+            client.finish()
             with self._lock:
                 self._clients = [c for c in self._clients if c is not client]
 
@@ -305,11 +307,15 @@ class _Client:
         except OSError:
             self.playing = False
 
+    def finish(self) -> None:
+        """Close what only the thread may that reads requests."""
+        self.close()
+        with contextlib.suppress(OSError):
+            self._reader.close()
+
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
         self._socket.close()
 
 

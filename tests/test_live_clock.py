@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def placed(pts, at=None, clock=None, live=True, start=1000.0):
     clock.connected()
     found = list(clock.timed(Arrival(p, start + a, i) for i, (p, a) in enumerate(zip(pts, at, strict=True))))
     seconds = [s for s, _ in found]
-    assert all(a < b for a, b in zip(seconds, seconds[1:], strict=False))
+    assert all(a < b for a, b in pairwise(seconds))
     return found, clock
 
 
@@ -130,7 +131,7 @@ def test_a_source_without_a_clock_is_timed_by_arrival():
 @pytest.mark.parametrize("store", [0, 20])
 def test_a_new_connection_is_placed_by_what_is_new(store):
     """A server that begins with what it has in store does not move the line of time."""
-    found, clock = placed(line(100, 5.0))
+    clock = placed(line(100, 5.0))[1]
     gap = 250  # frames that nobody saw
     pts = line(200, 77.0)
     at = [max(i, store) * STEP for i in range(200)]
@@ -190,7 +191,9 @@ def test_wall_follows_a_crooked_clock(skew):
     at = made + np.abs(rng.normal(0, 0.1, len(made))).clip(0, 0.3)
     clock.connected()
     off = []
-    for seconds, i in clock.timed(Arrival(t * (1 + skew), 50.0 + a, i) for i, (t, a) in enumerate(zip(made, at, strict=True))):
+    for seconds, i in clock.timed(
+        Arrival(t * (1 + skew), 50.0 + a, i) for i, (t, a) in enumerate(zip(made, at, strict=True))
+    ):
         off.append(clock.wall(seconds) - 50.0 - made[i])
     assert np.abs(off).max() < 0.3
     assert np.abs(np.diff(off)).max() < 0.03
@@ -229,7 +232,9 @@ def test_coverage_equals_counting_milliseconds(data):
         found[round(m.start * 1000) : round(m.end * 1000)] = [m.reason] * round((m.end - m.start) * 1000)
     assert found == truth
     assert coverage.seen_seconds == pytest.approx(truth.count(None) / 1000)
-    assert all(a.end < b.start or a.reason != b.reason for a, b in zip(coverage.missed, coverage.missed[1:], strict=False))
+    assert all(
+        a.end < b.start or a.reason != b.reason for a, b in zip(coverage.missed, coverage.missed[1:], strict=False)
+    )
 
 
 def test_coverage_is_bounded_and_its_totals_are_not():

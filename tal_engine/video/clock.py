@@ -34,8 +34,8 @@ _PATIENCE_S = 1.0
 _LATEST_S = 1e10
 #: Counters of 90 kHz that start again: MPEG-TS and RTP.
 _WRAPS_S = (2**33 / 90_000, 2**32 / 90_000)
-#: A new connection's frames are held until they come at this part of their pace or slower, but not for longer.
-_PACE, _HELD_S, _HELD_FRAMES = 0.5, 0.5, 250
+#: A new connection's frames are held until, for `_SETTLED_S`, they come no faster than `_PACE` times their own pace.
+_SETTLED_S, _PACE, _HELD_S, _HELD_FRAMES = 0.25, 2.0, 1.5, 250
 #: Arrivals are compared by so many seconds, and followed so fast.
 _PERIOD_S, _FOLLOW = 10.0, 0.02
 
@@ -108,18 +108,19 @@ class StreamClock:
         first = next((i for i, frame in enumerate(store) if _known(frame.pts)), None)
         if first is None:
             return
-        start, newest = store[first].pts, store[-1]
-        if start is None or not _known(newest.pts):
+        start, newest = store[first].pts, store[-1].pts
+        if not (_known(start) and _known(newest)):
             return
         for i in range(first):
             store[i] = store[i]._replace(pts=start - (first - i) * self.frame_seconds)
-        if self.last is None:
-            self._offset = first * self.frame_seconds - start
-            if abs(newest.pts - start) <= self._leap:
-                self._wall.saw(newest.pts + self._offset, newest.at)
-        else:
-            seconds = max(self._now(newest.at), self.last + self.frame_seconds)
-            self._offset = seconds - newest.pts
+        # of the newest frames the one that was held up least
+        delay = min(f.at - f.pts for f in store if _known(f.pts) and newest - _LEAP_S < f.pts <= newest)
+        if self.last is not None:
+            self._offset = max(self._now(delay + newest), self.last + self.frame_seconds) - newest
+            return
+        self._offset = first * self.frame_seconds - start
+        if abs(newest - start) <= self._leap:
+            self._wall.saw(newest + self._offset, delay + newest)
 
     def _after_hold(self, held: Arrival[Picture], frame: Arrival[Picture]) -> Iterator[tuple[float, Picture]]:
         """The leap was real if the next frame comes after it, and the only wrong one otherwise."""
@@ -248,13 +249,12 @@ class _Wall:
 
 
 def _at_pace(store: list[Arrival[Picture]]) -> bool:
-    """Whether the newest frame came about as long after the one before as it was made after it."""
-    if len(store) < 2:
+    """Whether the newest frames came about as fast as they were made."""
+    newest = store[-1]
+    lately = [f.pts for f in store if f.at >= newest.at - _SETTLED_S and _known(f.pts)]
+    if newest.at - store[0].at < _SETTLED_S or len(lately) < 2:
         return False
-    before, newest = store[-2:]
-    if not (_known(before.pts) and _known(newest.pts)):
-        return False
-    return newest.at - before.at >= _PACE * (newest.pts - before.pts)
+    return lately[-1] - lately[0] <= _PACE * _SETTLED_S
 
 
 def _known(pts: float | None) -> TypeGuard[float]:

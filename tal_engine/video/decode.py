@@ -181,10 +181,12 @@ def _increasing(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) 
     for seconds, frame in frames:
         if seconds <= last or seconds > limit:
             dropped += 1
+            video.lost += 1
             continue
         if leapt is not None:
             if seconds <= leapt[0]:
                 dropped += 1
+                video.lost += 1
             else:
                 last = leapt[0]
                 yield leapt
@@ -196,10 +198,9 @@ def _increasing(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) 
         yield seconds, frame
     if leapt is not None:
         yield leapt
-    if video.lost:
-        video.warnings.append(f"{video.lost} pieces of the file could not be decoded")
+    if video.lost > dropped:
+        video.warnings.append(f"{video.lost - dropped} pieces of the file could not be decoded")
     if dropped:
-        video.lost += dropped
         video.warnings.append(f"{dropped} frames dropped: their time stamps go back or leap ahead")
 
 

@@ -224,9 +224,7 @@ class LiveSource:
                 log.warning("%s: %s", self.name, text)
 
 
-def open_live(
-    source: str, options: LiveOptions | None = None, now: Callable[[], float] = time.monotonic
-) -> LiveSource:
+def open_live(source: str, options: LiveOptions | None = None, now: Callable[[], float] = time.monotonic) -> LiveSource:
     """Start to read a source: nothing is raised for one that is gone, `state` and `error` tell it.
 
     Args:

@@ -92,14 +92,15 @@ class Feed:
 
     def _open(self) -> InputContainer:
         where, limit = self._address.where, self._options.source_timeout
+        began = self._now()
         try:
             return av.open(
                 _path(where), format=_format(where), options=ffmpeg_options(where, self._options), timeout=limit
             )
         except (av.error.FFmpegError, OSError, ValueError) as e:
-            too_many = isinstance(e, av.error.HTTPTooManyRequestsError)
-            text = f"no answer within {limit:g} s" if isinstance(e, av.error.ExitError) else redact(why(e))
-            raise UnreachableError(text, lasting=isinstance(e, _LASTING) and not too_many) from None
+            if self._now() - began >= limit:
+                raise UnreachableError(f"no answer within {limit:g} s", lasting=False) from None
+            raise UnreachableError(redact(why(e)), _lasts(e, where)) from None
 
     def _connection(self, container: InputContainer) -> Connection:
         where, name = self._address.where, self._address.name
@@ -147,7 +148,8 @@ class Feed:
 
     def _stamped(self, frames: Iterator[VideoFrame], clockless: bool) -> Iterator[Arrival[VideoFrame]]:
         for frame in frames:
-            self._silence = 0.0
+            if not self.silent:  # else it is what the parser still had
+                self._silence = 0.0
             pts = None
             if frame.pts is not None and frame.time_base is not None and not clockless:
                 pts = float(frame.pts * frame.time_base)
@@ -160,6 +162,14 @@ def _shown(frames: Iterator[tuple[float, VideoFrame]], stream: VideoStream, vide
     for seconds, frame in frames:
         display = display or display_of(frame, stream, video)
         yield Frame(seconds, partial(display.rgb, frame))
+
+
+def _lasts(e: Exception, where: str) -> bool:
+    if isinstance(e, av.error.HTTPTooManyRequestsError):
+        return False
+    if isinstance(e, av.error.InvalidDataError) and where.startswith("rtsp"):
+        return False  # said of a server that hangs up as well
+    return isinstance(e, _LASTING)
 
 
 def is_camera(where: str) -> bool:
