@@ -30,7 +30,6 @@ import contextlib
 import random
 import re
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -39,9 +38,9 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from rtsp_wire import Client
 
 CLOCK = 90_000
-_MTU = 1400
 _BITS, _ROWS = 24, 2
 
 
@@ -87,7 +86,7 @@ class RtspServer:
         self.taken = 0
         self._fps, self._size, self._draw, self._speed, self._gop = fps, size, draw, speed, gop
         self._password, self._random = password, random.Random(seed)
-        self._clients: list[_Client] = []
+        self._clients: list[Client] = []
         self._lock = threading.Lock()
         self._silent_until = self._held_until = 0.0
         self._held: list[tuple[bool, list[bytes], int]] = []
@@ -223,9 +222,9 @@ class RtspServer:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(_Client(connection),), daemon=True).start()
+            threading.Thread(target=self._serve, args=(Client(connection),), daemon=True).start()
 
-    def _serve(self, client: _Client) -> None:
+    def _serve(self, client: Client) -> None:
         """Answer requests until the client goes."""
         with self._lock:
             self._clients.append(client)
@@ -260,72 +259,6 @@ class RtspServer:
                 return "461 Unsupported Transport", [], ""
             return "200 OK", ["Session: 1;timeout=60", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1"], ""
         return "200 OK", ["Session: 1"], ""
-
-
-class _Client:
-    """One connection: requests come and RTP packets go by the same socket."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.playing = False
-        self._socket, self._reader = connection, connection.makefile("rb")
-        self._started = False
-        self._sequence = 0
-        self._sending = threading.Lock()
-
-    def request(self) -> tuple[str, str, dict[str, str]] | None:
-        """Method, address and headers of the next request; None: the client has gone."""
-        while (first := self._reader.read(1)) == b"$":  # the client's reports
-            self._reader.read(struct.unpack(">xH", self._reader.read(3))[0])
-        lines = [(first + self._reader.readline()).decode()]
-        while (line := self._reader.readline().decode()).strip():
-            lines.append(line)
-        if len(words := lines[0].split()) < 2:
-            return None
-        headers = dict(re.split(r":\s*", line.strip(), maxsplit=1) for line in lines[1:])
-        return words[0], words[1].rstrip("/"), {k.lower(): v for k, v in headers.items()}
-
-    def answer(self, request: tuple[str, str, dict[str, str]], status: str, headers: list[str], body: str) -> None:
-        lines = [f"RTSP/1.0 {status}", f"CSeq: {request[2].get('cseq', 0)}", *headers, f"Content-Length: {len(body)}"]
-        with self._sending:
-            self._socket.sendall("\r\n".join([*lines, "", body]).encode())
-
-    def send(self, key: bool, units: list[bytes], stamp: int, spoil: Callable[[bytes], bytes]) -> None:
-        """A picture, from the first key frame on."""
-        self._started = self.playing and (self._started or key)
-        if not self._started:
-            return
-        payloads = [p for unit in units for p in _payloads(unit)]
-        data = b""
-        for i, payload in enumerate(payloads):
-            last = 0x80 if i == len(payloads) - 1 else 0
-            packet = struct.pack(">BBHII", 0x80, 96 | last, self._sequence, stamp, 1) + spoil(payload)
-            data += struct.pack(">cBH", b"$", 0, len(packet)) + packet
-            self._sequence = (self._sequence + 1) % 2**16
-        try:
-            with self._sending:
-                self._socket.sendall(data)
-        except OSError:
-            self.playing = False
-
-    def finish(self) -> None:
-        """Close what only the thread may that reads requests."""
-        self.close()
-        with contextlib.suppress(OSError):
-            self._reader.close()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-
-def _payloads(unit: bytes) -> list[bytes]:
-    """A NAL unit as it is, or in fragments (FU-A) if it is long."""
-    if len(unit) <= _MTU:
-        return [unit]
-    kind, pieces = unit[0], [unit[i : i + _MTU] for i in range(1, len(unit), _MTU)]
-    marks = [0x80, *[0] * (len(pieces) - 2), 0x40]
-    return [bytes([kind & 0xE0 | 28, mark | kind & 0x1F]) + p for mark, p in zip(marks, pieces, strict=True)]
 
 
 if __name__ == "__main__":
