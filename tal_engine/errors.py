@@ -44,6 +44,12 @@ class VideoError(TALError):
         self.fault = fault
 
 
+class SourceError(TALError):
+    """A live source cannot be reached or gives no video; the message names it, without passwords."""
+
+    exit_code = 5
+
+
 class FeatureError(TALError):
     """Features, activations or annotations are not what their user needs."""
 

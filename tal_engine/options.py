@@ -231,3 +231,48 @@ class StreamOptions:
         _require(0 <= self.gap <= self.window, "gap", self.gap, f"in [0, window ({self.window})]")
         for name in ("max_action", "min_action", "pad", "hysteresis"):
             _require(0 <= getattr(self, name) < float("inf"), name, getattr(self, name), "0 or more")
+
+
+#: What happens when frames come faster than they are taken: see `LiveOptions.policy`.
+POLICIES = ("wait", "drop_oldest", "drop_latest", "adaptive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveOptions:
+    """How a source is read while it runs: what waits, what is dropped, when it counts as lost. All in seconds."""
+
+    #: wait: reading stops until there is room (the server buffers). drop_oldest: the frame that waits longest goes.
+    #: drop_latest: the new frame goes. adaptive: only every n-th frame is kept, n growing as the line fills, so that
+    #: the loss is spread evenly. None: wait for what ends by itself (files, folders, stdin), drop_oldest for the rest.
+    policy: Literal["wait", "drop_oldest", "drop_latest", "adaptive"] | None = None
+    #: So many decoded frames wait at most.
+    buffer: int = 64
+    #: A live source that gives no frame for so long counts as lost and is connected again.
+    source_timeout: float = 10.0
+    #: The first pause before a new try, doubled by each up to `reconnect_longest`; after `reconnect_limit` without a
+    #: frame the source has failed (0: it is tried for ever).
+    reconnect_first: float = 0.5
+    reconnect_longest: float = 30.0
+    reconnect_limit: float = 0.0
+    #: Also try again after what a repetition seldom heals on the first connection: a wrong password, a missing path,
+    #: something that is no video.
+    retry_refused: bool = False
+    #: A file, folder or stdin is paced by its time stamps, as if it were live.
+    realtime: bool = False
+    #: RTP over TCP loses nothing; some cameras know UDP only.
+    transport: Literal["tcp", "udp"] = "tcp"
+    #: Frames a second of a folder of images.
+    fps: float = 25.0
+    #: Frames on stdin as WxH@FPS, rgb24 without any header; empty: stdin is a container.
+    raw: str = ""
+
+    def __post_init__(self) -> None:
+        _require(self.policy is None or self.policy in POLICIES, "policy", self.policy, f"one of {', '.join(POLICIES)}")
+        _require(self.buffer >= 2, "buffer", self.buffer, "at least 2 frames")
+        for name in ("source_timeout", "reconnect_first"):
+            _require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "positive")
+        least = f"at least reconnect_first ({self.reconnect_first})"
+        _require(self.reconnect_longest >= self.reconnect_first, "reconnect_longest", self.reconnect_longest, least)
+        _require(self.reconnect_limit >= 0, "reconnect_limit", self.reconnect_limit, "0 (for ever) or more")
+        _require(self.transport in ("tcp", "udp"), "transport", self.transport, "'tcp' or 'udp'")
+        _require(0 < self.fps <= 1000, "fps", self.fps, "in (0, 1000]")

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -59,36 +60,51 @@ def open_file(path: Path) -> VideoSource:
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, ValueError, OSError) as e:
-        raise VideoError(VideoFault.NOT_A_VIDEO, f"{path}: cannot be read as a video ({_why(e)})") from e
+        raise VideoError(VideoFault.NOT_A_VIDEO, f"{path}: cannot be read as a video ({why(e)})") from e
     try:
-        return _from_container(path, container)
+        return finite(str(path), container)
     except BaseException:
         container.close()
         raise
 
 
-def _from_container(path: Path, container: InputContainer) -> VideoSource:
+def finite(name: str, container: InputContainer) -> VideoSource:
+    """The frames of a container that has an end.
+
+    Raises:
+        VideoError: it has no video stream.
+    """
+    video, stream = moving_pictures(name, container)
+    stream.thread_type = "AUTO"
+    start = None if container.start_time is None else container.start_time / av.time_base
+    decoded = frames_of(container.demux(stream), stream, video)
+    timed = _increasing(progressive(_timed(decoded, stream, start, video), video), video)
+    video.frames = _shown(timed, stream, video)
+    return video
+
+
+def moving_pictures(name: str, container: InputContainer) -> tuple[VideoSource, VideoStream]:
+    """The first video stream that is no cover, and a source that knows its rate and has no frames yet.
+
+    Raises:
+        VideoError: there is none.
+    """
     pictures = [s for s in container.streams.video if not _is_cover(s)]
     if not pictures:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise VideoError(VideoFault.NO_VIDEO_STREAM, f"{path}: has no moving pictures, only {kinds}")
+        raise VideoError(VideoFault.NO_VIDEO_STREAM, f"{name}: has no moving pictures, only {kinds}")
     stream = pictures[0]
-    stream.thread_type = "AUTO"
     rate = stream.average_rate or stream.guessed_rate or 25
     fps = float(rate) if rate and rate > 0 else 25.0
-    start = None if container.start_time is None else container.start_time / av.time_base
     video = VideoSource(
-        name=str(path),
+        name=name,
         frames=iter(()),
         fps=fps,
         frame_seconds=1.0 / fps,
         duration=_claimed_seconds(container, stream),
         close=container.close,
     )
-    decoded = _decoded(container, stream, video)
-    timed = _increasing(progressive(_timed(decoded, stream, start, video), video), video)
-    video.frames = _shown(timed, stream, video)
-    return video
+    return video, stream
 
 
 def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | None:
@@ -102,20 +118,20 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _why(e: Exception) -> str:
+def why(e: Exception) -> str:
+    """What went wrong, without the name of the file or the address that was opened."""
     return str(getattr(e, "strerror", None) or e).strip()
 
 
-def _decoded(container: InputContainer, stream: VideoStream, video: VideoSource) -> Iterator[VideoFrame]:
-    """Frames in presentation order; broken packets are counted, not fatal."""
-    packets = container.demux(stream)
+def frames_of(packets: Iterator[Packet[VideoStream]], stream: VideoStream, video: VideoSource) -> Iterator[VideoFrame]:
+    """Frames of the stream's packets in presentation order; broken packets are counted, not fatal."""
     while True:
         try:
             packet = next(packets)
         except StopIteration:
             return
         except av.error.FFmpegError as e:  # the file ends in the middle of something
-            video.warnings.append(f"reading stopped early: {_why(e)}")
+            video.warnings.append(f"reading stopped early: {why(e)}")
             yield from _flushed(stream)
             return
         try:
@@ -166,10 +182,12 @@ def _increasing(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) 
     for seconds, frame in frames:
         if seconds <= last or seconds > limit:
             dropped += 1
+            video.lost += 1
             continue
         if leapt is not None:
             if seconds <= leapt[0]:
                 dropped += 1
+                video.lost += 1
             else:
                 last = leapt[0]
                 yield leapt
@@ -181,10 +199,9 @@ def _increasing(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) 
         yield seconds, frame
     if leapt is not None:
         yield leapt
-    if video.lost:
-        video.warnings.append(f"{video.lost} pieces of the file could not be decoded")
+    if video.lost > dropped:
+        video.warnings.append(f"{video.lost - dropped} pieces of the file could not be decoded")
     if dropped:
-        video.lost += dropped
         video.warnings.append(f"{dropped} frames dropped: their time stamps go back or leap ahead")
 
 

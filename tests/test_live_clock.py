@@ -1,0 +1,204 @@
+"""Time stamps of every kind become one line of time, and find their place on the wall clock."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tal_engine.video.clock import Arrival, StreamClock
+
+STEP = 0.04
+WRAP = 2**33 / 90_000
+
+
+def placed(pts, at=None, clock=None, live=True, start=1000.0):
+    """(seconds, number) of frames with these time stamps, which come one frame time apart if nothing else is said."""
+    clock = clock or StreamClock(STEP, 10.0, live)
+    at = at if at is not None else [i * STEP for i in range(len(pts))]
+    clock.connected()
+    found = list(clock.timed(Arrival(p, start + a, i) for i, (p, a) in enumerate(zip(pts, at, strict=True))))
+    seconds = [s for s, _ in found]
+    assert all(a < b for a, b in pairwise(seconds))
+    return found, clock
+
+
+def line(count, first=0.0):
+    return [first + i * STEP for i in range(count)]
+
+
+def assert_true(found, tolerance=0.0415):
+    """Each frame stands at the second when it was made: number * STEP."""
+    for seconds, number in found:
+        assert seconds == pytest.approx(number * STEP, abs=tolerance)
+
+
+# -- the clock ---------------------------------------------------------------------------------
+
+
+def test_time_stamps_are_taken_as_they_are():
+    """No counting, no summing: after four days seconds are the source's to the last bit but one rounding."""
+    pts = [7.0 + i * 1001 / 30_000 for i in range(100)] + [345_600.0 + 7.0 + i * 0.04 for i in range(5)]
+    found, _ = placed(pts, [p - 7.0 for p in pts])
+    np.testing.assert_allclose([s for s, _ in found], np.array(pts) - 7.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_duplicates_and_frames_from_the_past_are_dropped(live):
+    pts = line(100, 5.0)
+    pts[20] = pts[19]
+    pts[40] = pts[37]
+    pts[60] = 0.0
+    found, clock = placed(pts, live=live)
+    assert [n for _, n in found] == [n for n in range(100) if n not in (20, 40, 60)]
+    assert_true(found, 1e-9)
+    assert (clock.dropped, clock.restarts) == (3, 0)
+
+
+def test_a_burst_sent_again_moves_nothing():
+    """One second of old frames arrives at once: dropped, and the line is where it was."""
+    pts = [*line(50), *line(25, 1.0), *line(50, 2.0)]
+    at = [*line(50), *[2.0] * 25, *line(50, 2.0)]
+    found, clock = placed(pts, at)
+    assert [s for s, _ in found] == pytest.approx(line(100), abs=1e-9)
+    assert clock.dropped == 25
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_one_leap_is_one_frame(live):
+    pts = line(50, 5.0)
+    pts[20] = 4000.0
+    pts[30] = 9.0
+    found, clock = placed(pts, live=live)
+    assert [n for _, n in found] == [n for n in range(50) if n not in (20, 30)]
+    assert_true(found, 1e-9)
+    assert clock.dropped == 2
+
+
+@pytest.mark.parametrize("leap", [3600.0, -3600.0, 20.0, -20.0])
+def test_a_clock_set_anew_goes_on_by_the_wall(leap):
+    pts = [*line(100, 5.0), *line(200, 9.0 + leap)]
+    found, clock = placed(pts)
+    assert_true(found)
+    assert clock.restarts == 1
+    assert clock.dropped <= 1.1 / STEP
+
+
+def test_leaps_that_the_wall_confirms_are_gaps():
+    pts = [*line(100), *line(100, 64.0)]
+    found, clock = placed(pts, pts)
+    assert [s for s, _ in found] == pytest.approx(pts, abs=1e-9)
+    assert clock.restarts == clock.dropped == 0
+
+
+def test_leaps_of_any_number_never_run_ahead_for_more_than_the_limit():
+    pts = [i * STEP + 9.0 * (i // 50) for i in range(2000)]
+    found, _ = placed(pts)
+    assert max(s - n * STEP for s, n in found) <= 10.1
+
+
+@pytest.mark.parametrize("wrap", [WRAP, 2**32 / 90_000])
+def test_wrapping_counters_go_on(wrap):
+    pts = [p % wrap for p in line(200, wrap - 4.0)]
+    found, clock = placed(pts)
+    assert_true(found, 1e-6)
+    assert len(found) == 200
+    assert clock.restarts == clock.dropped == 0
+
+
+@pytest.mark.parametrize("absent", [None, float("nan"), float("inf")])
+def test_frames_without_time(absent):
+    pts = [absent if i % 7 == 3 or i > 80 else p for i, p in enumerate(line(100, 5.0))]
+    assert_true(placed(pts)[0])
+    assert_true(placed([absent] * 100)[0])
+    assert_true(placed([absent] * 100, at=[0.0] * 100, live=False)[0])
+
+
+def test_a_source_without_a_clock_is_timed_by_arrival():
+    at = np.cumsum(np.random.default_rng(0).uniform(0.05, 0.15, 500)).tolist()
+    found, _ = placed([None] * 500, at)
+    np.testing.assert_allclose([s for s, _ in found], np.array(at) - at[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("store", [0, 20])
+def test_a_new_connection_is_placed_by_what_is_new(store):
+    """A server that begins with what it has in store does not move the line of time."""
+    clock = placed(line(100, 5.0))[1]
+    gap = 250  # frames that nobody saw
+    pts = line(200, 77.0)
+    at = [max(i, store) * STEP for i in range(200)]
+    again, _ = placed(pts, at, clock, start=1000.0 + (100 + gap - store) * STEP)
+    assert_true([(s, n + 100 + gap - store) for s, n in again], 1e-6)
+    for _ in range(30):  # nothing adds up
+        last = clock.last
+        again, _ = placed(line(100), [max(i, store) * STEP for i in range(100)], clock, start=1000.0 + last + 8.0)
+        assert_true([(s - last - 8.0, n) for s, n in again if n >= store], 1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.floats(), st.floats(-5, 20), st.sampled_from(line(40))), max_size=60),
+    st.lists(st.floats(0, 3), min_size=60, max_size=60),
+    st.booleans(),
+)
+def test_anything_becomes_increasing_time(pts, steps, live):
+    found, clock = placed(pts, np.cumsum(steps)[: len(pts)].tolist(), live=live)
+    assert len(found) + clock.dropped == len(pts)
+    assert all(s >= 0 and np.isfinite(s) for s, _ in found)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2500), st.sampled_from(["jump", "jitter", "twice", "nan", "old"])), max_size=12),
+    st.integers(0, 1000),
+)
+def test_no_drift_whatever_happens(faults, seed):
+    """After any faults and a quiet while, frames stand where they were made, give or take the jitter."""
+    rng = np.random.default_rng(seed)
+    pts: list[float | None] = line(3000, 100.0)
+    for at, kind in faults:
+        if kind == "jump":
+            leap = float(rng.choice([-5000.0, -30.0, 30.0, 5000.0]))
+            pts[at:] = [p if p is None else p + leap for p in pts[at:]]
+        elif kind == "jitter":
+            pts[at : at + 50] = [p if p is None else p + rng.uniform(-0.1, 0.1) for p in pts[at : at + 50]]
+        elif kind == "twice":
+            pts[at] = pts[at - 1]
+        else:
+            pts[at] = float("nan") if kind == "nan" else -1e6
+    found, _ = placed(pts)
+    assert found[-1][1] == 2999
+    assert_true(found[-100:], 0.35)
+
+
+# -- the wall clock ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skew", [2e-4, -2e-4, 5e-3])
+def test_wall_follows_a_crooked_clock(skew):
+    """Ten hours of a source whose second is a little long or short, arrivals late by up to 0.3 s."""
+    rng = np.random.default_rng(1)
+    clock = StreamClock(1.0, 10.0, live=True)
+    made = np.arange(36_000.0)
+    at = made + np.abs(rng.normal(0, 0.1, len(made))).clip(0, 0.3)
+    clock.connected()
+    off = []
+    for seconds, i in clock.timed(
+        Arrival(t * (1 + skew), 50.0 + a, i) for i, (t, a) in enumerate(zip(made, at, strict=True))
+    ):
+        off.append(clock.wall(seconds) - 50.0 - made[i])
+    assert np.abs(off).max() < 0.3
+    assert np.abs(np.diff(off)).max() < 0.03
+
+
+def test_wall_does_not_follow_a_queue_that_empties():
+    """A reader that was held up for 5 s finds old frames: they are as old as they are."""
+    clock = StreamClock(STEP, 10.0, live=True)
+    made = np.array(line(5000))
+    at = np.where((made > 60) & (made < 65), 65.0, made)
+    clock.connected()
+    found = list(clock.timed(Arrival(t, a, i) for i, (t, a) in enumerate(zip(made, at, strict=True))))
+    assert np.abs([clock.wall(s) - s for s, _ in found]).max() < 1e-6

@@ -1,0 +1,189 @@
+"""What is missed is counted once and named; lines of frames drop as their policy says."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tal_engine.video.coverage import REASONS, Coverage
+from tal_engine.video.source import Frame
+from tal_engine.video.tally import Tally
+from tal_engine.video.waiting import Line
+
+STEP = 0.04
+
+
+# -- coverage ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_coverage_equals_counting_milliseconds(data):
+    """The slow twin: one reason, or none, for each of 300 ms; pieces come in any order, some one by one."""
+    truth = data.draw(st.lists(st.sampled_from([None, None, *REASONS]), min_size=300, max_size=300))
+    pieces, start = [], 0
+    for i in range(1, 301):
+        if i == 300 or truth[i] != truth[start] or data.draw(st.booleans()):
+            pieces.append((truth[start], start, i))
+            start = i
+    coverage = Coverage(keep=10_000)
+    coverage.arrived(0.3)
+    for reason, a, b in data.draw(st.permutations(pieces)):
+        if reason:
+            coverage.add(reason, a / 1000, b / 1000)
+    found = [None] * 300
+    for m in coverage.missed:
+        found[round(m.start * 1000) : round(m.end * 1000)] = [m.reason] * round((m.end - m.start) * 1000)
+    assert found == truth
+    assert coverage.seen_seconds == pytest.approx(truth.count(None) / 1000)
+    assert all(
+        a.end < b.start or a.reason != b.reason for a, b in zip(coverage.missed, coverage.missed[1:], strict=False)
+    )
+
+
+def test_coverage_is_bounded_and_its_totals_are_not():
+    coverage = Coverage(keep=100)
+    for i in range(5000):
+        coverage.add("dropped", i, i + 0.5)
+    record = coverage.to_dict()
+    assert len(record["intervals"]) == 100
+    assert record["intervals"][0]["start"] == 4900
+    assert record["intervals_left_out"] == 4900
+    assert record["not_analysed"]["dropped"] == pytest.approx(2500)
+    coverage.add("gap", 3.5, 3.6)  # older than what is kept
+    assert len(coverage.missed) == 100
+    assert coverage.totals["gap"] == pytest.approx(0.1)
+
+
+def tally(frames, timeout=10.0, live=True):
+    """Coverage of (seconds, arrival, damaged so far) frames; "lost" and "silent" are breaks of the connection."""
+    coverage = Coverage()
+    it = Tally(coverage, timeout)
+    it.connected(STEP, live)
+    for frame in frames:
+        if isinstance(frame, str):
+            it.disconnected(frame == "silent")
+        else:
+            it.frame(*frame, 0)
+    it.finish(frames[-1][1] if not isinstance(frames[-1], str) else 100.0)
+    return [(round(m.start, 3), round(m.end, 3), m.reason) for m in coverage.missed]
+
+
+def test_reasons():
+    assert tally([(0.0, 0.0, 0), (0.9, 0.9, 0), (1.8, 1.8, 0)]) == []
+    assert tally([(0.0, 0.0, 0), (5.0, 0.1, 0)]) == [(0.04, 5.0, "gap")]
+    assert tally([(0.0, 0.0, 0), (5.0, 5.0, 0)]) == [(0.04, 5.0, "stalled")]
+    assert tally([(0.0, 0.0, 0), (5.0, 5.0, 0)], live=False) == []
+    assert tally([(0.0, 0.0, 0), (15.0, 0.0, 0)], live=False) == [(0.04, 15.0, "gap")]
+    assert tally([(0.0, 0.0, 0), (0.08, 0.08, 1)]) == [(0.04, 0.08, "damaged")]
+    assert tally([(0.0, 0.0, 0), (0.04, 0.04, 1)]) == []
+    assert tally([(0.0, 0.0, 0), "lost", (0.5, 0.5, 0)]) == [(0.04, 0.5, "reconnect")]
+    assert tally([(0.0, 0.0, 0), "silent", (15.0, 15.0, 0)]) == [(0.04, 10.04, "stalled"), (10.04, 15.0, "reconnect")]
+    assert tally([(0.0, 0.0, 0), "lost"]) == [(0.04, 100.0, "reconnect")]
+
+
+# -- drop policies -----------------------------------------------------------------------------
+
+
+def frame(number, step=STEP):
+    return Frame(number * step, lambda: np.full((1, 1, 3), number % 256, np.uint8))
+
+
+def drive(policy, count, every, size=8):
+    """`count` frames come, one of `every` is taken; numbers taken, the line, its coverage."""
+    coverage = Coverage()
+    it = Line(size, policy, coverage)
+    taken = []
+    for i in range(count):
+        coverage.arrived((i + 1) * STEP)
+        assert it.put(frame(i))
+        if i % every == every - 1 and (got := it.take()):
+            taken.append(round(got.pts_seconds / STEP))
+    it.finish()
+    while got := it.take():
+        taken.append(round(got.pts_seconds / STEP))
+    dropped = [i for i in range(count) if i not in taken]
+    assert coverage.frames["dropped"] == len(dropped)
+    assert coverage.totals["dropped"] == pytest.approx(len(dropped) * STEP)
+    assert coverage.seen_seconds == pytest.approx(len(taken) * STEP)
+    missed = {round(m.start / STEP + k) for m in coverage.missed for k in range(round((m.end - m.start) / STEP))}
+    assert missed == set(dropped)
+    return taken, it
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_latest", "adaptive"])
+def test_nothing_is_dropped_while_there_is_room(policy):
+    assert drive(policy, 100, 1)[0] == list(range(100))
+
+
+def test_drop_oldest_keeps_the_newest():
+    taken, _ = drive("drop_oldest", 100, 1000)
+    assert taken == list(range(92, 100))
+
+
+def test_drop_latest_keeps_the_oldest():
+    taken, _ = drive("drop_latest", 100, 1000)
+    assert taken == list(range(8))
+
+
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_adaptive_spreads_the_loss(every):
+    """A taker that is `every` times too slow sees frames about as far apart, where others see holes of any size."""
+    taken, _ = drive("adaptive", 3000, every, size=64)
+    holes = np.diff(taken)
+    assert holes.max() <= 2 * every + 1
+    assert len(taken) == pytest.approx(3000 / every, rel=0.1)
+
+
+def test_adaptive_comes_back_to_every_frame():
+    coverage = Coverage()
+    it = Line(16, "adaptive", coverage)
+    for i in range(200):
+        it.put(frame(i))
+    assert it.every > 4
+    before = it.every
+    for i in range(200, 600):
+        it.put(frame(i))
+        it.take()
+    assert it.every == 1 < before
+
+
+def test_wait_blocks_until_there_is_room_and_close_frees_it():
+    it = Line(2, "wait", Coverage())
+    put, results = [], []
+
+    def fill():
+        for i in range(6):
+            results.append(it.put(frame(i)))
+            put.append(i)
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    taken = [it.take(5.0).pts_seconds for _ in range(3)]
+    while len(put) < 5:
+        threading.Event().wait(0.005)
+    assert taken == [0.0, STEP, 2 * STEP]
+    assert len(it) == 2
+    assert thread.is_alive()
+    it.close()
+    thread.join(5.0)
+    assert results == [True] * 5 + [False]
+    assert it.take() is None
+
+
+def test_a_dropped_frame_is_not_missed_twice():
+    """The pause after it is a gap already."""
+    coverage = Coverage()
+    it = Line(2, "drop_oldest", coverage)
+    it.put(frame(0))
+    coverage.add("gap", STEP, 100 * STEP)
+    it.put(frame(100))
+    it.put(frame(101))
+    assert [(m.reason, round(m.start / STEP), round(m.end / STEP)) for m in coverage.missed] == [
+        ("dropped", 0, 1),
+        ("gap", 1, 100),
+    ]
