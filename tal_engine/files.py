@@ -1,4 +1,4 @@
-"""Files that are whole or not there: write beside the target, then rename."""
+"""Files that are whole or not there: write beside the target, then rename. And where a user's cache lies."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a whole UTF-8 text file."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def cache_folder() -> Path:
+    """Where compiled things are kept: TAL_CACHE, or a folder in the user's cache. It need not be there yet."""
+    if named := os.environ.get("TAL_CACHE"):
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "tal_engine"
 
 
 def _umask() -> int:
