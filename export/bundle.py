@@ -25,11 +25,11 @@ from tal_engine.options import (
     ProposalOptions,
     SegmentOptions,
     SnippetOptions,
+    timeline_of,
 )
 from tal_engine.plan import Plan, with_members, write_plan
 from tal_engine.timeline import Timeline
 from tal_engine.train.checkpoint import Checkpoint
-from tal_engine.video.snippet import timeline_of
 
 from .encoders import EncoderSet
 from .parity import LIMITS, check_encoder, check_evaluator, check_head

@@ -1,77 +1,94 @@
-"""TALEngine: loads a plan and composes the stages. Owns no algorithm."""
+"""TALEngine: a plan that localizes files, features and many of both. What is done with each is in `stages`."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .backends import Backend, open_backend
-from .errors import FeatureError, PlanError, PlanFault
-from .extraction import Extractor
-from .features import EncoderGraph, check_contract, load_features
-from .localize import evaluator_of, propose, score, suppress, to_segments
-from .manifest import Graph
-from .pipeline import Stopwatch
+from .backends import RunOptions, Runtime
+from .errors import TALError, require
+from .options import SegmentOptions, timeline_of
+from .pipeline import in_order
 from .plan import Plan, read_plan
-from .records import Features, Info, Localization, Segment
+from .records import Features, Localization, Segment
+from .stages import Prepared, Progress, Source, Stages
 from .timeline import Timeline
-from .video import open_video
-from .video.snippet import timeline_of
+
+__all__ = ["EMBEDDED_PLAN", "Progress", "Source", "TALEngine", "timeline_for"]
 
 #: The demonstration model that ships with the package.
 EMBEDDED_PLAN = Path(__file__).parent / "assets" / "demo.plan"
-
-#: What `localize` accepts: a video file, frames [N, H, W, 3] uint8 (with `fps`), features as a
-#: record, as a file (.npz) or as a mapping stream -> [T, D].
-Source = str | Path | NDArray[Any] | Features | Mapping[str, NDArray[np.float32]]
-
-Progress = Callable[[float, float], None]
 
 
 class TALEngine:
     """A plan that is ready to localize. Safe to share between threads."""
 
-    def __init__(self, plan: Plan, device: str = "auto", *, threads: int = 0, strict: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        device: str = "auto",
+        *,
+        threads: int = 0,
+        strict: bool = False,
+        batch: int = 8,
+        gpu_memory_mib: int = 0,
+    ) -> None:
+        require(batch >= 1, "batch", batch, "at least 1")
         self.plan = plan
-        manifest = plan.manifest
-
-        def open_graph(graph: Graph) -> Backend:
-            return open_backend(plan.files[graph.member], graph.member, device, threads=threads, strict=strict)
-
-        encoders = [EncoderGraph(e, open_graph(e.graph)) for e in manifest.encoders]
-        self._extractor = Extractor(manifest.snippet, encoders)
-        self._head = open_graph(manifest.head)
-        self._evaluator = evaluator_of(open_graph(manifest.evaluator)) if manifest.evaluator is not None else None
-        self.contract = self._extractor.contract
+        runtime = Runtime(device, RunOptions(threads, gpu_memory_mib), strict=strict)
+        self._stages = Stages(plan, runtime, batch)
+        self.contract = self._stages.contract
 
     @classmethod
     def load(
-        cls, plan: str | Path | None = None, device: str = "auto", *, threads: int = 0, strict: bool = False
+        cls,
+        plan: str | Path | None = None,
+        device: str = "auto",
+        *,
+        threads: int = 0,
+        strict: bool = False,
+        batch: int = 8,
+        gpu_memory_mib: int = 0,
     ) -> TALEngine:
         """Load a plan file; without one, the embedded demonstration model.
 
         Args:
             plan: path of a ``.plan``; nothing is ever downloaded.
-            device: "auto", "cpu", "cuda" or "cuda:N".
+            device: "auto", "cpu", "cuda" or "ort-tensorrt", the last two also with the number of a card, "cuda:1".
+                auto takes the best that is installed and works here. ort-tensorrt builds engines when a graph is first
+                run, once: they are kept in the user's cache folder.
             threads: CPU threads of the runtime; 0 lets it choose.
-            strict: raise instead of falling back when the device is not there.
+            strict: raise instead of falling back when the device does not work here.
+            batch: snippets that an encoder takes at a time. Cards with too little memory for them take fewer.
+            gpu_memory_mib: at most so much memory of the card for each graph; 0 sets no limit.
 
         Raises:
             PlanError: the file is not a sound plan.
             BackendError: it cannot run on this machine as asked.
         """
-        return cls(read_plan(EMBEDDED_PLAN if plan is None else plan), device, threads=threads, strict=strict)
+        found = read_plan(EMBEDDED_PLAN if plan is None else plan)
+        return cls(found, device, threads=threads, strict=strict, batch=batch, gpu_memory_mib=gpu_memory_mib)
+
+    def load_encoders(self) -> None:
+        """Load what is otherwise loaded when the first video comes: its call is then as quick as the next.
+
+        Raises:
+            BackendError: an encoder cannot be loaded.
+        """
+        self._stages.load_encoders()
 
     @property
     def description(self) -> str:
         """Plan and runtime, for people."""
-        return f"{self.plan.manifest.name} ({self.plan.manifest.method.name}) on {self._head.description}"
+        return f"{self.plan.manifest.name} ({self.plan.manifest.method.name}) on {self._stages.head.description}"
+
+    @property
+    def runs_on(self) -> dict[str, str]:
+        """Where head and encoders run, by member; encoders that no video needed yet are not loaded."""
+        return self._stages.runs_on
 
     @overload
     def localize(
@@ -128,56 +145,84 @@ class TALEngine:
         force: bool,
         progress: Progress | None,
     ) -> Localization:
-        manifest = self.plan.manifest
-        wanted = manifest.segment
+        wanted = self._wanted(min_score, top_k)
+        return self._stages.finish(self._stages.prepare(source, fps, force, progress), wanted)
+
+    def _wanted(self, min_score: float | None, top_k: int | None) -> SegmentOptions:
+        wanted = self.plan.manifest.segment
         if min_score is not None:
             wanted = replace(wanted, min_score=min_score)
-        if top_k is not None:
-            wanted = replace(wanted, top_k=top_k)
-        watch, began = Stopwatch(), time.perf_counter()
+        return wanted if top_k is None else replace(wanted, top_k=top_k)
 
-        features, info = self._features(source, fps, force, progress)
-        activations = watch.run("head", lambda: score(features, self._head, manifest))
-        proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self._evaluator))
-        proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
-        segments = to_segments(proposals, self.plan.vocabulary, wanted)
+    def localize_many(
+        self,
+        sources: Iterable[Source],
+        *,
+        workers: int = 1,
+        batch: int = 8,
+        fps: float | None = None,
+        min_score: float | None = None,
+        top_k: int | None = None,
+        force: bool = False,
+    ) -> Iterator[tuple[Source, Localization | TALError]]:
+        """Localize several sources; one that cannot be used does not stop the others.
 
-        info.plan, info.snippets, info.duration = self.plan.sha256, len(features), features.duration
-        info.seconds |= watch.seconds
-        info.seconds["total"] = time.perf_counter() - began
-        return Localization(segments, info, self.plan.vocabulary, activations)
+        Results come in the order of the sources, `batch` of them at a time. Of these, videos with the same number of
+        snippets go through the head in one call. Videos of different lengths do not: filled up to one length they
+        would see the filling, and their segments would depend on their neighbours. With several workers, snippets of
+        different videos share the calls of the encoders, whose rows do not see each other.
+
+        A device whose engines cover certain lengths only (TensorRT's profiles) refuses a longer video with a
+        `BackendError` that names its T and what is covered; it is one of the results, and the next video goes on.
+
+        Args:
+            sources: see `localize`; taken as they are needed, so they may be without end.
+            workers: sources that are decoded and encoded at the same time.
+            batch: sources whose results are made together; 1 gives each as soon as it is there.
+            fps, min_score, top_k, force: see `localize`.
+
+        Yields:
+            (source, its localization or the error that it met).
+
+        Raises:
+            UsageError: workers, batch, min_score or top_k make no sense.
+        """
+        require(workers >= 1, "workers", workers, "at least 1")
+        require(batch >= 1, "batch", batch, "at least 1")
+        # Each of the workers gives its share of the snippets that an encoder takes at a time.
+        share = -(-self._stages.batch // workers)
+
+        def prepare(source: Source) -> Prepared:
+            return self._stages.prepare(source, fps, force, None, share)
+
+        begun = in_order(prepare, sources, workers, workers + batch, TALError)
+        return self._many(begun, batch, self._wanted(min_score, top_k))
+
+    def _many(
+        self, begun: Iterator[tuple[Source, Prepared | TALError]], batch: int, wanted: SegmentOptions
+    ) -> Iterator[tuple[Source, Localization | TALError]]:
+        while group := list(islice(begun, batch)):
+            lengths: dict[int, list[Prepared]] = {}
+            for _, made in group:
+                if isinstance(made, Prepared):
+                    lengths.setdefault(len(made.features), []).append(made)
+            for same in lengths.values():
+                try:
+                    self._stages.score(same)
+                except TALError:  # whose fault it is shows when each is run alone
+                    continue
+            for source, made in group:
+                yield source, made if isinstance(made, TALError) else self._outcome(made, wanted)
+
+    def _outcome(self, made: Prepared, wanted: SegmentOptions) -> Localization | TALError:
+        try:
+            return self._stages.finish(made, wanted)
+        except TALError as e:
+            return e
 
     def features(self, source: Source, *, fps: float | None = None, progress: Progress | None = None) -> Features:
         """Features of a source, as the head reads them."""
-        return self._features(source, fps, False, progress)[0]
-
-    def _features(
-        self, source: Source, fps: float | None, force: bool, progress: Progress | None
-    ) -> tuple[Features, Info]:
-        if isinstance(source, Mapping):
-            streams = {n: np.asarray(a, np.float32) for n, a in source.items()}
-            count = max((a.shape[0] for a in streams.values() if a.ndim), default=0)
-            timeline = timeline_of(self.plan.manifest.snippet)
-            source = Features(streams, timeline, float(timeline.right(count)))
-        if isinstance(source, (str, Path)) and Path(source).suffix == ".npz":
-            return self._checked(load_features(source), str(source), force)
-        if isinstance(source, Features):
-            return self._checked(source, "features", force)
-        if not self._extractor.encoders:
-            raise PlanError(
-                PlanFault.NO_ENCODER,
-                f"plan {self.plan.manifest.name} has no encoders: it localizes features, not videos",
-            )
-        with open_video(source, fps) as video:
-            made = self._extractor.encode(video, progress)
-        info = Info(video.name, fps=video.fps, frames=video.decoded, frames_lost=video.lost, warnings=made.warnings)
-        info.seconds = made.seconds
-        return made.features, info
-
-    def _checked(self, features: Features, name: str, force: bool) -> tuple[Features, Info]:
-        if len(features) == 0:
-            raise FeatureError(f"{name}: no features")
-        return features, Info(name, warnings=check_contract(features.contract, self.contract, name, force=force))
+        return self._stages.prepare(source, fps, False, progress).features
 
 
 def timeline_for(plan: Plan) -> Timeline:

@@ -68,12 +68,15 @@ class Extractor:
         with open_video(path) as video:
             return self.encode(video, progress)
 
-    def encode(self, video: VideoSource, progress: Callable[[float, float], None] | None = None) -> Extraction:
+    def encode(
+        self, video: VideoSource, progress: Callable[[float, float], None] | None = None, batch: int = 8
+    ) -> Extraction:
         """Features of an opened video; memory does not grow with its length.
 
         Args:
             video: read to its end.
             progress: called with (seconds done, seconds in total or 0 if unknown).
+            batch: snippets that go to the encoders at a time.
 
         Raises:
             VideoError: it cannot be read.
@@ -83,7 +86,7 @@ class Extractor:
         total = video.duration or 0.0
         reading, running = Stopwatch(), Stopwatch()
         video.frames = reading.pull("decode", video.frames)
-        snippets = reading.pull("snippets", cut(video, self.snippet))
+        snippets = reading.pull("snippets", cut(video, self.snippet, batch))
         if self.flow is None or self.snippet.flow == "none":
             snippets = reading.pull("flow", with_flow(snippets, self.snippet))
         else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from .errors import UsageError
+from .timeline import Timeline
 
 
 def _require(ok: bool, what: str, value: object, allowed: str) -> None:
@@ -70,6 +71,11 @@ class SnippetOptions:
     def crops_after_flow(self) -> bool:
         """Frames stay whole up to the flow stage, which crops them and the flow."""
         return self.flow != "none" and self.flow_of == "whole"
+
+
+def timeline_of(options: SnippetOptions) -> Timeline:
+    """Seconds of the snippet grid."""
+    return Timeline(0.0, options.stride / options.fps, options.window / options.fps)
 
 
 #: What `video.decode` makes of the pixels of a file: part of the feature contract beside the options, and another text

@@ -1,13 +1,18 @@
-"""Running stages: read ahead in a thread, and know how long each stage took."""
+"""Running stages: read ahead in a thread, several items at a time, and know how long each stage took."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
+E = TypeVar("E", bound=Exception)
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -82,6 +87,32 @@ def read_ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     finally:
         stop.set()
         thread.join()
+
+
+def in_order(
+    work: Callable[[S], T], items: Iterable[S], workers: int, ahead: int, failures: type[E]
+) -> Iterator[tuple[S, T | E]]:
+    """Do some work on each item, several at a time in threads; yield what came of it in the order of the items.
+
+    At most `ahead` items are begun before the first of them is taken, so an endless iterable is no harm. Errors in
+    `failures` are yielded, others raised at their place. Closing the iterator early begins nothing more.
+    """
+    source = iter(items)
+    begun: deque[tuple[S, Future[T]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="tal-in-order") as pool:
+        try:
+            while True:
+                begun.extend((item, pool.submit(work, item)) for item in islice(source, ahead - len(begun)))
+                if not begun:
+                    return
+                item, future = begun.popleft()
+                try:
+                    made: T | E = future.result()
+                except failures as e:
+                    made = e
+                yield item, made
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Failure:

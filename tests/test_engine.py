@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -213,7 +215,7 @@ def test_devices(plan_path, caplog):
     with pytest.raises(BackendError, match=r"tal-engine\[gpu\]"):
         TALEngine.load(plan_path, "cuda", strict=True)
     assert "CPU" in TALEngine.load(plan_path, "cuda:0").description
-    assert "falling back to the CPU" in caplog.text
+    assert "falling back to cpu" in caplog.text
 
 
 def test_errors_in_the_reading_thread_arrive(engine, tmp_path):
@@ -229,3 +231,144 @@ def test_timeline_is_the_only_clock(engine):
     features = Features({"rgb": np.ones((5, 4), np.float32)}, Timeline(100.0, 2.0, 2.0), 110.0)
     result = engine.localize(features)
     assert {(s.start, s.end) for s in result} == {(100.0, 110.0)}
+
+
+# -- many sources ------------------------------------------------------------------------------
+
+
+def same(a, b):
+    """Two localizations: the same segments, of the same source."""
+    return list(a) == list(b) and a.info.source == b.info.source and a.info.snippets == b.info.snippets
+
+
+def test_many_equal_one_by_one_in_order(engine, clip, tmp_path, rng):
+    """Videos and features, of equal and of other lengths, by one worker or by several."""
+    short = write_mp4(tmp_path / "short.mp4", moving_square(30, 48, 64))
+    features = [{"rgb": rng.normal(size=(t, 4)).astype(np.float32)} for t in (13, 40, 13, 1)]
+    sources = [clip, features[0], short, features[1], features[2], clip, features[3]]
+    wanted = [engine.localize(s) for s in sources]
+    for workers, batch in ((1, 1), (1, 8), (3, 2), (4, 100)):
+        found = list(engine.localize_many(sources, workers=workers, batch=batch))
+        assert [s for s, _ in found] == sources
+        assert all(same(f, w) for (_, f), w in zip(found, wanted, strict=True))
+        assert all(f.info.seconds["total"] >= f.info.seconds["head"] > 0 for _, f in found)
+
+
+def test_heads_of_one_length_run_in_one_call(engine, rng, monkeypatch):
+    shapes, run = [], engine._stages.head.run
+    monkeypatch.setattr(engine._stages.head, "run", lambda feeds: shapes.append(feeds["rgb"].shape) or run(feeds))
+    sources = [{"rgb": rng.normal(size=(t, 4)).astype(np.float32)} for t in (5, 9, 5, 5, 9, 5)]
+    list(engine.localize_many(sources, batch=5))
+    assert shapes == [(3, 5, 4), (2, 9, 4), (1, 5, 4)]
+
+
+def test_one_bad_source_does_not_stop_the_others(engine, clip, tmp_path):
+    (tmp_path / "x.mp4").write_text("no video")
+    good = {"rgb": np.ones((5, 4), np.float32)}
+    bad = [
+        tmp_path / "x.mp4",
+        tmp_path / "no.npz",
+        {"rgb": np.ones((5, 7), np.float32)},  # too wide, and as long as the good ones
+        {"rgb": np.full((5, 4), np.nan, np.float32)},
+        {"flow": np.ones((5, 4), np.float32)},
+    ]
+    sources = [good, *bad, clip, good]
+    found = [f for _, f in engine.localize_many(sources, workers=2)]
+    assert [type(f).__name__ for f in found] == [
+        "Localization", "VideoError", "FeatureError", "FeatureError", "FeatureError", "FeatureError",
+        "Localization", "Localization",
+    ]  # fmt: skip
+    assert same(found[0], engine.localize(good))
+    assert same(found[0], found[-1])
+
+
+def test_a_length_that_the_device_refuses_is_one_result(engine, monkeypatch):
+    run = engine._stages.head.run
+
+    def covered(feeds):
+        if feeds["rgb"].shape[1] > 8:
+            raise BackendError("head.onnx: T is 9, the engine's profile covers T = 1..8")
+        return run(feeds)
+
+    monkeypatch.setattr(engine._stages.head, "run", covered)
+    sources = [{"rgb": np.ones((t, 4), np.float32)} for t in (5, 9, 8)]
+    found = [f for _, f in engine.localize_many(sources)]
+    assert [type(f).__name__ for f in found] == ["Localization", "BackendError", "Localization"]
+    assert "T is 9" in str(found[1])
+
+
+def test_sources_are_taken_as_they_are_needed(engine):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(1)
+            yield {"rgb": np.ones((5, 4), np.float32)}
+
+    many = engine.localize_many(endless(), workers=2, batch=3)
+    assert not taken
+    for _ in range(4):
+        next(many)
+    assert len(taken) <= 2 * (2 + 3)
+    many.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("tal-in-order")]
+
+
+def test_an_error_in_the_sources_themselves_is_raised(engine):
+    def broken():
+        yield {"rgb": np.ones((5, 4), np.float32)}
+        raise OSError("the list of files is gone")
+
+    many = engine.localize_many(broken(), batch=1)
+    with pytest.raises(OSError, match="gone"):
+        list(many)
+
+
+@pytest.mark.parametrize(("fields", "words"), [({"workers": 0}, "workers is 0"), ({"batch": 0}, "batch is 0")])
+def test_many_checks_its_arguments_at_once(engine, fields, words):
+    with pytest.raises(UsageError, match=words):
+        engine.localize_many([], **fields)
+
+
+def test_options_of_many_are_those_of_one(engine, clip):
+    ((_, found),) = engine.localize_many([clip], min_score=-np.inf, top_k=2)
+    assert list(found) == list(engine.localize(clip, min_score=-np.inf, top_k=2))
+    assert len(found) == 2
+
+
+def test_batch_of_the_engine_changes_nothing(plan_path, clip, engine):
+    small = TALEngine.load(plan_path, "cpu", batch=3)
+    np.testing.assert_array_equal(small.features(clip).streams["rgb"], engine.features(clip).streams["rgb"])
+    with pytest.raises(UsageError, match="batch is 0"):
+        TALEngine.load(plan_path, "cpu", batch=0)
+
+
+# -- loading late ------------------------------------------------------------------------------
+
+
+def test_features_load_neither_encoders_nor_opencv(plan_path):
+    code = f"""
+import sys
+import numpy as np
+from tal_engine import TALEngine
+engine = TALEngine.load({str(plan_path)!r}, "cpu")
+engine.localize({{"rgb": np.ones((5, 4), np.float32)}})
+assert engine.runs_on["encoder_rgb.onnx"] == "not loaded yet", engine.runs_on
+print([m for m in ("cv2", "av", "torch", "onnx", "rich", "typer") if m in sys.modules])
+engine.load_encoders()
+print(engine.runs_on["encoder_rgb.onnx"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == "[]"
+    assert done.stdout.splitlines()[1].endswith("(CPU)")
+
+
+def test_a_broken_encoder_is_found_when_it_is_needed(tmp_path, clip):
+    plan = tiny_plan()
+    write_plan(tmp_path / "x.plan", with_members(plan.manifest, {**plan.files, "encoder_rgb.onnx": b"junk"}))
+    engine = TALEngine.load(tmp_path / "x.plan", "cpu")
+    assert len(engine.localize({"rgb": np.ones((5, 4), np.float32)})) > 0
+    with pytest.raises(BackendError, match=r"encoder_rgb\.onnx"):
+        engine.localize(clip)
+    with pytest.raises(BackendError, match=r"encoder_rgb\.onnx"):
+        engine.load_encoders()

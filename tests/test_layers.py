@@ -15,11 +15,11 @@ HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "cv2", "av", "matplotlib", 
 # Rooms by floor, ground floor first. A room may import from lower floors and, where it is not in
 # SIBLINGS, from its own floor.
 FLOORS = [
-    {"errors", "timeline", "vocabulary", "files", "extras", "pipeline"},
+    {"errors", "timeline", "vocabulary", "files", "extras", "pipeline", "hardware", "graph_contents"},
     {"options", "_core", "ops", "records", "events", "tables", "annotations"},
     {"manifest", "plan", "backends"},
     {"video", "features", "localize", "sinks", "metrics", "operating_point", "demo"},
-    {"engine", "extraction"},
+    {"stages", "engine", "extraction", "diagnosis", "doctor", "cold_start", "benching"},
     {"nn"},
     {"heads"},
     {"methods"},

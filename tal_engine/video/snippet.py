@@ -14,17 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError, VideoFault
-from ..options import SnippetOptions
+from ..options import SnippetOptions, timeline_of
 from ..records import Snippets
-from ..timeline import Timeline
 from .source import Frame, Image, VideoSource
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
-
-
-def timeline_of(options: SnippetOptions) -> Timeline:
-    """Seconds of the snippet grid."""
-    return Timeline(0.0, options.stride / options.fps, options.window / options.fps)
 
 
 def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator[Snippets]:
