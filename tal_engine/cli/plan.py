@@ -14,8 +14,10 @@ from ..files import whole_file, write_text
 from ..manifest import MANIFEST
 from ..plan import Plan, read_plan
 from .console import stdout
+from .plan_doctor import doctor
 
 app = typer.Typer(help="Inspect, verify and unpack plans.", no_args_is_help=True)
+app.command("doctor")(doctor)
 
 PlanPath = Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")]
 
@@ -64,6 +66,7 @@ def verify(plan: PlanPath = None, device: str = "auto") -> None:
     """Check structure, hashes and manifest, and load the graphs on this machine."""
     path = plan or EMBEDDED_PLAN
     engine = TALEngine.load(path, device)
+    engine.load_encoders()
     typer.echo(f"{path}: sound; {engine.description}; sha256 {engine.plan.sha256}")
 
 
