@@ -42,9 +42,9 @@ def _root(
 
 
 def _register() -> None:
-    from . import data, demo, evaluate, export, features, import_checkpoint, localize, plan, train
+    from . import bench, data, demo, evaluate, export, features, import_checkpoint, localize, plan, train
 
-    for module in (localize, evaluate, train, import_checkpoint):
+    for module in (localize, bench, evaluate, train, import_checkpoint):
         module.register(app)
     app.add_typer(export.app, name="export")
     app.add_typer(plan.app, name="plan")
