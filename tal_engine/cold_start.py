@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -68,7 +67,12 @@ def gpu_free_mib() -> int | None:
     return sum(g.free_mib for g in gpus) if gpus else None
 
 
-def _peak_mib() -> float:
+def _peak_mib() -> float | None:
+    """Most memory that this process had at a time; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 1024)
 

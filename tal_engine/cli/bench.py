@@ -83,10 +83,8 @@ def _summary(rows: list[Measured]) -> Table:
     for r in rows:
         rates = [f"{r.throughput[k]:.4g}" for k in ("times_real_time", "snippets_per_s", "videos_per_s")]
         starts = " / ".join(f"{c['total_s']:.2f}" for c in r.cold_start.values()) or "-"
-        memory = ["-", "-"]
-        if r.cold_start:
-            last = list(r.cold_start.values())[-1]
-            memory = [f"{last['peak_mib']:.0f}", "-" if last["gpu_mib"] is None else f"{last['gpu_mib']}"]
+        last = list(r.cold_start.values())[-1] if r.cold_start else {}
+        memory = ["-" if last.get(k) is None else f"{last[k]:.0f}" for k in ("peak_mib", "gpu_mib")]
         least, most = r.snippets
         length = f"{least}" if least == most else f"{least}-{most}"
         accuracy = "-" if r.accuracy is None else f"{100 * r.accuracy['mean_ap']:.2f}"

@@ -60,7 +60,9 @@ def localize(
     truth: Annotated[
         Path | None, typer.Option(help="annotations.json whose truth is drawn and printed beside.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto (the best that works here), cpu, cuda, cuda:N, ort-tensorrt or ort-tensorrt:N.")
+    ] = "auto",
     conf: Annotated[
         float | None, typer.Option(help="Leave out segments below this score; default: the plan's.")
     ] = None,
@@ -69,7 +71,9 @@ def localize(
         bool, typer.Option(help="Take features that were made otherwise than the head's; the result says how.")
     ] = False,
     threads: Annotated[int, typer.Option(help="CPU threads of the runtime; 0 lets it choose.")] = 0,
-    strict: Annotated[bool, typer.Option(help="Fail instead of falling back to the CPU.")] = False,
+    strict: Annotated[bool, typer.Option(help="Fail instead of falling back to another device.")] = False,
+    batch: Annotated[int, typer.Option(help="Snippets that an encoder takes at a time.")] = 8,
+    gpu_memory: Annotated[int, typer.Option(help="MiB of the card for each graph at most; 0 sets no limit.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")] = False,
 ) -> None:
     """Say which actions happen when in videos."""
@@ -77,7 +81,7 @@ def localize(
     known = _truth(truth)
     paths = expand_sources(sources)
     _check(form, save_video, paths)
-    engine = TALEngine.load(plan, device, threads=threads, strict=strict)
+    engine = TALEngine.load(plan, device, threads=threads, strict=strict, batch=batch, gpu_memory_mib=gpu_memory)
     if not quiet:
         note = "no --plan given: the embedded demonstration model, not a product. " if plan is None else ""
         errors.print(f"{note}{engine.description}")
