@@ -128,6 +128,8 @@ class TALEngine:
 
         Raises:
             VideoError, FeatureError, UsageError: the source cannot be used.
+            BackendError: it does not run, such as a video longer than a TensorRT engine's profile covers; the message
+                names its T and what is covered.
         """
         if stream:
             return self._lazily(source, fps, min_score, top_k, force, progress)
@@ -170,7 +172,8 @@ class TALEngine:
         Results come in the order of the sources, `batch` of them at a time. Of these, videos with the same number of
         snippets go through the head in one call. Videos of different lengths do not: filled up to one length they
         would see the filling, and their segments would depend on their neighbours. With several workers, snippets of
-        different videos share the calls of the encoders, whose rows do not see each other.
+        different videos share the calls of the encoders, whose rows do not see each other; on the CPU with `threads=1`
+        the encoders run beside each other instead.
 
         A device whose engines cover certain lengths only (TensorRT's profiles) refuses a longer video with a
         `BackendError` that names its T and what is covered; it is one of the results, and the next video goes on.

@@ -52,13 +52,15 @@ class Stages:
     def __init__(self, plan: Plan, runtime: Runtime, batch: int) -> None:
         self.plan, self.batch = plan, batch
         manifest = plan.manifest
-        self._late = [LazyBackend(partial(_open, plan, runtime, e.graph, batch)) for e in manifest.encoders]
-        shared = [TogetherBackend(b, batch) for b in self._late]
-        self.encoders = [EncoderGraph(e, b) for e, b in zip(manifest.encoders, shared, strict=True)]
         self.head = _open(plan, runtime, manifest.head)
         self.evaluator = None
         if manifest.evaluator is not None:
             self.evaluator = evaluator_of(_open(plan, runtime, manifest.evaluator))
+        self._late = [LazyBackend(partial(_open, plan, runtime, e.graph, batch)) for e in manifest.encoders]
+        # Calls of one thread each do better side by side; those that take the whole device, one after the other.
+        apart = runtime.side_by_side
+        shared = [b if apart else TogetherBackend(b, batch) for b in self._late]
+        self.encoders = [EncoderGraph(e, b) for e, b in zip(manifest.encoders, shared, strict=True)]
         self.contract = contract_of(manifest.snippet, manifest.encoders)
 
     def load_encoders(self) -> None:

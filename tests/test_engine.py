@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tal_engine import Features, Segment, TALEngine, Timeline
+from tal_engine.backends import TogetherBackend
 from tal_engine.errors import BackendError, FeatureError, PlanError, PlanFault, UsageError, VideoError, VideoFault
 from tal_engine.features import load_features, save_features
 from tal_engine.plan import with_members, write_plan
@@ -252,6 +253,17 @@ def test_many_equal_one_by_one_in_order(engine, clip, tmp_path, rng):
         assert [s for s, _ in found] == sources
         assert all(same(f, w) for (_, f), w in zip(found, wanted, strict=True))
         assert all(f.info.seconds["total"] >= f.info.seconds["head"] > 0 for _, f in found)
+
+
+def test_encoders_share_calls_unless_each_has_a_thread(plan_path, clip):
+    alone = TALEngine.load(plan_path, "cpu", threads=1)
+    shared = TALEngine.load(plan_path, "cpu", threads=2)
+    assert isinstance(shared._stages.encoders[0].backend, TogetherBackend)
+    assert not isinstance(alone._stages.encoders[0].backend, TogetherBackend)
+    ((_, one), (_, other)), ((_, third), _) = (list(e.localize_many([clip] * 2, workers=2)) for e in (alone, shared))
+    assert list(one) == list(other)
+    assert [s.label for s in one] == [s.label for s in third]
+    np.testing.assert_allclose([s.score for s in one], [s.score for s in third], rtol=1e-4)
 
 
 def test_heads_of_one_length_run_in_one_call(engine, rng, monkeypatch):

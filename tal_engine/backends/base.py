@@ -127,6 +127,11 @@ class Runtime:
         """What graphs are opened on, as far as is known."""
         return self._left[0]
 
+    @property
+    def side_by_side(self) -> bool:
+        """Calls of several threads run at the same time without sharing what they run on: one CPU thread each."""
+        return self.device.kind == "cpu" and self._options.threads == 1
+
     def open(self, graph: bytes, name: str, *, rows: int = 0, spec: Graph | None = None) -> Backend:
         """Load a graph.
 
