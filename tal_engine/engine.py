@@ -42,7 +42,10 @@ class TALEngine:
         manifest = plan.manifest
 
         def open_graph(graph: Graph) -> Backend:
-            return open_backend(plan.files[graph.member], graph.member, device, threads=threads, strict=strict)
+            content, engines = plan.files[graph.member], [e for e in plan.engines if e[0].graph == graph.member]
+            return open_backend(
+                content, graph.member, device, threads=threads, strict=strict, spec=graph, engines=engines
+            )
 
         encoders = [EncoderGraph(e, open_graph(e.graph)) for e in manifest.encoders]
         self._extractor = Extractor(manifest.snippet, encoders)
@@ -58,7 +61,9 @@ class TALEngine:
 
         Args:
             plan: path of a ``.plan``; nothing is ever downloaded.
-            device: "auto", "cpu", "cuda" or "cuda:N".
+            device: "auto", "cpu", "cuda", "tensorrt" or "tensorrt-rtx", the last three also with a card's number as
+                in "cuda:1". TensorRT takes engines from the plan or from the user's cache folder, and builds them on
+                first use where neither has one for this card.
             threads: CPU threads of the runtime; 0 lets it choose.
             strict: raise instead of falling back when the device is not there.
 

