@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 # Field numbers of onnx.proto.
 _GRAPH = 7  # ModelProto
-_NODE, _INPUT = 1, 11  # GraphProto
+_NODE, _INPUT, _VALUE = 1, 11, 13  # GraphProto
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OP, _ATTRIBUTE = 1, 2, 3, 4, 5  # NodeProto
 _VALUE_NAME, _VALUE_TYPE, _TENSOR, _ELEMENT = 1, 2, 1, 1  # ValueInfoProto, TypeProto, TypeProto.Tensor
 _ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_KIND = 1, 3, 20  # AttributeProto
@@ -39,7 +39,8 @@ def widen_bytes(graph: bytes) -> bytes:
         return graph
     wide = {name: name + b"_wide" for name in names}
     casts = [(_NODE, _BYTES, _cast(name, wide[name])) for name in names]
-    rest = [(n, w, _renamed(c, wide) if n == _NODE else c) for n, w, c in inner]
+    # What it notes of the types of values in between is true no more; readers infer them.
+    rest = [(n, w, _renamed(c, wide) if n == _NODE else c) for n, w, c in inner if n != _VALUE]
     model[at] = (_GRAPH, _BYTES, _message([*casts, *rest]))
     return _message(model)
 
