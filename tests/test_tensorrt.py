@@ -261,6 +261,8 @@ class TestCommand:
             (["--sm", "89", "--profile", "H=1:2:3"], 2, "profile of H: no graph of the plan has"),
             (["--sm", "89", "--timing-cache", "t"], 2, "--timing-cache: TensorRT-RTX .* has none"),
             (["--sm", "75"], 4, "FP32 GEMM"),
+            (["--sm", "89", "--precision", "int8"], 2, "--calibration belongs to --precision int8"),
+            (["--sm", "89", "--calibration", "x.npz"], 2, "--calibration belongs to --precision int8"),
         ],
     )
     def test_what_it_refuses(self, plan_path, tmp_path, args, status, message):
@@ -273,12 +275,17 @@ class TestCommand:
     def test_onnxruntime_builds_no_engines(self, plan_path, tmp_path):
         with pytest.raises(UsageError, match="--sm is for engines"):
             raise refused("build", plan_path, "--backend", "onnxruntime", "--sm", "89", "-o", tmp_path / "x.plan")
-        with pytest.raises(UsageError, match="--output is None"):
+        with pytest.raises(UsageError, match="needs --output"):
             raise refused("build", plan_path, "--backend", "onnxruntime")
 
     def test_the_packages_own_plan_is_not_changed(self):
         with pytest.raises(UsageError, match="would change the plan that ships"):
             raise refused("build", "--backend", "tensorrt-rtx", "--sm", "89", "--embed")
+
+    def test_a_folder_it_is_not(self, plan_path, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UsageError, match="is not a folder; with --embed a plan is written"):
+            raise refused("build", plan_path, "--backend", "tensorrt-rtx", "--sm", "89", "-o", tmp_path / "file")
 
     def test_embedded_engine_that_was_changed(self, plan_path, tmp_path):
         out = tmp_path / "with.plan"

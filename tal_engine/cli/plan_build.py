@@ -21,6 +21,7 @@ from ..files import whole_file, write_text
 from ..manifest import EngineRecord
 from ..plan import Plan, read_plan, with_engines, write_plan
 from .console import errors, stdout
+from .inputs import expand_sources
 
 
 class Runtime(StrEnum):
@@ -49,6 +50,10 @@ def build(
     plan: Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")] = None,
     backend: Annotated[Runtime, typer.Option(help="onnxruntime only changes the precision.")] = Runtime.TENSORRT,
     precision: Annotated[Precision | None, typer.Option(help="Default: the plan's own.")] = None,
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(help="For int8: feature files, or videos where the plan has encoders; or folders; repeatable."),
+    ] = None,
     profile: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,29 +77,40 @@ def build(
     ] = None,
 ) -> None:
     """Compile a plan's graphs for certain cards, or write the plan in another precision."""
-    path = plan or EMBEDDED_PLAN
-    found = read_plan(path)
-    asked = parse_profile(profile or [], batch)
+    found, asked = read_plan(plan or EMBEDDED_PLAN), parse_profile(profile or [], batch)
     if backend is Runtime.ONNXRUNTIME:
         _refuse(backend, {"--sm": sm, "--timing-cache": timing_cache, "--embed": embed, "--profile": asked})
-        require(output is not None, "--output", output, "the plan to write")
-        variant = _in_precision(found, precision)
-        write_plan(output or path, variant)
+        if output is None:
+            raise UsageError("--backend onnxruntime needs --output, the plan to write")
+        variant = _in_precision(found, precision, calibration or [])
+        write_plan(output, variant)
         errors.print(f"{output}: {variant.manifest.precision}")
         return
-    if embed and output is None and plan is None:
-        raise UsageError("--embed without --output would change the plan that ships with the package")
-    variant = _in_precision(found, precision)
     flavour = load_flavour(backend.value)
     if timing_cache is not None and not flavour.has_timing_cache:
         raise UsageError(f"--timing-cache: {flavour.title} has none; it keeps what it compiles when it runs by itself")
+    variant = _in_precision(found, precision, calibration or [])
+    where = _place(plan, output, embed, is_variant=variant is not found)
     built = _engines(variant, flavour, asked, sm, timing_cache)
     if embed:
-        write_plan(output or path, with_engines(variant, built))
+        write_plan(where, with_engines(variant, built))
     elif output is not None:
-        _write(output, built)
-    where = (output or path) if embed or output is not None else EngineCache().folder
+        _write(where, built)
     stdout().print(_summary(where, [record for record, _ in built]))
+
+
+def _place(plan: Path | None, output: Path | None, embed: bool, *, is_variant: bool) -> Path:
+    """Where the engines go: into a plan, a folder or the cache."""
+    if is_variant and output is None:
+        what = "--embed would overwrite the plan with it" if embed else "no plan on disk would use its engines"
+        raise UsageError(f"another --precision makes another plan: {what}; add --embed and --output")
+    if output is None and embed and plan is None:
+        raise UsageError("--embed without --output would change the plan that ships with the package")
+    if output is not None:
+        if not embed and output.exists() and not output.is_dir():
+            raise UsageError(f"{output}: is not a folder; with --embed a plan is written")
+        return output
+    return plan if embed and plan is not None else EngineCache().folder
 
 
 def _refuse(backend: Runtime, options: dict[str, Any]) -> None:
@@ -103,14 +119,24 @@ def _refuse(backend: Runtime, options: dict[str, Any]) -> None:
         raise UsageError(f"{given[0]} is for engines, --backend {backend.value} builds none")
 
 
-def _in_precision(plan: Plan, precision: Precision | None) -> Plan:
+def _in_precision(plan: Plan, precision: Precision | None, calibration: list[Path]) -> Plan:
     """The plan as it is, or its variant, which has passed the gate."""
-    if precision is None or precision.value == plan.manifest.precision:
+    same = precision is None or precision.value == plan.manifest.precision
+    if (precision is Precision.INT8 and not same) != bool(calibration):
+        raise UsageError("--calibration belongs to --precision int8, which needs it")
+    if precision is None or same:
         return plan
+    from ..export.calibration import Calibration
     from ..export.variant import make_variant
 
-    variant: Plan = make_variant(plan, precision.value)
+    sources = [path for source in calibration for path in _calibration_files(source)]
+    variant: Plan = make_variant(plan, precision.value, Calibration(sources) if sources else None)
     return variant
+
+
+def _calibration_files(source: Path) -> list[Path]:
+    """A file as it is; of a folder its feature files, else its videos."""
+    return (sorted(source.glob("*.npz")) if source.is_dir() else []) or expand_sources([source])
 
 
 def _engines(
@@ -151,8 +177,6 @@ def _card() -> Device | None:
 
 
 def _write(folder: Path, built: list[tuple[EngineRecord, bytes]]) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is not a folder; with --embed a plan is written")
     for record, engine in built:
         with whole_file(folder / record.member) as temporary:
             temporary.write_bytes(engine)
