@@ -246,6 +246,13 @@ class TestWhichEngine:
         assert any(why in m for m in caplog.messages)
         assert why in misfit(record, made(demo, "head.onnx", PROFILE)[0].graph_sha256, flavour, "sm89")
 
+    def test_the_plans_own_that_was_changed(self, demo, flavour, device, caplog):
+        record, engine = made(demo, "head.onnx", PROFILE)
+        with caplog.at_level(logging.INFO, "tal_engine"):
+            got = fitting(demo.files["head.onnx"], demo.manifest.head, flavour, device, [(record, engine + b"x")])
+        assert got[0].profile != record.profile
+        assert "head.tensorrt.sm89.engine: not used, its hash is wrong" in caplog.messages
+
     def test_first_use_builds_the_second_does_not(self, demo, flavour, device, cache):
         args = (demo.files["head.onnx"], demo.manifest.head, flavour, device, [])
         first = fitting(*args)
