@@ -6,14 +6,16 @@ demo   head and encoders of the embedded plan.
 pvlr   a PVLR head of random weights at its published size (two streams of 1024, 20 classes), T = 1:320:4096.
 
 Of each graph and precision one engine for each target that the library knows, and one for all of them together. What a
-target cannot do stands there with the library's words. Nothing is run: that needs a card. Seconds are medians; the
-library's own caches of an earlier build in the same process are part of all but the first round.
+target cannot do stands there with the library's words. Nothing is run: that needs a card. Seconds are medians; size and
+layers are those of the last round, because TensorRT-RTX 1.7.1 builds a worse engine (26 layers, not 21) right after a
+build that it refused in the same process.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import statistics
 from collections.abc import Iterator
@@ -109,6 +111,7 @@ def main() -> None:
             row["precisions"][precision] = {"onnx_mb": round(len(variant) / 1e6, 3), "each": one, "together": together}
             print(name, precision, json.dumps(row["precisions"][precision]), flush=True)
         figures["graphs"][name] = row
+    figures["load_average"] = [round(x, 1) for x in os.getloadavg()]
     print(json.dumps(store("bench_tensorrt", figures)))
 
 

@@ -171,10 +171,41 @@ class _Engine:
         text = json.dumps({"Layers": [layer, {"Inputs": [], "Outputs": []}]})
         return SimpleNamespace(get_engine_information=lambda form: text)
 
-    def create_execution_context(self, strategy):
-        assert strategy == "user"
+    def create_runtime_config(self):
+        return _RuntimeConfig()
+
+    def create_execution_context(self, settings):
+        assert getattr(settings, "strategy", settings) == "user"
         self.contexts += 1
         return _Context(self)
+
+
+class _RuntimeConfig:
+    """Of TensorRT-RTX: takes a runtime cache."""
+
+    def set_execution_context_allocation_strategy(self, strategy):
+        self.strategy = strategy
+
+    def create_runtime_cache(self):
+        return _RuntimeCache()
+
+    def set_runtime_cache(self, cache):
+        cache.used = True
+
+
+class _RuntimeCache:
+    """Counts the processes that it has been through."""
+
+    content, used = b"", False
+
+    def deserialize(self, content):
+        if content.startswith(b"compiled"):
+            self.content = content
+        return bool(self.content)
+
+    def serialize(self):
+        assert self.used
+        return self.content + b"compiled "
 
 
 class _Network:
@@ -305,6 +336,8 @@ def fake_flavour(device, name="tensorrt"):
         "ExecutionContextAllocationStrategy": SimpleNamespace(USER_MANAGED="user"),
         "nptype": lambda dtype: np.dtype(dtype).type,
     }
+    if name == "tensorrt-rtx":
+        parts["IRuntimeCache"] = _RuntimeCache
     for key, value in parts.items():
         setattr(module, key, value)
     return Flavour(name, module)

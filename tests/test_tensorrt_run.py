@@ -147,6 +147,33 @@ class TestRun:
         assert loaded(demo, "head.onnx", flavour, device).description == f"TensorRT {VERSION} on Fake Card (fp32)"
 
 
+class TestRuntimeCache:
+    """What TensorRT-RTX compiles for a card at the first run is kept for the next process."""
+
+    def test_kept_after_the_first_run(self, demo, device, rng, tmp_path, caplog):
+        flavour, path = fake_flavour(device, "tensorrt-rtx"), tmp_path / "runtime" / "x.cache"
+        record, engine = made(demo, "head.onnx", PROFILE)
+
+        def one_process():
+            backend = TensorRTBackend(flavour, engine, record, demo.manifest.head, device, path)
+            for length in (10, 20):
+                backend.run(features(rng, 2, length))
+            return path.read_bytes()
+
+        assert one_process() == b"compiled "
+        assert one_process() == b"compiled compiled "
+        path.write_bytes(b"of another card")
+        with caplog.at_level(logging.INFO, "tal_engine"):
+            assert one_process() == b"compiled "
+        assert "is of another card, driver or version" in caplog.text
+
+    def test_tensorrt_has_none(self, demo, flavour, device, rng, tmp_path):
+        record, engine = made(demo, "head.onnx", PROFILE)
+        backend = TensorRTBackend(flavour, engine, record, demo.manifest.head, device, tmp_path / "x.cache")
+        backend.run(features(rng, 2, 10))
+        assert not (tmp_path / "x.cache").exists()
+
+
 class TestRefused:
     @pytest.mark.parametrize("length", [2, 51])
     def test_length_outside_of_the_profile(self, demo, flavour, device, rng, length):
@@ -215,9 +242,27 @@ class TestMemory:
     def test_not_even_one_row(self, demo, rng):
         device = FakeDevice(capacity=10_000)
         backend = loaded(demo, "head.onnx", fake_flavour(device), device)
-        with pytest.raises(BackendError, match=r"Fake Card has not enough memory for inputs .*free some, or build"):
+        with pytest.raises(BackendError, match=r"Fake Card has not enough memory for inputs .*free some of it"):
             backend.run(features(rng, 6, 50))
         assert device.empty
+
+    def test_rows_that_belong_together_are_not_split(self, demo, rng):
+        """A graph without a batch, as evaluators are."""
+        head, content = demo.manifest.head, demo.files["head.onnx"]
+        one = {
+            kind: [t.model_copy(update={"shape": [1, *t.shape[1:]]}) for t in getattr(head, kind)]
+            for kind in ("inputs", "outputs")
+        }
+        shapes = ((1, 3, 128), (1, 10, 128), (1, 50, 128))
+        engine = engine_bytes(content, ort.InferenceSession(content), dict.fromkeys(("rgb", "flow"), shapes))
+        change = {"profile": {"T": (3, 10, 50)}, "bytes": len(engine), "sha256": hashlib.sha256(engine).hexdigest()}
+        record = made(demo, "head.onnx", PROFILE)[0].model_copy(update=change)
+        device = FakeDevice(capacity=30_000)
+        backend = TensorRTBackend(fake_flavour(device), engine, record, head.model_copy(update=one), device)
+        feeds = features(rng, 1, 5)
+        np.testing.assert_allclose(backend.run(feeds)["cas"], cpu(demo, "head.onnx", feeds)["cas"], atol=1e-5)
+        with pytest.raises(BackendError, match=r"head.*: Fake Card has not enough memory for inputs .*1, 50, 128"):
+            backend.run(features(rng, 1, 50))
 
 
 class TestWhichEngine:
@@ -253,10 +298,14 @@ class TestWhichEngine:
         assert got[0].profile != record.profile
         assert "head.tensorrt.sm89.engine: not used, its hash is wrong" in caplog.messages
 
-    def test_first_use_builds_the_second_does_not(self, demo, flavour, device, cache):
+    def test_first_use_builds_the_second_does_not(self, demo, flavour, device, cache, caplog):
         args = (demo.files["head.onnx"], demo.manifest.head, flavour, device, [])
         first = fitting(*args)
+        assert [m.split(" builds")[0] for m in caplog.messages] == [
+            "head.onnx: there is no engine for sm89 yet; TensorRT 10.9.0"
+        ]
         assert fitting(*args) == first
+        assert len(caplog.messages) == 1
         assert flavour.module.Builder.builds == 1
         assert first[0].layers == {"fp16": 1}
         assert (cache / "timing" / f"tensorrt-{VERSION}-sm89.cache").read_bytes() == b"timed "

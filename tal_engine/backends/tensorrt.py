@@ -92,7 +92,10 @@ class TensorRTBackend:
         """
         arrays = self._checked(feeds)
         if not self._batched:
-            return self._run(arrays)
+            try:
+                return self._run(arrays)
+            except DeviceMemoryError as e:
+                raise self._too_large(arrays) from e
         rows = len(arrays[self._graph.inputs[0].name])
         parts, at = [], 0
         while at < rows:
@@ -106,19 +109,22 @@ class TensorRTBackend:
 
     def _halve(self, part: Arrays, error: DeviceMemoryError) -> None:
         """Take half as many rows from now on."""
-        shapes = {n: list(a.shape) for n, a in part.items()}
         rows, least = len(next(iter(part.values()))), self._record.profile.get("B", (1, 1, 1))[0]
         if rows <= least:
-            raise BackendError(
-                f"{self._record.member}: {self._device.name} has not enough memory for inputs {shapes}; "
-                f"free some, or build a smaller profile ({describe(self._record.profile)})"
-            ) from error
+            raise self._too_large(part) from error
         with self._lock:
             self._rows = max(least, min(self._rows, rows // 2))
             idle, self._idle[:] = list(self._idle), []
         for context in idle:
             context.close()
         log.warning("%s: out of memory at %d rows, going on with %d", self._record.member, rows, self._rows)
+
+    def _too_large(self, arrays: Arrays) -> BackendError:
+        shapes = {n: list(a.shape) for n, a in arrays.items()}
+        return BackendError(
+            f"{self._record.member}: {self._device.name} has not enough memory for inputs {shapes}; "
+            "free some of it, or use another device"
+        )
 
     def _padded(self, arrays: Arrays) -> Arrays:
         """Run a batch of at most the profile's largest; its last row is repeated up to the profile's least."""

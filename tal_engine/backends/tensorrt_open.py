@@ -56,6 +56,10 @@ def fitting(content: bytes, graph: Graph, flavour: Flavour, card: Device, engine
     found = cache.newest(lambda record: misfit(record, digest, flavour, card.target) is None)
     if found is not None:
         return found
+    log.warning(
+        "%s: there is no engine for %s yet; %s builds one, which can take minutes (tal plan build does it ahead)",
+        graph.member, card.target, flavour.title,
+    )  # fmt: skip
     return cached_engine(flavour, content, graph, profile_of(graph, {}), [card.target], cache, device=card)
 
 
@@ -90,7 +94,6 @@ def cached_engine(
     def make() -> Engine:
         timing = timing_cache or cache_folder() / "timing" / f"{flavour.name}-{flavour.version}-{targets[0]}.cache"
         kept = read_blob(timing) if flavour.has_timing_cache else b""
-        log.info("%s: %s builds it for %s; that can take minutes", graph.member, flavour.title, ", ".join(targets))
         built = build(flavour, content, graph, profile, targets, timing=kept, device=device)
         if built.timing:
             write_blob(timing, built.timing)
