@@ -25,6 +25,7 @@ bench: .venv/all
 	$(BIN)/python benchmarks/bench_accuracy.py
 	$(BIN)/python benchmarks/bench_methods.py
 	$(BIN)/python benchmarks/bench_core.py
+	$(BIN)/python benchmarks/bench_tensorrt.py
 	$(BIN)/python benchmarks/readme.py
 	$(BIN)/python benchmarks/cards.py --pictures
 

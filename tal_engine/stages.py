@@ -155,4 +155,5 @@ class Stages:
 
 
 def _open(plan: Plan, runtime: Runtime, graph: Graph, rows: int = 0) -> Backend:
-    return runtime.open(plan.files[graph.member], graph.member, rows=rows, spec=graph)
+    engines = [e for e in plan.engines if e[0].graph == graph.member]
+    return runtime.open(plan.files[graph.member], graph.member, rows=rows, spec=graph, engines=engines)

@@ -100,7 +100,7 @@ class Graphs:
         monkeypatch.setattr(base, "_open", self)
         monkeypatch.setattr(base, "why_not", lambda d: None if d.kind in installed else f"no {d.kind}: pip install x")
 
-    def __call__(self, graph, name, device, options, spec):
+    def __call__(self, graph, name, device, options, spec, engines):
         self.tried.append(str(device))
         if device.kind not in self.works:
             raise BackendError(f"{device} does not work")

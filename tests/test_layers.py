@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "cv2", "av", "matplotlib", "scipy", "pydantic")
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "tensorrt",
+    "tensorrt_rtx",
+    "cuda",
+    "cv2",
+    "av",
+    "matplotlib",
+    "scipy",
+    "pydantic",
+)
 
 # Rooms by floor, ground floor first. A room may import from lower floors and, where it is not in
 # SIBLINGS, from its own floor.

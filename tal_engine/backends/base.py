@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError, require
-from ..extras import need
+from ..errors import BackendError, UsageError, require
+from ..extras import missing, need
 
 if TYPE_CHECKING:
-    from ..manifest import Graph
+    from ..manifest import EngineRecord, Graph
+
+    Engine = tuple[EngineRecord, bytes]
 
 log = logging.getLogger("tal_engine")
 
@@ -24,6 +27,8 @@ log = logging.getLogger("tal_engine")
 #: the first result, which somebody should have asked for.
 _NEXT: dict[str, tuple[str, ...]] = {
     "auto": ("cuda", "cpu"),
+    "tensorrt": ("cuda", "cpu"),
+    "tensorrt-rtx": ("cuda", "cpu"),
     "ort-tensorrt": ("cuda", "cpu"),
     "cuda": ("cpu",),
     "cpu": (),
@@ -100,6 +105,9 @@ def why_not(device: DeviceName) -> str | None:
     Raises:
         MissingExtraError: there is no runtime at all.
     """
+    if device.kind in ("tensorrt", "tensorrt-rtx"):
+        module = device.kind.replace("-", "_")
+        return None if find_spec(module) else str(missing(module))
     need("onnxruntime")
     from .ort import missing_provider
 
@@ -132,7 +140,9 @@ class Runtime:
         """Calls of several threads run at the same time without sharing what they run on: one CPU thread each."""
         return self.device.kind == "cpu" and self._options.threads == 1
 
-    def open(self, graph: bytes, name: str, *, rows: int = 0, spec: Graph | None = None) -> Backend:
+    def open(
+        self, graph: bytes, name: str, *, rows: int = 0, spec: Graph | None = None, engines: Sequence[Engine] = ()
+    ) -> Backend:
         """Load a graph.
 
         Args:
@@ -140,6 +150,7 @@ class Runtime:
             name: what the graph is called in messages.
             rows: see `RunOptions`.
             spec: what the manifest says of the graph; TensorRT takes the names of free dimensions from there.
+            engines: engines that the plan brings, for TensorRT.
 
         Raises:
             BackendError: it cannot be loaded anywhere, or not on the device and `strict` is set.
@@ -148,7 +159,7 @@ class Runtime:
         with self._lock:
             while True:
                 try:
-                    return _open(graph, name, self.device, options, spec)
+                    return _open(graph, name, self.device, options, spec, engines)
                 except BackendError as e:
                     if self._strict or len(self._left) == 1:
                         raise
@@ -174,7 +185,20 @@ def open_backend(graph: bytes, name: str, device: str = "auto", *, threads: int 
     return Runtime(device, RunOptions(threads), strict=strict).open(graph, name)
 
 
-def _open(graph: bytes, name: str, device: DeviceName, options: RunOptions, spec: Graph | None) -> Backend:
+def _open(
+    graph: bytes,
+    name: str,
+    device: DeviceName,
+    options: RunOptions,
+    spec: Graph | None,
+    engines: Sequence[Engine],
+) -> Backend:
+    if device.kind in ("tensorrt", "tensorrt-rtx"):
+        from .tensorrt_open import open_tensorrt
+
+        if spec is None:
+            raise UsageError(f"{name}: device {device} needs what the manifest says of the graph")
+        return open_tensorrt(graph, spec, str(device), engines)
     if (reason := why_not(device)) is not None:
         raise BackendError(f"{device} was asked for, {reason}")
     if device.kind == "cpu":

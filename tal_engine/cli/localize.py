@@ -61,7 +61,7 @@ def localize(
         Path | None, typer.Option(help="annotations.json whose truth is drawn and printed beside.")
     ] = None,
     device: Annotated[
-        str, typer.Option(help="auto (the best that works here), cpu, cuda, cuda:N, ort-tensorrt or ort-tensorrt:N.")
+        str, typer.Option(help="auto, cpu, cuda, tensorrt, tensorrt-rtx or ort-tensorrt; cards by number as cuda:1.")
     ] = "auto",
     conf: Annotated[
         float | None, typer.Option(help="Leave out segments below this score; default: the plan's.")

@@ -13,10 +13,12 @@ from ..errors import UsageError
 from ..files import whole_file, write_text
 from ..manifest import MANIFEST
 from ..plan import Plan, read_plan
+from . import plan_build
 from .console import stdout
 from .plan_doctor import doctor
 
-app = typer.Typer(help="Inspect, verify and unpack plans.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, verify, build and unpack plans.", no_args_is_help=True)
+plan_build.register(app)
 app.command("doctor")(doctor)
 
 PlanPath = Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")]
@@ -53,6 +55,7 @@ def _summary(path: Path, plan: Plan) -> Table:
         "operating point": f"score >= {m.segment.min_score:.3f}",
         "gate": ", ".join(f"{k} {v}" for k, v in m.parity.get("head", {}).items()),
         "made by": ", ".join(f"{k} {v}" for k, v in m.producer.items()),
+        "engines": ", ".join(e.member for e in m.engines) or "none: built for each card where they are needed",
         "members": ", ".join(f"{k} {v.bytes / 1e6:.2f} MB" for k, v in m.members.items()),
         "sha256": plan.sha256,
     }
@@ -75,7 +78,7 @@ def unpack(
     plan: Annotated[Path, typer.Argument(help="A plan.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
 ) -> None:
-    """Write the pure files: manifest.json, labels.txt and the .onnx graphs."""
+    """Write the pure files: manifest.json, labels.txt, the .onnx graphs and the .engine files that are inside."""
     found = read_plan(plan)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is not a folder")

@@ -1,0 +1,193 @@
+"""``tal plan build``: the graphs of a plan compiled ahead of time, or the plan in another precision."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..backends.cache import EngineCache
+from ..backends.cuda import CudaDevice, Device
+from ..backends.profile import Profile, describe, parse_profile, profile_of
+from ..backends.tensorrt_flavour import Flavour, check_targets, load_flavour
+from ..backends.tensorrt_open import cached_engine
+from ..engine import EMBEDDED_PLAN
+from ..errors import BackendError, MissingExtraError, UsageError, require
+from ..files import whole_file, write_text
+from ..manifest import EngineRecord
+from ..plan import Plan, read_plan, with_engines, write_plan
+from .console import errors, stdout
+from .inputs import expand_sources
+
+
+class Runtime(StrEnum):
+    """What `--backend` takes."""
+
+    TENSORRT = "tensorrt"
+    TENSORRT_RTX = "tensorrt-rtx"
+    ONNXRUNTIME = "onnxruntime"
+
+
+class Precision(StrEnum):
+    """What `--precision` takes."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("build")(build)
+
+
+def build(
+    plan: Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")] = None,
+    backend: Annotated[Runtime, typer.Option(help="onnxruntime only changes the precision.")] = Runtime.TENSORRT,
+    precision: Annotated[Precision | None, typer.Option(help="Default: the plan's own.")] = None,
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(help="For int8: feature files, or videos where the plan has encoders; or folders; repeatable."),
+    ] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LEAST:BEST:LARGEST", help="Sizes of a free dimension, such as T=1:320:4096; repeatable."
+        ),
+    ] = None,
+    batch: Annotated[str | None, typer.Option(metavar="LEAST:BEST:LARGEST", help="The same for B, the batch.")] = None,
+    sm: Annotated[
+        str | None,
+        typer.Option(help="Compute capabilities, such as 86,89; one engine for each. Default: this machine's card."),
+    ] = None,
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="File that keeps what TensorRT timed. Default: in the cache folder.")
+    ] = None,
+    embed: Annotated[bool, typer.Option("--embed", help="Put the engines into the plan.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="With --embed or onnxruntime the plan to write, else a folder for the engines."
+        ),
+    ] = None,
+) -> None:
+    """Compile a plan's graphs for certain cards, or write the plan in another precision."""
+    found, asked = read_plan(plan or EMBEDDED_PLAN), parse_profile(profile or [], batch)
+    if backend is Runtime.ONNXRUNTIME:
+        _refuse(backend, {"--sm": sm, "--timing-cache": timing_cache, "--embed": embed, "--profile": asked})
+        if output is None:
+            raise UsageError("--backend onnxruntime needs --output, the plan to write")
+        variant = _in_precision(found, precision, calibration or [])
+        write_plan(output, variant)
+        errors.print(f"{output}: {variant.manifest.precision}")
+        return
+    flavour = load_flavour(backend.value)
+    if timing_cache is not None and not flavour.has_timing_cache:
+        raise UsageError(f"--timing-cache: {flavour.title} has none; it keeps what it compiles when it runs by itself")
+    variant = _in_precision(found, precision, calibration or [])
+    where = _place(plan, output, embed, is_variant=variant is not found)
+    built = _engines(variant, flavour, asked, sm, timing_cache)
+    if embed:
+        write_plan(where, with_engines(variant, built))
+    elif output is not None:
+        _write(where, built)
+    stdout().print(_summary(where, [record for record, _ in built]))
+
+
+def _place(plan: Path | None, output: Path | None, embed: bool, *, is_variant: bool) -> Path:
+    """Where the engines go: into a plan, a folder or the cache."""
+    if is_variant and output is None:
+        what = "--embed would overwrite the plan with it" if embed else "no plan on disk would use its engines"
+        raise UsageError(f"another --precision makes another plan: {what}; add --embed and --output")
+    if output is None and embed and plan is None:
+        raise UsageError("--embed without --output would change the plan that ships with the package")
+    if output is not None:
+        if not embed and output.exists() and not output.is_dir():
+            raise UsageError(f"{output}: is not a folder; with --embed a plan is written")
+        return output
+    return plan if embed and plan is not None else EngineCache().folder
+
+
+def _refuse(backend: Runtime, options: dict[str, Any]) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"{given[0]} is for engines, --backend {backend.value} builds none")
+
+
+def _in_precision(plan: Plan, precision: Precision | None, calibration: list[Path]) -> Plan:
+    """The plan as it is, or its variant, which has passed the gate."""
+    same = precision is None or precision.value == plan.manifest.precision
+    if (precision is Precision.INT8 and not same) != bool(calibration):
+        raise UsageError("--calibration belongs to --precision int8, which needs it")
+    if precision is None or same:
+        return plan
+    from ..export.calibration import Calibration
+    from ..export.variant import make_variant
+
+    sources = [path for source in calibration for path in _calibration_files(source)]
+    variant: Plan = make_variant(plan, precision.value, Calibration(sources) if sources else None)
+    return variant
+
+
+def _calibration_files(source: Path) -> list[Path]:
+    """A file as it is; of a folder its feature files, else its videos."""
+    return (sorted(source.glob("*.npz")) if source.is_dir() else []) or expand_sources([source])
+
+
+def _engines(
+    plan: Plan, flavour: Flavour, asked: Profile, sm: str | None, timing_cache: Path | None
+) -> list[tuple[EngineRecord, bytes]]:
+    """An engine of each graph for each target, out of the cache where it has them."""
+    used = {d for g in plan.manifest.graphs for t in g.inputs for d in t.shape}
+    idle = sorted(set(asked) - used)
+    if idle:
+        raise UsageError(f"profile of {idle[0]}: no graph of the plan has this dimension")
+    card = _card()
+    targets = check_targets(flavour, _targets(sm), card.target if card is not None else None)
+    cache, built = EngineCache(), []
+    for graph in plan.manifest.graphs:
+        content, profile = plan.files[graph.member], profile_of(graph, asked)
+        for target in targets:
+            engine = cached_engine(
+                flavour, content, graph, profile, [target], cache, timing_cache=timing_cache, device=card
+            )
+            built.append(engine)
+    return built
+
+
+def _targets(sm: str | None) -> list[str]:
+    """Compute capabilities from "75,8.6,sm89"."""
+    parts = [p.strip().lower().removeprefix("sm").replace(".", "") for p in (sm or "").split(",") if p.strip()]
+    for part in parts:
+        require(re.fullmatch(r"\d{2,3}", part) is not None, "--sm", sm, "compute capabilities such as 86,89")
+    return [f"sm{p}" for p in parts]
+
+
+def _card() -> Device | None:
+    """This machine's first card."""
+    try:
+        return CudaDevice(0)
+    except (BackendError, MissingExtraError):
+        return None
+
+
+def _write(folder: Path, built: list[tuple[EngineRecord, bytes]]) -> None:
+    for record, engine in built:
+        with whole_file(folder / record.member) as temporary:
+            temporary.write_bytes(engine)
+        write_text(folder / f"{record.member}.json", record.model_dump_json(indent=1) + "\n")
+
+
+def _summary(where: Path, records: list[EngineRecord]) -> Table:
+    table = Table(title=str(where), title_justify="left")
+    for column in ("engine", "profile", "layers", "MB", "seconds"):
+        table.add_column(column, justify="right" if column in ("MB", "seconds") else "left")
+    for r in records:
+        layers = ", ".join(f"{n} {p}" for p, n in r.layers.items()) or "not inspected"
+        table.add_row(r.member, describe(r.profile), layers, f"{r.bytes / 1e6:.2f}", f"{r.build_seconds:.2f}")
+    return table
