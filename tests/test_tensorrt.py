@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -27,6 +29,9 @@ from tal_engine.export.precision import to_half
 from tal_engine.manifest import Graph, Tensor
 from tal_engine.plan import parse_plan, read_plan
 
+pytestmark = pytest.mark.skipif(
+    sys.platform == "darwin" or platform.machine() not in ("x86_64", "AMD64"), reason="TensorRT-RTX is not made for it"
+)
 TARGETS = ["sm75", "sm80", "sm86", "sm89", "sm120", "sm121"]
 
 
