@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,17 @@ from .extraction import Extractor
 from .features import EncoderGraph, check_contract, load_features
 from .localize import evaluator_of, propose, score, suppress, to_segments
 from .manifest import Graph
+from .options import StreamOptions
 from .pipeline import Stopwatch
 from .plan import Plan, read_plan
-from .records import Features, Info, Localization, Segment
+from .records import Features, Info, Localization, Proposals, Segment, Snippets
 from .timeline import Timeline
 from .video import open_video
+from .video.flow import with_flow
 from .video.snippet import timeline_of
+
+if TYPE_CHECKING:
+    from .stream import StreamingLocalizer
 
 #: The demonstration model that ships with the package.
 EMBEDDED_PLAN = Path(__file__).parent / "assets" / "demo.plan"
@@ -146,6 +151,30 @@ class TALEngine:
         info.seconds |= watch.seconds
         info.seconds["total"] = time.perf_counter() - began
         return Localization(segments, info, self.plan.vocabulary, activations)
+
+    def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
+        """Features [N, D] of a batch of snippets by stream; flow is added as the plan says."""
+        (batch,) = with_flow([snippets], self.plan.manifest.snippet)
+        return {e.spec.stream: e(batch) for e in self._encoders}
+
+    def propose(self, features: Features) -> Proposals:
+        """What the head finds in features, before suppression."""
+        manifest = self.plan.manifest
+        return propose(score(features, self._head, manifest), manifest.proposal, self._evaluator)
+
+    def stream(
+        self,
+        source: str = "stream",
+        options: StreamOptions | None = None,
+        *,
+        provisional: bool = False,
+        min_score: float | None = None,
+        top_k: int | None = None,
+    ) -> StreamingLocalizer:
+        """Localize a stream that is pushed frame by frame; see `StreamingLocalizer`."""
+        from .stream import StreamingLocalizer
+
+        return StreamingLocalizer(self, source, options, provisional=provisional, min_score=min_score, top_k=top_k)
 
     def features(self, source: Source, *, fps: float | None = None, progress: Progress | None = None) -> Features:
         """Features of a source, as the head reads them."""

@@ -19,7 +19,7 @@ FLOORS = [
     {"options", "_core", "ops", "records", "events", "tables", "annotations"},
     {"manifest", "plan", "backends"},
     {"video", "features", "localize", "sinks", "metrics", "operating_point", "demo"},
-    {"engine", "extraction"},
+    {"engine", "extraction", "stream"},
     {"nn"},
     {"heads"},
     {"methods"},

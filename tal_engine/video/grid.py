@@ -41,7 +41,8 @@ class SnippetGrid:
     def __init__(self, options: SnippetOptions, show: Callable[[Image], Image]) -> None:
         self._options = options
         self._show = show
-        self._image: Callable[[], Image] | None = None  # the frame on screen; pixels are made when a slot shows it
+        self._begun = False
+        self._image: Callable[[], Image]  # the frame on screen once begun; pixels are made when a slot shows it
         self._picture: Image | None = None
         self._held: list[Image] = []
         self._slot = self._skip = self._given = 0
@@ -53,13 +54,13 @@ class SnippetGrid:
 
         They are made while they are asked for, so the iterator must be read to its end before the next frame.
         """
-        while self._image is not None and slot_centre(self._slot, self._options) < seconds:
+        while self._begun and slot_centre(self._slot, self._options) < seconds:
             yield from self._next()
-        self._image, self._picture = image, None
+        self._begun, self._image, self._picture = True, image, None
 
     def finish(self, seconds: float) -> Iterator[list[Image]]:
         """The last snippets of frames that end at `seconds`; the one place where short videos are padded."""
-        if self._image is None:
+        if not self._begun:
             return
         for _ in range(self._slot, slots_of(seconds, self._options)):
             yield from self._next()
@@ -84,7 +85,6 @@ class SnippetGrid:
     def _shown(self) -> Image:
         """The picture on screen in the size of the first: frames that stay as decoded may change it on the way."""
         if self._picture is None:
-            assert self._image is not None
             picture = self._show(self._image())
             self._size = self._size or picture.shape
             if picture.shape != self._size:
@@ -95,7 +95,7 @@ class SnippetGrid:
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.uint8]]]:
         """Numbers and pictures from which `restore` goes on."""
         numbers = {"slot": self._slot, "skip": self._skip, "given": self._given, "fresh": self._fresh}
-        pictures = {} if self._image is None else {"picture": self._shown()}
+        pictures = {"picture": self._shown()} if self._begun else {}
         if self._held:
             pictures["held"] = np.stack(self._held)
         return {**numbers, "size": self._size}, pictures
@@ -106,5 +106,4 @@ class SnippetGrid:
         self._given, self._fresh = numbers["given"], numbers["fresh"]
         self._size = None if numbers["size"] is None else tuple(numbers["size"])
         self._held = list(pictures.get("held", ()))
-        picture = pictures.get("picture")
-        self._picture, self._image = picture, None if picture is None else (lambda: picture)
+        self._begun, self._picture = "picture" in pictures, pictures.get("picture")
