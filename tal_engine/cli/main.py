@@ -42,9 +42,9 @@ def _root(
 
 
 def _register() -> None:
-    from . import data, demo, evaluate, export, features, import_checkpoint, localize, plan, train
+    from . import data, demo, evaluate, export, features, import_checkpoint, localize, plan, train, verify_stream
 
-    for module in (localize, evaluate, train, import_checkpoint):
+    for module in (localize, evaluate, train, import_checkpoint, verify_stream):
         module.register(app)
     app.add_typer(export.app, name="export")
     app.add_typer(plan.app, name="plan")

@@ -150,8 +150,8 @@ class Settler:
 
     @property
     def _edge(self) -> float:
-        """Seconds before the newest moment in which an action still goes on; never none, as times are rounded."""
-        return max(self._pace.gap * self._pace.timeline.step, MOMENT)
+        """Seconds before the newest moment in which an action still goes on."""
+        return self._pace.gap * self._pace.timeline.step - MOMENT
 
     def _long_enough(self, track: Track) -> bool:
         return track.end - track.start >= self._options.min_action - MOMENT
@@ -199,7 +199,7 @@ class Settler:
         return moved or abs(a[2] - b[2]) > SCORE_CHANGE * abs(a[2])
 
     def _final(self, track: Track, window: Window, *, truncated: bool) -> Event:
-        latency = window.right - track.end
+        latency = window.seen - track.end
         self.worst_latency_s = max(self.worst_latency_s, latency)
         if latency > self._pace.latency_s + MOMENT:
             self.late_events += 1

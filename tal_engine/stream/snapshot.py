@@ -29,7 +29,7 @@ def save(path: str | Path, state: StreamState) -> None:
     """
     numbers, arrays = state.state()
     document = {"schema": SCHEMA, **_identity(state), "state": numbers, "arrays": _digests(arrays)}
-    text = np.frombuffer(json.dumps(document, allow_nan=False).encode(), np.uint8)
+    text = np.frombuffer(json.dumps(document).encode(), np.uint8)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **{_NUMBERS: text, **arrays})
 
@@ -67,7 +67,7 @@ def _digests(arrays: dict[str, NDArray[Any]]) -> dict[str, str]:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         document = json.loads(arrays.pop(_NUMBERS).tobytes())
     except FileNotFoundError:

@@ -113,7 +113,7 @@ class StreamState:
     def declared_latency_s(self) -> float:
         """Seconds from the end of an action to its final at most, by the stream's clock.
 
-        Look-ahead, step, slack and a snippet, and one frame: a snippet is complete when the next frame is there.
+        Look-ahead (or gap, if longer), step and a snippet, and one frame: a snippet is complete when the next is there.
         Where frames are more than a slot apart, the time between the last two comes on top.
         """
         return self.pace.latency_s + 1.0 / self.manifest.snippet.fps

@@ -45,7 +45,7 @@ class Pace:
             return math.ceil(round(seconds / timeline.step, 6))
 
         step = max(round(options.step / timeline.step), 1)
-        gap = up(options.gap)
+        gap = max(up(options.gap), 1)  # what reaches the newest snippet may go on
         window = max(up(options.window), step, 2 * gap, 1)
         return cls(timeline, window, step, min(max(up(options.look_ahead), gap), window), gap)
 
@@ -56,13 +56,13 @@ class Pace:
 
     @property
     def slack(self) -> float:
-        """Seconds that an end may move back between two evaluations without being missed: a step's."""
-        return self.step * self.timeline.step
+        """Seconds that an end may move back between two evaluations without being missed: a snippet's."""
+        return self.timeline.step
 
     @property
     def latency_s(self) -> float:
         """No final is decided later than this after the end of its action, by the stream's own clock."""
-        return (self.wait + self.step) * self.timeline.step + self.slack + self.timeline.width
+        return (self.wait + self.step) * self.timeline.step + self.slack
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,12 @@ class Window:
     last: bool
     pts: float
     wall: float | None
+
+    @property
+    def seen(self) -> float:
+        """Seconds where what it shows ends: a last, incomplete snippet may be left out."""
+        time = self.features.timeline
+        return min(self.right, float(time.right(self.count - self.first)))
 
     @property
     def left(self) -> float:
