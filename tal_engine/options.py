@@ -210,7 +210,7 @@ class StreamOptions:
     """How a stream is localized: what the head sees at a time, and how long a decision waits. All in seconds."""
 
     #: The head sees the last `window` of the stream, again after every `step`. All are rounded to whole snippets.
-    window: float = 120.0
+    window: float = 60.0
     step: float = 2.0
     #: A segment is final once the stream has gone on for so long after its end. Past half of the window it counts
     #: only until the window moves, as later the start would be lost. With a window that covers the video and a

@@ -528,7 +528,7 @@ def test_bad_input_is_named(engine, frames):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("step", 0.0), ("step", 200.0), ("look_ahead", 121.0), ("gap", 61.0), ("max_still", 0.0), ("pad", -1.0)],
+    [("step", 0.0), ("step", 61.0), ("look_ahead", 61.0), ("gap", 31.0), ("max_still", 0.0), ("pad", -1.0)],
 )
 def test_options_that_make_no_sense_are_refused(field, value):
     with pytest.raises(UsageError, match=f"{field} is {value}"):

@@ -56,7 +56,9 @@ def shared(a: Sequence[Track], b: Sequence[Track], left: float, right: float) ->
     (s, e), (t, f) = (np.clip(np.array([(x.start, x.end) for x in v]).reshape(-1, 2).T, left, right) for v in (a, b))
     inside = np.minimum(e[:, None], f) - np.maximum(s[:, None], t)
     union = (e - s)[:, None] + (f - t) - inside
-    return np.round(np.where(inside > 0, inside / np.where(union > 0, union, 1.0), 0.0), 6)
+    out = np.zeros(inside.shape)
+    np.divide(inside, union, out=out, where=inside > 0)
+    return out.round(6)
 
 
 def pair(found: Sequence[Track], known: Sequence[Track], left: float, right: float) -> list[int]:
