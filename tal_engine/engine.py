@@ -155,7 +155,7 @@ class TALEngine:
     def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
         """Features [N, D] of a batch of snippets by stream; flow is added as the plan says."""
         (batch,) = with_flow([snippets], self.plan.manifest.snippet)
-        return {e.spec.stream: e(batch) for e in self._encoders}
+        return {e.spec.stream: e(batch) for e in self._extractor.encoders}
 
     def propose(self, features: Features) -> Proposals:
         """What the head finds in features, before suppression."""
