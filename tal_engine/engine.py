@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .backends import RunOptions, Runtime
 from .errors import TALError, require
-from .options import SegmentOptions, timeline_of
+from .options import SegmentOptions, StreamOptions, timeline_of
 from .pipeline import in_order
 from .plan import Plan, read_plan
-from .records import Features, Localization, Segment
+from .records import Features, Localization, Proposals, Segment, Snippets
 from .stages import Prepared, Progress, Source, Stages
 from .timeline import Timeline
 
 __all__ = ["EMBEDDED_PLAN", "Progress", "Source", "TALEngine", "timeline_for"]
+
+if TYPE_CHECKING:
+    from .stream import StreamingLocalizer
 
 #: The demonstration model that ships with the package.
 EMBEDDED_PLAN = Path(__file__).parent / "assets" / "demo.plan"
@@ -223,6 +229,32 @@ class TALEngine:
             return self._stages.finish(made, wanted)
         except TALError as e:
             return e
+
+    def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
+        """Features [N, D] of a batch of snippets by stream; flow is added as the plan says."""
+        return self._stages.encode_snippets(snippets)
+
+    def propose_many(self, features: Sequence[Features]) -> list[Proposals]:
+        """What the head finds in each of several features, before suppression; those of one length share a call."""
+        return self._stages.propose_many(features)
+
+    def propose(self, features: Features) -> Proposals:
+        """What the head finds in features, before suppression."""
+        return self.propose_many([features])[0]
+
+    def stream(
+        self,
+        source: str = "stream",
+        options: StreamOptions | None = None,
+        *,
+        provisional: bool = False,
+        min_score: float | None = None,
+        top_k: int | None = None,
+    ) -> StreamingLocalizer:
+        """Localize a stream that is pushed frame by frame; see `StreamingLocalizer`."""
+        from .stream import StreamingLocalizer
+
+        return StreamingLocalizer(self, source, options, provisional=provisional, min_score=min_score, top_k=top_k)
 
     def features(self, source: Source, *, fps: float | None = None, progress: Progress | None = None) -> Features:
         """Features of a source, as the head reads them."""

@@ -64,6 +64,10 @@ class SinkError(TALError):
     """A result cannot be written or sent; the message names the file or the receiver."""
 
 
+class SnapshotError(TALError):
+    """A stream's snapshot is missing, damaged, or belongs to another plan, source or options."""
+
+
 class PlanFault(Enum):
     """The ways a plan can be wrong."""
 

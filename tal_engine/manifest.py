@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -178,6 +179,12 @@ class Manifest(_Strict):
         """Every graph of the plan."""
         own = [self.head] if self.evaluator is None else [self.head, self.evaluator]
         return [*own, *(e.graph for e in self.encoders)]
+
+    def with_segment(self, min_score: float | None, top_k: int | None) -> Manifest:
+        """The same with another choice of segments; None keeps the plan's."""
+        changes = {"min_score": min_score, "top_k": top_k}
+        wanted = replace(self.segment, **{name: v for name, v in changes.items() if v is not None})  # type: ignore[arg-type]
+        return self.model_copy(update={"segment": wanted})
 
     def to_json(self) -> str:
         """The manifest as it is stored."""

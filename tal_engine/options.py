@@ -215,26 +215,33 @@ class SegmentOptions:
 class StreamOptions:
     """How a stream is localized: what the head sees at a time, and how long a decision waits. All in seconds."""
 
-    #: The head sees the last `window` of the stream, again after every `step`.
-    window: float = 120.0
+    #: The head sees the last `window` of the stream, again after every `step`. All are rounded to whole snippets.
+    window: float = 60.0
     step: float = 2.0
-    #: A segment is final once the stream has gone on for so long after its end, and is open while it goes on within
-    #: `gap` of the newest snippet. With a window that covers the video and a look-ahead as long, finals are those of
-    #: the file.
+    #: A segment is final once the stream has gone on for so long after its end. Past half of the window it counts
+    #: only until the window moves, as later the start would be lost. With a window that covers the video and a
+    #: look-ahead as long, finals are those of the file.
     look_ahead: float = 8.0
+    #: A segment is open while it goes on within `gap` of the newest snippet.
     gap: float = 1.0
-    #: An action that goes on for longer is cut there, marked as truncated; 0 allows all.
+    #: While no frame comes the last one is taken to be still on screen, for so long at most. A longer pause cuts the
+    #: stream: what is open is decided, the pause is recorded as not analysed.
+    max_still: float = 10.0
+    #: An action that goes on for longer is cut there, marked as truncated, and goes on as another; 0 allows all.
     max_action: float = 0.0
+    #: Shorter actions are left out.
     min_action: float = 0.0
     #: Segments are made longer by it on both sides.
     pad: float = 0.0
-    #: A provisional segment appears at the plan's operating point and is withdrawn only this far below it.
+    #: A provisional segment appears at the plan's operating point and is withdrawn only so far below it, as a share
+    #: of it: 0.15 holds what has 85 % of it. Finals reach the operating point.
     hysteresis: float = 0.15
 
     def __post_init__(self) -> None:
         _require(0 < self.step <= self.window < float("inf"), "step", self.step, f"in (0, window ({self.window})]")
         _require(0 <= self.look_ahead <= self.window, "look_ahead", self.look_ahead, f"in [0, window ({self.window})]")
-        _require(0 <= self.gap <= self.window, "gap", self.gap, f"in [0, window ({self.window})]")
+        _require(0 <= self.gap <= self.window / 2, "gap", self.gap, f"in [0, half of window ({self.window})]")
+        _require(self.max_still > 0, "max_still", self.max_still, "positive")
         for name in ("max_action", "min_action", "pad", "hysteresis"):
             _require(0 <= getattr(self, name) < float("inf"), name, getattr(self, name), "0 or more")
 

@@ -24,7 +24,7 @@ from .manifest import Graph
 from .options import SegmentOptions, timeline_of
 from .pipeline import Stopwatch
 from .plan import Plan
-from .records import Activations, Boundaries, Features, Info, Localization
+from .records import Activations, Boundaries, Features, Info, Localization, Proposals, Snippets
 
 #: What can be localized: a video file, frames [N, H, W, 3] uint8 (with fps), features as a record, as a file (.npz) or
 #: as a mapping stream -> [T, D].
@@ -104,6 +104,26 @@ class Stages:
         for video, activations in zip(videos, found, strict=True):
             video.activations = activations
             video.watch.seconds["head"] = together.seconds["head"] / len(videos)
+
+    def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
+        """Features [N, D] of a batch of snippets by stream; flow is added as the plan says."""
+        from .video.flow import with_flow
+
+        (batch,) = with_flow([snippets], self.plan.manifest.snippet)
+        return {e.spec.stream: e(batch) for e in self.encoders}
+
+    def propose_many(self, features: Sequence[Features]) -> list[Proposals]:
+        """Proposals of each of several features, before suppression; those of one length go through the head in one call."""
+        manifest = self.plan.manifest
+        lengths: dict[int, list[int]] = {}
+        for i, one in enumerate(features):
+            lengths.setdefault(len(one), []).append(i)
+        found: dict[int, Proposals] = {}
+        for same in lengths.values():
+            scored = score_together([features[i] for i in same], self.head, manifest)
+            for i, activations in zip(same, scored, strict=True):
+                found[i] = propose(activations, manifest.proposal, self.evaluator)
+        return [found[i] for i in range(len(features))]
 
     def finish(self, made: Prepared, wanted: SegmentOptions) -> Localization:
         """From activations to segments; without activations it scores first."""

@@ -31,7 +31,7 @@ FLOORS = [
     {"options", "_core", "ops", "records", "events", "tables", "annotations"},
     {"manifest", "plan", "backends"},
     {"video", "features", "localize", "sinks", "metrics", "operating_point", "demo"},
-    {"stages", "engine", "extraction", "diagnosis", "doctor", "cold_start", "benching"},
+    {"stages", "engine", "extraction", "stream", "diagnosis", "doctor", "cold_start", "benching"},
     {"nn"},
     {"heads"},
     {"methods"},

@@ -12,7 +12,7 @@ import pytest
 from tal_engine.options import SnippetOptions, timeline_of
 from tal_engine.video import open_video
 from tal_engine.video.decode import _increasing, _timed
-from tal_engine.video.snippet import slot_centre, slots_of
+from tal_engine.video.grid import slot_centre, slots_of
 from tal_engine.video.source import VideoSource
 from tests.makers import moving_square, write_mp4
 from tests.test_video import snippets

@@ -42,9 +42,11 @@ def _root(
 
 
 def _register() -> None:
-    from . import bench, data, demo, evaluate, export, features, import_checkpoint, localize, plan, train
+    from . import (
+        bench, data, demo, evaluate, export, features, import_checkpoint, localize, plan, train, verify_stream,
+    )  # fmt: skip
 
-    for module in (localize, bench, evaluate, train, import_checkpoint):
+    for module in (localize, bench, verify_stream, evaluate, train, import_checkpoint):
         module.register(app)
     app.add_typer(export.app, name="export")
     app.add_typer(plan.app, name="plan")

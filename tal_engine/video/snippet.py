@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ..errors import VideoError, VideoFault
 from ..options import SnippetOptions, timeline_of
 from ..records import Snippets
-from .source import Frame, Image, VideoSource
+from .grid import SnippetGrid
+from .source import Image, VideoSource
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
@@ -32,7 +33,7 @@ def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator
     timeline = timeline_of(options)
     first = filled = 0
     frames: Image | None = None
-    for window in _windows(_alike(_slots(video, options)), options):
+    for window in _windows(video, options):
         if frames is None:
             frames = np.empty((batch, options.window, *window[0].shape), np.uint8)
         for place, picture in zip(frames[filled], window, strict=True):  # the one copy of a picture
@@ -48,52 +49,19 @@ def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator
         raise VideoError(VideoFault.NO_FRAMES, f"{video.name}: has no frames{detail}")
 
 
-def slot_centre(slot: int, options: SnippetOptions) -> float:
-    """Seconds of the moment whose picture slot `slot` shows: the middle of [slot, slot + 1) / fps.
-
-    Snippet i of `timeline_of` is slots [i * stride, i * stride + window). Neither adds up steps, so
-    the millionth slot is as exact as the first, and what is shown there is off by less than a frame.
-    """
-    return (slot + 0.5) / options.fps
-
-
-def slots_of(seconds: float, options: SnippetOptions) -> int:
-    """How many slots a video of so many seconds fills: those whose centre lies before its end, at least one."""
-    return max(math.ceil(seconds * options.fps - 0.5), 1)
-
-
-def _slots(video: VideoSource, options: SnippetOptions) -> Iterator[Image]:
-    """Pictures on the regular grid.
-
-    Slot n covers [n, n + 1) / fps and shows the frame on screen at its centre; before the first
-    frame that is the first frame.
-    """
+def grid_of(options: SnippetOptions) -> SnippetGrid:
+    """A grid that shows pictures as the options say; where flow is of whole frames, they are not cropped yet."""
     fitted = resized if options.crops_after_flow else fit
-    slot = 0
-    shown: Frame | None = None
-    picture: Image | None = None
+    return SnippetGrid(options, lambda image: fitted(image, options))
+
+
+def _windows(video: VideoSource, options: SnippetOptions) -> Iterator[list[Image]]:
+    """Windows of pictures of all frames; how far the video was read is kept up to date."""
+    grid = grid_of(options)
     for frame in video.frames:
-        while shown is not None and slot_centre(slot, options) < frame.pts_seconds:
-            picture = fitted(shown.image(), options) if picture is None else picture
-            yield picture
-            slot += 1
-        shown, picture = frame, None
+        yield from grid.push(frame.pts_seconds, frame.image)
         video.seen = max(frame.pts_seconds, 0.0) + video.frame_seconds
-    if shown is None:
-        return
-    for _ in range(slot, slots_of(video.seen, options)):
-        picture = fitted(shown.image(), options) if picture is None else picture
-        yield picture
-
-
-def _alike(pictures: Iterator[Image]) -> Iterator[Image]:
-    """Pictures in the size of the first: frames that are not cropped may change it in the middle of a video."""
-    size: tuple[int, ...] | None = None
-    for picture in pictures:
-        size = size or picture.shape
-        if picture.shape != size:
-            picture = cv2.resize(picture, (size[1], size[0])).astype(np.uint8, copy=False)
-        yield picture
+    yield from grid.finish(video.seen)
 
 
 def fitted_size(h: int, w: int, options: SnippetOptions) -> tuple[int, int]:
@@ -142,24 +110,3 @@ def cropped(images: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
         return images
     top, left = ((side - options.crop) // 2 for side in images.shape[-3:-1])
     return np.ascontiguousarray(images[..., top : top + options.crop, left : left + options.crop, :])
-
-
-def _windows(slots: Iterator[Image], options: SnippetOptions) -> Iterator[list[Image]]:
-    """Windows of pictures every `stride` slots; the one place where short videos are padded."""
-    held: list[Image] = []
-    skip = given = 0
-    fresh = 0  # slots in `held` that no window has shown yet
-    for picture in slots:
-        if skip:
-            skip -= 1
-            continue
-        held.append(picture)
-        fresh += 1
-        if len(held) == options.window:
-            yield held
-            given += 1
-            fresh = 0
-            skip = max(options.stride - options.window, 0)
-            held = held[options.stride :]
-    if fresh and (options.tail == "pad" or given == 0):
-        yield held + [held[-1]] * (options.window - len(held))

@@ -20,7 +20,8 @@ from ..errors import FlowError
 from ..options import SnippetOptions
 from ..records import Snippets
 from .flow import finished
-from .snippet import cropped, fit, fitted_size, slots_of
+from .grid import slots_of
+from .snippet import cropped, fit, fitted_size
 from .source import VideoSource
 
 _IMAGE = re.compile(r"flow_([xy])_(\d+)\.jpg")
