@@ -20,6 +20,7 @@ _EXTRA_OF = {
     "yaml": "train",
     "tensorrt": "tensorrt",
     "urllib3": "stream",
+    "prometheus_client": "stream",
     "paho": "mqtt",
     "confluent_kafka": "kafka",
     "tensorrt_rtx": "tensorrt-rtx",

@@ -113,7 +113,7 @@ class Stages:
         return {e.spec.stream: e(batch) for e in self.encoders}
 
     def propose_many(self, features: Sequence[Features]) -> list[Proposals]:
-        """Proposals of each of several features, before suppression; those of one length go through the head in one call."""
+        """Proposals of each of several features, before suppression; the head sees those of one length in one call."""
         manifest = self.plan.manifest
         lengths: dict[int, list[int]] = {}
         for i, one in enumerate(features):

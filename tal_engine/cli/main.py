@@ -43,10 +43,21 @@ def _root(
 
 def _register() -> None:
     from . import (
-        bench, data, demo, evaluate, export, features, import_checkpoint, localize, plan, train, verify_stream,
-    )  # fmt: skip
+        bench,
+        data,
+        demo,
+        evaluate,
+        export,
+        features,
+        import_checkpoint,
+        localize,
+        plan,
+        stream,
+        train,
+        verify_stream,
+    )
 
-    for module in (localize, bench, verify_stream, evaluate, train, import_checkpoint):
+    for module in (localize, stream, verify_stream, bench, evaluate, train, import_checkpoint):
         module.register(app)
     app.add_typer(export.app, name="export")
     app.add_typer(plan.app, name="plan")

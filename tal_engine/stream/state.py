@@ -129,6 +129,16 @@ class StreamState:
         return self._settler.worst_latency_s
 
     @property
+    def newest(self) -> float | None:
+        """Seconds of the newest frame; None at the start and after a cut."""
+        return self._pts if self._live else None
+
+    def resumed(self, wall: float) -> float:
+        """Seconds of the stream at a wall clock time after a restart: it goes on by the clock, and never back."""
+        soonest = self._pts + 1.0 / self.manifest.snippet.fps
+        return soonest if self._wall is None else max(wall - self._wall, soonest)
+
+    @property
     def open_actions(self) -> int:
         """Actions that are known and not settled."""
         return self._settler.open_actions

@@ -114,6 +114,11 @@ class LiveSource:
         return "stalled" if silent > max(_SILENT_S, 5 * self.frame_seconds) else "live"
 
     @property
+    def is_live(self) -> bool:
+        """It goes on by itself: its clock begins when it is opened, and nothing can be read twice."""
+        return self._feed is not None and self._feed.live
+
+    @property
     def frame_seconds(self) -> float:
         """How long the last frame stays on screen, seconds."""
         return self._tally.frame_seconds

@@ -1,0 +1,171 @@
+"""``tal stream``: live sources in, final events out, until they end or somebody stops it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..engine import TALEngine
+from ..errors import UsageError
+from ..files import write_text
+from ..options import LiveOptions
+from .console import errors, warn
+from .inputs import with_settings
+
+if TYPE_CHECKING:
+    from ..sinks.live import Fan
+    from ..stream.scheduler import StreamScheduler
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("stream")(stream)
+
+
+def stream(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders of pictures, rtsp:// or http:// addresses, cameras (0), - (stdin), *.streams lists; "
+            "NAME=SOURCE gives a name."
+        ),
+    ],
+    plan: Annotated[Path | None, typer.Option(help="A plan; without it, the embedded demo plan.")] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(help="Also send events to jsonl:, csv:, srt:, vtt:PATH, webhook:URL, mqtt://, kafka://."),
+    ] = None,
+    provisional: Annotated[bool, typer.Option(help="Tell also of actions that are open or may change.")] = False,
+    window: Annotated[float | None, typer.Option(help="Seconds that the head sees; default: the plan's.")] = None,
+    step: Annotated[float | None, typer.Option(help="Seconds between two looks.")] = None,
+    latency: Annotated[float | None, typer.Option(help="Seconds that a decision waits after an action's end.")] = None,
+    stream_options: Annotated[list[str] | None, typer.Option(help="More of StreamOptions, NAME=VALUE.")] = None,
+    realtime: Annotated[bool, typer.Option(help="Pace files as if they were live.")] = False,
+    policy: Annotated[str | None, typer.Option(help="wait, drop_oldest, drop_latest or adaptive.")] = None,
+    live_options: Annotated[list[str] | None, typer.Option(help="More of LiveOptions, NAME=VALUE.")] = None,
+    conf: Annotated[float | None, typer.Option(help="Least score; default: the plan's operating point.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the streams' state: a restart goes on from there.")
+    ] = None,
+    save_video: Annotated[Path | None, typer.Option(help="Annotated video of one stream.")] = None,
+    clips: Annotated[Path | None, typer.Option(help="Folder for a clip of each final event of one stream.")] = None,
+    metrics: Annotated[int | None, typer.Option(metavar="PORT", help="Serve /metrics, /healthz, /readyz.")] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address that they are served on.")] = "127.0.0.1",
+    report: Annotated[Path | None, typer.Option(help="Write at the end what was and what was not analysed.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")] = False,
+) -> None:
+    """Localize live streams: JSON Lines of final events on stdout, each within the declared latency.
+
+    Ctrl-C decides what is open, closes everything and exits with 130; with --state open actions stay open for the next
+    start.
+    """
+    from ..stream.scheduler import StreamScheduler
+    from ..video.addresses import expand_streams
+
+    engine = TALEngine.load(plan, device)
+    ours = {"window": window, "step": step, "look_ahead": latency}
+    how = with_settings(engine.plan.manifest.stream, [*_given(ours), *(stream_options or [])])
+    live = with_settings(
+        LiveOptions(), [*_given({"policy": policy, "realtime": realtime or None}), *(live_options or [])]
+    )
+    names = [s for text in sources for s in expand_streams(text)]
+    scheduler = StreamScheduler(engine, names, how, live, provisional=provisional, min_score=conf, snapshots=state)
+    with ExitStack() as stack:
+        fan = stack.enter_context(_sinks(sink or [], scheduler, save_video, clips))
+        if metrics is not None:
+            from ..stream.telemetry import MetricsServer
+
+            server = stack.enter_context(MetricsServer(scheduler, metrics, metrics_host))
+            errors.print(f"metrics on http://{metrics_host}:{server.port}/metrics")
+        if not quiet:
+            note = "no --plan given: the embedded demonstration model, not a product. " if plan is None else ""
+            errors.print(
+                f"{note}{engine.description}; finals at most {scheduler.declared_latency_s:.1f} s after the end"
+            )
+        stopped = stack.enter_context(_stopping(scheduler))
+        for event in scheduler.run():
+            fan.write(event)
+    _finish(scheduler, report, quiet, stopped)
+
+
+def _given(settings: dict[str, Any]) -> list[str]:
+    return [f"{name}={json.dumps(v) if not isinstance(v, str) else v}" for name, v in settings.items() if v is not None]
+
+
+@contextmanager
+def _sinks(texts: Sequence[str], scheduler: StreamScheduler, video: Path | None, clips: Path | None) -> Iterator[Fan]:
+    """All sinks as one; stdout is always among them."""
+    from ..sinks.by_name import open_sink
+    from ..sinks.live import Fan
+
+    with ExitStack() as stack:
+        sinks: list[Any] = [open_sink("jsonl:-")]
+        for one in (*map(open_sink, texts), *_picture_sinks(scheduler, video, clips)):
+            sinks.append(one)
+            stack.callback(one.close)
+        fan = Fan(sinks)
+        for member in scheduler.streams if fan.takes_frames else ():
+            member.show = fan.push
+        yield fan
+        for name, count in fan.failures.items():
+            warn(f"{name}: {count} events or pictures could not be taken")
+
+
+def _picture_sinks(scheduler: StreamScheduler, video: Path | None, clips: Path | None) -> Iterator[Any]:
+    """Sinks that want to see the pictures."""
+    wait = scheduler.declared_latency_s
+    if (video or clips) and len(scheduler.streams) > 1:
+        raise UsageError(f"--save-video and --clips are for one stream, there are {len(scheduler.streams)}")
+    if video is not None:
+        from ..sinks.overlay import LiveOverlay
+
+        yield LiveOverlay(video, 2 * wait)
+    if clips is not None:
+        from ..sinks.clips import LiveClips
+
+        yield LiveClips(clips, scheduler.streams[0].state.options.window + wait)
+
+
+@contextmanager
+def _stopping(scheduler: StreamScheduler) -> Iterator[list[int]]:
+    """The first Ctrl-C or SIGTERM ends the streams in order, the second at once; which one came."""
+    came: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+        scheduler.stop()
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _finish(scheduler: StreamScheduler, report: Path | None, quiet: bool, stopped: list[int]) -> None:
+    told = {m.name: m.report() for m in scheduler.streams}
+    if report is not None:
+        document = {"plan": scheduler.plan, "declared_latency_s": scheduler.declared_latency_s, "streams": told}
+        write_text(report, json.dumps(document, indent=1) + "\n")
+    for name, of in told.items() if not quiet else ():
+        missed = ", ".join(f"{k} {v:.1f} s" for k, v in of["coverage"]["not_analysed"].items() if v) or "nothing"
+        errors.print(
+            f"{name}: {of['frames']} frames, {of['finals']} finals, at most {of['worst_latency_s']:.1f} s late; "
+            f"not analysed: {missed}"
+        )
+    if stopped:
+        raise typer.Exit(128 + stopped[0])
+    for m in scheduler.streams:
+        if m.error is not None:
+            raise typer.Exit(m.error.exit_code)

@@ -1,0 +1,312 @@
+"""Many streams at once: what each says does not depend on its neighbours, whatever happens to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+
+from tal_engine import TALEngine
+from tal_engine.errors import PlanError, SnapshotError, SourceError, UsageError, VideoError, VideoFault
+from tal_engine.options import LiveOptions, StreamOptions
+from tal_engine.records import Features
+from tal_engine.stream.scheduler import StreamScheduler
+from tal_engine.video import open_video
+from tal_engine.video.live import LiveSource
+from tal_engine.video.network import Connection
+from tal_engine.video.source import Frame, VideoSource
+from tests.makers import moving_square, write_mp4
+
+#: Short enough that clips of seconds see many windows.
+OPTIONS = StreamOptions(window=3.2, step=0.32, look_ahead=0.96, gap=0.32)
+ALL = float("-inf")
+
+
+@pytest.fixture(scope="module")
+def engine(plan_path):
+    return TALEngine.load(plan_path, "cpu")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Three clips of different length and size."""
+    folder = tmp_path_factory.mktemp("clips")
+    sizes = {"a": (260, 64, 96), "b": (150, 48, 64), "c": (333, 96, 64)}
+    return {name: write_mp4(folder / f"{name}.mp4", moving_square(*size)) for name, size in sizes.items()}
+
+
+def alone(engine, name, path, options=OPTIONS):
+    """Finals of one stream on an engine of its own."""
+    localizer = engine.stream(name, options, min_score=ALL)
+    told = []
+    with open_video(path) as video:
+        for frame in video.frames:
+            told += localizer.push(frame.image, frame.pts_seconds)
+            end = frame.pts_seconds + video.frame_seconds
+    return told + localizer.flush(end)
+
+
+def key(event):
+    return event.id, event.label, round(event.start_time, 6), round(event.end_time, 6), round(event.score, 4)
+
+
+def named(clips):
+    return [f"{name}={path}" for name, path in clips.items()]
+
+
+@pytest.mark.parametrize("batch", [1, 5, 16])
+def test_streams_say_together_what_they_say_alone(engine, clips, batch):
+    scheduler = StreamScheduler(engine, named(clips), OPTIONS, min_score=ALL, batch=batch)
+    told = list(scheduler.run())
+    for name, path in clips.items():
+        mine = [key(e) for e in told if e.source == name]
+        assert mine == [key(e) for e in alone(engine, name, path)]
+        assert mine
+    assert all(s.done and s.error is None and s.state.late_events == 0 for s in scheduler.streams)
+    assert {s.name: s.frames for s in scheduler.streams} == {"a": 260, "b": 150, "c": 333}
+    assert set(scheduler.watch.seconds) == {"frames", "encode", "head", "nms"}
+
+
+def test_snippets_of_several_streams_share_calls(engine, clips, monkeypatch):
+    sizes = []
+    whole = engine.encode_snippets
+    monkeypatch.setattr(engine, "encode_snippets", lambda s: sizes.append(len(s.frames)) or whole(s))
+    list(StreamScheduler(engine, named(clips), OPTIONS, batch=6).run())
+    assert max(sizes) > 2
+    assert max(sizes) <= 6
+
+
+def test_the_head_runs_once_for_windows_of_one_length(engine):
+    rng = np.random.default_rng(0)
+    timeline = engine.stream().state.pace.timeline
+
+    def features(length):
+        return Features(
+            {s: rng.normal(size=(length, d)).astype(np.float32) for s, d in engine.plan.manifest.streams.items()},
+            timeline,
+            float(timeline.right(length)),
+        )
+
+    many = [features(n) for n in (9, 4, 9, 9, 1)]
+    for together, single in zip(engine.propose_many(many), map(engine.propose, many), strict=True):
+        np.testing.assert_allclose(together.data["start"], single.data["start"])
+        np.testing.assert_allclose(together.data["score"], single.data["score"], rtol=1e-4)
+    assert engine.propose_many([]) == []
+
+
+def breaking(name, after):
+    """A source whose picture number `after` cannot be made."""
+
+    def image(i):
+        if i == after:
+            raise VideoError(VideoFault.BAD_FRAMES, f"picture {i} is broken")
+        return np.zeros((64, 96, 3), np.uint8)
+
+    def connect():
+        frames = (Frame(i / 25, lambda i=i: image(i)) for i in range(200))
+        return Connection(VideoSource(name, frames, 25.0, 0.04), ends=True)
+
+    return LiveSource(name, connect, LiveOptions())
+
+
+def test_a_broken_stream_fails_alone(engine, clips):
+    sources = [breaking("broken", 77), f"a={clips['a']}", "gone=/nowhere/at/all.mp4"]
+    scheduler = StreamScheduler(engine, sources, OPTIONS, min_score=ALL)
+    told = list(scheduler.run())
+    by_name = {s.name: s for s in scheduler.streams}
+    assert "picture 77 is broken" in str(by_name["broken"].error)
+    assert isinstance(by_name["gone"].error, SourceError)
+    assert by_name["a"].error is None
+    assert [key(e) for e in told if e.source == "a"] == [key(e) for e in alone(engine, "a", clips["a"])]
+
+
+def test_a_stalled_stream_holds_up_no_other(engine, clips):
+    stall = threading.Event()
+
+    def connect():
+        def frames():
+            yield Frame(0.0, lambda: np.zeros((64, 96, 3), np.uint8))
+            stall.wait(60)
+
+        return Connection(VideoSource("stalled", frames(), 25.0, 0.04), ends=True)
+
+    scheduler = StreamScheduler(
+        engine, [LiveSource("stalled", connect, LiveOptions()), f"a={clips['a']}"], OPTIONS, min_score=ALL
+    )
+    told = []
+    for event in scheduler.run():
+        told.append(event)
+        if scheduler.streams[1].done:
+            stall.set()
+    stall.set()
+    assert [key(e) for e in told if e.source == "a"] == [key(e) for e in alone(engine, "a", clips["a"])]
+    assert scheduler.streams[0].done
+
+
+def test_stop_decides_what_is_open(engine, clips):
+    scheduler = StreamScheduler(engine, named(clips), StreamOptions(window=60, look_ahead=60), min_score=ALL)
+    timer = threading.Timer(0.2, scheduler.stop)
+    timer.start()
+    told = list(scheduler.run())
+    assert all(s.done for s in scheduler.streams)
+    assert all(e.is_final for e in told)
+
+
+def test_a_restart_goes_on_where_it_was(engine, clips, tmp_path):
+    """Stopped in the middle of files and started again: the finals are those of one run, by their ids."""
+    whole = [key(e) for e in alone(engine, "c", clips["c"])]
+    source, told = f"c={clips['c']}", []
+    for _ in range(50):
+        scheduler = StreamScheduler(engine, [source], OPTIONS, min_score=ALL, snapshots=tmp_path, batch=1)
+        for event in scheduler.run():
+            told.append(key(event))
+            scheduler.stop()
+        if scheduler.streams[0].done:
+            break
+    assert list(dict.fromkeys(told)) == whole
+    assert list(tmp_path.iterdir()) == [], "a file that was read to the end begins anew"
+
+
+class Live(LiveSource):
+    """Frames that nobody can read twice."""
+
+    is_live = True
+
+
+def test_a_live_source_goes_on_by_the_wall_clock(engine, tmp_path, monkeypatch):
+    """After a restart its clock begins at 0; the stream's goes on, and the time between is not seen."""
+
+    def connect():
+        frames = (Frame(i / 25, lambda: np.zeros((64, 96, 3), np.uint8)) for i in range(40))
+        return Connection(VideoSource("cam", frames, 25.0, 0.04), ends=True)
+
+    def run(at):
+        monkeypatch.setattr(time, "time", lambda: at)
+        source = Live("cam", connect, LiveOptions(), now=lambda: 0.0)
+        scheduler = StreamScheduler(engine, [source], OPTIONS, min_score=ALL, snapshots=tmp_path)
+        list(scheduler.run())
+        return scheduler.streams[0]
+
+    assert run(1000.0).shift == 0.0
+    again = run(1005.0)
+    assert again.shift == pytest.approx(5.0)
+    assert again.state.newest is None, "the stream was ended in order"
+
+
+def test_a_state_of_another_plan_or_option_is_refused(engine, clips, tmp_path):
+    scheduler = StreamScheduler(engine, [f"a={clips['a']}"], OPTIONS, min_score=ALL, snapshots=tmp_path, batch=1)
+    for _ in scheduler.run():
+        scheduler.stop()
+    other = StreamOptions(window=6.4, step=0.32, look_ahead=0.96, gap=0.32)
+    with pytest.raises(SnapshotError, match=r"window is 3\.2"):
+        StreamScheduler(engine, [f"a={clips['a']}"], other, min_score=ALL, snapshots=tmp_path)
+
+
+def test_bad_arguments_are_named(engine, clips, plan_path):
+    with pytest.raises(UsageError, match="no source"):
+        StreamScheduler(engine, [])
+    with pytest.raises(UsageError, match="2 sources are called 'x'"):
+        StreamScheduler(engine, [f"x={clips['a']}", f"x={clips['b']}"])
+    with pytest.raises(UsageError, match="batch is 0"):
+        StreamScheduler(engine, [str(clips["a"])], batch=0)
+
+
+def test_a_plan_without_encoders_localizes_no_stream(tmp_path):
+    from tests.makers import tiny_plan
+
+    plan = tmp_path / "bare.plan"
+    tiny_plan(plan, encoders=False)
+    with pytest.raises(PlanError, match="no encoders"):
+        StreamScheduler(TALEngine.load(plan, "cpu"), ["x.mp4"])
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+
+
+def test_metrics_and_probes(engine, clips):
+    pytest.importorskip("prometheus_client")
+    from tal_engine.stream.telemetry import STUCK_S, MetricsServer
+
+    scheduler = StreamScheduler(engine, named(clips), OPTIONS, min_score=ALL)
+    with MetricsServer(scheduler, 0) as server:
+        told = list(scheduler.run())
+        status, text = get(server.port, "/metrics")
+        assert status == 200
+        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        assert float(values['tal_frames_total{source="a"}']) == 260
+        finals = sum(float(v) for k, v in values.items() if k.startswith("tal_final_events_total"))
+        assert finals == len(told)
+        assert float(values['tal_late_events_total{source="b"}']) == 0
+        assert float(values['tal_source_state{source="c",state="ended"}']) == 1
+        assert float(values["tal_declared_latency_seconds"]) == pytest.approx(scheduler.declared_latency_s)
+        assert float(values['tal_stage_duration_seconds_total{stage="encode"}']) > 0
+        assert float(values['tal_event_latency_worst_seconds{source="a"}']) <= scheduler.declared_latency_s
+        assert get(server.port, "/healthz")[0] == 200
+        assert json.loads(get(server.port, "/readyz")[1]) == {"ok": True, "sources": dict.fromkeys("abc", "ended")}
+        assert get(server.port, "/")[0] == 404
+        scheduler.last_turn = time.monotonic() - STUCK_S - 1
+        assert get(server.port, "/healthz")[0] == 503
+        assert get(server.port, "/readyz")[0] == 503
+        with pytest.raises(UsageError, match=f"port {server.port}"):
+            MetricsServer(scheduler, server.port)
+
+
+def tal(*arguments, **options):
+    command = [sys.executable, "-c", "from tal_engine.cli.main import run; run()", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_command_line(clips, plan_path, tmp_path):
+    listed = tmp_path / "all.streams"
+    listed.write_text(f"# cameras\na={clips['a']}\nb={clips['b']}\n")
+    process = tal(
+        "stream", listed, "--plan", plan_path, "--conf", "-100", "--window", 3.2, "--step", 0.32, "--latency", 0.96,
+        "--stream-options", "gap=0.32", "--sink", f"csv:{tmp_path / 'f.csv'}", "--report", tmp_path / "r.json",
+    )  # fmt: skip
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    events = [json.loads(line) for line in out.splitlines()]
+    assert {e["source"] for e in events} == {"a", "b"}
+    assert all(e["status"] == "final" and e["schema"] == "tal.event/1" for e in events)
+    rows = {(e["source"], e["label"], f"{e['start_time']:.6f}", f"{e['end_time']:.6f}") for e in events}
+    written = [line.split(",") for line in (tmp_path / "f.csv").read_text().splitlines()[1:]]
+    assert {tuple(row[:4]) for row in written} == rows
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["streams"]["a"]["coverage"]["seen"] == pytest.approx(10.4, abs=0.05)
+    assert report["streams"]["a"]["worst_latency_s"] <= report["declared_latency_s"]
+    assert "finals at most" in err
+
+
+def test_command_line_names_a_source_that_is_gone(clips, plan_path):
+    process = tal("stream", "/nowhere.mp4", f"b={clips['b']}", "--plan", plan_path)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 5
+    assert "/nowhere.mp4: no such file" in err
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_flush(clips, plan_path, number, status):
+    process = tal("stream", f"c={clips['c']}", "--plan", plan_path, "--realtime", "--conf", "-100", "--window", 60,
+                  "--latency", 60)  # fmt: skip
+    assert "finals at most" in process.stderr.readline()
+    time.sleep(2.0)
+    os.kill(process.pid, number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    events = [json.loads(line) for line in out.splitlines()]
+    assert events
+    assert max(e["end_time"] for e in events) < 13.3, "it stopped before the end of the file"
