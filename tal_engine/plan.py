@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from .errors import PlanError, PlanFault
 from .files import whole_file
 from .manifest import MANIFEST, EngineRecord, Manifest, Member, Schema, parse_manifest
 from .vocabulary import Vocabulary
+
+#: Names that stay in the folder into which a plan is unpacked.
+_NAME = re.compile(r"[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,9 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
             raise PlanError(PlanFault.UNLISTED_MEMBER, f"{name}: member {extra[0]!r} is not in the manifest")
         files = {}
         for member, expected in manifest.members.items():
+            if not _NAME.fullmatch(member):
+                allowed = "letters, digits, _, - and . in plain names, so that a plan is unpacked into its folder only"
+                raise PlanError(PlanFault.BAD_VALUE, f"{name}: member is called {member!r}, must be {allowed}")
             if member not in names:
                 raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: member {member!r} is missing")
             content = _member(archive, member, name)

@@ -133,6 +133,14 @@ def test_graph_that_is_no_member():
     assert "head.onnx" in text
 
 
+@pytest.mark.parametrize("name", ["../evil.onnx", "/etc/passwd", "a/../../b", "a\\b", ".hidden", "", "a b"])
+def test_members_cannot_be_unpacked_outside_of_their_folder(name):
+    plan = tiny_plan()
+    kind, text = fault(plan_bytes(with_members(plan.manifest, {**plan.files, name: b"x"})))
+    assert kind is PlanFault.BAD_VALUE
+    assert repr(name) in text
+
+
 def test_unlisted_member(data):
     kind, text = fault(rebuilt(data, add={"surprise.py": b"print()"}))
     assert kind is PlanFault.UNLISTED_MEMBER
