@@ -18,7 +18,7 @@ import pytest
 from tal_engine.errors import SinkError, UsageError
 from tal_engine.events import Event
 from tal_engine.sinks.appending import Recent
-from tal_engine.sinks.by_name import SCHEMES, open_sink
+from tal_engine.sinks.by_name import SCHEMES, SinkOptions, open_sink
 from tal_engine.sinks.live import Closing, Fan, JsonLines
 from tal_engine.sinks.rotating import RotatingJsonLines
 from tal_engine.sinks.table import EventTable
@@ -330,7 +330,7 @@ def test_unknown_sinks(text):
 def test_errors_show_no_password(tmp_path):
     for text in ("http://me:secret@a/b", "webhook:ftp://me:secret@a/b", "mqtt://me:secret@a", "kafka://me:secret@a/b"):
         with pytest.raises(UsageError, match=r"\*\*\*@a") as e:
-            open_sink(text, dead_letters=tmp_path)
+            open_sink(text, SinkOptions(dead_letters=str(tmp_path)))
         assert "secret" not in str(e.value)
 
 
@@ -341,5 +341,5 @@ def test_errors_show_no_password(tmp_path):
 )  # fmt: skip
 def test_sinks_that_cannot_be(text, tmp_path):
     with pytest.raises(UsageError):
-        open_sink(text, dead_letters=tmp_path)
+        open_sink(text, SinkOptions(dead_letters=str(tmp_path)))
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ import pytest
 
 from tal_engine.errors import MissingExtraError, SinkError, UsageError
 from tal_engine.events import Event
-from tal_engine.sinks.by_name import open_sink
+from tal_engine.sinks.by_name import SinkOptions, open_sink
 from tal_engine.sinks.delivery import Delivery, DeliveryOptions, Refused, Retry
 from tal_engine.sinks.webhook import Post, retry_after_s, webhook
 from tests.events import final, provisional
@@ -256,7 +256,10 @@ def test_a_certificate_that_nobody_signed_is_not_trusted(tmp_path, monkeypatch):
 
 
 def test_by_name(tmp_path):
-    with server(status(404)) as (url, _), open_sink(f"webhook:{url}", dead_letters=tmp_path / "letters") as sink:
+    with (
+        server(status(404)) as (url, _),
+        open_sink(f"webhook:{url}", SinkOptions(dead_letters=str(tmp_path / "letters"))) as sink,
+    ):
         sink.write(final("a"))
     (path,) = (tmp_path / "letters").iterdir()
     assert path.name.startswith("webhook-127.0.0.1-")
@@ -395,7 +398,9 @@ def subscriber(port, topic):
 def test_mqtt_through_a_real_broker(tmp_path):
     events = [final(f"e{k}", k, k + 1) for k in range(20)]
     with broker(tmp_path) as port, subscriber(port, "tal/events") as got:
-        with open_sink(f"mqtt://127.0.0.1:{port}/tal/events", dead_letters=tmp_path / "letters") as sink:
+        with open_sink(
+            f"mqtt://127.0.0.1:{port}/tal/events", SinkOptions(dead_letters=str(tmp_path / "letters"))
+        ) as sink:
             quickly(sink, events)
             until(lambda: sink.counts["delivered"] == 20)
         until(lambda: len(got) == 20)
@@ -406,7 +411,7 @@ def test_mqtt_through_a_real_broker(tmp_path):
 def test_mqtt_broker_that_comes_later(tmp_path):
     with broker(tmp_path) as port:
         pass
-    sink = open_sink(f"mqtt://127.0.0.1:{port}/tal", dead_letters=tmp_path / "letters")
+    sink = open_sink(f"mqtt://127.0.0.1:{port}/tal", SinkOptions(dead_letters=str(tmp_path / "letters")))
     quickly(sink, [final("a")])
     until(lambda: sink.counts["retried"] >= 1)
     with broker(tmp_path, port), subscriber(port, "tal") as got:
@@ -418,7 +423,7 @@ def test_mqtt_broker_that_comes_later(tmp_path):
 def test_mqtt_nobody_there(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        sink = open_sink(f"mqtt://127.0.0.1:{taken.getsockname()[1]}/t", dead_letters=tmp_path)
+        sink = open_sink(f"mqtt://127.0.0.1:{taken.getsockname()[1]}/t", SinkOptions(dead_letters=str(tmp_path)))
         quickly(sink, [final("a")])
         sink.close(timeout=0.2)
     (path,) = tmp_path.iterdir()
@@ -506,4 +511,4 @@ def test_without_the_extra(module, url, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, module.split(".")[0], None)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=r"tal-engine\[(mqtt|kafka)\]"):
-        open_sink(url, dead_letters=tmp_path)
+        open_sink(url, SinkOptions(dead_letters=str(tmp_path)))

@@ -42,6 +42,10 @@ def stream(
         list[str] | None,
         typer.Option(help="Also send events to jsonl:, csv:, srt:, vtt:PATH, webhook:URL, mqtt://, kafka://."),
     ] = None,
+    sink_options: Annotated[
+        list[str] | None,
+        typer.Option(help="Of SinkOptions, NAME=VALUE: max_bytes, every_s, keep, fsync, dead_letters."),
+    ] = None,
     provisional: Annotated[bool, typer.Option(help="Tell also of actions that are open or may change.")] = False,
     window: Annotated[float | None, typer.Option(help="Seconds that the head sees; default: the plan's.")] = None,
     step: Annotated[float | None, typer.Option(help="Seconds between two looks.")] = None,
@@ -79,7 +83,7 @@ def stream(
     names = [s for text in sources for s in expand_streams(text)]
     scheduler = StreamScheduler(engine, names, how, live, provisional=provisional, min_score=conf, snapshots=state)
     with ExitStack() as stack:
-        fan = stack.enter_context(_sinks(sink or [], scheduler, save_video, clips))
+        fan = stack.enter_context(_sinks(sink or [], sink_options or [], scheduler, save_video, clips))
         if metrics is not None:
             from ..stream.telemetry import MetricsServer
 
@@ -101,14 +105,17 @@ def _given(settings: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def _sinks(texts: Sequence[str], scheduler: StreamScheduler, video: Path | None, clips: Path | None) -> Iterator[Fan]:
+def _sinks(
+    texts: Sequence[str], settings: Sequence[str], scheduler: StreamScheduler, video: Path | None, clips: Path | None
+) -> Iterator[Fan]:
     """All sinks as one; stdout is always among them."""
-    from ..sinks.by_name import open_sink
+    from ..sinks.by_name import SinkOptions, open_sink
     from ..sinks.live import Fan
 
     with ExitStack() as stack:
         sinks: list[Any] = [open_sink("jsonl:-")]
-        for one in (*map(open_sink, texts), *_picture_sinks(scheduler, video, clips)):
+        how = with_settings(SinkOptions(), settings)
+        for one in (*(open_sink(t, how) for t in texts), *_picture_sinks(scheduler, video, clips)):
             sinks.append(one)
             stack.callback(one.close)
         fan = Fan(sinks)

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def verify_stream(
     video: Annotated[Path, typer.Argument(help="A video file.")],
     plan: Annotated[Path | None, typer.Option(help="The plan to run; without it, the embedded demo model.")] = None,
-    stream: Annotated[
+    stream_options: Annotated[
         list[str] | None, typer.Option(help="A stream option, NAME=VALUE, such as window=60; default: the plan's.")
     ] = None,
     chunkings: Annotated[int, typer.Option(min=1, help="How many random ways to cut the video into chunks.")] = 20,
@@ -36,7 +36,7 @@ def verify_stream(
 ) -> None:
     """Run a video as a file and as a stream, and compare; exit status 3 if a promise is broken."""
     engine = TALEngine.load(plan, device, threads=threads)
-    options = with_settings(engine.plan.manifest.stream, stream or [])
+    options = with_settings(engine.plan.manifest.stream, stream_options or [])
     with Progress(console=errors, transient=True, disable=quiet or not errors.is_terminal) as bar:
         task = bar.add_task(video.name, total=chunkings + 3)
         found = verify(

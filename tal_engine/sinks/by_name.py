@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,32 +23,35 @@ SCHEMES = {
     "mqtts": "mqtts://HOST:PORT/TOPIC",
     "kafka": "kafka://HOST:PORT/TOPIC",
 }
-#: The folder for dead letters where none is given.
-DEAD_LETTERS = Path("dead-letters")
 
 
-def open_sink(
-    text: str,
-    *,
-    dead_letters: Path = DEAD_LETTERS,
-    max_bytes: int = 0,
-    every_s: float = 0.0,
-    keep: int = 0,
-    fsync: bool = False,
-) -> Sink:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkOptions:
+    """What can be chosen about sinks."""
+
+    #: Folder for the files of what a webhook, MQTT or Kafka did not take.
+    dead_letters: str = "dead-letters"
+    #: When JSON Lines files are put aside, and how many of them are kept; see `rotating.RotatingJsonLines`.
+    max_bytes: int = 0
+    every_s: float = 0.0
+    keep: int = 0
+    #: Files: what was written is on the disk at once.
+    fsync: bool = False
+
+
+def open_sink(text: str, options: SinkOptions | None = None) -> Sink:
     """Open a sink by its text.
 
     Args:
         text: one of `SCHEMES`.
-        dead_letters: folder for the files of what a webhook, MQTT or Kafka did not take.
-        max_bytes, every_s, keep: when JSON Lines files are put aside; see `rotating.RotatingJsonLines`.
-        fsync: files: what was written is on the disk at once.
+        options: None for the usual ones.
 
     Raises:
         UsageError: no such sink, or nothing behind its name.
         SinkError: a file cannot be written.
         MissingExtraError: a library is not installed.
     """
+    o = options or SinkOptions()
     scheme, colon, rest = text.partition(":")
     if scheme not in SCHEMES or not colon:
         raise UsageError(f"unknown sink {without_login(text)!r}; sinks are {', '.join(SCHEMES.values())}")
@@ -55,21 +59,21 @@ def open_sink(
         raise UsageError(f"sink {text!r} has nothing after its name, must be {SCHEMES[scheme]}")
     match scheme:
         case "webhook" | "mqtt" | "mqtts" | "kafka":
-            return _receiver(scheme, text, rest, dead_letters)
+            return _receiver(scheme, text, rest, Path(o.dead_letters))
         case "csv":
             from .table import EventTable
 
-            return EventTable(rest, fsync=fsync)
+            return EventTable(rest, fsync=o.fsync)
         case "srt" | "vtt":
             from .subtitles import Subtitles
 
-            return Subtitles(rest, "srt" if scheme == "srt" else "vtt", fsync=fsync)
+            return Subtitles(rest, "srt" if scheme == "srt" else "vtt", fsync=o.fsync)
         case _ if rest == "-":
             return JsonLines(sys.stdout)
         case _:
             from .rotating import RotatingJsonLines
 
-            return RotatingJsonLines(rest, max_bytes=max_bytes, every_s=every_s, keep=keep, fsync=fsync)
+            return RotatingJsonLines(rest, max_bytes=o.max_bytes, every_s=o.every_s, keep=o.keep, fsync=o.fsync)
 
 
 def _receiver(scheme: str, text: str, rest: str, folder: Path) -> Sink:
