@@ -134,8 +134,8 @@ def cold(rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         done = subprocess.run([sys.executable, "-c", _COLD], capture_output=True, text=True, check=True)
         runs.append([float(x) for x in done.stdout.split()])
-    loaded, first = np.median(runs, axis=0)
-    least = np.min(runs, axis=0)
+    loaded, first = np.median(runs, axis=0).tolist()
+    least = np.min(runs, axis=0).tolist()
     return {"rounds": rounds, "loaded_s": round(loaded, 3), "first_result_s": round(first, 3),
             "least_s": [round(x, 3) for x in least], "load": load()}  # fmt: skip
 

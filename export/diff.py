@@ -114,9 +114,9 @@ def compare_detections(a: Table, b: Table, truth: Annotations | None = None) -> 
     """Compare two sets of detections, video by video, with no tolerance."""
     found = Difference()
     videos = tuple(dict.fromkeys((*a.videos, *b.videos)))
-    sides = [_by_video(t) for t in (a, b)]
+    before, after = _by_video(a), _by_video(b)
     for video in videos:
-        found.segments[video] = compare_segments(*(side.get(video, []) for side in sides), found.limits)
+        found.segments[video] = compare_segments(before.get(video, []), after.get(video, []), found.limits)
     if truth is not None:
         found.mean_ap = _mean_ap(truth, a, b)
     return found
@@ -212,7 +212,7 @@ def _mean_ap(truth: Annotations, a: Table, b: Table) -> dict[str, tuple[float, f
     if not videos:
         raise UsageError(f"{truth.source}: has none of the videos that were compared, such as {a.videos[0]!r}")
     labels = tuple(sorted({s.label for v in truth for s in v.instances}))
-    wanted = Table.of_segments({v.name: v.instances for v in videos}, truth.source, labels)
+    wanted = Table.of_segments({v.name: v.instances for v in videos}, str(truth.source), labels)
     rules = protocol("activitynet").with_tious(WTAL_TIOUS)
     scores = [evaluate_tables(wanted, t, rules) for t in (a, b)]
     return {

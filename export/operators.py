@@ -1,7 +1,8 @@
 """Which operators TensorRT's ONNX parser takes, and of which types; a static check, no TensorRT needed.
 
 The table is onnx-tensorrt's operators.md, release 10.1 (2024-06, ONNX operator sets 9 to 20), for the types that plans
-use. A newer parser takes more, none takes less: what passes here is read by TensorRT 10 and 11 and TensorRT-RTX.
+use, and what TensorRT-RTX 1.7's parser was seen to take beyond it. A newer parser takes more: later lists were not at
+hand.
 """
 
 from __future__ import annotations
@@ -38,11 +39,37 @@ _BY_TYPES = {
 }
 #: ONNX element types that an operator may read, by operator.
 SUPPORTED = {name: types for types, names in _BY_TYPES.items() for name in names.split()}
+#: Beyond the list; the parser of TensorRT-RTX 1.7.1 reads graphs with them (our own, tried).
+_TRIED = {"Clip": {"INT64"}, "Equal": {"BOOL"}}
 #: What the table restricts further and our exporters could meet: these have to be constants.
 _CONSTANT_INPUTS = {"CumSum": (1,), "QuantizeLinear": (1, 2), "DequantizeLinear": (1, 2)}
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 #: TopK's k has to be below this.
 TOP_K = 3840
+
+
+def for_tensorrt(content: bytes) -> bytes:
+    """The graph as TensorRT reads it: uint8 inputs, which nothing else may read there, are cast to float first.
+
+    Stored graphs pick frames before they cast them, which is cheaper where it is allowed. Other graphs stay as they
+    are, byte for byte.
+    """
+    onnx = need("onnx")
+    model = onnx.load_from_string(content)
+    graph, casts = model.graph, []
+    for value in graph.input:
+        if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8:
+            name = f"{value.name}_float"
+            for node in graph.node:
+                for i, read in enumerate(node.input):
+                    node.input[i] = name if read == value.name else read
+            casts.append(onnx.helper.make_node("Cast", [value.name], [name], name=name, to=onnx.TensorProto.FLOAT))
+    if not casts:
+        return content
+    for cast in casts:
+        graph.node.insert(0, cast)
+    del graph.value_info[:]
+    return bytes(model.SerializeToString())
 
 
 @dataclass(frozen=True)
@@ -76,7 +103,7 @@ def _faults(onnx: Any, node: Any, types: dict[str, int], fixed: dict[str, Any]) 
     if node.op_type not in SUPPORTED:
         return ["no such operator in TensorRT's parser"]
     read = {onnx.TensorProto.DataType.Name(types[n]) for n in node.input[:1] if types.get(n)}
-    faults = [f"reads {t}" for t in sorted(read - SUPPORTED[node.op_type])]
+    faults = [f"reads {t}" for t in sorted(read - SUPPORTED[node.op_type] - _TRIED.get(node.op_type, set()))]
     for at in _CONSTANT_INPUTS.get(node.op_type, ()):
         if len(node.input) > at and node.input[at] not in fixed:
             faults.append(f"input {at} is computed, must be constant")
@@ -92,5 +119,5 @@ def _faults(onnx: Any, node: Any, types: dict[str, int], fixed: dict[str, Any]) 
 def warn_unsupported(plan: Plan) -> None:
     """Log what of a plan TensorRT would not read: it still runs everywhere else, so this is no error."""
     for graph in plan.manifest.graphs:
-        for x in unsupported(plan.files[graph.member]):
+        for x in unsupported(for_tensorrt(plan.files[graph.member])):
             log.warning("%s: %s: %s: TensorRT will not read this plan", graph.member, x.node, x.why)
