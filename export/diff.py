@@ -72,7 +72,7 @@ class Difference:
         total, changed = (sum(getattr(s, n) for s in self.segments.values()) for n in ("total", "changed"))
         if changed > self.limits.changed_share * max(total, 1):
             share = self.limits.changed_share
-            raise ParityError(f"{what}: {changed} of {total} segments changed, allowed is a share of {share:g}")
+            raise ParityError(f"{what}: {changed} of {total} segments differ, allowed is a share of {share:g}")
 
 
 def compare_plans(a: Plan, b: Plan, sources: Sequence[Path] = (), truth: Annotations | None = None) -> Difference:

@@ -144,7 +144,7 @@ def check_segments(
         changed += changed_segments(a, b, limits)
     if changed > limits.changed_share * max(total, 1):
         raise ParityError(
-            f"{member}: {changed} of {total} segments changed, allowed is a share of {limits.changed_share:g}"
+            f"{member}: {changed} of {total} segments differ, allowed is a share of {limits.changed_share:g}"
         )
     return {
         "tensor": worst,
