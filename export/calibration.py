@@ -19,9 +19,9 @@ from tal_engine.extraction import Extractor
 from tal_engine.features import EncoderGraph, check_contract, contract_of, load_features
 from tal_engine.localize import score
 from tal_engine.manifest import Graph
+from tal_engine.options import timeline_of
 from tal_engine.plan import Plan
 from tal_engine.records import Features
-from tal_engine.video.snippet import timeline_of
 
 from .gate import Feeds, Stages
 
@@ -122,7 +122,7 @@ def _features(plan: Plan, encoders: list[EncoderGraph], source: Path) -> Feature
             raise FeatureError(f"calibration: {e}" if str(source) in str(e) else f"{source}: {e}") from e
         check_contract(features.contract, contract_of(manifest.snippet, manifest.encoders), str(source))
     elif encoders:
-        features = Extractor(manifest.snippet, encoders)(source)
+        features = Extractor(manifest.snippet, encoders)(source).features
     else:
         raise UsageError(f"{source}: plan {manifest.name} has no encoders: it is calibrated on feature files (.npz)")
     if len(features) == 0:

@@ -12,8 +12,8 @@ from tal_engine.backends import Backend, open_backend
 from tal_engine.errors import UsageError, require
 from tal_engine.extras import need
 from tal_engine.manifest import Graph
+from tal_engine.options import timeline_of
 from tal_engine.plan import Plan, with_members
-from tal_engine.video.snippet import timeline_of
 
 from . import gate
 from .bfloat import emulated, to_bfloat
