@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import export_section
 import features_section
 import methods_tables
 from common import stored
@@ -162,6 +163,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "bench_accuracy": bench_accuracy,
     "bench_methods": lambda: methods_tables.section(stored("bench_methods")),
     "bench_features": lambda: features_section.section(stored("bench_features")),
+    "bench_export": lambda: export_section.section(stored("bench_export")),
     "bench_core": bench_core,
 }
 

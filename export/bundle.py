@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import tal_engine
-from tal_engine.backends import Backend, open_backend
 from tal_engine.errors import ExportError, require
 from tal_engine.extras import need
 from tal_engine.features.contract import contract_of, differences
@@ -32,14 +31,18 @@ from tal_engine.timeline import Timeline
 from tal_engine.train.checkpoint import Checkpoint
 
 from .encoders import EncoderSet
-from .parity import LIMITS, check_encoder, check_evaluator, check_head
-from .precision import to_half
+from .metadata import labelled
+from .operators import warn_unsupported
+from .parity import check_evaluator, check_head
 from .to_onnx import to_onnx
+from .variant import make_variant
 
 #: The member that scores proposals, in plans that pair boundaries.
 EVALUATOR = "evaluator.onnx"
 
-Precision = Literal["fp32", "fp16"]
+#: What needs no calibration data; `variant.make_variant` makes the other one.
+Precision = Literal["fp32", "fp16", "bf16"]
+PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 def make_plan(
@@ -62,15 +65,14 @@ def make_plan(
         name, description: for people.
         proposal, nms: instead of the method's own.
         segment: the operating point.
-        precision: of all its graphs. At "fp16" each is compared with float32 under the limits of half precision, and
-            the manifest's parity says how much of it is float16.
+        precision: of all its graphs; other than "fp32" it is `variant.make_variant` of the plan in float32.
 
     Raises:
         UsageError: an unknown precision.
         ExportError: the encoders are not those the head was trained on, or a graph cannot have the precision.
         ParityError: the graph does not give what the network gives.
     """
-    require(precision in LIMITS, "precision", precision, " or ".join(LIMITS))
+    require(precision in PRECISIONS, "precision", precision, "fp32, fp16 or bf16")
     method, config = checkpoint.method, checkpoint.config
     if encoders is not None:
         _check_encoders(checkpoint, encoders)
@@ -79,10 +81,15 @@ def make_plan(
     streams = {s: int(getattr(config, s)) for s in method.inference_streams(config)}
     proposal = proposal or method.proposal_options(config)
     nms = nms or method.nms_options(config)
-    files, head, evaluator, parity = _graphs(checkpoint, streams, proposal, nms, timeline_of(snippet), precision)
-    if encoders is not None:
-        more, its_parity = _encoder_graphs(encoders, streams, precision)
-        files, parity = files | more, parity | its_parity
+    files, head, evaluator, parity = _graphs(checkpoint, streams, proposal, nms, timeline_of(snippet))
+    files = {
+        member: labelled(
+            content, name=name, method=method.name, precision="fp32", vocabulary=list(checkpoint.vocabulary)
+        )
+        for member, content in files.items()
+    }
+    if encoders is not None:  # they passed the gate when they were made
+        files |= {encoders.specs[s].graph.member: encoders.graphs[s] for s in streams}
     manifest = Manifest(
         name=name,
         description=description,
@@ -96,12 +103,13 @@ def make_plan(
         proposal=proposal,
         nms=nms,
         segment=segment or SegmentOptions(),
-        precision=precision,
         producer=_producer(),
         provenance=_provenance(checkpoint),
         parity=parity,
     )
-    return with_members(manifest, files)
+    plan = with_members(manifest, files)
+    warn_unsupported(plan)
+    return plan if precision == "fp32" else make_variant(plan, precision)
 
 
 def _graphs(
@@ -110,56 +118,23 @@ def _graphs(
     proposal: ProposalOptions | BoundaryOptions,
     nms: NmsOptions,
     timeline: Timeline,
-    precision: Precision,
 ) -> tuple[dict[str, bytes], Graph, Graph | None, dict[str, Any]]:
     """Members of the plan, the head's graph, the evaluator's if there is one, and the gate's figures."""
     method, net = checkpoint.method, checkpoint.network()
     frozen = method.freeze(net)
     example = {s: torch.randn(1, 23, dim) for s, dim in streams.items()}
     content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
-    content, share = _in_precision(content, "head.onnx", precision)
-    limits = LIMITS[precision]
     if isinstance(proposal, ProposalOptions):
-        parity = check_head(frozen, content, graph, proposal, nms, timeline, limits=limits)
-        return {"head.onnx": content}, graph, None, {"head": parity | share}
+        parity = check_head(frozen, content, graph, proposal, nms, timeline)
+        return {"head.onnx": content}, graph, None, {"head": parity}
     module = method.freeze_evaluator(net)
     evaluator, its_graph = evaluator_to_onnx(module, graph, proposal)
-    evaluator, its_share = _in_precision(evaluator, EVALUATOR, precision, places=("positions",))
     made = (module, evaluator, its_graph)
     parity = {
-        "head": check_head(frozen, content, graph, proposal, nms, timeline, made, limits) | share,
-        "evaluator": check_evaluator(*made, limits) | its_share,
+        "head": check_head(frozen, content, graph, proposal, nms, timeline, made),
+        "evaluator": check_evaluator(*made),
     }
     return {"head.onnx": content, EVALUATOR: evaluator}, graph, its_graph, parity
-
-
-def _encoder_graphs(
-    encoders: EncoderSet, streams: Iterable[str], precision: Precision
-) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Members and the gate's figures; as float32 they have passed it when they were made."""
-    members, parity = {}, {}
-    for stream in streams:
-        graph, content = encoders.specs[stream].graph, encoders.graphs[stream]
-        if precision != "fp32":
-            wide, read = open_backend(content, graph.member, "cpu"), graph.inputs[0].name
-            content, share = _in_precision(content, graph.member, precision)
-
-            def wanted(x: Tensor, wide: Backend = wide, read: str = read) -> Tensor:
-                return torch.from_numpy(wide.run({read: x.numpy()})["feature"])
-
-            parity[f"encoder {stream}"] = check_encoder(wanted, content, graph, LIMITS[precision]) | share
-        members[graph.member] = content
-    return members, parity
-
-
-def _in_precision(
-    content: bytes, member: str, precision: Precision, places: Iterable[str] = ()
-) -> tuple[bytes, dict[str, int]]:
-    """A float32 graph in the plan's precision, and what it then holds of each if it was converted."""
-    if precision == "fp32":
-        return content, {}
-    content, share = to_half(content, member, places)
-    return content, asdict(share)
 
 
 def evaluator_to_onnx(module: nn.Module, head: Graph, proposal: BoundaryOptions) -> tuple[bytes, Graph]:

@@ -6,11 +6,12 @@ cannot hold stays float32 (see `_wide_nodes`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,12 +42,38 @@ _SMALLEST, _LARGEST = 2.0**-14, 65504.0
 
 @dataclass(frozen=True)
 class Share:
-    """What a graph really holds: bytes of its floating-point weights, and nodes by the type of what they give."""
+    """What a graph really holds of a precision, and of float32: bytes of weights, and nodes.
 
-    fp16_bytes: int
-    fp32_bytes: int
-    fp16_nodes: int
-    fp32_nodes: int
+    Nodes count by the type of what they give; at int8, only those that have weights count, by the type of these.
+    """
+
+    precision: str
+    bytes: int
+    wide_bytes: int
+    nodes: int
+    wide_nodes: int
+
+    def figures(self) -> dict[str, int]:
+        """As the manifest's parity has it."""
+        p = self.precision
+        sizes = {f"{p}_bytes": self.bytes, "fp32_bytes": self.wide_bytes}
+        return sizes | {f"{p}_nodes": self.nodes, "fp32_nodes": self.wide_nodes}
+
+    def refuse_less_than_half(self, member: str) -> None:
+        """At least half of the weights have the precision.
+
+        Raises:
+            ExportError: less do.
+        """
+        if self.bytes * 4 // BYTES[self.precision] <= self.wide_bytes:
+            raise ExportError(
+                f"{member}: {self.precision} was asked for, but only {self.bytes} bytes of its weights can be "
+                f"{self.precision} and {self.wide_bytes} stay fp32: export it as fp32"
+            )
+
+
+#: Bytes of a weight.
+BYTES = {"fp16": 2, "bf16": 2, "int8": 1}
 
 
 def to_half(content: bytes, member: str, places: Iterable[str] = ()) -> tuple[bytes, Share]:
@@ -67,20 +94,16 @@ def to_half(content: bytes, member: str, places: Iterable[str] = ()) -> tuple[by
     onnx = need("onnx")
     need("onnxruntime")
     try:
-        model = _converted(onnx.load_from_string(content), places)
+        model = half_typed(onnx.load_from_string(content), places)
         onnx.checker.check_model(model, full_check=True)
     except Exception as e:  # onnx and the converter raise many types, AssertionError among them
         raise ExportError(f"{member}: cannot be converted to fp16 ({type(e).__name__}: {e})") from e
     share = share_of(model)
-    if share.fp16_bytes <= share.fp32_bytes:
-        raise ExportError(
-            f"{member}: fp16 was asked for, but only {share.fp16_bytes} bytes of its weights can be fp16 and "
-            f"{share.fp32_bytes} stay fp32: export it as fp32"
-        )
+    share.refuse_less_than_half(member)
     return model.SerializeToString(), share
 
 
-def _converted(model: Any, places: Iterable[str]) -> Any:
+def half_typed(model: Any, places: Iterable[str]) -> Any:
     """ONNX Runtime's converter with our choice of nodes; its casts are then tidied up."""
     half = need("onnxruntime.transformers.float16")
     model = need("onnx").shape_inference.infer_shapes(model)
@@ -99,17 +122,18 @@ def _converted(model: Any, places: Iterable[str]) -> Any:
     return model
 
 
-def share_of(model: Any) -> Share:
-    """Count what is float16 and what is float32 in an ONNX model; casts do not count as nodes."""
+def share_of(model: Any, precision: Literal["fp16", "bf16"] = "fp16") -> Share:
+    """Count what is of 16 bits and what is float32 in an ONNX model; casts do not count as nodes."""
     onnx = need("onnx")
-    half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    kinds = {"fp16": onnx.TensorProto.FLOAT16, "bf16": onnx.TensorProto.BFLOAT16}
+    half, full = kinds[precision], onnx.TensorProto.FLOAT
     size = dict.fromkeys((half, full), 0)
-    for weight in _constants(model.graph).values():
+    for weight in constants(model.graph).values():
         if weight.data_type in size:
-            size[weight.data_type] += onnx.numpy_helper.to_array(weight).nbytes
-    types = _types(onnx.shape_inference.infer_shapes(model).graph)
+            size[weight.data_type] += math.prod(weight.dims) * (4 if weight.data_type == full else 2)
+    types = types_of(onnx.shape_inference.infer_shapes(model).graph)
     given = [types.get(n.output[0]) for n in model.graph.node if n.op_type not in {"Cast", "Constant"}]
-    return Share(size[half], size[full], given.count(half), given.count(full))
+    return Share(precision, size[half], size[full], given.count(half), given.count(full))
 
 
 def _wide_nodes(model: Any, places: Iterable[str]) -> set[str]:
@@ -122,13 +146,13 @@ def _wide_nodes(model: Any, places: Iterable[str]) -> set[str]:
     - What only moves values that are wide already: between a norm and the division by it, 1e-12 must not become 0.
     """
     full = need("onnx").TensorProto.FLOAT
-    types, constants = _types(model.graph), _constants(model.graph)
-    extreme = {name for name, value in constants.items() if value.data_type == full and _is_extreme(value)}
+    types, fixed = types_of(model.graph), constants(model.graph)
+    extreme = {name for name, value in fixed.items() if value.data_type == full and _is_extreme(value)}
     places, wide, names = set(places), set[str](), set[str]()
     for node in model.graph.node:
         inputs = [n for n in node.input if n]
-        signals = [n for n in inputs if types.get(n) == full and n not in constants and n not in places]
-        weighs = node.op_type in _WEIGHTED and any(types.get(n) == full and n in constants for n in inputs)
+        signals = [n for n in inputs if types.get(n) == full and n not in fixed and n not in places]
+        weighs = node.op_type in _WEIGHTED and any(types.get(n) == full and n in fixed for n in inputs)
         if node.op_type != "Constant" and not signals and not weighs:
             places.update(node.output)
         stays = (
@@ -151,7 +175,7 @@ def _is_extreme(tensor: Any) -> bool:
     return bool(value.size and (value.max() > _LARGEST or (value.size == 1 and value.max() < _SMALLEST)))
 
 
-def _constants(graph: Any) -> dict[str, Any]:
+def constants(graph: Any) -> dict[str, Any]:
     """Constant tensors by name."""
     found = {i.name: i for i in graph.initializer}
     for node in graph.node:
@@ -161,7 +185,7 @@ def _constants(graph: Any) -> dict[str, Any]:
     return found
 
 
-def _types(graph: Any) -> dict[str, int]:
+def types_of(graph: Any) -> dict[str, int]:
     """Element types by name."""
     values = (*graph.input, *graph.output, *graph.value_info)
     return {v.name: v.type.tensor_type.elem_type for v in values} | {i.name: i.data_type for i in graph.initializer}
@@ -173,7 +197,7 @@ def _without_round_trips(graph: Any) -> None:
     The converter puts a cast on each side of what stays wide, also between two nodes that both do, and to constants
     that it left as they are.
     """
-    tensor, types = need("onnx").TensorProto, _types(graph)
+    tensor, types = need("onnx").TensorProto, types_of(graph)
     casts = {n.output[0]: n for n in graph.node if n.op_type == "Cast"}
     source = {}
     for name, node in casts.items():

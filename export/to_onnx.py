@@ -17,6 +17,8 @@ from tal_engine.extras import need
 from tal_engine.manifest import Graph
 from tal_engine.manifest import Tensor as TensorSpec
 
+from .planar import to_planar
+
 OPSET = 18
 
 _DTYPES = {torch.float32: "float32", torch.uint8: "uint8"}
@@ -64,7 +66,7 @@ def to_onnx(
             )
             if program is None:
                 raise ExportError(f"{member}: the exporter gave no program")
-            model = program.model_proto
+            model = to_planar(program.model_proto)
             content = model.SerializeToString()
     except Exception as e:  # torch.onnx raises types of its own internals
         raise ExportError(f"{member}: cannot be exported to ONNX ({e})") from e

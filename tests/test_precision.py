@@ -13,7 +13,7 @@ from torch import nn
 from tal_engine import TALEngine
 from tal_engine.backends import open_backend
 from tal_engine.errors import ExportError, ParityError, UsageError
-from tal_engine.export import bundle, parity
+from tal_engine.export import bundle, gate
 from tal_engine.export.encoders import tiny_encoders
 from tal_engine.export.precision import share_of, to_half
 from tal_engine.export.to_onnx import to_onnx
@@ -77,18 +77,18 @@ def test_half_arithmetic_is_good_enough(name, text, tmp_path):
 
 def test_encoders_are_halved_and_give_the_same_features():
     encoders = tiny_encoders(("rgb", "flow", "clip"))
-    members, figures = bundle._encoder_graphs(encoders, ("rgb", "flow", "clip"), "fp16")
     for stream, wide in encoders.graphs.items():
-        graph, part = encoders.specs[stream].graph, figures[f"encoder {stream}"]
-        half = members[graph.member]
+        graph = encoders.specs[stream].graph
+        half, share = to_half(wide, graph.member)
+        both = (open_backend(x, graph.member, "cpu") for x in (wide, half))
+        found = gate.check_tensors(*both, graph.member, gate.random_snippets(graph), gate.LIMITS["fp16"])
         assert len(half) < 0.53 * len(wide)
-        assert part["tensor"] < 0.005
-        assert part["fp32_bytes"] < 0.01 * part["fp16_bytes"]
+        assert found["tensor"] < 0.005
+        assert share.wide_bytes < 0.01 * share.bytes
         model = onnx.load_from_string(half)
         before = onnx.load_from_string(wide)
         assert list(map(str, model.graph.input)) == list(map(str, before.graph.input))
         assert [o.type.tensor_type.elem_type for o in model.graph.output] == [FULL]
-    assert bundle._encoder_graphs(encoders, ("rgb",), "fp32") == ({"encoder_rgb.onnx": encoders.graphs["rgb"]}, {})
 
 
 class Norm(nn.Module):
@@ -122,7 +122,7 @@ def test_an_epsilon_survives():
     assert np.isfinite(b).all()
     assert 0 < np.abs(a - b).max() < 2e-3
     assert b[2].tolist() == [0] * 32
-    assert (share.fp16_bytes, share.fp32_bytes) == (2 * 8 * 32, 4)
+    assert (share.bytes, share.wide_bytes) == (2 * 8 * 32, 4)
     assert share == share_of(model)
     # From the norm to the output all is float32: widened once, and once by name only.
     assert [n.attribute[0].i for n in model.graph.node if n.op_type == "Cast"].count(FULL) == 2
@@ -149,7 +149,7 @@ def test_places_in_long_videos_stay_exact():
     feeds = {"x": rng.normal(size=(9000, 8)), "positions": rng.random(9000) * 8999}
     a, b = (g.run({k: v.astype(np.float32) for k, v in feeds.items()})["feature"] for g in (wide, half))
     assert np.abs(a - b).max() < 5e-3
-    assert share.fp16_nodes >= 2
+    assert share.nodes >= 2
 
 
 class Large(nn.Module):
@@ -169,7 +169,7 @@ def test_masks_stay_wide():
     wide, half, model, share = converted(Large(1.0), x=torch.randn(5, 8))
     x = np.ones((3, 8), np.float32)
     np.testing.assert_allclose(half.run({"x": x})["feature"], wide.run({"x": x})["feature"], atol=2e-3)
-    assert share.fp32_bytes == 4 * 4
+    assert share.wide_bytes == 4 * 4
     assert {i.data_type for i in model.graph.initializer if i.dims == [4, 8] or i.dims == [8, 4]} == {HALF}
 
 
@@ -187,14 +187,14 @@ def test_what_cannot_be_converted_is_refused():
 
 def test_the_gate_refuses_and_nothing_is_written(text, tmp_path, monkeypatch):
     found = a_checkpoint(tmp_path / "c", text)
-    monkeypatch.setitem(parity.LIMITS, "fp16", parity.LIMITS["fp32"])
-    with pytest.raises(ParityError, match=r"head\.onnx: differs from the network by .*, allowed is 0\.0001"):
+    monkeypatch.setitem(gate.LIMITS, "fp16", gate.LIMITS["fp32"])
+    with pytest.raises(ParityError, match=r"head\.onnx: differs by .*, allowed is 0\.0001"):
         bundle.export(found, None, tmp_path / "p.plan", name="p", precision="fp16")
     assert not (tmp_path / "p.plan").exists()
 
 
 def test_unknown_precision(text, tmp_path):
-    with pytest.raises(UsageError, match="precision is 'int3', must be fp32 or fp16"):
+    with pytest.raises(UsageError, match="precision is 'int3', must be fp32, fp16 or bf16"):
         bundle.make_plan(a_checkpoint(tmp_path / "c", text), None, name="p", precision="int3")
 
 

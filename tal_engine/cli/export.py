@@ -24,6 +24,7 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     FP16 = "fp16"
+    BF16 = "bf16"
 
 
 class _CheckpointFirst(TyperGroup):
@@ -77,7 +78,9 @@ def export(
     conf: Annotated[float, typer.Option(help="Operating point: segments below this score are not reported.")] = float(
         "-inf"
     ),
-    precision: Annotated[Precision, typer.Option(help="Of the graphs; fp16 halves the plan.")] = Precision.FP32,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the graphs; fp16 halves the plan, bf16 is for TensorRT.")
+    ] = Precision.FP32,
 ) -> None:
     """Freeze a checkpoint into a plan, behind the parity gate."""
     from ..export import bundle

@@ -46,6 +46,7 @@ def _register() -> None:
         bench,
         data,
         demo,
+        diff,
         evaluate,
         export,
         features,
@@ -57,7 +58,7 @@ def _register() -> None:
         verify_stream,
     )
 
-    for module in (localize, stream, verify_stream, bench, evaluate, train, import_checkpoint):
+    for module in (localize, stream, verify_stream, bench, diff, evaluate, train, import_checkpoint):
         module.register(app)
     app.add_typer(export.app, name="export")
     app.add_typer(plan.app, name="plan")

@@ -1,0 +1,132 @@
+"""Calibration data: the user's features or videos as inputs of each graph of a plan.
+
+Runs the plan's own float32 graphs and keeps what each one was given. Knows nothing of how graphs are quantized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tal_engine.backends import Backend, open_backend
+from tal_engine.errors import FeatureError, UsageError, require
+from tal_engine.extraction import Extractor
+from tal_engine.features import EncoderGraph, check_contract, contract_of, load_features
+from tal_engine.localize import score
+from tal_engine.manifest import Graph
+from tal_engine.options import timeline_of
+from tal_engine.plan import Plan
+from tal_engine.records import Features
+
+from .gate import Feeds, Stages
+
+#: Of each file so many snippets at most, from its middle, and of each graph so many calls: memory holds every
+#: activation of all of them.
+SNIPPETS, CALLS = 256, 32
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Where calibration data come from.
+
+    sources: feature files (.npz), which calibrate heads, or videos, which calibrate encoders too.
+    """
+
+    sources: Sequence[Path]
+
+    def __post_init__(self) -> None:
+        require(len(self.sources) > 0, "calibration", list(self.sources), "at least one feature file or video")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs of each graph, by member: those to calibrate on and, from other files where there are any, to check on."""
+
+    train: dict[str, list[Feeds]] = field(default_factory=dict)
+    check: dict[str, list[Feeds]] = field(default_factory=dict)
+
+
+class Recorder:
+    """A backend that keeps what it was given, up to `CALLS` calls."""
+
+    def __init__(self, inner: Backend, kept: list[Feeds]) -> None:
+        self._inner, self._kept = inner, kept
+        self.description = inner.description
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """Outputs by name for inputs by name."""
+        if len(self._kept) < CALLS:
+            self._kept.append({n: np.array(a) for n, a in feeds.items()})
+        return self._inner.run(feeds)
+
+
+def read_samples(plan: Plan, calibration: Calibration) -> Samples:
+    """What the graphs of a plan see on calibration data.
+
+    Every fourth file is kept for checking; with a single file both are the same.
+
+    Raises:
+        UsageError: a plan with encoders was given features alone.
+        FeatureError, VideoError: a source cannot be used; the message names it.
+    """
+    chosen = list(calibration.sources)
+    if len(chosen) > CALLS:
+        chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, CALLS).round().astype(int)]
+    checked = chosen[3::4] or chosen[-1:]
+    trained = [s for s in chosen if s not in checked] or checked
+    samples = Samples(_recorded(plan, trained), {})
+    samples.check.update(_recorded(plan, checked) if checked != trained else samples.train)
+    for encoder in plan.manifest.encoders:
+        if not samples.train[encoder.graph.member] or not samples.check[encoder.graph.member]:
+            raise UsageError(
+                f"calibration: encoder {encoder.name} of stream {encoder.stream!r} is calibrated on videos, "
+                f"{chosen[0]} and its like are features"
+            )
+    return samples
+
+
+def _recorded(plan: Plan, sources: Sequence[Path]) -> dict[str, list[Feeds]]:
+    manifest = plan.manifest
+    kept: dict[str, list[Feeds]] = {g.member: [] for g in manifest.graphs}
+
+    def recorder(graph: Graph) -> Recorder:
+        return Recorder(open_backend(plan.files[graph.member], graph.member, "cpu"), kept[graph.member])
+
+    encoders = [EncoderGraph(e, recorder(e.graph)) for e in manifest.encoders]
+    head = recorder(manifest.head)
+    evaluator = None if manifest.evaluator is None else recorder(manifest.evaluator)
+    stages = Stages(manifest.proposal, manifest.nms, timeline_of(manifest.snippet))
+    for source in sources:
+        features = _features(plan, encoders, source)
+        try:
+            score(features, head, manifest)
+        except FeatureError as e:
+            raise FeatureError(f"{source}: {e}") from e
+        if evaluator is not None:  # it is called with the proposals of the head
+            stages.segments(head.run(kept[manifest.head.member][-1]), evaluator)
+    return kept
+
+
+def _features(plan: Plan, encoders: list[EncoderGraph], source: Path) -> Features:
+    """At most `SNIPPETS` features from the middle of a file."""
+    manifest = plan.manifest
+    if source.suffix == ".npz":
+        try:
+            features = load_features(source)
+        except FeatureError as e:
+            raise FeatureError(f"calibration: {e}" if str(source) in str(e) else f"{source}: {e}") from e
+        check_contract(features.contract, contract_of(manifest.snippet, manifest.encoders), str(source))
+    elif encoders:
+        features = Extractor(manifest.snippet, encoders)(source).features
+    else:
+        raise UsageError(f"{source}: plan {manifest.name} has no encoders: it is calibrated on feature files (.npz)")
+    if len(features) == 0:
+        raise FeatureError(f"{source}: no features to calibrate on")
+    first = max(0, (len(features) - SNIPPETS) // 2)
+    streams = {n: a[first : first + SNIPPETS] for n, a in features.streams.items()}
+    return Features(streams, features.timeline, features.duration, features.contract)

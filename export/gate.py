@@ -1,0 +1,179 @@
+"""The gate: two runtimes of the same graph must give the same, tensors and segments, within limits.
+
+Knows backends and stages, no torch and no plan. What is compared with what is up to its callers: `parity` holds a
+graph against its network, `variant` a plan in one precision against the plan in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tal_engine.backends import Backend
+from tal_engine.errors import ParityError
+from tal_engine.localize import activations_of, evaluator_of, propose, suppress
+from tal_engine.manifest import Graph
+from tal_engine.options import BoundaryOptions, NmsOptions, ProposalOptions
+from tal_engine.timeline import Timeline
+
+from .matching import match, moved, rescored
+
+#: Inputs by name.
+Feeds = Mapping[str, NDArray[Any]]
+#: Lengths of the random features that heads are compared on.
+LENGTHS = (1, 2, 17, 160, 401)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a graph may differ by from what it was made of."""
+
+    #: Largest difference of a tensor's value, relative to 1 + its largest magnitude.
+    tensor: float
+    #: Share of segments that may come, go or move: a threshold that an activation meets to the last bit decides
+    #: differently on two runtimes.
+    changed_share: float
+    #: Largest difference of a segment's score, relative to 1 + its magnitude.
+    score: float
+    #: Seconds by which a segment may move.
+    move_s: float = 1e-6
+
+
+FP32 = Limits(tensor=1e-4, changed_share=0.02, score=1e-3)
+#: By the precision of the graph. Eight bits move every boundary that lies near a threshold: a segment counts as kept
+#: while it overlaps by half (`matching.SAME`).
+LIMITS = {
+    "fp32": FP32,
+    "fp16": Limits(tensor=2e-2, changed_share=0.1, score=2e-2),
+    "bf16": Limits(tensor=5e-2, changed_share=0.35, score=5e-2),
+    "int8": Limits(tensor=0.25, changed_share=0.35, score=0.1, move_s=float("inf")),
+}
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What makes segments of a head's outputs."""
+
+    proposal: ProposalOptions | BoundaryOptions
+    nms: NmsOptions
+    timeline: Timeline
+
+    def segments(self, out: Mapping[str, NDArray[np.float32]], evaluator: Backend | None) -> NDArray[np.void]:
+        """All segments of the first video of a batch, as `records.PROPOSAL`."""
+        length = next(iter(out.values())).shape[1]
+        activations = activations_of(out, self.timeline, float(self.timeline.right(length)))
+        scored = None if evaluator is None else evaluator_of(evaluator)
+        return suppress(propose(activations, self.proposal, scored), self.nms).data
+
+
+def random_features(graph: Graph) -> Iterable[dict[str, NDArray[np.float32]]]:
+    """Fresh features of several lengths, for a head."""
+    for seed, length in enumerate(LENGTHS):
+        rng = np.random.default_rng(1000 + seed)
+        yield {t.name: rng.normal(size=(1, length, int(t.shape[-1]))).astype(np.float32) for t in graph.inputs}
+
+
+def random_snippets(graph: Graph) -> Iterable[Feeds]:
+    """Noise in the shapes that an encoder reads; free dimensions vary."""
+    spec = graph.inputs[0]
+    for batch in (1, 3):
+        rng = np.random.default_rng(17 + batch)
+        sizes = {"B": batch, "H": 90 + 53 * batch, "W": 211 - 30 * batch}
+        shape = [sizes[n] if isinstance(n, str) else n for n in spec.shape]
+        if spec.dtype == "uint8":
+            yield {spec.name: rng.integers(0, 256, shape, np.uint8)}
+        else:
+            yield {spec.name: (rng.normal(size=shape) * 3).astype(np.float32)}
+
+
+def random_proposals(graph: Graph) -> Iterable[dict[str, NDArray[np.float32]]]:
+    """Embeddings and places in them, for an evaluator."""
+    width, points = (int(t.shape[1]) for t in graph.inputs)
+    for seed, (length, proposals) in enumerate(((1, 1), (9, 4), (401, 77))):
+        rng = np.random.default_rng(2000 + seed)
+        places = rng.random((proposals, points)) * 1.4 * length - 0.2 * length
+        embedding = rng.normal(size=(length, width))
+        yield {"embedding": embedding.astype(np.float32), "positions": places.astype(np.float32)}
+
+
+def check_tensors(
+    wanted: Backend, found: Backend, member: str, feeds: Iterable[Feeds], limits: Limits
+) -> dict[str, Any]:
+    """Compare outputs, for graphs whose outputs are no segments yet.
+
+    Returns:
+        The figures that go into the manifest.
+
+    Raises:
+        ParityError: they differ by more than `limits.tensor`.
+    """
+    worst = 0.0
+    for x in feeds:
+        worst = max(worst, difference(wanted.run(x), found.run(x)))
+    _refuse(worst, member, limits)
+    return {"tensor": worst, "tolerance": limits.tensor}
+
+
+def check_segments(
+    wanted: tuple[Backend, Backend | None],
+    found: tuple[Backend, Backend | None],
+    member: str,
+    stages: Stages,
+    feeds: Iterable[Feeds],
+    limits: Limits,
+) -> dict[str, Any]:
+    """Compare heads, each with the evaluator of its proposals if it has one: outputs and final segments.
+
+    Returns:
+        The figures that go into the manifest.
+
+    Raises:
+        ParityError: tensors or segments differ by more than is allowed.
+    """
+    worst, total, changed = 0.0, 0, 0
+    for x in feeds:
+        outputs = wanted[0].run(x), found[0].run(x)
+        worst = max(worst, difference(*outputs))
+        _refuse(worst, member, limits)
+        a, b = (stages.segments(o, side[1]) for o, side in zip(outputs, (wanted, found), strict=True))
+        total += len(a) + len(b)
+        changed += changed_segments(a, b, limits)
+    if changed > limits.changed_share * max(total, 1):
+        raise ParityError(
+            f"{member}: {changed} of {total} segments differ, allowed is a share of {limits.changed_share:g}"
+        )
+    return {
+        "tensor": worst,
+        "segments": total,
+        "segments_changed": changed,
+        "tolerance": limits.tensor,
+        "changed_share_allowed": limits.changed_share,
+    }
+
+
+def changed_segments(a: NDArray[np.void], b: NDArray[np.void], limits: Limits) -> int:
+    """Segments of both sides without a counterpart, or with one that moved or was scored anew beyond the limits."""
+    found = match(a, b)
+    scale = 1 + np.abs(a["score"][found.pairs[:, 0]])
+    beyond = (moved(a, b, found) > limits.move_s) | (np.abs(rescored(a, b, found)) > limits.score * scale)
+    return len(found.only_a) + len(found.only_b) + 2 * int(beyond.sum())
+
+
+def difference(wanted: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]) -> float:
+    """The largest difference of a value, relative to 1 + the largest magnitude of its output."""
+    worst = 0.0
+    for name, value in wanted.items():
+        other = found[name]
+        if value.shape != other.shape or not np.isfinite(other).all():
+            return float("inf")
+        worst = max(worst, float(np.abs(value - other).max() / (1 + np.abs(value).max())))
+    return worst
+
+
+def _refuse(worst: float, member: str, limits: Limits) -> None:
+    if not worst <= limits.tensor:
+        raise ParityError(f"{member}: differs by {worst:.3g} from what it was made of, allowed is {limits.tensor:g}")

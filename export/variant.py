@@ -1,0 +1,129 @@
+"""A plan in another precision: every graph of a float32 plan converted, and held against the original.
+
+Needs no torch: `tal plan build` makes variants on machines that only deploy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from tal_engine.backends import Backend, open_backend
+from tal_engine.errors import UsageError, require
+from tal_engine.extras import need
+from tal_engine.manifest import Graph
+from tal_engine.options import timeline_of
+from tal_engine.plan import Plan, with_members
+
+from . import gate
+from .bfloat import emulated, to_bfloat
+from .calibration import Calibration, Samples, read_samples
+from .metadata import labelled
+from .precision import Share, to_half
+from .quantize import to_int8
+
+Precision = Literal["fp16", "bf16", "int8"]
+PRECISIONS = ("fp16", "bf16", "int8")
+#: Float inputs of an evaluator that are places in time; see `precision.to_half`.
+_PLACES = ("positions",)
+
+
+def make_variant(plan: Plan, precision: Precision, calibration: Calibration | None = None) -> Plan:
+    """Convert every graph of a float32 plan: head, evaluator, encoders.
+
+    bf16 is meant for TensorRT: ONNX Runtime's CPU cannot run it, and the gate compares a float32 graph that rounds as
+    bfloat16 does. Engines inside the plan were built from its float32 graphs and are left out.
+
+    Args:
+        plan: in fp32.
+        precision: of the new one.
+        calibration: for "int8", and only for it.
+
+    Returns:
+        The new plan; its parity says how far each graph is from float32, and how much of it has the precision.
+
+    Raises:
+        UsageError: an unknown precision, a plan that is not in fp32, calibration that is missing or not wanted.
+        ExportError: a graph cannot have the precision.
+        ParityError: tensors or segments are not those of the float32 plan.
+        FeatureError, VideoError: calibration data that cannot be used.
+    """
+    manifest = plan.manifest
+    require(precision in PRECISIONS, "precision", precision, f"one of {', '.join(PRECISIONS)}")
+    require(manifest.precision == "fp32", f"precision of plan {manifest.name}", manifest.precision, "'fp32'")
+    if (precision == "int8") != (calibration is not None):
+        raise UsageError(f"{precision} {'needs calibration data' if calibration is None else 'takes no calibration'}")
+    samples = None if calibration is None else read_samples(plan, calibration)
+    files, shares = {}, {}
+    for graph in manifest.graphs:
+        places = _PLACES if graph == manifest.evaluator else ()
+        convert = _converter(precision, places, samples)
+        files[graph.member], shares[graph.member] = convert(plan.files[graph.member], graph.member)
+    parity = _checked(plan, files, precision, samples)
+    for graph, part in zip(manifest.graphs, parity.values(), strict=True):
+        part |= {"against": "fp32", **shares[graph.member].figures()}
+    for graph in manifest.graphs[: len(manifest.graphs) - len(manifest.encoders)]:
+        files[graph.member] = labelled(
+            files[graph.member], name=manifest.name, method=manifest.method.name, precision=precision,
+            vocabulary=manifest.vocabulary,
+        )  # fmt: skip
+    made: dict[str, Any] = {
+        "precision": precision,
+        "parity": parity,
+        "engines": [],
+        "producer": {**manifest.producer, **_producer()},
+    }
+    return with_members(manifest.model_copy(update=made), files)
+
+
+def _converter(
+    precision: Precision, places: tuple[str, ...], samples: Samples | None
+) -> Callable[[bytes, str], tuple[bytes, Share]]:
+    if samples is not None:
+        return lambda content, member: to_int8(content, member, samples.train[member])
+    to = to_half if precision == "fp16" else to_bfloat
+    return lambda content, member: to(content, member, places)
+
+
+def _checked(
+    plan: Plan, files: dict[str, bytes], precision: Precision, samples: Samples | None
+) -> dict[str, dict[str, Any]]:
+    """The gate's figures of each graph, in the order of `Manifest.graphs`.
+
+    Eight bits are checked on the user's data: their scales fit no random features.
+    """
+    manifest, limits = plan.manifest, gate.LIMITS[precision]
+
+    def both(graph: Graph) -> tuple[Backend, Backend]:
+        content = files[graph.member]
+        found = open_backend(emulated(content) if precision == "bf16" else content, graph.member, "cpu")
+        return open_backend(plan.files[graph.member], graph.member, "cpu"), found
+
+    def feeds(graph: Graph, otherwise: Callable[[Graph], Any]) -> Any:
+        return otherwise(graph) if samples is None else samples.check[graph.member]
+
+    head, pairs = both(manifest.head), (None, None) if manifest.evaluator is None else both(manifest.evaluator)
+    wanted, found = zip(head, pairs, strict=True)
+    stages = gate.Stages(manifest.proposal, manifest.nms, timeline_of(manifest.snippet))
+    figures = gate.check_segments(
+        wanted, found, manifest.head.member, stages, feeds(manifest.head, gate.random_features), limits
+    )
+    parity = {"head": figures}
+    if manifest.evaluator is not None and pairs[0] is not None and pairs[1] is not None:
+        its_feeds = feeds(manifest.evaluator, gate.random_proposals)
+        parity["evaluator"] = gate.check_tensors(pairs[0], pairs[1], manifest.evaluator.member, its_feeds, limits)
+    for e in manifest.encoders:
+        its_feeds = feeds(e.graph, gate.random_snippets)
+        parity[f"encoder {e.stream}"] = gate.check_tensors(*both(e.graph), e.graph.member, its_feeds, limits)
+    return parity
+
+
+def runnable(plan: Plan) -> Plan:
+    """The plan for a runtime without bfloat16: at bf16 its graphs are emulated in float32, else it is itself."""
+    if plan.manifest.precision != "bf16":
+        return plan
+    return with_members(plan.manifest, {name: emulated(content) for name, content in plan.files.items()})
+
+
+def _producer() -> dict[str, str]:
+    return {name: str(need(name).__version__) for name in ("onnx", "onnxruntime")}
