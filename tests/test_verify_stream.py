@@ -75,8 +75,8 @@ def test_no_chunking_is_no_proof(plan_path, clip):
 
 
 def test_the_command(plan_path, clip):
-    done = tal("verify-stream", clip, "--plan", plan_path, "--chunkings", "2", "--stream-options", "window=2", "--stream-options",
-               "look_ahead=1", "--stream-options", "gap=0.5")  # fmt: skip
+    settings = [text for name in ("window=2", "look_ahead=1", "gap=0.5") for text in ("--stream-options", name)]
+    done = tal("verify-stream", clip, "--plan", plan_path, "--chunkings", "2", *settings)
     assert done.returncode == 0, done.stderr
     assert "2 random chunkings against frame by frame: equal" in done.stdout
     assert "the stream with a window over all of it against the file: equal" in done.stdout
