@@ -310,3 +310,15 @@ def test_signals_flush(clips, plan_path, number, status):
     events = [json.loads(line) for line in out.splitlines()]
     assert events
     assert max(e["end_time"] for e in events) < 13.3, "it stopped before the end of the file"
+
+
+def test_it_ends_when_nobody_reads(clips, plan_path):
+    """As with ``tal stream ... | head -1``: a stream without end must not go on for no one."""
+    process = tal("stream", f"c={clips['c']}", "--plan", plan_path, "--conf", "-100", "--window", 3.2, "--step", 0.32,
+                  "--latency", 0.96, "--stream-options", "gap=0.32")  # fmt: skip
+    process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=60) == 1
+    assert "no sink takes events any more" in err
+    process.stderr.close()

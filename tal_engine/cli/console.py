@@ -5,6 +5,7 @@ Text is printed as it is: rich would read ``[x]`` in a file name as a style and 
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from rich.console import Console
@@ -27,3 +28,16 @@ def complain(message: object) -> None:
 def warn(message: str) -> None:
     """Say what was lost or guessed."""
     errors.print(Text.assemble(("warning:", "yellow"), f" {message}"))
+
+
+class LogLines(logging.Handler):
+    """Log records on stderr, one line each however long: what reads a log counts on it."""
+
+    def __init__(self, *, detailed: bool) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s" if detailed else "%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        style = "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
+        errors.print(Text(self.format(record), style))

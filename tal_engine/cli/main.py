@@ -10,12 +10,11 @@ import logging
 import sys
 
 import typer
-from rich.logging import RichHandler
 
 from .. import __version__
 from ..errors import MissingExtraError, TALError
 from ..extras import is_optional, missing
-from .console import complain, errors
+from .console import LogLines, complain, errors
 
 app = typer.Typer(
     name="tal",
@@ -37,8 +36,7 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what happens, to stderr."),
 ) -> None:
-    handler = RichHandler(console=errors, show_path=False, show_level=verbose, show_time=verbose, markup=False)
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[LogLines(detailed=verbose)])
 
 
 def _register() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..engine import TALEngine
-from ..errors import UsageError
+from ..errors import SinkError, UsageError
 from ..files import write_text
 from ..options import LiveOptions
 from .console import errors, warn
@@ -97,6 +97,8 @@ def stream(
         stopped = stack.enter_context(_stopping(scheduler))
         for event in scheduler.run():
             fan.write(event)
+            if fan.none_left:
+                raise SinkError("no sink takes events any more: what was told is in their messages")
     _finish(scheduler, report, quiet, stopped)
 
 
@@ -168,8 +170,8 @@ def _finish(scheduler: StreamScheduler, report: Path | None, quiet: bool, stoppe
     for name, of in told.items() if not quiet else ():
         missed = ", ".join(f"{k} {v:.1f} s" for k, v in of["coverage"]["not_analysed"].items() if v) or "nothing"
         errors.print(
-            f"{name}: {of['frames']} frames, {of['finals']} finals, at most {of['worst_latency_s']:.1f} s late; "
-            f"not analysed: {missed}"
+            f"{name}: {of['frames']} frames, {of['finals']} finals, slowest {of['worst_latency_s']:.1f} s after its "
+            f"end; not analysed: {missed}"
         )
     if stopped:
         raise typer.Exit(128 + stopped[0])

@@ -86,6 +86,11 @@ class Fan(Closing):
                 self._failed(name, e)
 
     @property
+    def none_left(self) -> bool:
+        """Whether each of the sinks has failed: nobody is there to tell."""
+        return bool(self._sinks) and all(self.failures[name] for name in self._sinks)
+
+    @property
     def takes_frames(self) -> bool:
         """Whether any sink wants `push`: pictures need not be made where none does."""
         return any(isinstance(s, FrameSink) for s in self._sinks.values())
