@@ -23,7 +23,7 @@ from .timeline import Timeline
 __all__ = ["EMBEDDED_PLAN", "Progress", "Source", "TALEngine", "timeline_for"]
 
 if TYPE_CHECKING:
-    from .stream import StreamingLocalizer
+    from .stream import StreamingLocalizer, StreamScheduler
 
 #: The demonstration model that ships with the package.
 EMBEDDED_PLAN = Path(__file__).parent / "assets" / "demo.plan"
@@ -242,19 +242,38 @@ class TALEngine:
         """What the head finds in features, before suppression."""
         return self.propose_many([features])[0]
 
+    @overload
+    def stream(
+        self, source: str = ..., options: StreamOptions | None = ..., *, provisional: bool = ...,
+        min_score: float | None = ..., top_k: int | None = ...,
+    ) -> StreamingLocalizer: ...  # fmt: skip
+    @overload
+    def stream(
+        self, source: list[str], options: StreamOptions | None = ..., *, provisional: bool = ...,
+        min_score: float | None = ..., top_k: int | None = ...,
+    ) -> StreamScheduler: ...  # fmt: skip
     def stream(
         self,
-        source: str = "stream",
+        source: str | list[str] = "stream",
         options: StreamOptions | None = None,
         *,
         provisional: bool = False,
         min_score: float | None = None,
         top_k: int | None = None,
-    ) -> StreamingLocalizer:
-        """Localize a stream that is pushed frame by frame; see `StreamingLocalizer`."""
-        from .stream import StreamingLocalizer
+    ) -> StreamingLocalizer | StreamScheduler:
+        """Localize live: one stream that is pushed frame by frame, or a list of sources that are read.
 
-        return StreamingLocalizer(self, source, options, provisional=provisional, min_score=min_score, top_k=top_k)
+        Args:
+            source: the name of the one stream, see `StreamingLocalizer`; or sources, see `StreamScheduler`, whose
+                `run` gives the events.
+            options, provisional, min_score, top_k: see there.
+        """
+        from .stream import StreamingLocalizer, StreamScheduler
+
+        how = {"provisional": provisional, "min_score": min_score, "top_k": top_k}
+        if isinstance(source, list):
+            return StreamScheduler(self, source, options, **how)  # type: ignore[arg-type]
+        return StreamingLocalizer(self, source, options, **how)  # type: ignore[arg-type]
 
     def features(self, source: Source, *, fps: float | None = None, progress: Progress | None = None) -> Features:
         """Features of a source, as the head reads them."""

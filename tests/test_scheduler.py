@@ -19,7 +19,7 @@ from tal_engine import TALEngine
 from tal_engine.errors import PlanError, SnapshotError, SourceError, UsageError, VideoError, VideoFault
 from tal_engine.options import LiveOptions, StreamOptions
 from tal_engine.records import Features
-from tal_engine.stream.scheduler import StreamScheduler
+from tal_engine.stream import StreamingLocalizer, StreamScheduler
 from tal_engine.video import open_video
 from tal_engine.video.live import LiveSource
 from tal_engine.video.network import Connection
@@ -74,6 +74,13 @@ def test_streams_say_together_what_they_say_alone(engine, clips, batch):
     assert all(s.done and s.error is None and s.state.late_events == 0 for s in scheduler.streams)
     assert {s.name: s.frames for s in scheduler.streams} == {"a": 260, "b": 150, "c": 333}
     assert set(scheduler.watch.seconds) == {"frames", "encode", "head", "nms"}
+
+
+def test_the_engine_makes_both_kinds(engine, clips):
+    assert isinstance(engine.stream("a"), StreamingLocalizer)
+    scheduler = engine.stream(named(clips), OPTIONS, min_score=ALL)
+    assert isinstance(scheduler, StreamScheduler)
+    assert {e.source for e in scheduler.run()} == {"a", "b", "c"}
 
 
 def test_snippets_of_several_streams_share_calls(engine, clips, monkeypatch):
