@@ -6,12 +6,13 @@ import random
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
-from rtsp_server import RtspServer, number_of
+from rtsp_server import Faults, RtspServer, number_of
 
 from tal_engine import TALEngine
 from tal_engine.options import LiveOptions
@@ -25,6 +26,7 @@ EVERY_S = 25.0
 #: Numbers that were never shown for so long must be in the coverage map.
 GAP_S = 1.0
 ALL = float("-inf")
+ALL_THE_TIME = Faults(jitter=0.01, duplicate=0.02, backward=0.02, corrupt=0.002)
 
 
 @dataclass
@@ -44,11 +46,10 @@ def rtsp(minutes: float, speed: float) -> dict[str, Any]:
     engine = TALEngine.load(None, "cpu")
     now = partial(_clock, speed)
     seen, done = Seen(), threading.Event()
-    faults: dict[str, int] = {}
+    faults: list[tuple[float, str]] = []
     began = time.monotonic()
     with RtspServer(FPS, SIZES[0], speed=speed) as camera:
-        camera.faults.jitter, camera.faults.duplicate, camera.faults.backward = 0.01, 0.02, 0.02
-        camera.faults.corrupt = 0.002
+        camera.faults = ALL_THE_TIME
         options = LiveOptions(source_timeout=8.0, reconnect_first=0.5, reconnect_longest=4.0)
         source = open_live(f"camera={camera.url}", options, now)
         scheduler = StreamScheduler(engine, [source], None, min_score=ALL, top_k=0)
@@ -57,20 +58,24 @@ def rtsp(minutes: float, speed: float) -> dict[str, Any]:
         stop = threading.Timer(60 * minutes / speed, scheduler.stop)
         breaker.start()
         stop.start()
-        waited = [max(e.decided_at, e.pts) - (e.end_time or 0.0) for e in scheduler.run() if e.is_final]
+        finals = list(scheduler.run())
         served = camera.taken
         done.set()
         breaker.join()
     member = scheduler.streams[0]
-    print(member.report(), file=sys.stderr)
+    account = _account(seen, served, member.source.coverage.to_dict())
+    print(f"faults: {faults}\nnot in the map: {account.pop('not_in_the_map')}", file=sys.stderr)
+    events = [e for e in finals if e.is_final and e.end_time is not None]
+    waited = [e.decided_at - e.end_time for e in events if e.end_time is not None]
     return {
         "stream_minutes": minutes, "speed": speed, "wall_s": round(time.monotonic() - began, 1),
-        "faults": faults, "all_the_time": {"jitter_s": 0.01, "duplicate": 0.02, "backward": 0.02, "corrupt": 0.002},
+        "faults": dict(Counter(kind for _, kind in faults)), "all_the_time": asdict(ALL_THE_TIME),
         "error": None if member.error is None else str(member.error),
         "finals": len(waited), "declared_s": round(scheduler.declared_latency_s, 2),
         "longest_lateness_s": round(max(waited, default=0.0), 3),
         "later_than_declared": sum(w > scheduler.declared_latency_s for w in waited) + member.state.late_events,
-        **_account(seen, served, member.source.coverage.to_dict()),
+        "longest_wait_for_a_frame_s": round(max((e.pts - e.decided_at for e in events), default=0.0), 3),
+        **account,
     }  # fmt: skip
 
 
@@ -78,12 +83,12 @@ def _clock(speed: float) -> float:
     return speed * time.monotonic()
 
 
-def _break(camera: RtspServer, speed: float, done: threading.Event, faults: dict[str, int]) -> None:
+def _break(camera: RtspServer, speed: float, done: threading.Event, faults: list[tuple[float, str]]) -> None:
     """One fault after the other, drawn with a seed."""
     rng, size = random.Random(0), 0
     while not done.wait(rng.uniform(EVERY_S / 2, EVERY_S) / speed):
         kind = rng.choice(("restart", "stall", "hiccup", "clock leaps", "resolution"))
-        faults[kind] = faults.get(kind, 0) + 1
+        faults.append((round(camera.taken / FPS, 2), kind))
         if kind == "restart":
             camera.stop()
             done.wait(rng.uniform(1, 6) / speed)
@@ -123,6 +128,10 @@ def _account(seen: Seen, served: int, coverage: dict[str, Any]) -> dict[str, Any
         "largest_clock_error_s": round(float(np.abs(offset - np.median(offset[:50])).max()), 3),
         "unreadable_pictures": int((~good).sum()),
         "gaps_over_a_second": len(gaps), "gaps_in_the_coverage_map": int(sum(t > 0.8 for t in told)),
+        "not_in_the_map": [
+            {"served_s": [numbers[i] / FPS, numbers[i + 1] / FPS], "stream_s": [seconds[i], seconds[i + 1]]}
+            for i, t in zip(gaps, told, strict=True) if t <= 0.8
+        ],
     }  # fmt: skip
 
 

@@ -125,12 +125,13 @@ class _Lateness:
         self.count = self.late = 0
         self.worst = self.recent = 0.0
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event, pause: float) -> None:
+        """`pause`: seconds by which the newest frame was later than frames promise to be, which comes on top."""
         if not event.is_final or event.end_time is None:
             return
         seconds = max(event.decided_at, event.pts) - event.end_time
         self.count += 1
-        self.late += seconds > self._promised + MOMENT
+        self.late += seconds > self._promised + pause + MOMENT
         self.worst, self.recent = max(self.worst, seconds), max(self.recent, seconds)
         self._counts[min(max(int(seconds / _BIN_S), 0), len(self._counts) - 1)] += 1
 
@@ -169,10 +170,12 @@ def certify(
     names = ("hours", "rss_mib", "state_kib", "lateness_s")
     curve, taken = np.zeros((SAMPLES, len(names))), 0
     late = _Lateness(stream.declared_latency_s)
+    slot, before = 1.0 / stream.state.manifest.snippet.fps, 0.0
     began = time.perf_counter()
     for seconds, events in steps:
         for event in events:
-            late.add(event)
+            late.add(event, max(seconds - before - slot, 0.0) if what == "frames" else 0.0)
+        before = seconds
         if seconds >= 3600 * hours * (taken + 1) / SAMPLES:
             kept = _kept_bytes(stream) / 2**10
             curve[taken] = seconds / 3600, process.memory_info().rss / 2**20, kept, late.recent
@@ -182,7 +185,7 @@ def certify(
             if taken == SAMPLES:
                 break
     for event in stream.flush():
-        late.add(event)
+        late.add(event, 0.0)
     curve = curve[:taken]
     return Certificate(
         what=what,
