@@ -27,7 +27,7 @@ from tal_engine.video.snippet import timeline_of
 
 #: Streams are sustained if nothing is dropped and the end comes no later than this after the last frame was due.
 BEHIND_S = 1.0
-COUNTS = (1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64)
+COUNTS = (1, 2, 4, 8, 12, 16, 20, 24, 32, 48, 64)
 
 
 def memory(hours: float, frame_hours: float) -> dict[str, Any]:

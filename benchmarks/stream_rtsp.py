@@ -25,6 +25,8 @@ SIZES = ((64, 96), (120, 160))
 EVERY_S = 25.0
 #: Numbers that were never shown for so long must be in the coverage map.
 GAP_S = 1.0
+#: Frames from one key frame of the server to the next; a picture's clock is right within so many seconds.
+KEY, NEAR_S = 25, 0.2
 ALL = float("-inf")
 ALL_THE_TIME = Faults(jitter=0.01, duplicate=0.02, backward=0.02, corrupt=0.002)
 
@@ -107,12 +109,13 @@ def _break(camera: RtspServer, speed: float, done: threading.Event, faults: list
 def _account(seen: Seen, served: int, coverage: dict[str, Any]) -> dict[str, Any]:
     """Time that was served, against time that was shown and time that the coverage map says was not.
 
-    A corrupted picture may tell a wrong number: what is far from its neighbours is left out.
+    A corrupted picture tells a wrong number, and so do those after it up to the next key frame, a second later: what is
+    far from the pictures of the seconds around it is left out.
     """
     numbers, seconds = np.array(seen.numbers, float), np.array(seen.seconds)
     offset = seconds - numbers / FPS
-    usual = np.array([np.median(offset[max(i - 12, 0) : i + 13]) for i in range(len(offset))])
-    good = np.abs(offset - usual) < 0.5
+    usual = np.array([np.median(offset[max(i - 2 * KEY, 0) : i + 2 * KEY + 1]) for i in range(len(offset))])
+    good = np.abs(offset - usual) < NEAR_S
     numbers, seconds, offset = numbers[good], seconds[good], usual[good]
     missed = coverage["intervals"]
     gaps = [i for i in range(len(numbers) - 1) if numbers[i + 1] - numbers[i] > GAP_S * FPS]
@@ -129,7 +132,7 @@ def _account(seen: Seen, served: int, coverage: dict[str, Any]) -> dict[str, Any
         "unreadable_pictures": int((~good).sum()),
         "gaps_over_a_second": len(gaps), "gaps_in_the_coverage_map": int(sum(t > 0.8 for t in told)),
         "not_in_the_map": [
-            {"served_s": [numbers[i] / FPS, numbers[i + 1] / FPS], "stream_s": [seconds[i], seconds[i + 1]]}
+            {"served_s": (numbers[i : i + 2] / FPS).tolist(), "stream_s": seconds[i : i + 2].tolist()}
             for i, t in zip(gaps, told, strict=True) if t <= 0.8
         ],
     }  # fmt: skip
