@@ -19,11 +19,10 @@ from long_video import long_video
 from procedural import rendered
 
 from tal_engine import TALEngine
-from tal_engine.options import LiveOptions
+from tal_engine.options import LiveOptions, timeline_of
 from tal_engine.records import Snippets
 from tal_engine.stream.scheduler import StreamScheduler
 from tal_engine.video.flow import with_flow
-from tal_engine.video.snippet import timeline_of
 
 #: Streams are sustained if nothing is dropped and the end comes no later than this after the last frame was due.
 BEHIND_S = 1.0
