@@ -78,7 +78,8 @@ def lateness(f: Figures) -> list[str]:
 def memory(f: Figures) -> list[str]:
     rows = [
         f"{run['hours']:.3g} stream-hours of {what}: {run['slope']['mib_per_hour']:+.3f} ± "
-        f"{run['slope']['standard_error']:.3f} MiB an hour, {run['rss_mib']['last']:.0f} MiB at the end, "
+        f"{run['slope']['standard_error']:.3f} MiB an hour (noise up to {run['slope']['noise']:.3f}), "
+        f"{run['rss_mib']['last']:.0f} MiB at the end, "
         f"{run['late_events']} of {run['finals']} finals late, {run['times_real_time']:.0f}x real time"
         for what, run in f["runs"].items()
     ]

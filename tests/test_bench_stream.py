@@ -16,7 +16,7 @@ from tal_engine.records import Features, Segment
 from tal_engine.timeline import Timeline
 
 MACHINE = {"cpu": "a CPU", "cores": 2, "python": "3.11", "versions": {"onnxruntime": "1"}}
-SLOPE = {"mib_per_hour": 0.01, "standard_error": 0.02, "hours": 19.2, "flat": True}
+SLOPE = {"mib_per_hour": 0.01, "standard_error": 0.02, "hours": 19.2, "noise": 0.05, "flat": True}
 FIGURES = {
     "lateness": {
         "sets": {

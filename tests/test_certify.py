@@ -61,7 +61,9 @@ def test_samples_that_are_alike_do_not_make_noise_a_slope():
     ],
 )
 def test_growth_is_told_from_noise(mib, flat):
-    assert slope_of(HOURS, mib).flat == flat
+    s = slope_of(HOURS, mib)
+    assert s.flat == flat
+    assert s.noise >= 1 / s.hours
 
 
 def test_a_sound_stream_is_certified(engine, rows):

@@ -50,6 +50,7 @@ def _figures(run: Mapping[str, Any]) -> str:
         *([f"lateness, {name}", f"{seconds:.2f} s"] for name, seconds in late.items()),
         ["finals later than declared", run["late_events"]],
         ["slope of memory", f"{slope['mib_per_hour']:+.4f} +- {slope['standard_error']:.4f} MiB an hour"],
+        ["slope that so short a run cannot tell from 0", f"{slope['noise']:.4f} MiB an hour"],
         ["not analysed", f"{run['unanalysed_s']:.0f} s"],
         ["frames left out, as their time did not go on", run["frames_refused"]],
         ["speed", f"{run['times_real_time']:.0f} x real time"],

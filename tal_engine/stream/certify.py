@@ -54,10 +54,14 @@ class Slope:
     hours: float
 
     @property
+    def noise(self) -> float:
+        """The largest slope that this run could not tell from 0, MiB an hour: a longer run tells smaller ones."""
+        return max(ERRORS * self.standard_error, RESOLUTION_MIB / self.hours)
+
+    @property
     def flat(self) -> bool:
-        """The growth is noise (`ERRORS`), or too small over the whole run to be measured (`RESOLUTION_MIB`)."""
-        noise = max(ERRORS * self.standard_error, RESOLUTION_MIB / self.hours)
-        return self.mib_per_hour <= noise
+        """What growth there is, is noise."""
+        return self.mib_per_hour <= self.noise
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        slope = {**asdict(self.slope), "flat": self.slope.flat}
+        slope = {**asdict(self.slope), "noise": self.slope.noise, "flat": self.slope.flat}
         return {
             **asdict(self),
             "slope": slope,
