@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +63,11 @@ def _curves(run: Mapping[str, Any]) -> Figure:
     figure = new_figure(9, 6)
     curve = run["curve"]
     for axes, (name, title) in zip(figure.subplots(len(_CURVES), 1, sharex=True), _CURVES.items(), strict=True):
-        axes.plot(curve["hours"], curve[name], color="#2563eb", linewidth=1.2)
+        late = name == "lateness_s"  # 0 where nothing became final: there is nothing to draw
+        axes.plot(curve["hours"], [v or nan if late else v for v in curve[name]], color="#2563eb", linewidth=1.2)
         axes.set_title(title, fontsize=10, loc="left")
-        axes.set_ylim(bottom=0)
-        if name == "lateness_s":
+        axes.set_ylim(0, 1.15 * max(*curve[name], run["declared_latency_s"] if late else 0.0))
+        if late:
             axes.axhline(run["declared_latency_s"], color="#e11d48", linewidth=1, label="declared")
             axes.legend(frameon=False, fontsize=8)
             axes.set_xlabel("hours of the stream")
