@@ -9,8 +9,8 @@ from typing import Any
 import export_section
 import features_section
 import methods_tables
-import tensorrt_section
 import stream_section
+import tensorrt_section
 from common import stored
 from pages import ROOT, check_asked, filled, machine_lines, plus_minus, write_or_check
 

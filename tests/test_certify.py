@@ -155,7 +155,10 @@ def test_command_exits_3_when_nothing_was_seen(plan_path, clip):
     assert "broken: features: nothing became final" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("x.mp4", "--synthetic"), ("--synthetic", "--hours", 0, "--frame-hours", 0)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("x.mp4", "--synthetic"), ("--hours", 0, "--frame-hours", 0), ("--synthetic", "--hours", 0, "--frame-hours", 0)],
+)
 def test_command_usage(arguments):
     done = tal("certify", *arguments)
     assert done.returncode == 2

@@ -33,7 +33,9 @@ def certify(
     source: Annotated[
         Path | None, typer.Argument(help="A video that is shown again and again, or features (.npz) for --hours alone.")
     ] = None,
-    synthetic: Annotated[bool, typer.Option("--synthetic", help="Instead of a source: made-up exercises.")] = False,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Made-up exercises; so it is without a source.")
+    ] = False,
     plan: Annotated[Path | None, typer.Option(help="A plan; without it, the embedded demo plan.")] = None,
     hours: Annotated[float, typer.Option(help="Stream-hours of features through the head; 0 leaves it out.")] = 24.0,
     frame_hours: Annotated[
@@ -52,8 +54,8 @@ def certify(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")] = False,
 ) -> None:
     """Certify that finals come within the declared latency and memory does not grow; prints JSON, exits 3 if not."""
-    if (source is None) != synthetic:
-        raise UsageError("give either a source or --synthetic")
+    if source is not None and synthetic:
+        raise UsageError(f"--synthetic is without a source, {source} is given")
     need("psutil")
     if out is not None:
         need("matplotlib")
