@@ -127,20 +127,24 @@ def embedded(work: Path) -> dict[str, Any]:
 # -- real motion -------------------------------------------------------------------------------
 
 
-def motion(work: Path) -> dict[str, Any]:
-    recordings = read_recordings(SHARED / "motion" / "cmu_subject13.npz")
-    folder = work / "motion"
+def motion_videos(work: Path) -> dict[str, list[Segment]]:
+    """Renders the recordings to `work`/motion, what is not there yet; the instances by video."""
     truth: dict[str, list[Segment]] = {}
-    for r in recordings:
+    for r in read_recordings(SHARED / "motion" / "cmu_subject13.npz"):
         for i, view in enumerate(views(r, VIEWS, seed=0)):
             name = f"{r.name}_{i}"
-            path = folder / f"{name}.mp4"
+            path = work / "motion" / f"{name}.mp4"
             if not path.exists():
                 frames = render_joints(
                     r.joints, view=view, person_m=r.person_m, girth=1.0, props=(), seed=view.seed, fps=r.fps
                 )
                 write_video(path, frames, r.fps)
             truth[name] = [Segment(s, e, label, 1.0) for s, e, label in r.instances]
+    return truth
+
+
+def motion(work: Path) -> dict[str, Any]:
+    truth, folder = motion_videos(work), work / "motion"
     plans = {"embedded": None, **{f"seed {s}": work / "plans" / f"pvlr_{s}.plan" for s in SEEDS}}
     rows = {}
     for name, plan in plans.items():
@@ -151,7 +155,7 @@ def motion(work: Path) -> dict[str, Any]:
         e = evaluate(truth, found, engine.plan.vocabulary, tious=WTAL_TIOUS)
         rows[name] = scores(e) | {"ap_50_by_class": {c: round(100 * a, 1) for c, a in e.class_ap(0.5).items()}}
     return {
-        "what": f"CMU subject 13, {len(recordings)} sessions x {VIEWS} views, classes mapped by name",
+        "what": f"CMU subject 13, {len(truth) // VIEWS} sessions x {VIEWS} views, classes mapped by name",
         "instances": sum(map(len, truth.values())),
         "rows": rows,
     }

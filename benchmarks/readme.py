@@ -9,6 +9,7 @@ from typing import Any
 import export_section
 import features_section
 import methods_tables
+import stream_section
 import tensorrt_section
 from common import stored
 from pages import ROOT, check_asked, filled, machine_lines, plus_minus, write_or_check
@@ -166,6 +167,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "bench_features": lambda: features_section.section(stored("bench_features")),
     "bench_export": lambda: export_section.section(stored("bench_export")),
     "bench_tensorrt": lambda: tensorrt_section.section(stored("bench_tensorrt")),
+    "bench_stream": lambda: stream_section.section(stored("bench_stream")),
     "bench_core": bench_core,
 }
 

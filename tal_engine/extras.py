@@ -21,6 +21,7 @@ _EXTRA_OF = {
     "tensorrt": "tensorrt",
     "urllib3": "stream",
     "prometheus_client": "stream",
+    "psutil": "stream",
     "paho": "mqtt",
     "confluent_kafka": "kafka",
     "tensorrt_rtx": "tensorrt-rtx",

@@ -7,13 +7,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.table import Table as RichTable
 
-from ..annotations import Annotations, align_names, read_annotations, read_detections
+from ..annotations import Annotations, align_names, read_annotations
 from ..errors import UsageError
 from ..metrics import Evaluation, Protocol, average_recall, evaluate_tables, explain, protocol
+from ..metrics.online import OnlineEvaluation, evaluate_online
 from ..tables import Table
+from . import online as finals
 from .console import errors, stdout, warn
 
 
@@ -39,6 +43,10 @@ def evaluate(
     ] = None,
     other: Annotated[str | None, typer.Option("--explain", help="Another protocol: which rule moves how much.")] = None,
     recall: Annotated[bool, typer.Option(help="AR@AN and its area too.")] = False,
+    online: Annotated[
+        bool,
+        typer.Option("--online", help="Score the finals of `tal stream`'s events (.jsonl), and how late they came."),
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Error analysis as one HTML page.")] = None,
     per_class: Annotated[bool, typer.Option(help="AP of every class.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -54,16 +62,19 @@ def evaluate(
     if exclude is not None:
         wanted = replace(wanted, exclude=(*wanted.exclude, *_names(exclude)))
     found = read_annotations(truth, allow_pickle=allow_pickle)
-    detections, note = align_names(read_detections(predictions), tuple(found.videos))
+    listed, decided = finals.read(predictions, online)
+    detections, note = align_names(listed, tuple(found.videos))
     subset = subset or only_subset(found, detections.videos)
     chosen = found.subset(subset)
     table = found.table(subset)
     ambiguous = {name: v.ambiguous for name, v in chosen.items() if v.ambiguous}
-    score = evaluate_tables(table, detections, wanted, ambiguous=ambiguous, threads=threads)
+    score, timely = _scored(table, detections, decided, wanted, ambiguous, threads)
     for warning in (note, *score.warnings):
         if warning:
             warn(warning)
     document = _document(score, subset)
+    if timely is not None:
+        document["online"] = finals.document(timely)
     if recall:
         curve = average_recall(table, detections, threads=threads)
         document["recall"] = {"auc": curve.auc, "ar": {str(k): curve.at(k) for k in (1, 5, 10, 100)}}
@@ -75,6 +86,22 @@ def evaluate(
         typer.echo(json.dumps(document, allow_nan=False))
     else:
         _print(score, document, per_class)
+        if timely is not None:
+            finals.show(stdout(), timely)
+
+
+def _scored(
+    table: Table,
+    detections: Table,
+    decided: NDArray[np.float64] | None,
+    rules: Protocol,
+    ambiguous: dict[str, tuple[tuple[float, float], ...]],
+    threads: int,
+) -> tuple[Evaluation, OnlineEvaluation | None]:
+    if decided is None:
+        return evaluate_tables(table, detections, rules, ambiguous=ambiguous, threads=threads), None
+    timely = evaluate_online(table, detections, decided, rules, ambiguous=ambiguous, threads=threads)
+    return timely.quality, timely
 
 
 def only_subset(found: Annotations, detected: tuple[str, ...]) -> str:

@@ -67,6 +67,11 @@ def with_settings(options: T, settings: Sequence[str]) -> T:
     return replace(options, **changes)  # type: ignore[type-var]
 
 
+def given(values: Mapping[str, Any]) -> list[str]:
+    """Settings for `with_settings` of the options that were given; those that are None were not."""
+    return [f"{name}={json.dumps(v) if not isinstance(v, str) else v}" for name, v in values.items() if v is not None]
+
+
 def named_files(texts: Sequence[str]) -> dict[str, Path]:
     """Files by name from ``NAME=PATH`` texts.
 

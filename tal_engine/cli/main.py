@@ -42,6 +42,7 @@ def _root(
 def _register() -> None:
     from . import (
         bench,
+        certify,
         data,
         demo,
         diff,
@@ -56,7 +57,7 @@ def _register() -> None:
         verify_stream,
     )
 
-    for module in (localize, stream, verify_stream, bench, diff, evaluate, train, import_checkpoint):
+    for module in (localize, stream, verify_stream, certify, bench, diff, evaluate, train, import_checkpoint):
         module.register(app)
     app.add_typer(export.app, name="export")
     app.add_typer(plan.app, name="plan")

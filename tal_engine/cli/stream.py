@@ -17,7 +17,7 @@ from ..errors import SinkError, UsageError
 from ..files import write_text
 from ..options import LiveOptions
 from .console import errors, warn
-from .inputs import with_settings
+from .inputs import given, with_settings
 
 if TYPE_CHECKING:
     from ..sinks.live import Fan
@@ -76,9 +76,9 @@ def stream(
 
     engine = TALEngine.load(plan, device)
     ours = {"window": window, "step": step, "look_ahead": latency}
-    how = with_settings(engine.plan.manifest.stream, [*_given(ours), *(stream_options or [])])
+    how = with_settings(engine.plan.manifest.stream, [*given(ours), *(stream_options or [])])
     live = with_settings(
-        LiveOptions(), [*_given({"policy": policy, "realtime": realtime or None}), *(live_options or [])]
+        LiveOptions(), [*given({"policy": policy, "realtime": realtime or None}), *(live_options or [])]
     )
     names = [s for text in sources for s in expand_streams(text)]
     scheduler = StreamScheduler(engine, names, how, live, provisional=provisional, min_score=conf, snapshots=state)
@@ -100,10 +100,6 @@ def stream(
             if fan.none_left:
                 raise SinkError("no sink takes events any more: what was told is in their messages")
     _finish(scheduler, report, quiet, stopped)
-
-
-def _given(settings: dict[str, Any]) -> list[str]:
-    return [f"{name}={json.dumps(v) if not isinstance(v, str) else v}" for name, v in settings.items() if v is not None]
 
 
 @contextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..extras import need
 from ..files import write_text
+from .page import html, new_figure, svg, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,12 +24,6 @@ _COLOURS = {
     "confusion": "#e11d48",
     "background": "#9ca3af",
 }
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #111827; max-width: 980px; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; } td, th { padding: .2rem .8rem; text-align: right; }
-th { border-bottom: 1px solid #9ca3af; } td:first-child, th:first-child { text-align: left; }
-svg { max-width: 100%; height: auto; } p.small { color: #6b7280; }
-"""
 
 
 def write(path: str | Path, analysis: ErrorAnalysis) -> None:
@@ -54,23 +48,22 @@ def page(a: ErrorAnalysis) -> str:
         f"{counts.instances} instances, {counts.detections} detections.</p>",
         "<h2>What the detections are</h2>",
         "<p class=small>The best k times G detections of each class, G its number of instances.</p>",
-        _svg(_cuts(a)),
-        _table(["cut", "detections", "right", *kinds], cuts),
+        svg(_cuts(a)),
+        table(["cut", "detections", "right", *kinds], cuts),
         "<h2>What a kind of mistake costs</h2>",
         "<p class=small>mAP points gained if those detections were not there.</p>",
-        _table(["kind", "mAP gain"], [[k, f"{100 * v:+.2f}"] for k, v in a.gain.items()]),
+        table(["kind", "mAP gain"], [[k, f"{100 * v:+.2f}"] for k, v in a.gain.items()]),
         "<h2>On which instances</h2>",
         "<p class=small>Share of instances that are never found, and normalised mAP on those alone.</p>",
-        _svg(_characteristics(a)),
+        svg(_characteristics(a)),
     ]
     for name, buckets in a.characteristics.items():
         rows = [[b.name, b.instances, _percent(b.missed), _percent(b.normalised_map)] for b in buckets]
-        parts.append(_table([name, "instances", "missed", "normalised mAP"], rows))
+        parts.append(table([name, "instances", "missed", "normalised mAP"], rows))
         parts.append(_sensitivity(buckets))
-    parts += ["<h2>Videos with the most instances</h2>", _svg(_timelines(a))]
+    parts += ["<h2>Videos with the most instances</h2>", svg(_timelines(a))]
     body = "\n".join(parts)
-    head = f"<meta charset=utf-8><title>Errors</title><style>{_STYLE}</style>"
-    return f"<!doctype html>\n<html lang=en>{head}\n{body}</html>\n"
+    return html("Errors", body)
 
 
 def _sensitivity(buckets: Sequence[Bucket]) -> str:
@@ -84,31 +77,8 @@ def _percent(value: float) -> str:
     return "-" if value != value else f"{100 * value:.2f} %"
 
 
-def _table(head: list[str], rows: list[list[Any]]) -> str:
-    def cells(tag: str, values: list[Any]) -> str:
-        return "".join(f"<{tag}>{escape(str(v))}</{tag}>" for v in values)
-
-    return f"<table><tr>{cells('th', head)}</tr>" + "".join(f"<tr>{cells('td', r)}</tr>" for r in rows) + "</table>"
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasSVG(figure)
-    return figure
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
 def _cuts(a: ErrorAnalysis) -> Figure:
-    figure = _figure(9, 3.2)
+    figure = new_figure(9, 3.2)
     axes = figure.subplots()
     names = [f"{c.times_truth}G" for c in a.cuts]
     bottom = [0.0] * len(names)
@@ -122,7 +92,7 @@ def _cuts(a: ErrorAnalysis) -> Figure:
 
 
 def _characteristics(a: ErrorAnalysis) -> Figure:
-    figure = _figure(9, 3)
+    figure = new_figure(9, 3)
     for axes, (name, buckets) in zip(
         figure.subplots(1, len(a.characteristics), squeeze=False)[0], a.characteristics.items(), strict=True
     ):
@@ -139,7 +109,7 @@ def _characteristics(a: ErrorAnalysis) -> Figure:
 
 
 def _timelines(a: ErrorAnalysis) -> Figure:
-    figure = _figure(9, 1.1 * max(len(a.timelines), 1) + 0.3)
+    figure = new_figure(9, 1.1 * max(len(a.timelines), 1) + 0.3)
     rows = figure.subplots(max(len(a.timelines), 1), 1, squeeze=False)[:, 0]
     for axes, (name, duration, truth, found) in zip(rows, a.timelines, strict=False):
         top = max([abs(float(s)) for s in found.score], default=1.0) or 1.0
