@@ -141,9 +141,9 @@ def _catch_up(engine: TALEngine, state: StreamState, waiting: Sequence[Ready]) -
 # -- what waiting buys ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class Finals:
-    """Of one pair of window and latency, by video."""
+    """Of one pair of window and latency, by video; the longest declared latency, as windows that cover differ."""
 
     declared_s: float
     events: dict[str, list[Event]]
@@ -224,7 +224,8 @@ def _settle(engine: TALEngine, name: str, states: dict[float, StreamState], out:
     for window in zip(*due.values(), strict=True):
         proposals = suppress(engine.propose(window[0].features), engine.plan.manifest.nms)
         for (latency, state), own in zip(states.items(), window, strict=True):
-            finals = out.setdefault(latency, Finals(state.declared_latency_s, {}))
+            finals = out.setdefault(latency, Finals(0.0, {}))
+            finals.declared_s = max(finals.declared_s, state.declared_latency_s)
             told = finals.events.setdefault(name, [])
             told += [e for e in state.settle(own, proposals) if e.is_final]
 
