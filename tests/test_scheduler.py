@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -207,6 +208,33 @@ def test_a_live_source_goes_on_by_the_wall_clock(engine, tmp_path, monkeypatch):
     again = run(1005.0)
     assert again.shift == pytest.approx(5.0)
     assert again.state.newest is None, "the stream was ended in order"
+
+
+def test_a_silent_camera_does_not_keep_what_is_open(engine):
+    """Beyond `max_still` its finals come, and do not wait for a frame that may never."""
+    go_on = threading.Event()
+
+    def connect():
+        def frames():
+            for i in (*range(75), *range(175, 250)):
+                if i == 175:
+                    go_on.wait(60)
+                yield Frame(i / 25, lambda i=i: np.full((64, 96, 3), i % 200, np.uint8))
+
+        return Connection(VideoSource("cam", frames(), 25.0, 0.04), ends=True)
+
+    options = replace(OPTIONS, max_still=0.3)
+    scheduler = StreamScheduler(engine, [Live("cam", connect, LiveOptions())], options, min_score=ALL)
+    told, silent = [], 0
+    for event in scheduler.run():
+        told.append(event)
+        if event.end_time > 2.9 and not go_on.is_set():
+            silent += 1
+            go_on.set()
+    assert silent, "nothing of the end of the first part came before the second began"
+    first, second = ([e for e in told if (e.start_time < 5) == early] for early in (True, False))
+    assert max(e.end_time for e in first) == pytest.approx(3.0, abs=0.05)
+    assert min(e.start_time for e in second) >= 7.0
 
 
 def test_a_state_of_another_plan_or_option_is_refused(engine, clips, tmp_path):

@@ -33,6 +33,8 @@ class Member:
     source: LiveSource
     state: StreamState
     done: bool = False
+    #: When its last frame came, by `time.monotonic`.
+    heard: float = 0.0
     #: Why it ended before its time.
     error: TALError | None = None
     frames: int = 0
@@ -70,11 +72,17 @@ class Member:
         }
 
     def take(self, share: int) -> None:
-        """Take frames until there are `share` snippets, the turn is over or nothing has come; at the end, end."""
+        """Take frames until there are `share` snippets, the turn is over or nothing has come; at the end, end.
+
+        A live source that is silent for longer than `max_still` is cut: what is open must not wait for its next frame.
+        """
         try:
             for _ in range(_TURN_FRAMES):
                 if len(self.ready) >= share or not self._frame():
                     break
+            silent = time.monotonic() - self.heard > self.state.options.max_still
+            if silent and self.source.is_live and self.state.newest is not None:
+                self.ready.extend(self.state.flush())
             if self.source.state in ("ended", "failed"):
                 self.end()
         except TALError as e:  # a picture that cannot be made: the others go on
@@ -84,7 +92,7 @@ class Member:
         frame = self.source.poll()
         if frame is None:
             return False
-        self.frames += 1
+        self.frames, self.heard = self.frames + 1, time.monotonic()
         if self.shift is None:
             self.shift = self.state.resumed(frame.wall) - frame.pts_seconds
         seconds, image = frame.pts_seconds + self.shift, frame.image
