@@ -203,13 +203,15 @@ def test_faults_of_files_are_named(published, tmp_path):
 
 def test_modules_checkpoints_and_junk_are_refused(tmp_path):
     torch.save(nn.Linear(1, 1), tmp_path / "module.pt")
-    with pytest.raises(CheckpointError, match="objects other than tensors are never loaded"):
+    refused = r"it holds torch\.nn\.modules\.linear\.Linear\); objects other than tensors are never loaded"
+    with pytest.raises(CheckpointError, match=refused):
         load_i3d(tmp_path / "module.pt", "rgb")
     np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
     (tmp_path / "junk.safetensors").write_bytes(b"no weights")
     (tmp_path / "junk.npz").write_bytes(b"PK\x03\x04 no weights")
     (tmp_path / "empty.pt").write_bytes(b"")
-    for name in ("objects.npz", "junk.safetensors", "junk.npz", "empty.pt"):
+    (tmp_path / "broken.pt").write_bytes(b"a.")  # torch's reader ends with an IndexError
+    for name in ("objects.npz", "junk.safetensors", "junk.npz", "empty.pt", "broken.pt"):
         with pytest.raises(CheckpointError, match=f"{name}: cannot be read as weights"):
             load_i3d(tmp_path / name, "rgb")
     (tmp_path / "model.ckpt.index").write_bytes(b"")

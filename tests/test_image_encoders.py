@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tal_engine.errors import CheckpointError, MissingExtraError, UsageError
 from tal_engine.export.encoders import encoder_graph, weights_hash
@@ -96,14 +97,18 @@ def test_clip_files_that_do_not_fit_are_named(tmp_path):
             load_clip_image("Small-RN", tmp_path / "w.pt")
 
     fails(
-        r"1 keys of the image tower are missing: visual\.conv1\.weight; read are: OpenAI",
-        **{"visual.conv1.weight": None},
+        r"w\.pt \(image tower\): missing visual\.conv1\.weight; unexpected visual\.more; read are: OpenAI",
+        **{"visual.conv1.weight": None, "visual.more": torch.zeros(1)},
     )
-    fails(r"1 keys of the image tower are unexpected: visual\.more", **{"visual.more": torch.zeros(1)})
     fails(r"visual\.conv1\.weight is \[3\], needs \[4, 3, 3, 3\]", **{"visual.conv1.weight": torch.zeros(3)})
     with pytest.raises(UsageError, match=r"nothing is downloaded: take RN50\.pt; read are: OpenAI"):
         load_clip_image("RN50", None)
     model = clip_model("Small-RN")
+    torch.save(model, tmp_path / "module.pt")
+    with pytest.raises(
+        CheckpointError, match=r"it holds open_clip\.model\.CLIP\); objects other than tensors are never"
+    ):
+        load_clip_image("Small-RN", tmp_path / "module.pt")
     model.visual.preprocess_cfg["resize_mode"] = "longest"
     with pytest.raises(UsageError, match=r"resized by 'longest' .* 'shortest' or 'squash'"):
         ClipImage(model)
@@ -209,6 +214,9 @@ def test_videoclip_files_that_do_not_fit_are_named(state, tmp_path):
         load_videoclip(None)
     with pytest.raises(CheckpointError, match="no such weights file of VideoCLIP-XL"):
         load_videoclip(tmp_path / "absent.bin")
+    torch.save(nn.Linear(1, 1), tmp_path / "module.bin")
+    with pytest.raises(CheckpointError, match="objects other than tensors are never loaded"):
+        load_videoclip(tmp_path / "module.bin")
     (tmp_path / "junk.bin").write_bytes(b"junk" * 9)
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
         load_videoclip(tmp_path / "junk.bin")

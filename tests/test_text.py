@@ -68,11 +68,11 @@ def test_clip_files_that_do_not_fit_are_named(model, tmp_path):
     with pytest.raises(CheckpointError, match="no such weights file"):
         load_clip_text("RN50", tmp_path / "x.pt")
     (tmp_path / "junk.pt").write_bytes(b"junk" * 9)
-    with pytest.raises(CheckpointError, match=r"junk\.pt: cannot be read as CLIP weights"):
+    with pytest.raises(CheckpointError, match=r"junk\.pt: cannot be read as weights"):
         load_clip_text("RN50", tmp_path / "junk.pt")
     state = dict(model.state_dict())
     torch.save({k: v for k, v in state.items() if k != "ln_final.bias"}, tmp_path / "less.pt")
-    with pytest.raises(CheckpointError, match=r"1 keys of the text tower are missing: ln_final\.bias"):
+    with pytest.raises(CheckpointError, match=r"\(text tower\): missing ln_final\.bias; unexpected nothing"):
         load_clip_text("RN50", tmp_path / "less.pt")
     torch.save(state | {"text_projection": torch.zeros(512, 3)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=r"text_projection is \[512, 3\], needs \[512, 1024\]"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, UsageError
 from ..extras import need
 from .text import TextEncoder, spoken
+from .weights import read_tensors, refuse_other_keys
 
 
 class ClipText(TextEncoder):
@@ -62,6 +63,9 @@ ACCEPTED = (
     "read are: OpenAI's TorchScript archive (NAME.pt of github.com/openai/CLIP) and open_clip's checkpoints (.pt, "
     ".bin, .safetensors); files of transformers (keys text_model.*, vision_model.*) name their tensors otherwise"
 )
+
+#: What OpenAI's files tell of themselves among the tensors.
+_ABOUT = {"input_resolution", "context_length", "vocab_size"}
 
 
 @dataclass(frozen=True)
@@ -135,22 +139,16 @@ def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
     """(state, is it OpenAI's archive); nothing is unpickled but tensors."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such weights file of CLIP; {ACCEPTED}")
-    try:
-        if path.suffix == ".safetensors":
-            return dict(need("safetensors.torch").load_file(str(path))), False
-        if _is_torchscript(path):
+    if _is_torchscript(path):
+        try:
             with warnings.catch_warnings():  # torch advises to write other files; this one is OpenAI's
                 warnings.simplefilter("ignore")
                 return dict(torch.jit.load(str(path), map_location="cpu").state_dict()), True
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e:  # each reader raises types of its own
-        raise CheckpointError(f"{path}: cannot be read as CLIP weights ({e})") from e
-    state = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{path}: holds no state dict of tensors")
+        except RuntimeError as e:
+            raise CheckpointError(f"{path}: cannot be read as weights ({e})") from e
+    state = read_tensors(path)
     # The archive's own state dict, saved again, still tells its origin.
-    openai = "input_resolution" in state
-    return {k.removeprefix("module."): v for k, v in state.items()}, openai
+    return state, "input_resolution" in state
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -164,28 +162,16 @@ def _is_torchscript(path: Path) -> bool:
 def _fill(model: nn.Module, state: Mapping[str, Tensor], source: str, side: str) -> None:
     """Load one side; every key of it must be there with its shape."""
     of_image = side == "image"
-    wanted = {
-        k: v
-        for k, v in model.state_dict().items()
-        if k.startswith("visual.") == of_image and not k.startswith("logit_") and not k.endswith("num_batches_tracked")
-    }
-    missing = sorted(set(wanted) - set(state))
-    extra = [k for k in state if of_image and k.startswith("visual.") and k not in model.state_dict()]
-    for what, keys in (("missing", missing), ("unexpected", sorted(extra))):
-        if keys:
-            raise CheckpointError(
-                f"{source}: {len(keys)} keys of the {side} tower are {what}: {some(keys)}; {ACCEPTED}"
-            )
+    known = model.state_dict()
+    sided = {k: v for k, v in known.items() if k.startswith("visual.") == of_image and not k.startswith("logit_")}
+    wanted = {k: v for k, v in sided.items() if not k.endswith("num_batches_tracked")}
+    unexpected = {k for k in state if k.startswith("visual.") == of_image and k not in known} - _ABOUT
+    refuse_other_keys(f"{source} ({side} tower)", set(wanted) - set(state), unexpected, ACCEPTED)
     for k, v in wanted.items():
         if state[k].shape != v.shape:
             found, needed = list(state[k].shape), list(v.shape)
             raise CheckpointError(f"{source}: {k} is {found}, needs {needed}; is this another architecture?")
     model.load_state_dict({k: state[k].float() for k in wanted}, strict=False)
-
-
-def some(keys: Sequence[str], most: int = 8) -> str:
-    """Keys for a message, cut where they are many."""
-    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
 
 
 @contextmanager

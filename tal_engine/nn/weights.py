@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import pickle
-import zipfile
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -26,13 +26,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         found = _content(path)
     except pickle.UnpicklingError as e:
         # torch's own message goes on to advise loading the file with its code.
-        reason = str(e).split(". ")[0].splitlines()[0]
+        asked = re.search(r"GLOBAL (\S+)", str(e))
+        reason = f"it holds {asked[1]}" if asked else str(e).split(". ")[0].splitlines()[0]
         raise CheckpointError(
             f"{path}: cannot be read as weights ({reason}); objects other than tensors are never loaded: "
             "save the state dict alone where you trust the file"
         ) from e
-    except (OSError, ValueError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile,
-            safetensors.SafetensorError) as e:  # fmt: skip
+    except Exception as e:  # on damaged files the readers raise types of all kinds
         raise CheckpointError(f"{path}: cannot be read as weights ({e})") from e
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]
@@ -51,3 +51,19 @@ def _content(path: Path) -> object:
     # Lightning keeps the options of the run beside the weights, as a Namespace: data only.
     with torch.serialization.safe_globals([argparse.Namespace]):
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def refuse_other_keys(source: str, missing: Collection[str], unexpected: Collection[str], accepted: str) -> None:
+    """Where a file lacks keys or has others: an error with both lists, and what files are read.
+
+    Raises:
+        CheckpointError: a list is not empty.
+    """
+    if missing or unexpected:
+        lists = [_some(sorted(keys)) for keys in (missing, unexpected)]
+        raise CheckpointError(f"{source}: missing {lists[0]}; unexpected {lists[1]}; {accepted}")
+
+
+def _some(keys: Sequence[str], most: int = 20) -> str:
+    """Keys for a message, cut where they are many."""
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "") or "nothing"
