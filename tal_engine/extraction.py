@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -143,42 +143,56 @@ def extract_all(
     twice = [name for name, n in Counter(v.stem for v in videos).items() if n > 1]
     if twice:
         raise UsageError(f"{len(twice)} names belong to several videos, such as {twice[0]!r}: extract them separately")
-    outcome, stop = Outcome(), threading.Event()
-
-    def one(video: Path) -> dict[str, float] | None:
-        """Seconds by stage; None where a file is kept. The features are on disk and do not stay in memory."""
-        target = output / f"{video.stem}.npz"
-        if not overwrite and target.exists():
-            kept(target, extractor)
-            return None
-        if stop.is_set():
-            raise FeatureError(f"{video}: not begun, the run was stopped")
-        report = None if progress is None else (lambda done, total: progress(video, done / total if total else 0.0))
-        made = extractor(video, report)
-        save_features(target, made.features)
-        if made.warnings:
-            outcome.warnings[video] = made.warnings
-        return made.seconds
-
+    work = _Work(output, extractor, overwrite, progress)
     with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="tal-extract") as pool:
-        futures = {pool.submit(one, v): v for v in videos}
+        futures = {pool.submit(work.one, v): v for v in videos}
         try:
             for future in as_completed(futures):
-                video = futures[future]
-                try:
-                    seconds = future.result()
-                    (outcome.kept if seconds is None else outcome.made).append(video)
-                    for stage, s in (seconds or {}).items():
-                        outcome.seconds[stage] = outcome.seconds.get(stage, 0.0) + s
-                except TALError as e:
-                    outcome.failed[video] = e
-                if progress is not None:
-                    progress(video, 1.0)
+                work.done(futures[future], future)
         except BaseException:  # Ctrl-C, or a disk that is full: what has not begun is not begun
-            stop.set()
+            work.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return outcome
+    return work.outcome
+
+
+@dataclass
+class _Work:
+    """What is done with each video of a batch, and what became of all."""
+
+    output: Path
+    extractor: Extractor
+    overwrite: bool
+    progress: Progress | None
+    outcome: Outcome = field(default_factory=Outcome)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def one(self, video: Path) -> dict[str, float] | None:
+        """Seconds by stage; None where a file is kept. The features are on disk and do not stay in memory."""
+        target = self.output / f"{video.stem}.npz"
+        if not self.overwrite and target.exists():
+            kept(target, self.extractor)
+            return None
+        if self.stop.is_set():
+            raise FeatureError(f"{video}: not begun, the run was stopped")
+        report = self.progress
+        made = self.extractor(video, report and (lambda done, total: report(video, done / total if total else 0.0)))
+        save_features(target, made.features)
+        if made.warnings:
+            self.outcome.warnings[video] = made.warnings
+        return made.seconds
+
+    def done(self, video: Path, future: Future[dict[str, float] | None]) -> None:
+        """Enter what became of a video; errors that are not of this video alone are raised."""
+        try:
+            seconds = future.result()
+            (self.outcome.kept if seconds is None else self.outcome.made).append(video)
+            for stage, s in (seconds or {}).items():
+                self.outcome.seconds[stage] = self.outcome.seconds.get(stage, 0.0) + s
+        except TALError as e:
+            self.outcome.failed[video] = e
+        if self.progress is not None:
+            self.progress(video, 1.0)
 
 
 def kept(path: Path, extractor: Extractor) -> Features:
