@@ -21,7 +21,7 @@ from .errors import FeatureError, PlanError, PlanFault
 from .features import EncoderGraph, check_contract, contract_of, load_features
 from .localize import evaluator_of, propose, score_together, suppress, to_segments
 from .manifest import Graph
-from .options import SegmentOptions, timeline_of
+from .options import PIXELS, SegmentOptions, timeline_of
 from .pipeline import Stopwatch
 from .plan import Plan
 from .records import Activations, Boundaries, Features, Info, Localization, Proposals, Snippets
@@ -61,7 +61,9 @@ class Stages:
         apart = runtime.side_by_side
         shared = [b if apart else TogetherBackend(b, batch) for b in self._late]
         self.encoders = [EncoderGraph(e, b) for e, b in zip(manifest.encoders, shared, strict=True)]
-        self.contract = contract_of(manifest.snippet, manifest.encoders)
+        #: Rules of pixels that the head was trained on; heads without a record are taken to know those of now.
+        self.pixels = str(manifest.provenance.get("contract", {}).get("pixels", PIXELS))
+        self.contract = contract_of(manifest.snippet, manifest.encoders, self.pixels)
 
     def load_encoders(self) -> None:
         """Load the encoders now rather than with the first video.
@@ -166,6 +168,11 @@ class Stages:
             made = Extractor(self.plan.manifest.snippet, self.encoders).encode(video, progress, share)
         info = Info(video.name, fps=video.fps, frames=video.decoded, frames_lost=video.lost, warnings=made.warnings)
         info.seconds = made.seconds
+        if self.pixels != PIXELS:
+            info.warnings.append(
+                f"plan {self.plan.manifest.name} was trained on pixels by the rules {self.pixels!r}, this version "
+                f"decodes by {PIXELS!r}: scores may be off; train and export it anew"
+            )
         return made.features, info
 
     def _checked(self, features: Features, name: str, force: bool) -> tuple[Features, Info]:

@@ -155,6 +155,21 @@ def test_bad_features_are_named(engine, features, words):
         engine.localize(features)
 
 
+def test_a_plan_of_other_pixels_says_so(engine, clip):
+    """Rules of pixels that changed after the training cannot be undone; they are told, and no features mixed."""
+    older = {**engine.plan.manifest.provenance, "contract": {"pixels": "rules 0"}}
+    plan = replace(engine.plan, manifest=engine.plan.manifest.model_copy(update={"provenance": older}))
+    old = TALEngine(plan, device="cpu")
+    (warning,) = old.localize(clip).info.warnings
+    assert "trained on pixels by the rules 'rules 0', this version decodes by 'display shape" in warning
+    assert engine.localize(clip).info.warnings == []
+    made_then = replace(old.features(clip), contract=old.contract)
+    assert old.localize(made_then).info.warnings == []
+    for features, reader in ((made_then, engine), (old.features(clip), old)):
+        with pytest.raises(FeatureError, match=r"features: pixels is .*, the head was trained on '"):
+            reader.localize(features)
+
+
 def test_features_of_another_encoder_are_refused(engine, clip):
     features = engine.features(clip)
     other = json.loads(json.dumps(features.contract))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tal_engine.errors import VideoError, VideoFault
 from tal_engine.options import SnippetOptions
-from tal_engine.video import open_video
+from tal_engine.video import cut, open_video
 from tal_engine.video.pixels import Display
 from tal_engine.video.snippet import fit, fitted_size, resized
 from tests.makers import moving_square, write_mp4
@@ -224,11 +224,23 @@ def test_combs_in_a_progressive_video_stay(tmp_path):
 # -- levels and colours ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p12le", "yuv444p10le", "gbrp10le", "rgb48le", "yuv420p"])
-def test_more_bits_become_eight(tmp_path, pix_fmt):
+@pytest.mark.parametrize(
+    ("pix_fmt", "bits"),
+    [("yuv420p10le", 10), ("yuv422p12le", 12), ("yuv444p10le", 10), ("gbrp10le", 10), ("rgb48le", 16), ("yuv420p", 8)],
+)
+def test_more_bits_become_eight_and_it_is_said(tmp_path, pix_fmt, bits):
     found, warnings = flag(tmp_path / "v.mkv", pix_fmt=pix_fmt)
     assert np.abs(inside(found) - inside(FLAG)).max() <= 3
-    assert not warnings
+    said = [w.partition(" (")[0] for w in warnings]  # codecs store some formats as others
+    assert said == ([f"{bits} bits a channel"] if bits > 8 else [])
+
+
+def test_less_than_a_window_is_filled_and_it_is_said(tmp_path):
+    path = write_mp4(tmp_path / "v.mkv", moving_square(3, 48, 64), codec="ffv1", pix_fmt="bgr0")
+    with open_video(path) as video:
+        (batch,) = cut(video, SnippetOptions(window=8, stride=8, flow="none", tail="drop"))
+    assert (batch.frames[0, 3:] == batch.frames[0, 2]).all()
+    assert video.warnings == ["0.12 s, shorter than a window of 0.32 s: filled with its last frame"]
 
 
 @pytest.mark.parametrize("matrix", [1, 5])

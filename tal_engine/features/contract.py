@@ -1,7 +1,7 @@
 """The record of what made a feature: kept beside features and in plans, compared field by field.
 
-Stored features also carry `libraries`, the versions that they were made with. Those are no part of what a head wants:
-they refuse nothing, and may explain why two files differ.
+Stored features also carry `libraries`, the versions that they were made with, and heads and plans those of the
+features that they were trained on. No head asks for them: they refuse nothing, and may explain why two files differ.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Difference(NamedTuple):
     wanted: Any
 
 
-def contract_of(snippet: SnippetOptions, encoders: Iterable[Encoder]) -> dict[str, Any]:
-    """What these encoders on these snippets make."""
+def contract_of(snippet: SnippetOptions, encoders: Iterable[Encoder], pixels: str = PIXELS) -> dict[str, Any]:
+    """What these encoders on these snippets make, of pixels by the rules of that name; by default those of now."""
     made = {
         e.stream: {"name": e.name, "weights_sha256": e.weights_sha256, "dim": e.dim, **e.preprocess} for e in encoders
     }
-    return {"snippet": asdict(snippet), "encoders": made, "pixels": PIXELS}
+    return {"snippet": asdict(snippet), "encoders": made, "pixels": pixels}
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:

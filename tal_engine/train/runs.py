@@ -173,13 +173,22 @@ def _batches(
 
 
 def _record(data: DataSet, features: Mapping[str, Features], streams: Sequence[str]) -> dict[str, Any]:
-    """What made the features: known to the data set, or what every feature file says; {} where that is not all.
+    """What made the features, and the versions of what made them; {} where not everything is on record.
 
     Raises:
         FeatureError: two files that were made of something else.
     """
-    if data.contract:
-        return dict(data.contract)
+    made = dict(data.contract) or _alike(data, features, streams)
+    seen: dict[str, set[str]] = {}
+    for one in features.values():
+        for name, version in one.contract.get("libraries", {}).items():
+            seen.setdefault(name, set()).add(version)
+    versions = {name: ", ".join(sorted(found)) for name, found in sorted(seen.items())}
+    return made | {"libraries": versions} if made and versions else made
+
+
+def _alike(data: DataSet, features: Mapping[str, Features], streams: Sequence[str]) -> dict[str, Any]:
+    """What every feature file says; {} where one says nothing of a stream."""
     records = {n: {k: v for k, v in f.contract.items() if k != "libraries"} for n, f in features.items()}
     if not all(set(streams) <= set(r.get("encoders", {})) for r in records.values()):
         return {}

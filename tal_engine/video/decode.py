@@ -6,7 +6,7 @@ What a file stores and what comes out, always 8-bit RGB of full range, [H, W, 3]
 - pixels that are not square: stretched, the longer side growing, so that a picture has its display shape. (*)
 - interlaced: deinterlaced by bwdif, one picture a frame; frames not marked as interlaced stay untouched. (*)
 - limited or full range, BT.601, BT.709, BT.2020 YUV: by the file's tags; untagged is limited BT.601, as ffmpeg has it.
-- 10, 12 or 16 bit: rounded to 8. Gray: three equal channels. Transparency: ignored. (*)
+- 10, 12 or 16 bit: rounded to 8. (*) Gray: three equal channels. Transparency: ignored. (*)
 - HDR (PQ, HLG): to BT.709 with the white of a page (203 cd/m2) near the top and highlights compressed. (*)
 - other wide primaries, linear or logarithmic levels: as they are. (*)
 - damaged frames: what ffmpeg makes of them is shown; what cannot be decoded counts as `lost`. (*)

@@ -98,15 +98,18 @@ def display_of(frame: VideoFrame, stream: VideoStream, video: VideoSource) -> Di
     if any(c.is_alpha for c in frame.format.components):
         say(f"pixels have transparency ({frame.format.name}): it is ignored")
     context = stream.codec_context
+    bits = max(c.bits for c in frame.format.components)
     transfer, primaries = int(context.color_trc), int(context.color_primaries)
     light = None
     if transfer in (_PQ, _HLG):
         kind = "PQ, SMPTE ST 2084" if transfer == _PQ else "HLG, ARIB STD-B67"
         say(f"high dynamic range ({kind}): brought down to 8-bit BT.709, highlights compressed")
         light = _light(transfer)
-    elif transfer in _AS_THEY_ARE:
+    elif bits > 8:
+        say(f"{bits} bits a channel ({frame.format.name}): rounded to 8")
+    if transfer in _AS_THEY_ARE:
         say(f"the transfer characteristic is {_AS_THEY_ARE[transfer]}: levels are shown unconverted")
-    elif primaries in _WIDE:
+    elif light is None and primaries in _WIDE:
         say(f"colour primaries are {_WIDE[primaries]}: colours are shown unconverted, a little paler")
     return Display(video.name, swap, mirror_x, mirror_y, aspect, light)
 

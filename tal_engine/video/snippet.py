@@ -61,6 +61,11 @@ def _windows(video: VideoSource, options: SnippetOptions) -> Iterator[list[Image
     for frame in video.frames:
         yield from grid.push(frame.pts_seconds, frame.image)
         video.seen = max(frame.pts_seconds, 0.0) + video.frame_seconds
+    window = options.window / options.fps
+    if 0 < video.seen < window:
+        video.warnings.append(
+            f"{video.seen:.2f} s, shorter than a window of {window:.2f} s: filled with its last frame"
+        )
     yield from grid.finish(video.seen)
 
 
