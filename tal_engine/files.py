@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+#: No more can be written: the disk, the user's share of it, or the size of a file.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -14,7 +18,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """Give a temporary path next to `path`; it becomes `path` if the block ends without an error.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or the disk is full: it names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,6 +30,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         mode = 0o666 & ~_umask()
         temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else mode)
         temporary.replace(path)
+    except OSError as e:
+        if e.errno in _FULL and e.filename in (None, name):  # writes do not say in which file
+            e.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
