@@ -182,7 +182,12 @@ RECORD = {
 def test_a_head_carries_the_record_of_the_files(tmp_path, rng):
     data = described(tmp_path, [{**RECORD, "libraries": {"av": f"{i}"}} for i in range(4)], rng)
     tal("train", "co2", "--data", data, "-o", tmp_path / "c", *FAST)
-    assert checkpoint.load(tmp_path / "c").provenance["contract"] == RECORD
+    snippet = {"stride": 16, "interpolation": "area", "flow_of": "crop"}  # what records too old to say it mean
+    versions = {"av": "0, 1, 2, 3"}
+    assert checkpoint.load(tmp_path / "c").provenance["contract"] == RECORD | {
+        "snippet": snippet,
+        "libraries": versions,
+    }
     with pytest.raises(UsageError, match="was trained on features of i3d-flow, i3d-rgb: name them"):
         tal("export", tmp_path / "c", "-o", tmp_path / "x.plan")
     with pytest.raises(ExportError, match="was trained on encoder weights aaaaaaaaaaaa, tiny-rgb has"):
