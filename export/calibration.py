@@ -18,15 +18,14 @@ from tal_engine.errors import FeatureError, UsageError, require
 from tal_engine.extraction import Extractor
 from tal_engine.features import EncoderGraph, check_contract, contract_of, load_features
 from tal_engine.localize import score
-from tal_engine.manifest import Graph
 from tal_engine.options import timeline_of
 from tal_engine.plan import Plan
 from tal_engine.records import Features
 
 from .gate import Feeds, Stages
 
-#: Of each file so many snippets at most, from its middle, and of each graph so many calls: memory holds every
-#: activation of all of them.
+#: A head sees so many snippets of each file at most, from its middle. Of each graph so many calls are kept, as many of
+#: each file: memory holds every activation of all of them.
 SNIPPETS, CALLS = 256, 32
 
 
@@ -52,16 +51,28 @@ class Samples:
 
 
 class Recorder:
-    """A backend that keeps what it was given, up to `CALLS` calls."""
+    """A backend that keeps some of what it was given: of each file `share` calls, drawn evenly from all of its calls.
 
-    def __init__(self, inner: Backend, kept: list[Feeds]) -> None:
-        self._inner, self._kept = inner, kept
+    Encoders are called many times a video. Were the first calls kept, one long video would be all that they see.
+    """
+
+    def __init__(self, inner: Backend, kept: list[Feeds], share: int) -> None:
+        self._inner, self._kept, self._share = inner, kept, share
+        self._rng = np.random.default_rng(0)
+        self._first = self._calls = 0
         self.description = inner.description
+
+    def next_file(self) -> None:
+        """What comes from now on is of another file."""
+        self._first, self._calls = len(self._kept), 0
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Outputs by name for inputs by name."""
-        if len(self._kept) < CALLS:
-            self._kept.append({n: np.array(a) for n, a in feeds.items()})
+        self._calls += 1
+        # A reservoir: how many calls will come is not known before the last one.
+        at = self._calls - 1 if self._calls <= self._share else int(self._rng.integers(self._calls))
+        if at < self._share:
+            self._kept[self._first + at : self._first + at + 1] = [{n: np.array(a) for n, a in feeds.items()}]
         return self._inner.run(feeds)
 
 
@@ -85,7 +96,7 @@ def read_samples(plan: Plan, calibration: Calibration) -> Samples:
         if not samples.train[encoder.graph.member] or not samples.check[encoder.graph.member]:
             raise UsageError(
                 f"calibration: encoder {encoder.name} of stream {encoder.stream!r} is calibrated on videos, "
-                f"{chosen[0]} and its like are features"
+                f"{chosen[0]} and its like are features: give videos, two or more, or also videos"
             )
     return samples
 
@@ -93,15 +104,15 @@ def read_samples(plan: Plan, calibration: Calibration) -> Samples:
 def _recorded(plan: Plan, sources: Sequence[Path]) -> dict[str, list[Feeds]]:
     manifest = plan.manifest
     kept: dict[str, list[Feeds]] = {g.member: [] for g in manifest.graphs}
-
-    def recorder(graph: Graph) -> Recorder:
-        return Recorder(open_backend(plan.files[graph.member], graph.member, "cpu"), kept[graph.member])
-
-    encoders = [EncoderGraph(e, recorder(e.graph)) for e in manifest.encoders]
-    head = recorder(manifest.head)
-    evaluator = None if manifest.evaluator is None else recorder(manifest.evaluator)
+    share = max(1, CALLS // len(sources))
+    recorders = {m: Recorder(open_backend(plan.files[m], m, "cpu"), calls, share) for m, calls in kept.items()}
+    encoders = [EncoderGraph(e, recorders[e.graph.member]) for e in manifest.encoders]
+    head = recorders[manifest.head.member]
+    evaluator = None if manifest.evaluator is None else recorders[manifest.evaluator.member]
     stages = Stages(manifest.proposal, manifest.nms, timeline_of(manifest.snippet))
     for source in sources:
+        for recorder in recorders.values():
+            recorder.next_file()
         features = _features(plan, encoders, source)
         try:
             score(features, head, manifest)

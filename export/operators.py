@@ -1,8 +1,8 @@
 """Which operators TensorRT's ONNX parser takes, and of which types; a static check, no TensorRT needed.
 
 The table is onnx-tensorrt's operators.md, release 10.1 (2024-06, ONNX operator sets 9 to 20), for the types that plans
-use, and what TensorRT-RTX 1.7's parser was seen to take beyond it. A newer parser takes more: later lists were not at
-hand.
+use, and what TensorRT-RTX 1.7.1's parser was seen to take beyond it. That parser alone has read our graphs (the tests
+ask it): those of TensorRT 10 and 11 were not at hand, nor were later lists.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from tal_engine.backends.onnx_wire import widen_bytes
 from tal_engine.extras import need
 from tal_engine.plan import Plan
 
@@ -48,30 +49,6 @@ _PAIR = ("QuantizeLinear", "DequantizeLinear")
 TOP_K = 3840
 
 
-def for_tensorrt(content: bytes) -> bytes:
-    """The graph as TensorRT reads it: uint8 inputs, which nothing else may read there, are cast to float first.
-
-    Stored graphs pick frames before they cast them, which is cheaper where it is allowed. Other graphs stay as they
-    are, byte for byte.
-    """
-    onnx = need("onnx")
-    model = onnx.load_from_string(content)
-    graph, casts = model.graph, []
-    for value in graph.input:
-        if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8:
-            name = f"{value.name}_float"
-            for node in graph.node:
-                for i, read in enumerate(node.input):
-                    node.input[i] = name if read == value.name else read
-            casts.append(onnx.helper.make_node("Cast", [value.name], [name], name=name, to=onnx.TensorProto.FLOAT))
-    if not casts:
-        return content
-    for cast in casts:
-        graph.node.insert(0, cast)
-    del graph.value_info[:]
-    return bytes(model.SerializeToString())
-
-
 @dataclass(frozen=True)
 class Unsupported:
     """A node that TensorRT's parser would refuse, and why."""
@@ -81,7 +58,10 @@ class Unsupported:
 
 
 def unsupported(content: bytes) -> list[Unsupported]:
-    """What of a graph is outside the table; [] if nothing is."""
+    """What of a graph is outside the table; [] if nothing is.
+
+    The builder casts bytes to float first (`onnx_wire.widen_bytes`): a graph that reads them is checked after that.
+    """
     onnx = need("onnx")
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
     values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
@@ -119,5 +99,5 @@ def _faults(onnx: Any, node: Any, types: dict[str, int], fixed: dict[str, Any]) 
 def warn_unsupported(plan: Plan) -> None:
     """Log what of a plan TensorRT would not read: it still runs everywhere else, so this is no error."""
     for graph in plan.manifest.graphs:
-        for x in unsupported(for_tensorrt(plan.files[graph.member])):
+        for x in unsupported(widen_bytes(plan.files[graph.member])):
             log.warning("%s: %s: %s: TensorRT will not read this plan", graph.member, x.node, x.why)

@@ -19,7 +19,7 @@ from tal_engine.engine import EMBEDDED_PLAN
 from tal_engine.errors import ExportError, FeatureError, ParityError, UsageError
 from tal_engine.export import bundle, gate
 from tal_engine.export.bfloat import emulated, to_bfloat
-from tal_engine.export.calibration import Calibration
+from tal_engine.export.calibration import Calibration, Recorder
 from tal_engine.export.eager import EagerBackend
 from tal_engine.export.planar import to_planar
 from tal_engine.export.quantize import to_int8
@@ -130,6 +130,28 @@ def feature_files(folder, plan, count=5, **changes):
         streams = {n: np.abs(rng.normal(size=(50, w))).astype(np.float32) for n, w in widths.items()}
         save_features(folder / f"v{i}.npz", Features(streams, Timeline(0, 1, 1), 50.0))
     return sorted(folder.glob("v*.npz"))
+
+
+def test_calls_are_kept_of_all_of_a_long_video():
+    """Encoders are called a hundred times a video: what is kept of each is as much, and not its beginning."""
+
+    class Echo:
+        description = "echo"
+
+        def run(self, feeds):
+            return dict(feeds)
+
+    kept = []
+    recorder = Recorder(Echo(), kept, share=4)
+    for first, calls in ((0, 100), (1000, 2), (2000, 100)):
+        recorder.next_file()
+        for i in range(calls):
+            assert recorder.run({"x": np.array([first + i])})["x"] == first + i
+    values = [int(x["x"][0]) for x in kept]
+    files = [[v for v in values if v // 1000 == i] for i in range(3)]
+    assert [len(set(f)) for f in files] == [4, 2, 4]
+    assert max(files[0]) > 20
+    assert max(files[2]) > 2020
 
 
 def test_int8_plan(text, tmp_path):
