@@ -103,6 +103,8 @@ def _try(plan: Plan, found: Diagnosis) -> None:
         found.device = str(runtime.device)
         level: Level = "warning" if found.asked == "auto" else "error"
         for why, fix in map(_with_fix, runtime.fallbacks):
+            if not fix and not found.machine.cards.gpus:
+                fix = f"there is no card here: --device {found.device}"
             found.findings.append(Finding(level, f"{why}; falls back to {found.device}", fix))
     if any(f.level == "error" for f in found.findings):
         found.status = BackendError.exit_code
@@ -164,16 +166,18 @@ def _small(tensor: Tensor) -> NDArray[Any]:
 
 
 def _engines(plan: Plan, path: Path, machine: Machine) -> list[EngineReport]:
-    """Engines inside the plan, and those of its graphs in the user's cache."""
+    """Engines inside the plan, and other ones of its graphs in the user's cache."""
     hashes = {g.member: hashlib.sha256(plan.files[g.member]).hexdigest() for g in plan.manifest.graphs}
-    cached = [r for r in _cached() if r.graph_sha256 in hashes.values()]
+    inside = plan.manifest.engines
+    known = {r.sha256 for r in inside}
+    cached = [r for r in _cached() if r.graph_sha256 in hashes.values() and r.sha256 not in known]
+    places: list[tuple[Literal["plan", "cache"], list[EngineRecord]]] = [("plan", inside), ("cache", cached)]
     found = []
-    for record in [*plan.manifest.engines, *cached]:
+    for where, record in ((where, r) for where, records in places for r in records):
         why = misfits(record, machine)
         if record.graph_sha256 not in hashes.values():
             why.insert(0, f"it was built from another {record.graph} than the plan holds")
         fields = record.model_dump(include=set(EngineReport.__dataclass_fields__))
-        where: Literal["plan", "cache"] = "plan" if record in plan.manifest.engines else "cache"
         fix = _fix_of(record, machine, path) if why else ""
         found.append(EngineReport(where=where, why_not=why, fix=fix, **fields))
     return found

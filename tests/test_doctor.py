@@ -21,7 +21,7 @@ from tal_engine.errors import BackendError, MissingExtraError, PlanError, UsageE
 from tal_engine.graph_contents import contents
 from tal_engine.hardware import Cards, Gpu, cards, this_machine
 from tal_engine.manifest import EngineRecord
-from tal_engine.plan import parse_plan, plan_bytes, with_members, write_plan
+from tal_engine.plan import parse_plan, plan_bytes, with_engines, with_members, write_plan
 from tests.makers import encoder_graph, head_graph, tiny_plan
 from tests.test_cli import tal
 
@@ -263,6 +263,32 @@ def test_engines_of_the_cache_are_found_and_broken_records_skipped(plan_path, ma
     (folder / "c.json").write_text("{")
     (engine,) = examine(plan_path, "cpu").engines
     assert (engine.where, engine.fits) == ("cache", True)
+
+
+def test_an_engine_of_the_plan_is_not_told_again_as_the_cache_s(machine, tmp_path):
+    """`tal plan build --embed` leaves what it built in both places."""
+    machine([ADA], tensorrt_rtx="1.7.1")
+    plan = tiny_plan()
+    folder = tmp_path / "cache" / "engines"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text(record(plan).model_dump_json())
+    other = record(plan, targets=["sm120"], sha256="2" * 64)
+    (folder / "b.json").write_text(other.model_dump_json())
+    write_plan(tmp_path / "x.plan", with_engines(plan, [(record(plan), b"engine")]))
+    found = examine(tmp_path / "x.plan", "cpu").engines
+    assert [(e.where, e.targets, e.fits) for e in found] == [("plan", ["sm89"], True), ("cache", ["sm120"], False)]
+
+
+def test_without_a_card_another_device_helps(plan_path, machine, monkeypatch):
+    def without_card(graph, name, device, options, spec, engines):
+        if device.kind != "cpu":
+            raise BackendError(f"{device} was asked for: no card")
+        return real(graph, name, device, options, spec, engines)
+
+    real = backends.base._open
+    machine()
+    monkeypatch.setattr(backends.base, "_open", without_card)
+    assert {f.fix for f in examine(plan_path, "tensorrt-rtx").findings} == {"there is no card here: --device cpu"}
 
 
 # -- what is in a graph ------------------------------------------------------------------------
