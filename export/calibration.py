@@ -25,7 +25,7 @@ from tal_engine.records import Features
 from .gate import Feeds, Stages
 
 #: A head sees so many snippets of each file at most, from its middle. Of each graph so many calls are kept, as many of
-#: each file: memory holds every activation of all of them.
+#: each file: memory holds the inputs of all of them.
 SNIPPETS, CALLS = 256, 32
 
 

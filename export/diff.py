@@ -6,7 +6,7 @@ Runs plans as users do, on the CPU. What counts as the same segment is said in `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from . import gate
 from .matching import match, moved, rescored
 from .variant import runnable
 
+#: Form of `Difference.document`; fields may be added under the same name.
+SCHEMA = "tal.diff/1"
 #: Fields of a manifest that say when and by whom, or follow from the files.
 _IGNORED = ("schema", "producer", "provenance", "parity", "members", "engines")
 
@@ -60,6 +62,17 @@ class Difference:
     mean_ap: dict[str, tuple[float, float]] = field(default_factory=dict)
     limits: gate.Limits = gate.FP32
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Segments of both sides, and how many of them the gate counts as changed."""
+        parts = self.segments.values()
+        return sum(s.total for s in parts), sum(s.changed for s in parts)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """For machines: every field by its name, with the schema's."""
+        return {"schema": SCHEMA, **asdict(self)}
+
     def refuse(self, what: str) -> None:
         """The gate on what was found.
 
@@ -69,7 +82,7 @@ class Difference:
         for name, t in self.tensors.items():
             if not t.worst <= self.limits.tensor:
                 raise ParityError(f"{what}: {name} differs by {t.worst:.3g}, allowed is {self.limits.tensor:g}")
-        total, changed = (sum(getattr(s, n) for s in self.segments.values()) for n in ("total", "changed"))
+        total, changed = self.counts
         if changed > self.limits.changed_share * max(total, 1):
             share = self.limits.changed_share
             raise ParityError(f"{what}: {changed} of {total} segments differ, allowed is a share of {share:g}")

@@ -69,8 +69,9 @@ class Workload:
         require(self.runs >= 1, "runs", self.runs, "at least 1")
         require(self.batch >= 1, "batch", self.batch, "at least 1")
         require(self.synthetic >= 0, "synthetic", self.synthetic, "at least 1 snippet")
-        given = bool(self.sources) + bool(self.synthetic)
-        require(given == 1, "input", "videos, features and synthetic", "exactly one of videos, features or synthetic")
+        given = ("files and synthetic features" if self.synthetic else "files") if self.sources else "missing"
+        once = bool(self.sources) != bool(self.synthetic)
+        require(once, "input", given, "either videos and feature files, or synthetic features")
         require(self.truth is None or bool(self.sources), "truth", "given", "left out of synthetic runs")
 
 

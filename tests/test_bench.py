@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,7 +134,8 @@ def test_a_source_that_cannot_be_used_stops_it(plan_path, tmp_path):
         ({"synthetic": 8, "runs": 0}, "runs is 0"),
         ({"synthetic": 8, "batch": 0}, "batch is 0"),
         ({"synthetic": -1}, "synthetic is -1"),
-        ({}, "exactly one of"),
+        ({}, "input is 'missing'"),
+        ({"synthetic": 8, "sources": [Path("v.npz")]}, "input is 'files and synthetic features', must be either"),
         ({"synthetic": 8, "truth": {}}, "left out of synthetic runs"),
     ],
 )

@@ -114,6 +114,20 @@ def test_the_command(folder):
     assert "vanished" in done.stdout
 
 
+@pytest.mark.parametrize("precision", gate.LIMITS)
+def test_json_of_every_precision(folder, precision):
+    """Limits are in it too, and some precisions set none on how far a segment moves."""
+    plan = tiny_plan(encoders=False)
+    write_plan(folder / "c.plan", with_members(plan.manifest.model_copy(update={"precision": precision}), plan.files))
+    done = tal("diff", folder / "a.plan", folder / "c.plan", "--on", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema"] == "tal.diff/1"
+    assert found["limits"]["changed_share"] == gate.LIMITS[precision].changed_share
+    assert list(found["segments"]) == ["v"]
+    assert found["segments"]["v"]["changed"] == 0
+
+
 def test_detection_files(folder):
     rows = [{"label": "run", "segment": [0, 5], "score": 0.5}, {"label": "run", "segment": [8, 9], "score": 0.25}]
     for name, found in (("x.json", rows), ("y.json", rows[:1])):

@@ -434,7 +434,7 @@ def test_command_and_exit_statuses(plan_path, tmp_path):
     bad.write_bytes(data)
     done = tal("plan", "doctor", bad)
     assert done.returncode == 1
-    assert "is damaged" in done.stdout
+    assert "cannot be used, here or elsewhere" in done.stdout
     assert tal("plan", "doctor", plan_path, "--device", "abacus").returncode == 2
 
 

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def run(
     plan: Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")] = None,
     video: Annotated[list[Path] | None, typer.Option(help="A video, or a folder of videos; repeatable.")] = None,
-    features: Annotated[list[Path] | None, typer.Option(help="A feature file (.npz); repeatable.")] = None,
+    features: Annotated[list[Path] | None, typer.Option(help="A feature file (.npz), or a folder; repeatable.")] = None,
     synthetic: Annotated[int, typer.Option(help="Instead: random features of so many snippets.")] = 0,
     device: Annotated[str, typer.Option(help="Where it runs, as tal localize takes it.")] = "auto",
     compare: Annotated[str, typer.Option(help="Devices to measure in turns, as cpu,cuda; instead of --device.")] = "",
@@ -43,7 +43,10 @@ def run(
     output: Annotated[Path | None, typer.Option("--json", help="Write all figures (schema tal.bench/1).")] = None,
 ) -> None:
     """Measure latency by stage, throughput, cold start, memory and accuracy; several devices and plans in turns."""
-    sources = [*(expand_sources(video) if video else []), *(features or [])]
+    sources = [
+        *(expand_sources(video) if video else []),
+        *(expand_sources(features, features=True) if features else []),
+    ]
     work = Workload(sources, synthetic, batch, runs, threads, _truth(truth), rules)
     plans = [plan or EMBEDDED_PLAN, *(compare_plan or [])]
     devices = [d.strip() for d in compare.split(",")] if compare else [device]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,13 +32,13 @@ def diff(
     b: Annotated[Path, typer.Argument(help="What to compare it with.")],
     on: Annotated[
         list[Path] | None,
-        typer.Option(help="Videos or feature files (.npz) to run plans on; repeatable. Default: random features."),
+        typer.Option(help="Videos, feature files (.npz) or folders of them; repeatable. Default: random features."),
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Annotations: the mAP of both is printed too.")] = None,
     gate: Annotated[
         bool, typer.Option("--gate", help="Exit with 3 if they differ by more than the precision allows.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (schema tal.diff/1).")] = False,
 ) -> None:
     """Compare tensors and segments: which appeared, vanished, moved by how many ms, or were scored anew.
 
@@ -51,7 +50,7 @@ def diff(
     wanted = None if truth is None else read_annotations(truth)
     plans = [path.suffix == ".plan" for path in (a, b)]
     if all(plans):
-        found = compare_plans(read_plan(a), read_plan(b), expand_sources(on) if on else [], wanted)
+        found = compare_plans(read_plan(a), read_plan(b), expand_sources(on, features=True) if on else [], wanted)
     elif any(plans):
         raise UsageError(f"{a} and {b}: a plan is compared with a plan, detections with detections")
     elif on:
@@ -59,7 +58,7 @@ def diff(
     else:
         found = compare_detections(read_detections(a), read_detections(b), wanted)
     if as_json:
-        typer.echo(json.dumps(asdict(found), allow_nan=False, default=str))
+        typer.echo(json.dumps(found.document, allow_nan=False))
     else:
         _print(found)
     if gate:
@@ -72,10 +71,12 @@ def _print(found: Difference) -> None:
         out.print(f"manifest {name}: {x!r} -> {y!r}")
     for name, t in found.tensors.items():
         out.print(f"tensor {name}: worst {t.worst:.2e}, mean {t.mean:.2e}")
-    parts = found.segments.values()
+    parts, limits = found.segments.values(), found.limits
     counts = {k: sum(len(getattr(s, k)) for s in parts) for k in ("vanished", "appeared", "moved", "rescored")}
-    total = sum(s.total for s in parts)
+    total, changed = found.counts
     out.print(f"segments: {total} in both; " + ", ".join(f"{n} {k}" for k, n in counts.items()))
+    share = 100 * changed / max(total, 1)
+    out.print(f"changed as the gate counts: {changed}, {share:.1f} %; allowed {100 * limits.changed_share:g} %")
     out.print(_rows(found))
     for name, (x, y) in found.mean_ap.items():
         out.print(f"mAP@{name}: {100 * x:.2f} -> {100 * y:.2f} ({100 * (y - x):+.2f})")

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def expand_sources(sources: Sequence[Path]) -> list[Path]:
+def expand_sources(sources: Sequence[Path], *, features: bool = False) -> list[Path]:
     """Files as they are, folders as the videos in them, in order and without repeats.
 
+    Args:
+        sources: files and folders.
+        features: a folder without videos stands for its feature files (.npz).
+
     Raises:
-        VideoError: a folder has no videos.
+        VideoError: a folder has none of these.
         UsageError: nothing was given.
     """
     if not sources:
@@ -34,8 +38,11 @@ def expand_sources(sources: Sequence[Path]) -> list[Path]:
             found.append(source)
             continue
         inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+        if features and not inside:
+            inside = sorted(source.rglob("*.npz"))
         if not inside:
-            raise VideoError(VideoFault.NO_VIDEOS, f"{source}: no videos in this folder")
+            what = "no videos and no feature files (.npz)" if features else "no videos"
+            raise VideoError(VideoFault.NO_VIDEOS, f"{source}: {what} in this folder")
         found += inside
     return list(dict.fromkeys(found))
 

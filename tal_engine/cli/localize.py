@@ -79,7 +79,7 @@ def localize(
     """Say which actions happen when in videos."""
     form = _format(form, output)
     known = _truth(truth)
-    paths = expand_sources(sources)
+    paths = expand_sources(sources, features=True)
     _check(form, save_video, paths)
     engine = TALEngine.load(plan, device, threads=threads, strict=strict, batch=batch, gpu_memory_mib=gpu_memory)
     if not quiet:

@@ -129,14 +129,9 @@ def _in_precision(plan: Plan, precision: Precision | None, calibration: list[Pat
     from ..export.calibration import Calibration
     from ..export.variant import make_variant
 
-    sources = [path for source in calibration for path in _calibration_files(source)]
+    sources = expand_sources(calibration, features=True) if calibration else []
     variant: Plan = make_variant(plan, precision.value, Calibration(sources) if sources else None)
     return variant
-
-
-def _calibration_files(source: Path) -> list[Path]:
-    """A file as it is; of a folder its feature files, else its videos."""
-    return (sorted(source.glob("*.npz")) if source.is_dir() else []) or expand_sources([source])
 
 
 def _engines(

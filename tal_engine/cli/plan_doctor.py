@@ -16,7 +16,7 @@ from ..engine import EMBEDDED_PLAN
 from ..hardware import Machine
 from .console import stdout
 
-_VERDICTS = {0: "runs here", 1: "is damaged", 4: "does not run here as asked"}
+_VERDICTS = {0: "runs here", 1: "cannot be used, here or elsewhere", 4: "does not run here as asked"}
 
 
 def doctor(
