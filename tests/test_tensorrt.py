@@ -292,6 +292,13 @@ class TestCommand:
         with pytest.raises(UsageError, match="is not a folder; with --embed a plan is written"):
             raise refused("build", plan_path, "--backend", "tensorrt-rtx", "--sm", "89", "-o", tmp_path / "file")
 
+    def test_work_that_nothing_keeps_is_an_error(self, plan_path, tmp_path, monkeypatch):
+        (tmp_path / "file").write_text("not a folder")
+        monkeypatch.setenv("TAL_CACHE", str(tmp_path / "file"))
+        args = ("build", plan_path, "--backend", "tensorrt-rtx", "--sm", "89", "--profile", "T=1:8:16")
+        assert "cannot keep head.tensorrt-rtx.sm89.engine" in str(tal(*args).exception)
+        assert tal(*args, "-o", tmp_path / "engines").exit_code == 0
+
     def test_embedded_engine_that_was_changed(self, plan_path, tmp_path):
         out = tmp_path / "with.plan"
         tal("build", plan_path, "--backend", "tensorrt-rtx", "--sm", "89", "--embed", "-o", out)

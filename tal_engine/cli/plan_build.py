@@ -96,6 +96,8 @@ def build(
         write_plan(where, with_engines(variant, built))
     elif output is not None:
         _write(where, built)
+    else:
+        _refuse_unkept(built)
     stdout().print(_summary(where, [record for record, _ in built]))
 
 
@@ -169,6 +171,17 @@ def _card() -> Device | None:
         return CudaDevice(0)
     except (BackendError, MissingExtraError):
         return None
+
+
+def _refuse_unkept(built: list[tuple[EngineRecord, bytes]]) -> None:
+    """A cache that cannot be written costs other commands a warning; here nothing would be left of the work."""
+    cache = EngineCache()
+    for record, _ in built:
+        if cache.newest(record.__eq__) is None:
+            raise BackendError(
+                f"{cache.folder}: cannot keep {record.member}, what was built is lost: set TAL_CACHE to a folder that "
+                "can be written, or add --output"
+            )
 
 
 def _write(folder: Path, built: list[tuple[EngineRecord, bytes]]) -> None:
