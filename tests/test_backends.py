@@ -254,8 +254,18 @@ def test_out_of_memory_for_one_row_is_an_error(fake):
 
 def test_heads_out_of_memory_name_their_input(fake):
     fake(head_spec(), fits=0)
-    with pytest.raises(BackendError, match=r"inputs \{'rgb': \[1, 6, 3\]\} \(CUDA failure 2: out of memory"):
-        gpu().run({"rgb": np.zeros((1, 6, 3), np.float32)})
+    for spec, when in ((None, ""), (HEAD_GRAPH, " even for batches of one")):
+        words = rf"card 1 is out of memory{when}; free some.*inputs \{{'rgb': \[1, 6, 3\]\}} \(CUDA failure 2"
+        with pytest.raises(BackendError, match=words):
+            gpu(spec=spec).run({"rgb": np.zeros((1, 6, 3), np.float32)})
+
+
+def test_videos_that_are_too_many_for_the_card_are_run_in_parts(fake, caplog):
+    library, x = fake(head_spec(), fits=3), np.random.default_rng(0).random((8, 6, 3), np.float32)
+    backend = gpu(spec=HEAD_GRAPH)
+    np.testing.assert_array_equal(backend.run({"rgb": x})["cas"], head_spec()["compute"]({"rgb": x})["cas"])
+    assert [rows for rows, _ in library.sessions[0].runs] == [8, 4, 2, 2, 2, 2]
+    assert caplog.messages[-1] == "g.onnx: card 1 is out of memory, going on in batches of 2"
 
 
 def test_other_failures_are_not_retried(fake):

@@ -59,6 +59,8 @@ class OrtGpuBackend:
     ) -> None:
         _load_libraries()
         self._name, self._device, self._rows = name, device, options.rows
+        #: Whether a batch may be run in parts: encoders', and heads' by what the manifest says of their shapes.
+        self._parts = bool(options.rows) or (spec is not None and _is_batched(spec))
         self._lock = threading.Lock()
         self._bound: _Bound | None = None
         self._tensorrt: TensorRTSettings | None = None
@@ -83,12 +85,12 @@ class OrtGpuBackend:
         """
         with self._lock:
             total = len(next(iter(feeds.values())))
-            if not self._rows or total == 0:
-                return self._call(feeds)
+            if not self._parts or total == 0:
+                return self._whole(feeds)
             parts: list[dict[str, NDArray[np.float32]]] = []
             done = 0
             while done < total:
-                part = {n: a[done : done + self._rows] for n, a in feeds.items()}
+                part = {n: a[done : done + (self._rows or total)] for n, a in feeds.items()}
                 out = self._part(part)
                 if out is not None:
                     parts.append(out)
@@ -102,19 +104,33 @@ class OrtGpuBackend:
         try:
             return {n: a[:count] for n, a in self._call(whole).items()}
         except BackendError as e:
+            tried = len(next(iter(whole.values())))
             if not _OUT_OF_MEMORY.search(str(e)):
                 raise
             self._bound = None
-            if self._rows == 1:
-                raise BackendError(
-                    f"{self._name}: card {self._device.index} is out of memory even for batches of one; free some of "
-                    f"it, choose another card (cuda:N) or --device cpu ({e})"
-                ) from e
-            self._rows //= 2
+            if tried == 1:
+                raise self._exhausted(" even for batches of one", e) from e
+            self._rows = tried // 2
             log.warning(
                 "%s: card %d is out of memory, going on in batches of %d", self._name, self._device.index, self._rows
             )
             return None
+
+    def _whole(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """What cannot be run in parts."""
+        try:
+            return self._call(feeds)
+        except BackendError as e:
+            if not _OUT_OF_MEMORY.search(str(e)):
+                raise
+            self._bound = None
+            raise self._exhausted("", e) from e
+
+    def _exhausted(self, when: str, error: BackendError) -> BackendError:
+        return BackendError(
+            f"{self._name}: card {self._device.index} is out of memory{when}; free some of it, choose another card "
+            f"(cuda:N) or --device cpu ({error})"
+        )
 
     def _call(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         if self._tensorrt is not None:
@@ -198,6 +214,11 @@ def _load_libraries() -> None:
     if load is not None:
         with redirect_stdout(sys.stderr):  # it prints its complaints, and stdout is for results
             load()
+
+
+def _is_batched(spec: Graph) -> bool:
+    """Rows of a batch are independent where every input and output has the batch as its first dimension."""
+    return all(t.shape[:1] == ["B"] for t in (*spec.inputs, *spec.outputs))
 
 
 def _filled(array: NDArray[Any], rows: int) -> NDArray[Any]:
