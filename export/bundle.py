@@ -82,12 +82,8 @@ def make_plan(
     proposal = proposal or method.proposal_options(config)
     nms = nms or method.nms_options(config)
     files, head, evaluator, parity = _graphs(checkpoint, streams, proposal, nms, timeline_of(snippet))
-    files = {
-        member: labelled(
-            content, name=name, method=method.name, precision="fp32", vocabulary=list(checkpoint.vocabulary)
-        )
-        for member, content in files.items()
-    }
+    known: dict[str, Any] = {"name": name, "method": method.name, "vocabulary": list(checkpoint.vocabulary)}
+    files = {member: labelled(content, precision="fp32", **known) for member, content in files.items()}
     if encoders is not None:  # they passed the gate when they were made
         files |= {encoders.specs[s].graph.member: encoders.graphs[s] for s in streams}
     manifest = Manifest(

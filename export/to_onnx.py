@@ -53,20 +53,7 @@ def to_onnx(
     try:
         with _quiet(), torch.no_grad():
             results = named(module.eval()(**inputs))
-            program = torch.onnx.export(
-                _Positional(module.eval(), list(inputs)),
-                tuple(inputs.values()),
-                input_names=list(inputs),
-                output_names=list(results),
-                opset_version=OPSET,
-                dynamo=True,
-                dynamic_shapes=(tuple(_dims(of[n]) for n in inputs),),
-                optimize=True,
-                verbose=False,
-            )
-            if program is None:
-                raise ExportError(f"{member}: the exporter gave no program")
-            model = to_planar(program.model_proto)
+            model = to_planar(_traced(module, inputs, list(results), of))
             content = model.SerializeToString()
     except Exception as e:  # torch.onnx raises types of its own internals
         raise ExportError(f"{member}: cannot be exported to ONNX ({e})") from e
@@ -85,6 +72,26 @@ def to_onnx(
         outputs=[_spec(n, v, varies.get(n, free)) for n, v in results.items()],
     )
     return content, graph
+
+
+def _traced(
+    module: nn.Module, inputs: Mapping[str, Tensor], outputs: list[str], free: Mapping[str, Mapping[int, str]]
+) -> Any:
+    """The ONNX model as the exporter gives it; `free` by the name of the input."""
+    program = torch.onnx.export(
+        _Positional(module.eval(), list(inputs)),
+        tuple(inputs.values()),
+        input_names=list(inputs),
+        output_names=outputs,
+        opset_version=OPSET,
+        dynamo=True,
+        dynamic_shapes=(tuple(_dims(free[n]) for n in inputs),),
+        optimize=True,
+        verbose=False,
+    )
+    if program is None:
+        raise ExportError("the exporter gave no program")
+    return program.model_proto
 
 
 def _dims(free: Mapping[int, str]) -> dict[int, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,7 +119,8 @@ def _tried(plan: Plan, graph: Graph, role: str, runtime: Runtime | None, rows: i
         precision, numbers = inside.precision, inside.numbers
     except ValueError:  # the runtime says more of it
         precision, numbers = "", {}
-    feeds = {t.name: _small(t) for t in graph.inputs}
+    profile = engines[0][0].profile if engines else {}
+    feeds = {t.name: _small(t, profile) for t in graph.inputs}
     shapes = {n: list(a.shape) for n, a in feeds.items()}
     known: dict[str, Any] = {"precision": precision, "numbers": numbers, "ran_on": shapes}
     if runtime is not None:
@@ -152,14 +153,15 @@ def _timed(
     }
 
 
-#: Sizes of free dimensions that every graph takes.
+#: Sizes of free dimensions that every graph takes; an engine may have been built for others.
 _SMALL = {"B": 1, "T": 32, "H": 64, "W": 64}
 
 
-def _small(tensor: Tensor) -> NDArray[Any]:
-    """A small input of a graph, the same each time."""
+def _small(tensor: Tensor, profile: Mapping[str, tuple[int, int, int]]) -> NDArray[Any]:
+    """A small input of a graph, the same each time; inside the profile of its engine, where it has one."""
     rng = np.random.default_rng(0)
-    shape = [d if isinstance(d, int) else _SMALL.get(d, 4) for d in tensor.shape]
+    sizes = {**_SMALL, **{d: min(max(_SMALL.get(d, 4), least), most) for d, (least, _, most) in profile.items()}}
+    shape = [d if isinstance(d, int) else sizes.get(d, 4) for d in tensor.shape]
     if tensor.dtype == "uint8":
         return rng.integers(0, 256, shape, np.uint8)
     return rng.random(shape).astype(tensor.dtype)

@@ -279,6 +279,17 @@ def test_an_engine_of_the_plan_is_not_told_again_as_the_cache_s(machine, tmp_pat
     assert [(e.where, e.targets, e.fits) for e in found] == [("plan", ["sm89"], True), ("cache", ["sm120"], False)]
 
 
+def test_it_tries_a_size_that_the_engine_takes(machine, tmp_path):
+    """Or a plan for long videos would be told not to run."""
+    machine()
+    plan = tiny_plan()
+    of_long_videos = record(plan, profile={"B": (2, 2, 8), "T": (100, 320, 4096)})
+    write_plan(tmp_path / "x.plan", with_engines(plan, [(of_long_videos, b"engine")]))
+    found = examine(tmp_path / "x.plan", "cpu")
+    assert found.graphs[0].ran_on == {"rgb": [2, 100, 4]}
+    assert found.status == 0
+
+
 def test_without_a_card_another_device_helps(plan_path, machine, monkeypatch):
     def without_card(graph, name, device, options, spec, engines):
         if device.kind != "cpu":
