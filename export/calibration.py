@@ -24,9 +24,12 @@ from tal_engine.records import Features
 
 from .gate import Feeds, Stages
 
-#: A head sees so many snippets of each file at most, from its middle. Of each graph so many calls are kept, as many of
-#: each file: memory holds the inputs of all of them.
-SNIPPETS, CALLS = 256, 32
+#: A head sees so many snippets of each file at most, from its middle.
+SNIPPETS = 256
+#: So many files are used at most, fewer where encoders keep frames and flow of each in memory.
+FILES, VIDEOS = 32, 16
+#: So many of an encoder's calls are kept of each video, and then made one: ranges are averages over files (`quantize`).
+CALLS = 4
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,13 @@ class Samples:
 
 
 class Recorder:
-    """A backend that keeps some of what it was given: of each file `share` calls, drawn evenly from all of its calls.
+    """A backend that keeps some of what it was given: of each file `CALLS` calls, drawn evenly from all of them.
 
     Encoders are called many times a video. Were the first calls kept, one long video would be all that they see.
     """
 
-    def __init__(self, inner: Backend, kept: list[Feeds], share: int) -> None:
-        self._inner, self._kept, self._share = inner, kept, share
+    def __init__(self, inner: Backend, kept: list[Feeds]) -> None:
+        self._inner, self._kept = inner, kept
         self._rng = np.random.default_rng(0)
         self._first = self._calls = 0
         self.description = inner.description
@@ -66,12 +69,17 @@ class Recorder:
         """What comes from now on is of another file."""
         self._first, self._calls = len(self._kept), 0
 
+    def join(self) -> None:
+        """Make one call of those of the file, whose rows do not see each other."""
+        calls = self._kept[self._first :]
+        self._kept[self._first :] = [{n: np.concatenate([c[n] for c in calls]) for n in calls[0]}] if calls else []
+
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Outputs by name for inputs by name."""
         self._calls += 1
         # A reservoir: how many calls will come is not known before the last one.
-        at = self._calls - 1 if self._calls <= self._share else int(self._rng.integers(self._calls))
-        if at < self._share:
+        at = self._calls - 1 if self._calls <= CALLS else int(self._rng.integers(self._calls))
+        if at < CALLS:
             self._kept[self._first + at : self._first + at + 1] = [{n: np.array(a) for n, a in feeds.items()}]
         return self._inner.run(feeds)
 
@@ -86,8 +94,9 @@ def read_samples(plan: Plan, calibration: Calibration) -> Samples:
         FeatureError, VideoError: a source cannot be used; the message names it.
     """
     chosen = list(calibration.sources)
-    if len(chosen) > CALLS:
-        chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, CALLS).round().astype(int)]
+    most = VIDEOS if plan.manifest.encoders else FILES
+    if len(chosen) > most:
+        chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, most).round().astype(int)]
     checked = chosen[3::4] or chosen[-1:]
     trained = [s for s in chosen if s not in checked] or checked
     samples = Samples(_recorded(plan, trained), {})
@@ -104,8 +113,7 @@ def read_samples(plan: Plan, calibration: Calibration) -> Samples:
 def _recorded(plan: Plan, sources: Sequence[Path]) -> dict[str, list[Feeds]]:
     manifest = plan.manifest
     kept: dict[str, list[Feeds]] = {g.member: [] for g in manifest.graphs}
-    share = max(1, CALLS // len(sources))
-    recorders = {m: Recorder(open_backend(plan.files[m], m, "cpu"), calls, share) for m, calls in kept.items()}
+    recorders = {m: Recorder(open_backend(plan.files[m], m, "cpu"), calls) for m, calls in kept.items()}
     encoders = [EncoderGraph(e, recorders[e.graph.member]) for e in manifest.encoders]
     head = recorders[manifest.head.member]
     evaluator = None if manifest.evaluator is None else recorders[manifest.evaluator.member]
@@ -114,6 +122,8 @@ def _recorded(plan: Plan, sources: Sequence[Path]) -> dict[str, list[Feeds]]:
         for recorder in recorders.values():
             recorder.next_file()
         features = _features(plan, encoders, source)
+        for encoder in manifest.encoders:
+            recorders[encoder.graph.member].join()
         try:
             score(features, head, manifest)
         except FeatureError as e:

@@ -142,7 +142,7 @@ def test_calls_are_kept_of_all_of_a_long_video():
             return dict(feeds)
 
     kept = []
-    recorder = Recorder(Echo(), kept, share=4)
+    recorder = Recorder(Echo(), kept)
     for first, calls in ((0, 100), (1000, 2), (2000, 100)):
         recorder.next_file()
         for i in range(calls):
@@ -152,6 +152,8 @@ def test_calls_are_kept_of_all_of_a_long_video():
     assert [len(set(f)) for f in files] == [4, 2, 4]
     assert max(files[0]) > 20
     assert max(files[2]) > 2020
+    recorder.join()
+    assert [len(x["x"]) for x in kept] == [1] * 6 + [4]
 
 
 def test_int8_plan(text, tmp_path):
