@@ -283,6 +283,15 @@ class TestCommand:
         with pytest.raises(UsageError, match="needs --output"):
             raise refused("build", plan_path, "--backend", "onnxruntime")
 
+    def test_onnxruntimes_own_engines_need_a_card(self, plan_path, tmp_path):
+        error = refused("build", plan_path, "--backend", "ort-trt")
+        assert error.exit_code == 4
+        assert "ort-tensorrt" in str(error)
+        with pytest.raises(UsageError, match="--profile is for engines that we build"):
+            raise refused("build", plan_path, "--backend", "ort-trt", "--profile", "T=1:8:16")
+        with pytest.raises(UsageError, match="write it with --backend onnxruntime"):
+            raise refused("build", plan_path, "--backend", "ort-trt", "--precision", "fp16")
+
     def test_the_packages_own_plan_is_not_changed(self):
         with pytest.raises(UsageError, match="would change the plan that ships"):
             raise refused("build", "--backend", "tensorrt-rtx", "--sm", "89", "--embed")

@@ -15,9 +15,9 @@ from ..backends.cuda import CudaDevice, Device
 from ..backends.profile import Profile, describe, parse_profile, profile_of
 from ..backends.tensorrt_flavour import Flavour, check_targets, load_flavour
 from ..backends.tensorrt_open import cached_engine
-from ..engine import EMBEDDED_PLAN
+from ..engine import EMBEDDED_PLAN, TALEngine
 from ..errors import BackendError, MissingExtraError, UsageError, require
-from ..files import whole_file, write_text
+from ..files import cache_folder, whole_file, write_text
 from ..manifest import EngineRecord
 from ..plan import Plan, read_plan, with_engines, write_plan
 from .console import errors, stdout
@@ -29,6 +29,7 @@ class Runtime(StrEnum):
 
     TENSORRT = "tensorrt"
     TENSORRT_RTX = "tensorrt-rtx"
+    ORT_TRT = "ort-trt"
     ONNXRUNTIME = "onnxruntime"
 
 
@@ -48,7 +49,9 @@ def register(app: typer.Typer) -> None:
 
 def build(
     plan: Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")] = None,
-    backend: Annotated[Runtime, typer.Option(help="onnxruntime only changes the precision.")] = Runtime.TENSORRT,
+    backend: Annotated[
+        Runtime, typer.Option(help="onnxruntime only changes the precision, ort-trt lets it build.")
+    ] = Runtime.TENSORRT,
     precision: Annotated[Precision | None, typer.Option(help="Default: the plan's own.")] = None,
     calibration: Annotated[
         list[Path] | None,
@@ -86,6 +89,12 @@ def build(
         write_plan(output, variant)
         errors.print(f"{output}: {variant.manifest.precision}")
         return
+    if backend is Runtime.ORT_TRT:
+        _refuse(
+            backend, {"--sm": sm, "--timing-cache": timing_cache, "--embed": embed, "--profile": asked, "-o": output}
+        )
+        _warm_up(found, precision)
+        return
     flavour = load_flavour(backend.value)
     if timing_cache is not None and not flavour.has_timing_cache:
         raise UsageError(f"--timing-cache: {flavour.title} has none; it keeps what it compiles when it runs by itself")
@@ -99,6 +108,15 @@ def build(
     else:
         _refuse_unkept(built)
     stdout().print(_summary(where, [record for record, _ in built]))
+
+
+def _warm_up(plan: Plan, precision: Precision | None) -> None:
+    """Let ONNX Runtime's TensorRT provider build what it caches; its profile is `ort_tensorrt.PROFILE`."""
+    if precision is not None and precision.value != plan.manifest.precision:
+        raise UsageError("another --precision makes another plan: write it with --backend onnxruntime, then build that")
+    engine = TALEngine(plan, "ort-tensorrt", strict=True)
+    engine.load_encoders()
+    errors.print(f"{engine.description}: engines are in {cache_folder() / 'ort-tensorrt'}")
 
 
 def _place(plan: Path | None, output: Path | None, embed: bool, *, is_variant: bool) -> Path:
@@ -118,7 +136,7 @@ def _place(plan: Path | None, output: Path | None, embed: bool, *, is_variant: b
 def _refuse(backend: Runtime, options: dict[str, Any]) -> None:
     given = [name for name, value in options.items() if value]
     if given:
-        raise UsageError(f"{given[0]} is for engines, --backend {backend.value} builds none")
+        raise UsageError(f"{given[0]} is for engines that we build, --backend {backend.value} builds none of them")
 
 
 def _in_precision(plan: Plan, precision: Precision | None, calibration: list[Path]) -> Plan:
