@@ -24,8 +24,11 @@ bench: .venv/all
 	$(BIN)/python benchmarks/first_light.py
 	$(BIN)/python benchmarks/bench_accuracy.py
 	$(BIN)/python benchmarks/bench_methods.py
+	$(BIN)/python benchmarks/bench_features.py
 	$(BIN)/python benchmarks/bench_core.py
+	$(BIN)/python benchmarks/bench_export.py
 	$(BIN)/python benchmarks/bench_tensorrt.py
+	$(BIN)/python benchmarks/bench_stream.py
 	$(BIN)/python benchmarks/readme.py
 	$(BIN)/python benchmarks/cards.py --pictures
 
