@@ -4,7 +4,7 @@
 
 lateness  finals against the declared latency, whole path: 44 held-out procedural videos, and real motion rendered from
           six views. No final may be later, ever.
-memory    `tal certify --synthetic`: slope of memory over 24 stream-hours of features and half an hour of frames.
+memory    `tal certify --synthetic`: slope of memory over 24 stream-hours of features and two of frames.
 chunks    a clip in 100 random chunkings, encoded chunk by chunk, against frame by frame.
 curve     mAP and AEDT by window and latency on the procedural videos, from their features, beside the file's mAP.
 rtsp      a camera on loopback with restarts, stalls, jitter, double and backward time stamps, changes of size and
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/tmp/fl"), help="Folder of videos; made if missing.")
     parser.add_argument("--videos", type=int, default=0, help="lateness, curve: so many videos of each set; 0 = all.")
     parser.add_argument("--hours", type=float, default=24.0, help="memory: stream-hours of features.")
-    parser.add_argument("--frame-hours", type=float, default=0.5, help="memory: stream-hours of frames.")
+    parser.add_argument("--frame-hours", type=float, default=2.0, help="memory: stream-hours of frames.")
     parser.add_argument("--chunkings", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=65.0, help="streams: each number of streams runs so long.")
     parser.add_argument("--most", type=int, default=32, help="streams: no more than so many.")

@@ -40,7 +40,7 @@ def certify(
     hours: Annotated[float, typer.Option(help="Stream-hours of features through the head; 0 leaves it out.")] = 24.0,
     frame_hours: Annotated[
         float, typer.Option(help="Stream-hours of frames through the whole path; 0 leaves it out.")
-    ] = 0.5,
+    ] = 2.0,
     window: Annotated[float | None, typer.Option(help="Seconds that the head sees; default: the plan's.")] = None,
     step: Annotated[float | None, typer.Option(help="Seconds between two looks.")] = None,
     latency: Annotated[float | None, typer.Option(help="Seconds that a decision waits after an action's end.")] = None,
