@@ -132,6 +132,7 @@ def test_a_broken_stream_fails_alone(engine, clips):
     told = list(scheduler.run())
     by_name = {s.name: s for s in scheduler.streams}
     assert "picture 77 is broken" in str(by_name["broken"].error)
+    assert any(e.source == "broken" and e.end_time > 2.5 for e in told), "what was open there is decided"
     assert isinstance(by_name["gone"].error, SourceError)
     assert by_name["a"].error is None
     assert [key(e) for e in told if e.source == "a"] == [key(e) for e in alone(engine, "a", clips["a"])]
@@ -208,6 +209,34 @@ def test_a_live_source_goes_on_by_the_wall_clock(engine, tmp_path, monkeypatch):
     again = run(1005.0)
     assert again.shift == pytest.approx(5.0)
     assert again.state.newest is None, "the stream was ended in order"
+
+
+def test_a_restart_keeps_open_what_is_open_until_a_frame_comes(engine, tmp_path):
+    """A camera that takes its time to connect is not one that fell silent."""
+    go_on = threading.Event()
+
+    def camera(wait):
+        def connect():
+            if wait:
+                go_on.wait(60)
+            frames = (Frame(i / 25, lambda i=i: np.full((64, 96, 3), i % 200, np.uint8)) for i in range(100))
+            return Connection(VideoSource("cam", frames, 25.0, 0.04), ends=True)
+
+        return Live("cam", connect, LiveOptions())
+
+    options = StreamOptions(window=60, look_ahead=60)
+    scheduler = StreamScheduler(engine, [camera(False)], options, min_score=ALL, snapshots=tmp_path)
+    member = scheduler.streams[0]
+    while not member.ready:
+        member.take(3)
+    scheduler._encode([member])
+    scheduler._save(urgent=True)
+    again = StreamScheduler(engine, [camera(True)], options, min_score=ALL, snapshots=tmp_path)
+    assert again.streams[0].state.newest is not None
+    assert [again._turn(again.streams, stop=False) for _ in range(5)] == [[]] * 5
+    assert again.streams[0].state.newest is not None, "it was cut before its first frame"
+    go_on.set()
+    list(again.run())
 
 
 def test_a_silent_camera_does_not_keep_what_is_open(engine):

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from ..errors import UsageError
 from ..options import SegmentOptions, SnippetOptions
 from .console import errors
-from .inputs import named_files
+from .inputs import Weights, named_files
 
 if TYPE_CHECKING:
     from ..export.encoders import EncoderSet
@@ -71,10 +71,7 @@ def export(
             "Default: tiny, if the head was trained on it.",
         ),
     ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="Weights of an encoder, such as clip=ViT-B-32.pt; repeatable."),
-    ] = None,
+    weights: Weights = None,
     conf: Annotated[float, typer.Option(help="Operating point: segments below this score are not reported.")] = float(
         "-inf"
     ),

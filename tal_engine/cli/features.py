@@ -12,7 +12,7 @@ from rich.table import Table
 from ..errors import UsageError
 from ..video.flow import FlowSource
 from .console import complain, errors, stdout, warn
-from .inputs import encoders_of, expand_sources
+from .inputs import Geometry, Weights, encoders_of, expand_sources
 
 app = typer.Typer(help="Extract features of videos, compare feature files, show what made them.", no_args_is_help=True)
 
@@ -25,13 +25,8 @@ def extract(
     videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder: one NAME.npz a video.")],
     encoders: Annotated[str, typer.Option(metavar="SPEC", help="Such as i3d, i3d:rgb+clip:ViT-B-32, lite0, tiny.")],
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="Weights of an encoder, such as i3d:rgb=rgb_imagenet.pt; repeatable."),
-    ] = None,
-    snippet: Annotated[
-        list[str] | None, typer.Option(help="Fields of the snippets' geometry: NAME=VALUE, such as stride=8.")
-    ] = None,
+    weights: Weights = None,
+    snippet: Geometry = None,
     flow_from: Annotated[
         Path | None, typer.Option(help="Flow that was computed before: NAME/flow_x_00001.jpg, or NAME.npz.")
     ] = None,

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import pydantic
+import typer
 
 from ..errors import UsageError, VideoError, VideoFault
 from ..video.source import VIDEO_SUFFIXES
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from ..export.encoders import EncoderSet
 
 T = TypeVar("T")
+
+#: Options of every command that opens encoders; see `encoders_of`.
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=PATH", help="Weights of an encoder, such as i3d:rgb=rgb_imagenet.pt; repeatable."),
+]
+Geometry = Annotated[
+    list[str] | None, typer.Option(help="Fields of the snippets' geometry: NAME=VALUE, such as stride=8.")
+]
 
 
 def expand_sources(sources: Sequence[Path], *, features: bool = False) -> list[Path]:

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..files import whole_file, write_text
 from ..manifest import MANIFEST
 from ..plan import Plan, read_plan
+from ..stream.window import Pace
 from . import plan_build
 from .console import stdout
 from .plan_doctor import doctor
@@ -51,6 +52,8 @@ def _summary(path: Path, plan: Plan) -> Table:
         "encoders": encoders,
         "head reads": ", ".join(f"{k} {v}" for k, v in m.streams.items()),
         "proposals": "pairs of boundaries" if m.evaluator is not None else "groups above thresholds",
+        "streams": f"the last {m.stream.window:g} s every {m.stream.step:g} s; finals at most "
+        f"{Pace.of(m.stream, m.snippet).declared_s:.1f} s after the end of an action",
         "precision": m.precision,
         "operating point": f"score >= {m.segment.min_score:.3f}",
         "gate": ", ".join(f"{k} {v}" for k, v in m.parity.get("head", {}).items()),

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import UsageError
 from .console import errors, stdout
-from .inputs import encoders_of, with_settings
+from .inputs import Geometry, Weights, encoders_of, with_settings
 
 if TYPE_CHECKING:
     from ..data.dataset import DataSet
@@ -34,13 +34,8 @@ def train(
         str | None,
         typer.Option(metavar="SPEC", help="Make a folder's features, such as i3d+clip:RN50, lite0. Default: tiny."),
     ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="Weights of an encoder, such as i3d:rgb=rgb_imagenet.pt; repeatable."),
-    ] = None,
-    snippet: Annotated[
-        list[str] | None, typer.Option(help="Fields of the snippets' geometry: NAME=VALUE, such as stride=8.")
-    ] = None,
+    weights: Weights = None,
+    snippet: Geometry = None,
     recipe: Annotated[
         str | None, typer.Option(help="Settings by name. Default: the description's; demo for a folder of videos.")
     ] = None,

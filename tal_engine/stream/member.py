@@ -34,7 +34,7 @@ class Member:
     state: StreamState
     done: bool = False
     #: When its last frame came, by `time.monotonic`.
-    heard: float = 0.0
+    heard: float = field(default_factory=time.monotonic)
     #: Why it ended before its time.
     error: TALError | None = None
     frames: int = 0
@@ -118,6 +118,7 @@ class Member:
         log.error("%s: %s", self.name, error)
         self.done, self.error = True, error
         self.source.close()
+        self.state.cut()
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take the features of all snippets that are `ready`."""

@@ -116,7 +116,7 @@ class StreamState:
         Look-ahead (or gap, if longer), step and a snippet, and one frame: a snippet is complete when the next is there.
         Where frames are more than a slot apart, the time between the last two comes on top.
         """
-        return self.pace.latency_s + 1.0 / self.manifest.snippet.fps
+        return self.pace.declared_s
 
     @property
     def late_events(self) -> int:
@@ -194,7 +194,16 @@ class StreamState:
     def _finish(self, end: float) -> Iterator[Ready]:
         for window in self._grid.finish(end - self._origin):
             yield self._ready(window)
-        self._cuts.append(_Cut(self._given, end, self._pts, self._wall))
+        self._close(end)
+
+    def cut(self) -> None:
+        """End the stream without its last, incomplete snippet, whose pictures cannot be made."""
+        if self._live:
+            self._close(self._end())
+
+    def _close(self, end: float) -> None:
+        if self._given > self._from:
+            self._cuts.append(_Cut(self._given, end, self._pts, self._wall))
         self._grid, self._live, self._from, self._of_rows = self._new_grid(), False, self._given, False
         self._at_cut()
 

@@ -35,6 +35,8 @@ class Pace:
     step: int
     wait: int
     gap: int
+    #: Seconds of a slot: a snippet is complete when the next frame is there.
+    slot: float
 
     @classmethod
     def of(cls, options: StreamOptions, snippet: SnippetOptions) -> Pace:
@@ -47,7 +49,7 @@ class Pace:
         step = max(round(options.step / timeline.step), 1)
         gap = max(up(options.gap), 1)  # what reaches the newest snippet may go on
         window = max(up(options.window), step, 2 * gap, 1)
-        return cls(timeline, window, step, min(max(up(options.look_ahead), gap), window), gap)
+        return cls(timeline, window, step, min(max(up(options.look_ahead), gap), window), gap, 1.0 / snippet.fps)
 
     @property
     def wait_inside(self) -> int:
@@ -63,6 +65,11 @@ class Pace:
     def latency_s(self) -> float:
         """No final is decided later than this after the end of its action, by the stream's own clock."""
         return (self.wait + self.step) * self.timeline.step + self.slack
+
+    @property
+    def declared_s(self) -> float:
+        """The same by the frames that a source gives: what is promised."""
+        return self.latency_s + self.slot
 
 
 @dataclass(frozen=True, slots=True)
