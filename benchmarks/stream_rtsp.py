@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import psutil
 from rtsp_server import Faults, RtspServer, number_of
 
 from tal_engine import TALEngine
@@ -49,7 +50,8 @@ def rtsp(minutes: float, speed: float) -> dict[str, Any]:
     now = partial(_clock, speed)
     seen, done = Seen(), threading.Event()
     faults: list[tuple[float, str]] = []
-    began = time.monotonic()
+    memory: list[int] = []  # bytes of this process, the camera's included: after a fifth, and at the end
+    began, process = time.monotonic(), psutil.Process()
     with RtspServer(FPS, SIZES[0], speed=speed) as camera:
         camera.faults = ALL_THE_TIME
         options = LiveOptions(source_timeout=8.0, reconnect_first=0.5, reconnect_longest=4.0)
@@ -58,10 +60,12 @@ def rtsp(minutes: float, speed: float) -> dict[str, Any]:
         scheduler.streams[0].show = seen
         breaker = threading.Thread(target=_break, args=(camera, speed, done, faults), daemon=True)
         stop = threading.Timer(60 * minutes / speed, scheduler.stop)
-        breaker.start()
-        stop.start()
+        settled = threading.Timer(12 * minutes / speed, lambda: memory.append(process.memory_info().rss))
+        for thread in (breaker, stop, settled):
+            thread.start()
         finals = list(scheduler.run())
         served = camera.taken
+        memory.append(process.memory_info().rss)
         done.set()
         breaker.join()
     member = scheduler.streams[0]
@@ -76,6 +80,7 @@ def rtsp(minutes: float, speed: float) -> dict[str, Any]:
         "finals": len(waited), "declared_s": round(scheduler.declared_latency_s, 2),
         "longest_lateness_s": round(max(waited, default=0.0), 3),
         "later_than_declared": sum(w > scheduler.declared_latency_s for w in waited) + member.state.late_events,
+        "rss_mib": [round(b / 2**20, 1) for b in memory],
         "longest_wait_for_a_frame_s": round(max((e.pts - e.decided_at for e in events), default=0.0), 3),
         **account,
     }  # fmt: skip
@@ -125,7 +130,7 @@ def _account(seen: Seen, served: int, coverage: dict[str, Any]) -> dict[str, Any
     return {
         "served_s": round(served_s, 2), "shown_s": round(shown_s, 2), "stream_s": round(coverage["seconds"], 2),
         "not_analysed_s": {k: round(v, 2) for k, v in coverage["not_analysed"].items()},
-        "frames": coverage["frames"],
+        "frames": coverage["frames"], "intervals": len(missed), "intervals_left_out": coverage["intervals_left_out"],
         "unaccounted_s": round(served_s - shown_s - missed_s, 2),
         "drift_s": round(float(np.median(offset[-50:]) - np.median(offset[:50])), 3),
         "largest_clock_error_s": round(float(np.abs(offset - np.median(offset[:50])).max()), 3),

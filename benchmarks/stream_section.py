@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -95,7 +96,7 @@ def chunks(f: Figures) -> list[str]:
 
 
 def curve(f: Figures) -> list[str]:
-    latencies = list(dict.fromkeys(r["latency_s"] for r in f["rows"]))
+    latencies = sorted({r["latency_s"] for r in f["rows"]}, key=lambda x: math.inf if x == "window" else x)
     head = ["window, s", *(f"{x:g} s" if x != "window" else "the window" for x in latencies)]
     body = []
     for window in dict.fromkeys(r["window_s"] for r in f["rows"]):

@@ -174,6 +174,25 @@ def test_no_drift_whatever_happens(faults, seed):
     assert_true(found[-100:], 0.35)
 
 
+def test_what_held_up_a_frame_does_not_add_up():
+    """An hour of a camera that connects and sets its clock anew all the time, over a network that holds frames up."""
+    rng = np.random.default_rng(0)
+    clock, start, noise = StreamClock(STEP, 10.0, live=True), 1000.0, 0.02
+    for _ in range(40):
+        count = 2000
+        made = start + np.arange(count) * STEP
+        pts = made + rng.uniform(-1e5, 1e5) + rng.uniform(-0.01, 0.01, count)
+        for at in range(0, count, 500):
+            pts[at:] += rng.choice([-3600.0, 3600.0, -5.0, 50_000.0])
+        arrived = np.maximum.accumulate(made + rng.exponential(noise, count))
+        clock.connected()
+        found = list(clock.timed(Arrival(p, a, m) for p, a, m in zip(pts, arrived, made, strict=True)))
+        late = np.array([seconds - (m - 1000.0) for seconds, m in found[-100:]])
+        assert np.abs(late).max() < 10 * noise
+        start = made[-1] + rng.uniform(2, 8)
+    assert clock.restarts > 100
+
+
 # -- the wall clock ----------------------------------------------------------------------------
 
 

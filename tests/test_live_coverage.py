@@ -46,17 +46,38 @@ def test_coverage_equals_counting_milliseconds(data):
 
 
 def test_coverage_is_bounded_and_its_totals_are_not():
+    """Long gaps of long ago and all of the newest are kept; what goes are the short ones of long ago."""
     coverage = Coverage(keep=100)
     for i in range(5000):
-        coverage.add("dropped", i, i + 0.5)
+        coverage.add("dropped", i, i + (0.9 if i % 500 == 7 else 0.5))
+        assert len(coverage.missed) <= 100
     record = coverage.to_dict()
-    assert len(record["intervals"]) == 100
-    assert record["intervals"][0]["start"] == 4900
-    assert record["intervals_left_out"] == 4900
-    assert record["not_analysed"]["dropped"] == pytest.approx(2500)
+    assert record["intervals_left_out"] == 5000 - len(record["intervals"])
+    starts = [m["start"] for m in record["intervals"]]
+    assert starts == sorted(starts)
+    assert set(starts) >= {*range(7, 5000, 500), *range(4955, 5000)}
+    assert record["not_analysed"]["dropped"] == pytest.approx(2500 + 10 * 0.4)
     coverage.add("gap", 3.5, 3.6)  # older than what is kept
-    assert len(coverage.missed) == 100
+    assert len(coverage.missed) <= 100
     assert coverage.totals["gap"] == pytest.approx(0.1)
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 10), st.floats(0.01, 10)), max_size=60), st.integers(1, 8))
+def test_of_any_intervals_the_newest_and_the_longest_stay(pieces, keep):
+    """Beside a record that keeps all; of equally long ones the newest stay."""
+    coverage, everything, at = Coverage(keep), [], 0.0
+    for pause, length in pieces:
+        coverage.add("gap", at + pause, at + pause + length)
+        everything.append((at + pause, at + pause + length))
+        at += pause + length
+        kept = [(m.start, m.end) for m in coverage.missed]
+        assert kept[-((keep + 1) // 2) :] == everything[-((keep + 1) // 2) :]
+        assert set(kept) <= set(everything)
+        assert len(kept) == min(keep, len(everything))
+    assert coverage.forgotten == len(everything) - len(coverage.missed)
+    assert coverage.missed_seconds == pytest.approx(sum(b - a for a, b in everything))
+    if keep > 1 and everything:
+        assert max(m.end - m.start for m in coverage.missed) == max(b - a for a, b in everything)
 
 
 def tally(frames, timeout=10.0, live=True):

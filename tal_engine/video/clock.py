@@ -16,8 +16,8 @@ or summed. This machine's clock decides only where the source's cannot be right.
   what they have in store, so its frames are held until they come as slowly as they were made.
 
 Wall clock: that of the first frames plus the seconds of the stream. Where the two clocks
-run apart, the earliest arrivals of ten seconds at a time are compared with those of the connection's first ten, and
-the difference is followed by at most 2%.
+run apart, the earliest arrivals of ten seconds at a time are compared with the first ten since frames were
+placed anew, and the difference is followed by at most 2%.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class StreamClock:
         """The source's clock is a new one; the stream begins at its `origin`, None: at the first frame."""
         self._offset = self._back = None
         self._origin = origin
-        self._wall.connected()
+        self._wall.begins()
 
     def timed(self, arrivals: Iterator[Arrival[Picture]]) -> Iterator[tuple[float, Picture]]:
         """Frames with their seconds of the stream, strictly increasing; those without a place are dropped."""
@@ -191,6 +191,7 @@ class StreamClock:
             seconds = 0.0 if self._origin is None else max(pts - self._origin, 0.0)
         elif self._live:
             seconds = max(self._now(at), self.last + self.frame_seconds)
+            self._wall.begins()  # this one frame may have been held up: what is ahead by it is no drift of a clock
         else:
             seconds = self.last + passed + self.frame_seconds
         self._offset = seconds - pts
@@ -217,7 +218,8 @@ class _Wall:
     def unset(self) -> bool:
         return math.isnan(self.start)
 
-    def connected(self) -> None:
+    def begins(self) -> None:
+        """Frames that come from now on are placed anew: arrivals are compared with the first of them."""
         self._settled = None
         self._target = self._period = math.nan
         self._earliest = math.inf

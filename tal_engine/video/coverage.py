@@ -19,6 +19,8 @@ Reason = Literal["gap", "dropped", "reconnect", "stalled", "damaged"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 #: Intervals that touch but for rounding are one.
 _TOUCHING_S = 1e-6
+#: Where too many intervals are kept, such a share of them goes at once, so that finding them costs next to nothing.
+_FORGET = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,13 @@ class Missed:
 
 
 class Coverage:
-    """A record of bounded size: the newest intervals one by one, all of them in the totals.
+    """A record of bounded size: the newest intervals and the longest older ones one by one, all of them in the totals.
 
-    `end` is the end of the last frame, seconds of the stream. `frames` counts: those that came in order and whole
-    enough to be shown, of these the dropped ones and the corrupt ones (shown with what errors left of them), and the
-    damaged ones, which are shown never and need not cost time: nothing is missed with a duplicate. Safe to read
-    while another thread writes.
+    keep: so many intervals at most. `forgotten` ones are in the totals only: of the older half of those that are kept
+    the shortest go first, as a frame that was lost yesterday matters less than an hour that was. `end` is the end of
+    the last frame, seconds of the stream. `frames` counts: those that came in order and whole enough to be shown, of
+    these the dropped ones and the corrupt ones (shown with what errors left of them), and the damaged ones, which are
+    shown never and need not cost time: nothing is missed with a duplicate. Safe to read while another thread writes.
     """
 
     def __init__(self, keep: int = 1000) -> None:
@@ -80,15 +83,11 @@ class Coverage:
             self.totals[reason] += end - start
             self.end = max(self.end, end)
             self._insert(Missed(start, end, reason))
-            while len(self._missed) > self._keep:
-                del self._missed[0]
-                self.forgotten += 1
+            if len(self._missed) > self._keep:
+                self._forget()
 
     def _insert(self, new: Missed) -> None:
         at = bisect_right(self._missed, new.start, key=lambda m: m.start)
-        if at == 0 and self.forgotten:  # older than all that is kept
-            self.forgotten += 1
-            return
         if at and _touch(self._missed[at - 1], new):
             at -= 1
             new = Missed(self._missed.pop(at).start, new.end, new.reason)
@@ -96,9 +95,16 @@ class Coverage:
             new = Missed(new.start, self._missed.pop(at).end, new.reason)
         self._missed.insert(at, new)
 
+    def _forget(self) -> None:
+        older = range((len(self._missed) + 1) // 2)
+        shortest = sorted(older, key=lambda i: self._missed[i].end - self._missed[i].start)
+        for i in sorted(shortest[: max(int(_FORGET * self._keep), 1)], reverse=True):
+            del self._missed[i]
+            self.forgotten += 1
+
     @property
     def missed(self) -> tuple[Missed, ...]:
-        """The newest intervals, in order of time."""
+        """The intervals that are kept, in order of time."""
         with self._lock:
             return tuple(self._missed)
 
