@@ -111,7 +111,13 @@ def account(missing, intervals):
             seen.numbers.append(n)
             seen.seconds.append(n / FPS + 0.5)
     told = sum(i["end"] - i["start"] for i in intervals)
-    coverage = {"seconds": 100.5, "not_analysed": {"gap": told}, "frames": {}, "intervals": intervals}
+    coverage = {
+        "seconds": 100.5,
+        "not_analysed": {"gap": told},
+        "frames": {},
+        "intervals_left_out": 0,
+        "intervals": intervals,
+    }
     return _account(seen, 2500, coverage)
 
 
