@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from tal_engine.metrics.online import OnlineEvaluation, evaluate_online, latenes
 from tal_engine.options import StreamOptions
 from tal_engine.records import Features
 from tal_engine.stream import Ready, StreamState
+from tal_engine.stream.curve import CurvePoint, latency_curve
 from tal_engine.tables import Table
 from tal_engine.video import open_video
 
@@ -141,14 +142,6 @@ def _catch_up(engine: TALEngine, state: StreamState, waiting: Sequence[Ready]) -
 # -- what waiting buys ---------------------------------------------------------------------------
 
 
-@dataclass
-class Finals:
-    """Of one pair of window and latency, by video; the longest declared latency, as windows that cover differ."""
-
-    declared_s: float
-    events: dict[str, list[Event]]
-
-
 def curve(work: Path, limit: int) -> dict[str, Any]:
     """mAP and AEDT of all finals by window and latency; features are made once and kept."""
     engine = TALEngine.load(None, "cpu")
@@ -157,28 +150,25 @@ def curve(work: Path, limit: int) -> dict[str, Any]:
     offline = evaluate(
         truth, {v: list(engine.localize(f, min_score=ALL, top_k=0)) for v, f in features.items()}, protocol=RULES
     )
-    rows = []
-    for window in WINDOWS:
-        for latency, found in _streamed(engine, features, window).items():
-            e = _score(truth, found.events)
-            rows.append(_row(window, latency, found, e))
+    points = latency_curve(engine, features, WINDOWS, LATENCIES, min_score=ALL, top_k=0)
+    rows = [_row(p, _score(truth, p)) for p in points]
     return {
         "videos": len(truth), "instances": sum(map(len, truth.values())), "protocol": RULES.name,
         "offline": {"map_50": _points(offline.at(0.5)), "map_10_70": _points(offline.average)}, "rows": rows,
     }  # fmt: skip
 
 
-def _row(window: float, latency: float, found: Finals, e: OnlineEvaluation) -> dict[str, Any]:
+def _row(point: CurvePoint, e: OnlineEvaluation) -> dict[str, Any]:
     half = list(RULES.tious).index(0.5)
     return {
-        "window_s": "covering" if math.isinf(window) else window,
-        "latency_s": "window" if math.isinf(latency) else latency,
-        "declared_s": round(found.declared_s, 2),
+        "window_s": "covering" if math.isinf(point.window_s) else point.window_s,
+        "latency_s": "window" if math.isinf(point.look_ahead_s) else point.look_ahead_s,
+        "declared_s": round(point.declared_latency_s, 2),
         "map_50": _points(e.quality.at(0.5)),
         "map_10_70": _points(e.quality.average),
         "aedt_50_s": round(float(e.aedt[half]), 2),
         "lateness_s": {k: round(v, 2) for k, v in e.lateness.items()},
-        "finals": sum(map(len, found.events.values())),
+        "finals": len(point.finals),
     }
 
 
@@ -194,47 +184,7 @@ def _features(engine: TALEngine, work: Path, name: str) -> Features:
     return load_features(path)
 
 
-def _streamed(engine: TALEngine, features: dict[str, Features], window: float) -> dict[float, Finals]:
-    """Finals by latency. The windows are the same for all latencies, so the head runs once for all of them."""
-    out: dict[float, Finals] = {}
-    manifest = engine.plan.manifest.with_segment(ALL, 0)
-    for name, f in features.items():
-        length = f.duration + manifest.snippet.window / manifest.snippet.fps if math.isinf(window) else window
-        states = {
-            latency: StreamState(
-                manifest, engine.plan.sha256, name, StreamOptions(window=length, look_ahead=min(latency, length))
-            )
-            for latency in LATENCIES
-            if latency <= length or math.isinf(latency)
-        }
-        for i in range(len(f)):
-            row = {stream: values[i] for stream, values in f.streams.items()}
-            for state in states.values():
-                state.push_row(row)
-            _settle(engine, name, states, out)
-        for state in states.values():
-            for _ in state.flush(f.duration):
-                raise AssertionError("a stream of features gives no snippets")
-        _settle(engine, name, states, out)
-    return out
-
-
-def _settle(engine: TALEngine, name: str, states: dict[float, StreamState], out: dict[float, Finals]) -> None:
-    due = {latency: list(state.windows()) for latency, state in states.items()}
-    for window in zip(*due.values(), strict=True):
-        proposals = suppress(engine.propose(window[0].features), engine.plan.manifest.nms)
-        for (latency, state), own in zip(states.items(), window, strict=True):
-            finals = out.setdefault(latency, Finals(0.0, {}))
-            finals.declared_s = max(finals.declared_s, state.declared_latency_s)
-            told = finals.events.setdefault(name, [])
-            told += [e for e in state.settle(own, proposals) if e.is_final]
-
-
-def _score(truth: Truth, found: dict[str, list[Event]]) -> OnlineEvaluation:
+def _score(truth: Truth, point: CurvePoint) -> OnlineEvaluation:
     labels = tuple(sorted({s.label for v in truth.values() for s in v}))
-    rows = [(v, e) for v, events in found.items() for e in events]
-    finals = Table.of(
-        ((v, e.label, e.start_time, e.end_time or 0.0, e.score) for v, e in rows), source="finals", videos=tuple(truth)
-    )
-    decided = np.array([e.decided_at for _, e in rows], np.float64)
+    finals, decided = point.table(tuple(truth), labels)
     return evaluate_online(Table.of_segments(truth, "truth", labels), finals, decided, RULES)

@@ -24,6 +24,7 @@ from tal_engine.options import (
     ProposalOptions,
     SegmentOptions,
     SnippetOptions,
+    StreamOptions,
     timeline_of,
 )
 from tal_engine.plan import Plan, with_members, write_plan
@@ -54,6 +55,7 @@ def make_plan(
     proposal: ProposalOptions | BoundaryOptions | None = None,
     nms: NmsOptions | None = None,
     segment: SegmentOptions | None = None,
+    stream: StreamOptions | None = None,
     precision: Precision = "fp32",
 ) -> Plan:
     """Freeze a checkpoint, convert it and put it together with its encoders.
@@ -65,6 +67,7 @@ def make_plan(
         name, description: for people.
         proposal, nms: instead of the method's own.
         segment: the operating point.
+        stream: how streams are localized where nothing else is said, and so the lateness that is promised.
         precision: of all its graphs; other than "fp32" it is `variant.make_variant` of the plan in float32.
 
     Raises:
@@ -99,6 +102,7 @@ def make_plan(
         proposal=proposal,
         nms=nms,
         segment=segment or SegmentOptions(),
+        stream=stream or StreamOptions(),
         producer=_producer(),
         provenance=_provenance(checkpoint),
         parity=parity,

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import bench_stream
-import numpy as np
 import pytest
 import stream_load
-import stream_quality
 from stream_rtsp import FPS, Seen, _account
 from stream_section import PARTS, broken, section
-
-from tal_engine import TALEngine
-from tal_engine.engine import EMBEDDED_PLAN
-from tal_engine.records import Features, Segment
-from tal_engine.timeline import Timeline
 
 MACHINE = {"cpu": "a CPU", "cores": 2, "python": "3.11", "versions": {"onnxruntime": "1"}}
 SLOPE = {"mib_per_hour": 0.01, "standard_error": 0.02, "hours": 19.2, "noise": 0.05, "flat": True}
@@ -133,22 +126,6 @@ def test_a_gap_that_the_coverage_map_lacks():
     assert (found["gaps_over_a_second"], found["gaps_in_the_coverage_map"]) == (1, 0)
     assert found["unaccounted_s"] == pytest.approx(2.0, abs=1e-6)
     assert found["not_in_the_map"][0]["served_s"] == [999 / FPS, 1100 / FPS]
-
-
-def test_a_window_and_a_latency_that_cover_the_video_give_the_file():
-    """Whatever `curve` compares with, its largest latency is the file itself."""
-    engine = TALEngine.load(EMBEDDED_PLAN, "cpu", threads=1)
-    rng, count = np.random.default_rng(0), 60
-    streams = {n: rng.normal(0, 1, (count, d)).astype(np.float32) for n, d in engine.plan.manifest.streams.items()}
-    f = Features(streams, Timeline(0.0, 0.64, 0.64), 0.64 * count, engine.contract)
-    found = stream_quality._streamed(engine, {"v": f}, float("inf"))[float("inf")].events["v"]
-    offline = engine.localize(f, min_score=stream_quality.ALL, top_k=0)
-    key = lambda start, end, label, score: (label, round(start, 6), round(end, 6), round(score, 5))  # noqa: E731
-    assert sorted(key(e.start_time, e.end_time, e.label, e.score) for e in found) == sorted(
-        key(s.start, s.end, s.label, s.score) for s in offline
-    )
-    truth = {"v": [Segment(s.start, s.end, s.label, 1.0) for s in offline[:1]]}
-    assert stream_quality._score(truth, {"v": found}).hits[-1] == 1
 
 
 def test_the_cost_of_a_stream_is_the_slope():

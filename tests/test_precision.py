@@ -208,3 +208,18 @@ def test_the_command(text, tmp_path):
     done = tal("export", tmp_path / "c", "-o", tmp_path / "q.plan", "--precision", "int3")
     assert done.returncode == 2
     assert "fp32" in done.stderr
+
+
+def test_stream_options_are_the_plans(text, tmp_path):
+    a_checkpoint(tmp_path / "c", text)
+    how = ("export", tmp_path / "c", "-o", tmp_path / "p.plan", "--encoders", "none")
+    done = tal(*how, "--stream-options", "window=30", "--stream-options", "look_ahead=4")
+    assert done.returncode == 0, done.stderr
+    engine = TALEngine.load(tmp_path / "p.plan", "cpu")
+    assert (engine.plan.manifest.stream.window, engine.plan.manifest.stream.look_ahead) == (30.0, 4.0)
+    promised = f"finals at most {engine.stream().declared_latency_s:.1f} s after the end"
+    shown = " ".join(tal("plan", "inspect", tmp_path / "p.plan").stdout.split())
+    assert promised in shown
+    done = tal(*how, "--stream-options", "window=1")
+    assert done.returncode == 2
+    assert "step is 2.0, must be in (0, window (1.0)]" in done.stderr

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import FeatureError
+from ..errors import FeatureError, UsageError
 from ..records import Segment
 from ..tables import Table
 
@@ -73,6 +73,21 @@ class Annotations:
             known = ", ".join(sorted({v.subset for v in self})) or "none"
             raise FeatureError(f"{self.source}: no videos in subset {name!r}; subsets: {known}")
         return found
+
+    def only_subset(self, detected: Collection[str]) -> str:
+        """The one subset whose videos were detected in: a whole file as truth would halve a score in silence.
+
+        Raises:
+            UsageError: there is no such subset, or more than one.
+        """
+        present = sorted({v.subset for v in self})
+        hit = sorted({self.videos[name].subset for name in detected if name in self.videos})
+        if len(present) == 1:
+            return present[0]
+        if len(hit) != 1:
+            have = f"detections are in {', '.join(hit)}" if hit else "no detection is in a video of it"
+            raise UsageError(f"{self.source}: has subsets {', '.join(present)} and {have}; choose one with --subset")
+        return hit[0]
 
     def table(self, subset: str | None = None) -> Table:
         """Instances of a subset as columns, classes in alphabetical order."""

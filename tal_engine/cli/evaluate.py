@@ -29,7 +29,13 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     truth: Annotated[Path, typer.Argument(help="Annotations: JSON, THUMOS14's text folder, or the npy folder.")],
-    predictions: Annotated[Path, typer.Argument(help="Detections: .json, .txt (THUMOS14), .csv or .jsonl.")],
+    predictions: Annotated[
+        Path,
+        typer.Argument(
+            help="Detections: .json, .txt (THUMOS14), .csv or .jsonl; with --online also videos or features (.npz), or "
+            "a folder of them."
+        ),
+    ],
     rules: Annotated[str, typer.Option("--protocol", help="Named rules; see README.")] = "activitynet",
     subset: Annotated[
         str | None, typer.Option(help="Subset of the annotations; default: the one that has detections.")
@@ -45,8 +51,22 @@ def evaluate(
     recall: Annotated[bool, typer.Option(help="AR@AN and its area too.")] = False,
     online: Annotated[
         bool,
-        typer.Option("--online", help="Score the finals of `tal stream`'s events (.jsonl), and how late they came."),
+        typer.Option(
+            "--online",
+            help="Score the finals of `tal stream`'s events (.jsonl), and how late they came. Videos or features "
+            "are streamed, for each of --windows and --latencies.",
+        ),
     ] = False,
+    plan: Annotated[
+        Path | None, typer.Option(help="Plan that streams videos or features; without it, the demo plan.")
+    ] = None,
+    windows: Annotated[
+        str | None, typer.Option(help="Seconds that its head sees, as 30,60,inf; inf covers the video.")
+    ] = None,
+    latencies: Annotated[
+        str | None, typer.Option(help="Seconds that decisions wait, as 2,8,inf; inf is as long as the window.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N: where the plan runs.")] = "auto",
     report: Annotated[Path | None, typer.Option(help="Error analysis as one HTML page.")] = None,
     per_class: Annotated[bool, typer.Option(help="AP of every class.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -62,9 +82,23 @@ def evaluate(
     if exclude is not None:
         wanted = replace(wanted, exclude=(*wanted.exclude, *_names(exclude)))
     found = read_annotations(truth, allow_pickle=allow_pickle)
+    if online and predictions.suffix.lower() != ".jsonl":
+        if recall or other is not None or report is not None:
+            raise UsageError(f"--recall, --explain and --report take detections, not streams of {predictions}")
+        from .curve import Asked, evaluate_curve, parse_seconds
+
+        asked = Asked(
+            plan, device, parse_seconds(windows, "windows"), parse_seconds(latencies, "latencies"), wanted, threads
+        )
+        evaluate_curve(found, predictions, subset, asked, as_json)
+        return
+    if plan is not None or windows is not None or latencies is not None:
+        raise UsageError(
+            f"--plan, --windows and --latencies stream videos or features with --online, not {predictions}"
+        )
     listed, decided = finals.read(predictions, online)
     detections, note = align_names(listed, tuple(found.videos))
-    subset = subset or only_subset(found, detections.videos)
+    subset = subset or found.only_subset(detections.videos)
     chosen = found.subset(subset)
     table = found.table(subset)
     ambiguous = {name: v.ambiguous for name, v in chosen.items() if v.ambiguous}
@@ -102,22 +136,6 @@ def _scored(
         return evaluate_tables(table, detections, rules, ambiguous=ambiguous, threads=threads), None
     timely = evaluate_online(table, detections, decided, rules, ambiguous=ambiguous, threads=threads)
     return timely.quality, timely
-
-
-def only_subset(found: Annotations, detected: tuple[str, ...]) -> str:
-    """The one subset whose videos have detections: a whole file as truth would halve a score in silence.
-
-    Raises:
-        UsageError: there is no such subset, or more than one.
-    """
-    present = sorted({v.subset for v in found})
-    hit = sorted({found.videos[name].subset for name in detected if name in found.videos})
-    if len(present) == 1:
-        return present[0]
-    if len(hit) != 1:
-        have = f"detections are in {', '.join(hit)}" if hit else "no detection is in a video of it"
-        raise UsageError(f"{found.source}: has subsets {', '.join(present)} and {have}; choose one with --subset")
-    return hit[0]
 
 
 def parse_tious(text: str) -> tuple[float, ...]:

@@ -10,9 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import UsageError
-from ..options import SegmentOptions, SnippetOptions
+from ..options import SegmentOptions, SnippetOptions, StreamOptions
 from .console import errors
-from .inputs import Weights, named_files
+from .inputs import Weights, named_files, with_settings
 
 if TYPE_CHECKING:
     from ..export.encoders import EncoderSet
@@ -75,11 +75,19 @@ def export(
     conf: Annotated[float, typer.Option(help="Operating point: segments below this score are not reported.")] = float(
         "-inf"
     ),
+    stream_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How streams are localized, NAME=VALUE of StreamOptions, such as window=30, step=1 or look_ahead=4: "
+            "the lateness that the plan promises follows."
+        ),
+    ] = None,
     precision: Annotated[
         Precision, typer.Option(help="Of the graphs; fp16 halves the plan, bf16 is for TensorRT.")
     ] = Precision.FP32,
 ) -> None:
     """Freeze a checkpoint into a plan, behind the parity gate."""
+    stream = with_settings(StreamOptions(), stream_options or [])
     from ..export import bundle
     from ..train.checkpoint import load
 
@@ -90,6 +98,7 @@ def export(
         output,
         name=name or output.stem,
         segment=SegmentOptions(min_score=conf),
+        stream=stream,
         precision=precision.value,
     )
     parity = plan.manifest.parity["head"]
