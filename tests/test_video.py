@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
-from itertools import pairwise
+from collections.abc import Generator
+from itertools import islice, pairwise
 
 import av
 import numpy as np
 import pytest
+from av.codec.context import CodecContext
+from av.container import Container
+from av.video.frame import VideoFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -251,3 +256,22 @@ def test_files_are_closed(clip, tmp_path):
     for _ in range(200):
         with open_video(copy) as video:
             next(video.frames)
+
+
+@pytest.mark.parametrize("frames", [1, 5, 10_000])
+def test_a_closed_source_leaves_nothing_for_the_garbage_collector(clip, frames):
+    """It would come by late: what it counts is a few small objects, what they hold are decoders and pictures."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = {id(x) for x in gc.get_objects()}
+        with open_video(clip) as video:
+            for frame in islice(video.frames, frames):
+                frame.image()
+        del frame
+        left = [x for x in gc.get_objects() if id(x) not in before]
+        assert not [x for x in left if isinstance(x, Generator | CodecContext | Container | Frame)]
+        assert all(x.width <= 16 for x in left if isinstance(x, VideoFrame))
+    finally:
+        gc.enable()
+    assert list(video.frames) == []  # and nothing is decoded from what is closed, which would end the process

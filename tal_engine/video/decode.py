@@ -102,7 +102,7 @@ def moving_pictures(name: str, container: InputContainer) -> tuple[VideoSource, 
         fps=fps,
         frame_seconds=1.0 / fps,
         duration=_claimed_seconds(container, stream),
-        close=container.close,
+        release=container.close,
     )
     return video, stream
 

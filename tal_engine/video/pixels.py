@@ -31,6 +31,8 @@ _TO_709 = np.array(
 )
 #: Codes that a display with the usual gamma of 2.4 (ITU-R BT.1886) turns back into light of 0..65535 parts.
 _CODES: Image = np.rint(255.0 * np.linspace(0.0, 1.0, 65536) ** (1 / 2.4)).astype(np.uint8)
+#: Width and height of a picture that costs nothing to keep.
+_SMALL = (16, 16)
 #: Pixels further from square than this are a broken header, not a video.
 _WIDEST = 4
 
@@ -119,7 +121,13 @@ def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
 
     The matrix [a b u; c d v; x y w] sends a pixel (p, q) to (a p + c q, b p + d q), up to a shift.
     """
-    side = frame.side_data.get("DISPLAYMATRIX")
+    # Asked of a small copy: a frame that was asked for its side data refers to itself (PyAV 18), and would keep its
+    # picture until the garbage collector comes by.
+    try:
+        small = VideoReformatter().reformat(frame, *_SMALL)
+    except (av.error.FFmpegError, ValueError):
+        return False, False, False  # what cannot be converted is not shown either: `rgb` says so
+    side = small.side_data.get("DISPLAYMATRIX")
     if not isinstance(side, SideData):
         return False, False, False
     a, b, _, c, d, *_ = np.frombuffer(bytes(side), np.int32).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,10 @@ class Frame:
     image: Callable[[], Image]
 
 
+def _nothing() -> None:
+    """What an array has to give back."""
+
+
 @dataclass(slots=True)
 class VideoSource:
     """An opened source.
@@ -46,7 +50,19 @@ class VideoSource:
     lost: int = 0
     seen: float = 0.0
     warnings: list[str] = field(default_factory=list)
-    close: Callable[[], None] = lambda: None
+    release: Callable[[], None] = _nothing
+
+    def close(self) -> None:
+        """Give back what it holds; there are no more frames. Once is enough, and twice does no harm.
+
+        Frames that were not read to the end know the source, and it knows them: left to the garbage collector, which
+        sees small objects only, decoders of a thousand videos would stay for a while.
+        """
+        if isinstance(self.frames, Generator):
+            self.frames.close()
+        self.frames = iter(())
+        release, self.release = self.release, _nothing
+        release()
 
     def __enter__(self) -> VideoSource:
         return self
