@@ -50,7 +50,7 @@ def rtsp(minutes: float, speed: float) -> dict[str, Any]:
     now = partial(_clock, speed)
     seen, done = Seen(), threading.Event()
     faults: list[tuple[float, str]] = []
-    memory: list[int] = []  # bytes of this process, the camera's included: after a fifth, and at the end
+    memory: list[int] = []  # bytes of this process, with the camera and all finals: after a fifth, and at the end
     began, process = time.monotonic(), psutil.Process()
     with RtspServer(FPS, SIZES[0], speed=speed) as camera:
         camera.faults = ALL_THE_TIME
