@@ -215,12 +215,13 @@ class SegmentOptions:
 class StreamOptions:
     """How a stream is localized: what the head sees at a time, and how long a decision waits. All in seconds."""
 
-    #: The head sees the last `window` of the stream, again after every `step`. All are rounded to whole snippets.
+    #: The head sees the last `window` of the stream, again after every `step`. All are rounded to whole snippets, and
+    #: the window holds at least a step and a gap, so that two windows share what may go on.
     window: float = 60.0
     step: float = 2.0
-    #: A segment is final once the stream has gone on for so long after its end. Past half of the window it counts
-    #: only until the window moves, as later the start would be lost. With a window that covers the video and a
-    #: look-ahead as long, finals are those of the file.
+    #: A segment is final once the stream has gone on for so long after its end. Past half of the window, or what it
+    #: shares with the next one, it counts only until the window moves, as later the start or all would be lost. With a
+    #: window that covers the video and a look-ahead as long, finals are those of the file.
     look_ahead: float = 8.0
     #: A segment is open while it goes on within `gap` of the newest snippet.
     gap: float = 1.0

@@ -121,7 +121,7 @@ def cases(draw):
     shortest = draw(st.sampled_from([0, 0, 1]) | st.integers(1, 40).map(lambda n: n / 4))
     options = snippets(
         window=window,
-        step=draw(st.integers(1, min(window, 6))),
+        step=draw(st.integers(1, min(window, 6)) | st.integers(1, window)),
         look_ahead=draw(st.integers(0, window)),
         gap=draw(st.integers(0, min(window // 2, 4))),
         max_action=longest,

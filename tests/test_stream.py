@@ -195,6 +195,16 @@ def test_actions_are_cut_where_they_get_too_long():
     assert len(events) == 4
 
 
+def test_windows_that_would_not_overlap_are_made_to():
+    """As long as a step, they would show an action's end once and never again."""
+    engine = PlantedEngine([(1, 8, 1.0, 0), (0, 33, 1.0, 1)])
+    events = told(engine_stream(engine, snippets(window=3, step=3, look_ahead=3, gap=0)), zeros(40))
+    assert [(e.class_id, round(e.start_time / STEP), round(e.end_time / STEP)) for e in events] == [
+        (0, 1, 8),
+        (1, 0, 33),
+    ]
+
+
 def test_where_one_action_is_cut_another_keeps_its_id_and_what_ended_before_is_told():
     """One of the class is cut at 24: what ends at 22 is told whole; what goes on there goes on, from the cut."""
     engine = PlantedEngine([(4, 50, 1.0, 0), (10, 36, 1.0, 0), (16, 22, 0.9, 0)])

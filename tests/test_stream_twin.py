@@ -18,7 +18,7 @@ from tal_engine.records import Features
 from tal_engine.stream import StreamState
 from tests.makers import moving_square
 from tests.reference import stream as slow
-from tests.streams import STEP, cases, engine_stream, finals, rules, seconds, zeros
+from tests.streams import STEP, PlantedEngine, cases, engine_stream, finals, rules, seconds, snippets, zeros
 
 FPS = 25.0
 
@@ -107,6 +107,68 @@ def check_story(events, options, stream):
     assert decided == sorted(decided)  # the flush may come before the end of a snippet that was filled up
     assert stream.state.late_events == 0
     assert stream.state.worst_latency_s <= stream.declared_latency_s
+
+
+@st.composite
+def steady_cases(draw):
+    """A head that is always right, and options: (engine, options, snippets). Actions of a class do not touch."""
+    count, grain = draw(st.integers(1, 70)), draw(st.sampled_from([1, 4]))
+    actions = []
+    for label in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, 20 * grain))
+        while at < count * grain and len(actions) < 12:
+            stop = at + draw(st.integers(grain, 45 * grain))
+            actions.append((at / grain, stop / grain, 1.0, label))
+            at = stop + draw(st.integers(grain, 15 * grain))
+    window = draw(st.integers(1, 40))
+    longest = draw(st.just(0) | st.integers(4, 120).map(lambda n: n / 4))
+    shortest = draw(st.just(0) | st.integers(1, 40).map(lambda n: n / 4))
+    options = snippets(
+        window=window,
+        step=draw(st.integers(1, window)),
+        look_ahead=draw(st.integers(0, window)),
+        gap=draw(st.integers(0, window // 2)),
+        max_action=longest,
+        min_action=min(shortest, longest or shortest),
+        pad=draw(st.just(0) | st.integers(1, 40).map(lambda n: n / 4)),
+    )
+    return PlantedEngine(actions, encoders=False), options, count
+
+
+@given(steady_cases())
+@settings(max_examples=150, deadline=None)
+def test_of_a_head_that_is_right_nothing_is_lost_split_or_taken_back(case):
+    """Every action, or part of one that is too long, is one final, as it was, whatever the window."""
+    engine, options, count = case
+    stream = engine_stream(engine, options, provisional=True)
+    events = pushed(stream, engine, 0, count) + stream.flush()
+    wanted = [(label, *part) for s, e, _, label in engine.actions for part in cut_up(s, min(e, count), options)]
+    story = zip(
+        sorted(finals(events), key=lambda e: (e.class_id, e.decided_at, e.end_time)), sorted(wanted), strict=True
+    )
+    pace, pad = stream.state.pace, options.pad / STEP
+    for e, (label, s, stop, first, last) in story:
+        now = e.decided_at / STEP
+        padded = (max(s - pad, 0), min(stop + pad, now))
+        assert (e.class_id, e.start_time / STEP, e.end_time / STEP) == pytest.approx((label, *padded))
+        assert e.truncated == (not last or stop > count - pace.gap)
+        left = max(round(now) - pace.window, 0)
+        assert e.start_clipped <= (not first or s <= left)
+        moved = left - pace.step > 0 or left == 0  # else the window before may have decided
+        assert not moved or e.start_clipped == (not first or 0 < left >= s)
+    if not options.min_action:
+        assert {e.status for e in events} <= {"provisional", "final"}
+        assert len({e.id for e in events}) == len(wanted)
+
+
+def cut_up(start, stop, options):
+    """Parts of an action, snippets: (start, end, is it the first, is it the last), if it is not too short."""
+    longest, first = options.max_action / STEP, True
+    while longest and stop - start > longest + 1e-6:
+        yield start, start + longest, first, False
+        start, first = start + longest, False
+    if stop - start >= options.min_action / STEP - 1e-6:
+        yield start, stop, first, True
 
 
 @given(cases(), st.lists(st.integers(0, 60), max_size=4), st.booleans())

@@ -44,8 +44,8 @@ class Rules:
 
     @property
     def inside(self):
-        """The look-ahead once the window moves: half of it, or the gap if that is longer, is all that may pass."""
-        return min(self.look_ahead, max(self.window // 2, self.gap))
+        """The look-ahead once the window moves: no more than half of it, nor than two windows share, but the gap."""
+        return min(self.look_ahead, max(min(self.window // 2, self.window - self.step), self.gap))
 
     @property
     def held(self):
