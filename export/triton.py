@@ -27,6 +27,7 @@ from typing import Any
 from tal_engine.errors import UsageError, require
 from tal_engine.manifest import Graph, Tensor
 from tal_engine.plan import Plan
+from tal_engine.stream.window import Pace
 
 from .pbtxt import Word, to_text
 from .stateful import START, state_names, windowed
@@ -146,7 +147,7 @@ def _tensor(tensor: Tensor, skip: int, *, whole: bool) -> dict[str, Any]:
 def _window(plan: Plan, name: str) -> Model:
     """The head on the last snippets of each sequence, which the server keeps as its state."""
     m = plan.manifest
-    longest = max(round(m.stream.window * m.snippet.fps / m.snippet.stride), 1)
+    longest = Pace.of(m.stream, m.snippet).window
     content = windowed(plan.files[m.head.member], list(m.streams), longest)
     start = {"kind": Word("CONTROL_SEQUENCE_START"), "int32_false_true": [0, 1]}
     states = []

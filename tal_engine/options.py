@@ -215,23 +215,26 @@ class SegmentOptions:
 class StreamOptions:
     """How a stream is localized: what the head sees at a time, and how long a decision waits. All in seconds."""
 
-    #: The head sees the last `window` of the stream, again after every `step`. All are rounded to whole snippets.
+    #: The head sees the last `window` of the stream, again after every `step`. All are rounded to whole snippets, and
+    #: the window holds at least a step and a gap, so that two windows share what may go on.
     window: float = 60.0
     step: float = 2.0
-    #: A segment is final once the stream has gone on for so long after its end. Past half of the window it counts
-    #: only until the window moves, as later the start would be lost. With a window that covers the video and a
-    #: look-ahead as long, finals are those of the file.
+    #: A segment is final once the stream has gone on for so long after its end. Past half of the window, or what it
+    #: shares with the next one, it counts only until the window moves, as later the start or all would be lost. With a
+    #: window that covers the video and a look-ahead as long, finals are those of the file.
     look_ahead: float = 8.0
     #: A segment is open while it goes on within `gap` of the newest snippet.
     gap: float = 1.0
     #: While no frame comes the last one is taken to be still on screen, for so long at most. A longer pause cuts the
     #: stream: what is open is decided, the pause is recorded as not analysed.
     max_still: float = 10.0
-    #: An action that goes on for longer is cut there, marked as truncated, and goes on as another; 0 allows all.
+    #: An action that goes on for longer is cut there, marked as truncated, and goes on as another; 0 allows all, less
+    #: than a snippet is taken as one. One that is found too late for that is cut as soon as it can be told in time.
+    #: What was cut off is not told again: from then on all of the class begins there.
     max_action: float = 0.0
     #: Shorter actions are left out.
     min_action: float = 0.0
-    #: Segments are made longer by it on both sides.
+    #: Segments are made longer by it on both sides, within the stream so far.
     pad: float = 0.0
     #: A provisional segment appears at the plan's operating point and is withdrawn only so far below it, as a share
     #: of it: 0.15 holds what has 85 % of it. Finals reach the operating point.
@@ -244,6 +247,9 @@ class StreamOptions:
         _require(self.max_still > 0, "max_still", self.max_still, "positive")
         for name in ("max_action", "min_action", "pad", "hysteresis"):
             _require(0 <= getattr(self, name) < float("inf"), name, getattr(self, name), "0 or more")
+        longest, shortest = self.max_action, self.min_action
+        allowed = f"0 or at least min_action ({shortest})"
+        _require(not longest or longest >= shortest, "max_action", longest, allowed)
 
 
 #: What happens when frames come faster than they are taken: see `LiveOptions.policy`.

@@ -1,4 +1,4 @@
-"""Streams: what is promised of when events come and that they do not change, against a textbook twin."""
+"""Streams: what is promised of when events come and that they do not change; see also `test_stream_twin`."""
 
 from __future__ import annotations
 
@@ -6,122 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tal_engine import TALEngine
 from tal_engine.errors import FeatureError, PlanError, SnapshotError, UsageError, VideoError
 from tal_engine.options import SegmentOptions, StreamOptions
 from tal_engine.stream import StreamingLocalizer, StreamState
 from tests.makers import moving_square, tiny_plan
-from tests.reference import stream as slow
-from tests.streams import STEP, PlantedEngine, row, zeros
+from tests.streams import STEP, PlantedEngine, engine_stream, finals, row, snippets, told, zeros
 
 FPS = 25.0
-
-
-def snippets(**counts):
-    """Options in snippets."""
-    return StreamOptions(**{name: count * STEP for name, count in counts.items()})
-
-
-def told(stream, rows, end=None):
-    """Events of a stream of features."""
-    return [e for r in rows for e in stream.push_features(r)] + stream.flush(end)
-
-
-def finals(events):
-    return [e for e in events if e.is_final]
-
-
-@st.composite
-def cases(draw):
-    """A stream of planted actions, an unsteady head, and options."""
-    count = draw(st.integers(1, 60))
-    actions = []
-    for _ in range(draw(st.integers(0, 8))):
-        start = draw(st.integers(0, count))
-        score = draw(st.floats(0.1, 2.0))
-        actions.append((start, start + draw(st.integers(1, 30)), score, draw(st.integers(0, 2))))
-    window = draw(st.integers(4, 40))
-    options = snippets(
-        window=window,
-        step=draw(st.integers(1, min(window, 6))),
-        look_ahead=draw(st.integers(0, window)),
-        gap=draw(st.integers(0, min(window // 2, 4))),
-    )
-    engine = PlantedEngine(
-        actions,
-        jitter=draw(st.integers(0, 3)),
-        seed=draw(st.integers(0, 99)),
-        segment=SegmentOptions(min_score=draw(st.sampled_from([-np.inf, 0.5, 1.0]))),
-    )
-    return engine, options, count
-
-
-@given(cases(), st.floats(0.0, 0.9))
-@settings(max_examples=200, deadline=None)
-def test_finals_are_those_of_the_definitions(case, cut_off):
-    engine, options, count = case
-    end = (count - cut_off) * STEP
-    stream = engine_stream(engine, options)
-    events = told(stream, zeros(count), end)
-    pace = stream.state.pace
-    wanted = slow.finals(
-        count,
-        lambda first, stop, last: engine.localize(first, stop, end if last else None),
-        step_s=STEP,
-        window=pace.window,
-        step=pace.step,
-        look_ahead=pace.wait,
-        gap=pace.gap,
-        min_score=engine.plan.manifest.segment.min_score,
-        duration=end,
-    )
-    assert [row(e)[2:3] + row(e)[5:] for e in events] == [w[2:3] + w[5:] for w in wanted]
-    for e, w in zip(events, wanted, strict=True):
-        assert row(e)[:5] == pytest.approx(w[:5], abs=1e-9)
-
-
-@given(cases())
-@settings(max_examples=100, deadline=None)
-def test_promises_hold_for_any_head(case):
-    """None too late, none twice, none changed; provisional events tell a whole story and change no final."""
-    engine, options, count = case
-    stream = engine_stream(engine, options, provisional=True)
-    ended, known = set(), {}
-    events = told(stream, zeros(count))
-    for e in events:
-        assert e.id not in ended
-        assert e.type == {False: "new", True: "update"}[e.id in known] or e.type == "end"
-        known[e.id] = e
-        if e.type == "end":
-            ended.add(e.id)
-        if e.is_final:
-            assert e.decided_at - e.end_time <= stream.declared_latency_s
-    assert ended == set(known)
-    assert stream.state.late_events == 0
-    assert stream.state.worst_latency_s <= stream.declared_latency_s
-    assert finals(events) == told(engine_stream(engine, options), zeros(count))
-
-
-@given(cases(), st.data())
-@settings(max_examples=60, deadline=None)
-def test_a_stream_goes_on_from_a_snapshot(tmp_path_factory, case, data):
-    engine, options, count = case
-    path = tmp_path_factory.mktemp("s") / "state.npz"
-    at = data.draw(st.integers(0, count))
-    whole = told(engine_stream(engine, options, provisional=True), zeros(count))
-    stream = engine_stream(engine, options, provisional=True)
-    events = [e for r in zeros(at) for e in stream.push_features(r)]
-    stream.snapshot(path)
-    fresh = engine_stream(engine, options, provisional=True)
-    fresh.restore(path)
-    assert events + told(fresh, zeros(count - at)) == whole
-
-
-def engine_stream(engine, options, **more):
-    return StreamingLocalizer(engine, "s", options, **more)
 
 
 @pytest.fixture(scope="module")
@@ -248,40 +141,6 @@ def test_each_snippet_is_encoded_once(engine, frames):
     assert encoded == list(range(19))
 
 
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.booleans())
-@settings(max_examples=25, deadline=None)
-def test_chunks_do_not_matter(engine, frames, sizes, reload):
-    """Whenever models run, what comes out is what comes frame by frame."""
-    single = engine.stream("s", SHORT)
-    wanted = push_all(single, frames) + single.flush(6.0)
-    state = StreamState(engine.plan.manifest, engine.plan.sha256, "s", SHORT)
-    events, at = [], 0
-    for size in [*sizes, len(frames)]:
-        ready = [r for i in range(at, min(at + size, len(frames))) for r in state.push(lambda i=i: frames[i], i / FPS)]
-        at = min(at + size, len(frames))
-        events += run(engine, state, ready)
-        if reload:
-            numbers, arrays = state.state()
-            state = StreamState(engine.plan.manifest, engine.plan.sha256, "s", SHORT)
-            state.restore(numbers, arrays)
-    events = finals(events + run(engine, state, list(state.flush(6.0))))
-    assert [e.id for e in events] == [e.id for e in wanted]
-    assert [row(e)[:3] for e in events] == [row(e)[:3] for e in wanted]
-    np.testing.assert_allclose([e.score for e in events], [e.score for e in wanted], rtol=1e-5)
-
-
-def run(engine, state, ready):
-    from tal_engine.localize import suppress
-
-    if ready:
-        batch = replace(ready[0].snippets, frames=np.concatenate([r.snippets.frames for r in ready]))
-        rows = engine.encode_snippets(batch)["rgb"]
-        for value in rows:
-            state.add({"rgb": value})
-    due = list(state.windows())
-    return [e for w in due for e in state.settle(w, suppress(engine.propose(w.features), engine.plan.manifest.nms))]
-
-
 def test_an_action_longer_than_the_window_is_one_final(caplog):
     engine = PlantedEngine([(10, 200, 1.0, 1)])
     stream = engine_stream(engine, snippets(window=20, step=3, look_ahead=5, gap=2), provisional=True)
@@ -336,6 +195,74 @@ def test_actions_are_cut_where_they_get_too_long():
     assert len(events) == 4
 
 
+def test_windows_that_would_not_overlap_are_made_to():
+    """As long as a step, they would show an action's end once and never again."""
+    engine = PlantedEngine([(1, 8, 1.0, 0), (0, 33, 1.0, 1)])
+    events = told(engine_stream(engine, snippets(window=3, step=3, look_ahead=3, gap=0)), zeros(40))
+    assert [(e.class_id, round(e.start_time / STEP), round(e.end_time / STEP)) for e in events] == [
+        (0, 1, 8),
+        (1, 0, 33),
+    ]
+
+
+def test_where_one_action_is_cut_another_keeps_its_id_and_what_ended_before_is_told():
+    """One of the class is cut at 24: what ends at 22 is told whole; what goes on there goes on, from the cut."""
+    engine = PlantedEngine([(4, 50, 1.0, 0), (10, 36, 1.0, 0), (16, 22, 0.9, 0)])
+    options = replace(snippets(window=60, step=8, look_ahead=4, gap=1), max_action=20 * STEP)
+    events = told(engine_stream(engine, options, provisional=True), zeros(80))
+    new, ended = ([e.id for e in events if e.type == kind] for kind in ("new", "end"))
+    assert set(new) <= set(ended)
+    spans = {(round(e.start_time / STEP), round(e.end_time / STEP)): e for e in finals(events)}
+    assert sorted(spans) == [(4, 24), (16, 22), (24, 36), (24, 44), (44, 50)]
+    assert spans[24, 36].id in [e.id for e in events if round(e.start_time / STEP) == 10]
+
+
+def test_no_cut_takes_back_one_that_was_told():
+    """Both are cut in one evaluation; the second one earlier."""
+    engine = PlantedEngine([(4, 70, 1.0, 0), (0, 66, 0.9, 0)])
+    options = replace(snippets(window=90, step=4, look_ahead=4, gap=1), max_action=20 * STEP)
+    events = told(engine_stream(engine, options), zeros(90))
+    cut, at = 0.0, 0.0
+    for e in events:
+        assert e.decided_at == at or e.start_time >= cut - 1e-9
+        cut, at = max(cut, e.end_time * e.truncated), e.decided_at
+
+
+def test_the_shortest_action_is_a_snippet():
+    options = replace(snippets(window=30, step=2, look_ahead=4, gap=1), max_action=1e-3 * STEP)
+    events = told(engine_stream(PlantedEngine([(4, 9, 1.0, 0)]), options), zeros(40))
+    assert [round(e.end_time / STEP) for e in events] == [5, 6, 7, 8, 9]
+
+
+def test_what_is_taken_back_is_what_was_told():
+    """It moved on by less than is worth an update each time, until it began after the end that was told."""
+    engine = PlantedEngine([])
+    spans = {10: (1.0, 1.75), 11: (1.25, 2.0), 12: (1.5, 2.25), 13: (1.75, 2.5), 14: (2.0, 2.75)}
+
+    def found(first, end, *rest):
+        return PlantedEngine([(*spans[end], 0.9, 0)] if end in spans else []).found(first, end, *rest)
+
+    engine.found = found
+    events = told(engine_stream(engine, snippets(window=30, step=1, look_ahead=20, gap=1), provisional=True), zeros(20))
+    new, end = events
+    assert (new.start_time, new.end_time) == pytest.approx((1.0 * STEP, 1.75 * STEP))
+    assert (end.status, end.start_time, end.end_time) == ("withdrawn", new.start_time, new.end_time)
+
+
+def test_the_order_of_finals_does_not_hang_on_the_last_bit():
+    engine = PlantedEngine([(2, 8, 1.0, 0), (2, 8, 1.0, 1)])
+    steady = engine.found
+
+    def found(*window):
+        proposals = steady(*window)
+        proposals.data["end"] += np.where(proposals.data["label"] == 0, 1e-12, 0.0)
+        return proposals
+
+    engine.found = found
+    events = told(engine_stream(engine, snippets(window=30, step=2, look_ahead=4, gap=1)), zeros(40))
+    assert [e.class_id for e in events] == [0, 1]
+
+
 def test_short_actions_are_left_out_and_others_are_padded():
     engine = PlantedEngine([(1, 3, 1.0, 0), (10, 20, 1.0, 1)])
     options = replace(snippets(window=30, step=2, look_ahead=4, gap=1), min_action=3 * STEP, pad=STEP)
@@ -370,8 +297,11 @@ def test_provisional_segments_hold_a_little_below_the_operating_point():
     assert [e.status for e in gone if e.type == "end"] == ["withdrawn", "final"]
 
 
-def test_memory_does_not_grow_with_the_stream(tmp_path):
-    count = 100_000  # nine hours
+@pytest.mark.parametrize(
+    "more", [{}, {"max_action": 2.5 * STEP, "min_action": STEP, "pad": STEP, "hysteresis": 0.5}], ids=["plain", "all"]
+)
+def test_memory_does_not_grow_with_the_stream(tmp_path, more):
+    count = 50_000  # four and a half hours
     actions = [(i, i + 4, 1.0, (i // 10) % 3) for i in range(0, count, 10)]
     engine = PlantedEngine(actions)
     steady = PlantedEngine.found
@@ -380,7 +310,8 @@ def test_memory_does_not_grow_with_the_stream(tmp_path):
         return steady(PlantedEngineView(engine, actions[max(first // 10 - 1, 0) : end // 10 + 1]), first, end, *rest)
 
     engine.found = near
-    stream = engine_stream(engine, snippets(window=20, step=20, look_ahead=5, gap=1), provisional=True)
+    options = replace(snippets(window=20, step=20, look_ahead=5, gap=1), **more)
+    stream = engine_stream(engine, options, provisional=True)
     sizes, seen = [], 0
     for i, r in enumerate(zeros(count)):
         seen += len(finals(stream.push_features(r)))
@@ -394,7 +325,7 @@ def test_memory_does_not_grow_with_the_stream(tmp_path):
 
 class PlantedEngineView:
     def __init__(self, engine, actions):
-        self.actions, self.jitter, self.seed = actions, 0, 0
+        self.actions, self.jitter, self.seed, self.width = actions, 0, 0, engine.width
 
 
 def test_time_does_not_drift_in_months():
@@ -516,8 +447,14 @@ def test_bad_input_is_named(engine, frames):
         stream.push_features({"rgb": np.zeros(4)})
     with pytest.raises(UsageError, match="end is -1"):
         stream.flush(-1.0)
+    stream.push(frames[1], 2.0)
+    with pytest.raises(UsageError, match=r"end is 2\.0, must be seconds after the newest frame \(2\.0\)"):
+        stream.flush(2.0)
     stream.reset()
     stream.push_features({"rgb": np.zeros(4)})
+    stream.push_features({"rgb": np.zeros(4)})
+    with pytest.raises(UsageError, match=r"end is 0\.3, must be seconds after the newest frame \(0\.32\)"):
+        stream.flush(0.3)
     with pytest.raises(UsageError, match="cam: a frame was pushed into a stream of features"):
         stream.push(frames[0], 1.0)
     with pytest.raises(UsageError, match="no snippet waits"):
@@ -533,3 +470,9 @@ def test_bad_input_is_named(engine, frames):
 def test_options_that_make_no_sense_are_refused(field, value):
     with pytest.raises(UsageError, match=f"{field} is {value}"):
         StreamOptions(**{field: value})
+
+
+def test_actions_are_not_cut_to_less_than_the_shortest():
+    with pytest.raises(UsageError, match=r"max_action is 1\.0, must be 0 or at least min_action \(1\.5\)"):
+        StreamOptions(max_action=1.0, min_action=1.5)
+    assert StreamOptions(max_action=0.0, min_action=1.5).min_action == 1.5

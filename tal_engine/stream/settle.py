@@ -9,6 +9,8 @@ Knows intervals, their windows and the pace; knows nothing of frames, features o
   window told already is no news.
 * Once the window moves, starts get lost. Tracks know them: a segment at the window's left edge that goes on with a
   track takes its start, and is marked.
+* What is longer than allowed is told in parts. Of its class nothing that ends by a cut is news any more, and what goes
+  on there begins at the cut; but not what the same decision tells.
 * At the end everything is decided. If nothing was before, the finals are what the one window gives, unchanged.
 """
 
@@ -100,13 +102,15 @@ class Settler:
         for i, row in enumerate(rows[rows["score"] >= low]):
             start, end, score, label = float(row["start"]), float(row["end"]), float(row["score"]), int(row["label"])
             clipped = window.first > 0 and start <= window.left + MOMENT
-            cut = self._cuts.get(label, float("-inf"))
-            if end <= cut + MOMENT:
-                continue
-            if start < cut:
-                start, clipped = cut, True
-            found.append(Track(label, start, end, score, score >= floor and i < most, clipped))
+            if end > self._cuts.get(label, float("-inf")) + MOMENT:
+                strong = score >= floor and i < most
+                found.append(self._after_cut(Track(label, start, end, score, strong, clipped)))
         return found
+
+    def _after_cut(self, track: Track) -> Track:
+        """What is left of it: what of its class was cut off is not told again."""
+        cut = self._cuts.get(track.label, float("-inf"))
+        return replace(track, start=cut, clipped=True) if track.start < cut else track
 
     def _follow(self, window: Window, found: Sequence[Track]) -> list[Event]:
         """Let the tracks go on with the segments of this window; withdraw those that do not."""
@@ -134,8 +138,6 @@ class Settler:
         oldest = self._line - self._pace.slack
         for track in self._tracks:
             rest = self._cut_long(track, line, oldest, window, made, told)
-            if rest is None:
-                continue
             if rest.end > line + MOMENT:
                 waiting.append(rest)
             elif rest.strong and rest.end > oldest + MOMENT and self._long_enough(rest):
@@ -143,10 +145,11 @@ class Settler:
                 told.append(self._final(rest, window, truncated=window.last and rest.end > window.right - self._edge))
             elif rest.told:
                 told.append(self._withdraw(rest, window))
-        self._tracks = waiting
+        # Only now: segments of one window do not suppress each other.
+        self._tracks = [self._after_cut(t) for t in waiting]
         self._finals += made
         self._line = max(self._line, line)
-        return sorted(told, key=lambda e: (e.end_time or 0.0, e.start_time, e.class_id))
+        return sorted(told, key=_place)
 
     @property
     def _edge(self) -> float:
@@ -158,14 +161,11 @@ class Settler:
 
     def _cut_long(
         self, track: Track, line: float, oldest: float, window: Window, made: list[Track], told: list[Event]
-    ) -> Track | None:
-        """Tell of the parts of an action that is longer than allowed; what is left of it, if anything."""
-        longest = self._options.max_action
-        if not longest or not track.strong:
+    ) -> Track:
+        """Tell of the parts of an action that is longer than allowed; what is left of it."""
+        if not self._options.max_action or not track.strong:
             return track
-        cut = self._cuts.get(track.label, float("-inf"))
-        if track.start < cut:
-            track = replace(track, start=cut, clipped=True, id="", told=None)
+        longest = max(self._options.max_action, self._pace.timeline.step)
         while track.start + longest < min(track.end, line) - MOMENT:
             cut = max(track.start + longest, oldest + 2 * MOMENT)
             if cut >= track.end - MOMENT:
@@ -173,9 +173,9 @@ class Settler:
             part = replace(track, end=cut)
             made.append(part)
             told.append(self._final(part, window, truncated=True))
-            self._cuts[track.label] = cut
+            self._cuts[track.label] = max(cut, self._cuts.get(track.label, cut))
             track = replace(track, start=cut, clipped=True, id="", told=None)
-        return track if track.start < track.end - MOMENT else None
+        return track
 
     def _announce(self, window: Window) -> list[Event]:
         """Tell of what is known and not settled, where it is new or has changed."""
@@ -207,8 +207,9 @@ class Settler:
         return self._event("end", track, window, "final", end=track.end, truncated=truncated)
 
     def _withdraw(self, track: Track, window: Window) -> Event:
-        end = track.told[1] if track.told else None
-        return self._event("end", track, window, "withdrawn", end=end)
+        """Take back what was told last."""
+        start, end, score = track.told or (track.start, None, track.score)
+        return self._event("end", replace(track, start=start, score=score), window, "withdrawn", end=end)
 
     def _event(
         self,
@@ -272,6 +273,11 @@ class Settler:
         self._moved, self._numbered = found["moved"], found["numbered"]
         self._cuts = dict(found["cuts"])
         self.late_events, self.worst_latency_s = found["late_events"], found["worst_latency_s"]
+
+
+def _place(event: Event) -> tuple[float, float, int]:
+    """Of an event among those of one decision; rounded, as ties are common and hang on the last bit of a time."""
+    return round(event.end_time or 0.0, 5), round(event.start_time, 5), event.class_id
 
 
 def _number(value: float) -> float | None:

@@ -21,7 +21,6 @@ from ..features import contract_of
 from ..manifest import Manifest
 from ..options import StreamOptions
 from ..records import Proposals, Snippets
-from ..video.grid import SnippetGrid
 from ..video.snippet import grid_of
 from ..video.source import Image
 from ..vocabulary import Vocabulary
@@ -90,7 +89,7 @@ class StreamState:
             self.pace, self.options, manifest.segment, vocabulary, source, f"sha256:{plan.removeprefix('sha256:')}"
         )
         self._ring = FeatureRing(self.pace, manifest.streams, contract_of(manifest.snippet, manifest.encoders))
-        self._grid = self._new_grid()
+        self._grid = grid_of(self.manifest.snippet)
         self._live = False  # a frame came since the last cut
         self._origin = 0.0  # its seconds
         self._pts, self._interval = 0.0, 0.0  # of the newest frame, and seconds between the last two
@@ -105,9 +104,6 @@ class StreamState:
         self.refused = 0
         self.gaps: deque[Gap] = deque(maxlen=GAPS_KEPT)
         self.unanalysed_s = 0.0
-
-    def _new_grid(self) -> SnippetGrid:
-        return grid_of(self.manifest.snippet)
 
     @property
     def declared_latency_s(self) -> float:
@@ -178,12 +174,13 @@ class StreamState:
             end: seconds where the last frame leaves the screen; None: it stays as long as the one before it.
 
         Raises:
-            UsageError: `end` is not a time after the stream's start.
+            UsageError: `end` is not after the newest frame's time, or within the newest row's own or later.
         """
         if not self._live:
             return
         end = self._end() if end is None else end
-        require(self._origin < end < math.inf, "end", end, f"seconds after the start of the stream ({self._origin})")
+        newest = self._pts - min(self.pace.timeline.step, self.pace.timeline.width) * self._of_rows
+        require(newest < end < math.inf, "end", end, f"seconds after the newest frame ({newest})")
         yield from self._finish(end)
 
     def _end(self) -> float:
@@ -204,7 +201,7 @@ class StreamState:
     def _close(self, end: float) -> None:
         if self._given > self._from:
             self._cuts.append(_Cut(self._given, end, self._pts, self._wall))
-        self._grid, self._live, self._from, self._of_rows = self._new_grid(), False, self._given, False
+        self._grid, self._live, self._from, self._of_rows = grid_of(self.manifest.snippet), False, self._given, False
         self._at_cut()
 
     def _ready(self, window: list[Image]) -> Ready:

@@ -48,13 +48,16 @@ class Pace:
 
         step = max(round(options.step / timeline.step), 1)
         gap = max(up(options.gap), 1)  # what reaches the newest snippet may go on
-        window = max(up(options.window), step, 2 * gap, 1)
+        window = max(up(options.window), step + gap, 2 * gap)  # what may go on is seen again in the next one
         return cls(timeline, window, step, min(max(up(options.look_ahead), gap), window), gap, 1.0 / snippet.fps)
 
     @property
     def wait_inside(self) -> int:
-        """How many snippets a decision waits once the window moves: past half of it, waiting longer loses starts."""
-        return min(self.wait, max(self.window // 2, self.gap))
+        """How many snippets a decision waits once the window moves.
+
+        Past half of it, waiting longer loses starts; past what a window shares with the next one, whole actions.
+        """
+        return min(self.wait, max(min(self.window // 2, self.window - self.step), self.gap))
 
     @property
     def slack(self) -> float:
