@@ -328,7 +328,8 @@ def test_unknown_sinks(text):
 
 
 def test_errors_show_no_password(tmp_path):
-    for text in ("http://me:secret@a/b", "webhook:ftp://me:secret@a/b", "mqtt://me:secret@a", "kafka://me:secret@a/b"):
+    for text in ("http://me:secret@a/b", "webhook:ftp://me:secret@a/b", "mqtt://me:secret@a", "kafka://me:secret@a/b",
+                 "webhook:http://me:secret/x@a/b", "mqtt://me:secret/x@a/b", "webhook:me:secret@a/b"):  # fmt: skip
         with pytest.raises(UsageError, match=r"\*\*\*@a") as e:
             open_sink(text, SinkOptions(dead_letters=str(tmp_path)))
         assert "secret" not in str(e.value)

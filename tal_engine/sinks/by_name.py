@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import UsageError
-from .delivery import without_login
+from ..redaction import redact_address
 from .live import JsonLines, Sink
 
 #: What each sink's text begins with, and what follows.
@@ -54,7 +54,7 @@ def open_sink(text: str, options: SinkOptions | None = None) -> Sink:
     o = options or SinkOptions()
     scheme, colon, rest = text.partition(":")
     if scheme not in SCHEMES or not colon:
-        raise UsageError(f"unknown sink {without_login(text)!r}; sinks are {', '.join(SCHEMES.values())}")
+        raise UsageError(f"unknown sink {redact_address(text)!r}; sinks are {', '.join(SCHEMES.values())}")
     if not rest:
         raise UsageError(f"sink {text!r} has nothing after its name, must be {SCHEMES[scheme]}")
     match scheme:

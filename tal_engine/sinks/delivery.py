@@ -32,11 +32,6 @@ _FORM = Form(
 )
 
 
-def without_login(url: str) -> str:
-    """A URL as it may be shown: logs keep no passwords."""
-    return re.sub(r"//[^/]*@", "//***@", url)
-
-
 class Retry(Exception):  # noqa: N818 (it is a wish, not an error)
     """It did not work now and may work later; not before `after` seconds, where the receiver said so."""
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
-from .delivery import Delivery, DeliveryOptions, Refused, Retry, without_login
+from ..redaction import redact_address
+from .delivery import Delivery, DeliveryOptions, Refused, Retry
 
 
 class Produce:
@@ -102,6 +103,6 @@ def _parts(url: str) -> tuple[str, str]:
     plain = topic.isascii() and all(c.isalnum() or c in "._-" for c in topic)
     if parts.scheme != "kafka" or not parts.netloc or "@" in parts.netloc or not topic or not plain:
         raise UsageError(
-            f"{without_login(url)!r} must be kafka://HOST:PORT/TOPIC, the topic of letters, digits, '.', '_' and '-'"
+            f"{redact_address(url)!r} must be kafka://HOST:PORT/TOPIC, the topic of letters, digits, '.', '_' and '-'"
         )
     return parts.netloc, topic

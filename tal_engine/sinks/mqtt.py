@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
-from .delivery import Delivery, DeliveryOptions, Retry, without_login
+from ..redaction import redact_address
+from .delivery import Delivery, DeliveryOptions, Retry
 
 #: How long closing waits for paho, seconds.
 _CLOSE_S = 2.0
@@ -107,6 +108,6 @@ def _parts(url: str) -> Any:
         good = False
     if not good:
         raise UsageError(
-            f"{without_login(url)!r} must be mqtt://HOST:PORT/TOPIC or mqtts://..., the topic without + and #"
+            f"{redact_address(url)!r} must be mqtt://HOST:PORT/TOPIC or mqtts://..., the topic without + and #"
         )
     return parts

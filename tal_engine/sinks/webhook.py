@@ -20,7 +20,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
-from .delivery import Delivery, DeliveryOptions, Refused, Retry, without_login
+from ..redaction import redact_address
+from .delivery import Delivery, DeliveryOptions, Refused, Retry
 
 if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
@@ -141,7 +142,7 @@ def _parts(url: str) -> Any:
     except ValueError:
         good = False
     if not good:
-        raise UsageError(f"webhook {without_login(url)!r} must be http://HOST/PATH or https://HOST/PATH")
+        raise UsageError(f"webhook {redact_address(url)!r} must be http://HOST/PATH or https://HOST/PATH")
     return parts
 
 

@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from typing import Literal
 
 from ..errors import SourceError, TALError
 from ..options import LiveOptions
+from ..redaction import redact
 from .addresses import Address, address_of, is_url
 from .coverage import Coverage
 from .inputs import open_folder, open_raw, parse_raw
@@ -141,10 +143,10 @@ class LiveSource:
         try:
             self._read()
         except TALError as e:
-            self.error = SourceError(str(e) if self.name in str(e) else f"{self.name}: {e}")
+            self.error = SourceError(str(e) if str(e).startswith(f"{self.name}:") else f"{self.name}: {e}")
         except Exception as e:  # a thread that dies unseen would leave its source "live" for ever
-            log.exception("%s: reading failed", self.name)
-            self.error = SourceError(f"{self.name}: reading failed ({type(e).__name__}: {e})")
+            log.error("%s: reading failed\n%s", self.name, redact("".join(traceback.format_exception(e))))
+            self.error = SourceError(f"{self.name}: reading failed ({type(e).__name__}: {redact(str(e))})")
         finally:
             self._tally.finish(self._now())
             self._line.finish()
