@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -327,6 +328,24 @@ def test_metrics_and_probes(engine, clips):
         assert get(server.port, "/readyz")[0] == 503
         with pytest.raises(UsageError, match=f"port {server.port}"):
             MetricsServer(scheduler, server.port)
+
+
+def test_a_client_that_hangs_holds_up_no_probe_and_no_end(engine, clips, capfd):
+    pytest.importorskip("prometheus_client")
+    from tal_engine.stream.telemetry import MetricsServer
+
+    scheduler = StreamScheduler(engine, named(clips), OPTIONS)
+    server = MetricsServer(scheduler, 0)
+    with socket.create_connection(("127.0.0.1", server.port)) as hanging:
+        hanging.sendall(b"GET /metr")
+        assert get(server.port, "/healthz")[0] == 200
+        end = threading.Thread(target=server.close, daemon=True)
+        end.start()
+        end.join(5)
+        assert not end.is_alive()
+    scheduler.stop()
+    list(scheduler.run())
+    assert capfd.readouterr().err == ""
 
 
 def tal(*arguments, **options):
