@@ -75,7 +75,7 @@ class LiveSource:
         self._tally = Tally(self.coverage, options.source_timeout)
         self._line: Line[LiveFrame] = Line(options.buffer, options.policy or "wait", self.coverage)
         self._unix = time.time() - now()
-        self._connected = self._done = False
+        self._connected = self._done = self._is_file = False
         self._lost_before = 0  # frames that earlier connections could not decode
         self._pause = 0.0
         self._start = self._heard = now()
@@ -117,8 +117,11 @@ class LiveSource:
 
     @property
     def is_live(self) -> bool:
-        """It goes on by itself: its clock begins when it is opened, and nothing can be read twice."""
-        return self._feed is not None and self._feed.live
+        """It goes on by itself: its clock begins when it is opened, and nothing can be read twice.
+
+        An address counts as live until its first connection shows that it is of a file, which has an end.
+        """
+        return self._feed is not None and self._feed.live and not self._is_file
 
     @property
     def frame_seconds(self) -> float:
@@ -173,6 +176,7 @@ class LiveSource:
         self._tally.connected(video.frame_seconds, live)
         if not self.coverage.frames["arrived"]:
             self._start = self._now()
+            self._is_file = connection.ends
         self._connected = True
         try:
             return all(self._deliver(frame, video, live) for frame in video.frames)
