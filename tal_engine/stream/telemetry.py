@@ -69,7 +69,7 @@ class Collector:
             for reason, seconds in m.missed().items():
                 missed.add_metric([m.name, reason], seconds)
             for name in _STATES:
-                state.add_metric([m.name, name], float(m.source.state == name))
+                state.add_metric([m.name, name], float(m.condition == name))
         yield missed
         yield state
         yield self._rates(gauge)
@@ -99,7 +99,7 @@ def alive(scheduler: StreamScheduler) -> tuple[bool, dict[str, Any]]:
 
 def ready(scheduler: StreamScheduler) -> tuple[bool, dict[str, Any]]:
     """Whether the loop goes round and any source gives frames; the states of all."""
-    states = {m.name: m.source.state for m in scheduler.streams}
+    states = {m.name: m.condition for m in scheduler.streams}
     return alive(scheduler)[0] and any(s in ("live", "ended") for s in states.values()), {"sources": states}
 
 
