@@ -85,15 +85,21 @@ class Produce:
 _LATER = frozenset([-192, -185, -195, -187])
 
 
-def kafka(url: str, dead_letters: str | Path, options: DeliveryOptions | None = None) -> Delivery:
-    """A sink that produces final events.
+def kafka(
+    url: str,
+    dead_letters: str | Path,
+    options: DeliveryOptions | None = None,
+    *,
+    pending: str | Path | None = None,
+) -> Delivery:
+    """A sink that produces final events; for `dead_letters`, `options` and `pending` see `Delivery`.
 
     Raises:
         UsageError: not a kafka:// URL with a host and a topic.
         MissingExtraError: confluent-kafka is not installed.
     """
     produce = Produce(url)
-    return Delivery(produce.shown, produce, dead_letters, options)
+    return Delivery(produce.shown, produce, dead_letters, options, pending=pending)
 
 
 def _parts(url: str) -> tuple[str, str]:

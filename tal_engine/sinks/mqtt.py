@@ -87,15 +87,21 @@ class Publish:
         self._refusal = f" ({reason})" if reason.is_failure else ""
 
 
-def mqtt(url: str, dead_letters: str | Path, options: DeliveryOptions | None = None) -> Delivery:
-    """A sink that publishes final events.
+def mqtt(
+    url: str,
+    dead_letters: str | Path,
+    options: DeliveryOptions | None = None,
+    *,
+    pending: str | Path | None = None,
+) -> Delivery:
+    """A sink that publishes final events; for `dead_letters`, `options` and `pending` see `Delivery`.
 
     Raises:
         UsageError: not an mqtt:// or mqtts:// URL with a host and a topic.
         MissingExtraError: paho-mqtt is not installed.
     """
     publish = Publish(url)
-    return Delivery(publish.shown, publish, dead_letters, options)
+    return Delivery(publish.shown, publish, dead_letters, options, pending=pending)
 
 
 def _parts(url: str) -> Any:
