@@ -115,6 +115,19 @@ def test_a_sink_on_a_full_disk_is_told_by_the_exit_status(command, wanted, tmp_p
     assert json.loads(report.read_text())["streams"]["c"]["finals"] == len(wanted)
 
 
+def test_what_a_full_disk_did_not_take_is_told_again_by_the_next_start(command, wanted, tmp_path):
+    """The state does not go past finals that a sink lacks; those that it has are not written again."""
+    options = ("--sink", f"jsonl:{tmp_path / 'e.jsonl'}", "--state", tmp_path / "state")
+    with running(command(*options, "--realtime"), preexec_fn=limited(30_000)) as child:  # a state has 20 kB
+        for _ in range(100):
+            child.stdout.readline()
+        child.kill()
+    assert len(events((tmp_path / "e.jsonl").read_text())) < 80
+    assert list((tmp_path / "state").iterdir())
+    assert run(command(*options)).returncode == 0
+    assert [e["id"] for e in events((tmp_path / "e.jsonl").read_text())] == wanted
+
+
 @pytest.mark.parametrize("size", [0, 3000])
 def test_a_video_on_a_full_disk_ends_no_stream(command, wanted, tmp_path, size):
     pytest.importorskip("cv2")

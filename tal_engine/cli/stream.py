@@ -142,6 +142,7 @@ def _all(opened: Iterable[Any], scheduler: StreamScheduler) -> Iterator[Fan]:
             stack.callback(one.close)
         stack.pop_all()
     fan = Fan(sinks)
+    scheduler.owing = lambda: fan.owing
     for member in scheduler.streams if fan.takes_frames else ():
         member.show = fan.push
     try:

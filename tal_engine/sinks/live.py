@@ -131,6 +131,11 @@ class Fan(Closing):
         return bool(self._sinks) and self._failing == set(self._sinks)
 
     @property
+    def owing(self) -> bool:
+        """Whether a sink has not got all finals that it was given."""
+        return any(self._owed.values())
+
+    @property
     def takes_frames(self) -> bool:
         """Whether any sink wants `push`: pictures need not be made where none does."""
         return any(isinstance(s, FrameSink) for s in self._sinks.values())

@@ -93,6 +93,8 @@ class StreamScheduler:
         except BaseException:
             self._close()
             raise
+        #: Says that whoever takes the events has not taken all: the state of what can be read again waits for it then.
+        self.owing: Callable[[], bool] = lambda: False
         #: Seconds by stage: "frames" are pictures made and put on the grid, in this thread.
         self.watch = Stopwatch()
         #: When the loop last went round, by `time.monotonic`: a liveness probe looks at it.
@@ -223,8 +225,10 @@ class StreamScheduler:
         """
         if self._snapshots is None or not (urgent or time.monotonic() - self._saved > _SNAPSHOT_S):
             return
-        failed = False
+        failed, owing = False, self.owing()
         for stream in self.streams:
+            if owing and not stream.source.is_live:
+                continue
             try:
                 stream.keep(self._file_of(stream, self._snapshots))
             except OSError as e:
