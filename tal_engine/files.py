@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import UsageError
+
 #: No more can be written: the disk, the user's share of it, or the size of a file.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -36,6 +38,20 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """Make a folder, and find out now rather than in an hour whether files can be made in it.
+
+    Raises:
+        UsageError: they cannot; it names the folder and says `what` it is.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise UsageError(f"{folder}: {what} cannot be written ({e.strerror})") from e
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -27,7 +27,18 @@ HEAVY = (
 # Rooms by floor, ground floor first. A room may import from lower floors and, where it is not in
 # SIBLINGS, from its own floor.
 FLOORS = [
-    {"errors", "timeline", "vocabulary", "files", "extras", "pipeline", "hardware", "protobuf", "graph_contents"},
+    {
+        "errors",
+        "timeline",
+        "vocabulary",
+        "files",
+        "extras",
+        "pipeline",
+        "hardware",
+        "protobuf",
+        "graph_contents",
+        "redaction",
+    },
     {"options", "_core", "ops", "records", "events", "tables", "annotations"},
     {"manifest", "plan", "backends"},
     {"video", "features", "localize", "sinks", "metrics", "operating_point", "demo"},

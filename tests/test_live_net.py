@@ -99,6 +99,7 @@ def test_a_video_behind_an_address_is_a_file(web, clip, tmp_path):
     found, live = all_of(f"{web}/clip.mp4")
     assert contents(found) == wanted
     assert live.coverage.missed_seconds == 0
+    assert not live.is_live, "it can be read again from its start: a restart must not go on by the wall clock"
 
 
 def test_a_playlist_that_is_complete_is_a_file(web, tmp_path):
@@ -140,6 +141,7 @@ def test_a_stream_that_breaks_goes_on(tmp_path):
     assert len(found) == 75
     assert all(a < b for a, b in pairwise(times))
     assert states <= {"connecting", "live"}
+    assert live.is_live
     assert [i["reason"] for i in record["intervals"]] == ["reconnect"] * 2
     assert record["not_analysed"]["reconnect"] > 0
     assert all(f.wall <= time.time() for f in found)

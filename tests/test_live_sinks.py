@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -42,11 +43,67 @@ def test_json_lines_are_flushed_each(capsys):
 
 
 def test_json_lines_on_a_full_disk():
-    full = Path("/dev/full").open("w")  # noqa: SIM115 (closing it fails)
+    full = Path("/dev/full").open("w")  # noqa: SIM115 (it is closed below, which writes nothing more)
     with pytest.raises(SinkError, match=r"/dev/full: cannot be written \(No space"):
         JsonLines(full).write(final("a"))
-    with pytest.raises(OSError, match="No space"):  # the stream's owner tries the rest once more
-        full.close()
+    full.close()
+
+
+TORN = """
+import resource, sys
+from tal_engine.errors import SinkError
+from tal_engine.sinks.live import Fan, JsonLines
+from tests.events import final
+sink = Fan([JsonLines(sys.stdout)])
+for k in range(60):
+    limit = 3001 if k < 40 else resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    sink.write(final(f"event-{k}", k, k + 0.5))
+sink.close()
+print(dict(sink.failures), sink.none_left, file=sys.stderr)
+"""
+
+
+def test_stdout_is_whole_when_its_disk_was_full_for_a_while(tmp_path):
+    """The kernel writes half a line then; its other half comes first when there is room again, and nothing twice."""
+    path = tmp_path / "o.jsonl"
+    with path.open("wb") as out:
+        done = subprocess.run([sys.executable, "-c", TORN], stdout=out, stderr=subprocess.PIPE, cwd=ROOT, check=True)
+    assert read(path) == [final(f"event-{k}", k, k + 0.5) for k in range(60)]
+    assert done.stderr.splitlines()[-1] == b"{} False"
+
+
+def test_nobody_reads_and_the_stream_is_to_end():
+    """A pipe that is full blocks; told to stop, it is waited for a little and then no more."""
+    stopping = threading.Event()
+    reader, writer = os.pipe()
+    with open(reader, "rb") as pipe, open(writer, "w") as stream:  # noqa: PTH123 (numbers, not paths)
+        sink, taken = JsonLines(stream, stopping.is_set), []
+
+        def write():
+            for k in range(10_000):
+                sink.write(final(f"e{k}"))
+                taken.append(k)
+
+        def fail():
+            for attempt in (write, lambda: sink.write(final("last"))):
+                with pytest.raises(SinkError, match="nobody reads"):
+                    attempt()
+
+        thread = threading.Thread(target=fail, daemon=True)
+        thread.start()
+        thread.join(1.0)
+        assert thread.is_alive(), "what is only slow is waited for"
+        stopping.set()
+        thread.join(4.0)
+        assert not thread.is_alive()
+        stream.close()
+        assert [e.id for e in map(Event.from_json, pipe.read().splitlines())] == [f"e{k}" for k in taken]
+
+
+def test_stdout_that_was_closed():
+    with pytest.raises(SinkError, match="stdout: cannot be written"):
+        JsonLines(None).write(final("a"))
 
 
 class Broken(Closing):
@@ -74,6 +131,81 @@ def test_fan_goes_on_when_one_fails(tmp_path, caplog):
     assert other.closed
     assert len(caplog.records) == 2
     assert "disk gone" in caplog.text
+
+
+class Full(Closing):
+    """A disk that is full at times."""
+
+    def __init__(self):
+        self.full, self.got = False, []
+
+    def write(self, event):
+        if self.full:
+            raise SinkError("disk full")
+        self.got.append(event.id)
+
+    def close(self):
+        pass
+
+
+def test_fan_tries_finals_again():
+    """In order, before the next one and at the end; what is provisional is told anew anyway."""
+    disk, other = Full(), Full()
+    fan = Fan([disk, other])
+    for k in range(6):
+        disk.full = 1 <= k <= 3
+        fan.write(final(f"e{k}"))
+        if k == 2:
+            fan.write(provisional("p"))
+    assert disk.got == [f"e{k}" for k in range(6)]
+    assert other.got == ["e0", "e1", "e2", "p", "e3", "e4", "e5"]
+    assert fan.failures == {"Full[0]": 1}
+    disk.full = True
+    fan.write(final("e6"))
+    assert not fan.none_left
+    other.full = True
+    fan.write(final("e7"))
+    assert fan.none_left
+    other.full = False
+    fan.close()
+    assert other.got[-1] == "e7"
+    assert fan.failures == {"Full[0]": 3}, "e6 and e7 besides"
+
+
+def test_what_a_fan_owes_is_bounded():
+    disk = Full()
+    disk.full, fan = True, Fan([disk])
+    for k in range(1500):
+        fan.write(final(f"e{k}"))
+    assert fan.failures == {"Full[0]": 500}
+    disk.full = False
+    fan.close()
+    assert disk.got == [f"e{k}" for k in range(1000)]
+    assert fan.failures == {"Full[0]": 500}
+
+
+def test_a_signal_while_a_fan_closes_hurries_the_rest():
+    class Patient(Closing):
+        hurried = closed = False
+
+        def write(self, event):
+            pass
+
+        def hurry(self):
+            self.hurried = True
+
+        def close(self):
+            self.closed = True
+
+    class Interrupted(Patient):
+        def close(self):
+            raise SystemExit(143)
+
+    rest = Patient()
+    with pytest.raises(SystemExit):
+        Fan([Interrupted(), rest]).close()
+    assert rest.hurried
+    assert rest.closed
 
 
 def test_fan_shows_pictures_to_those_that_want_them():
@@ -328,7 +460,8 @@ def test_unknown_sinks(text):
 
 
 def test_errors_show_no_password(tmp_path):
-    for text in ("http://me:secret@a/b", "webhook:ftp://me:secret@a/b", "mqtt://me:secret@a", "kafka://me:secret@a/b"):
+    for text in ("http://me:secret@a/b", "webhook:ftp://me:secret@a/b", "mqtt://me:secret@a", "kafka://me:secret@a/b",
+                 "webhook:http://me:secret/x@a/b", "mqtt://me:secret/x@a/b", "webhook:me:secret@a/b"):  # fmt: skip
         with pytest.raises(UsageError, match=r"\*\*\*@a") as e:
             open_sink(text, SinkOptions(dead_letters=str(tmp_path)))
         assert "secret" not in str(e.value)

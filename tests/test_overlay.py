@@ -383,7 +383,7 @@ from tal_engine.errors import SinkError
 from tal_engine.records import Info, Localization
 from tal_engine.vocabulary import Vocabulary
 rng = np.random.default_rng(0)
-frames = ((k / 25, rng.integers(0, 256, (120, 160, 3), np.uint8)) for k in range(100))
+frames = ((k / 25, rng.integers(0, 256, (120, 160, 3), np.uint8)) for k in range(int(sys.argv[3])))
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
     overlay.write(sys.argv[1], Localization([], Info("v", duration=4.0), Vocabulary(["a"])), frames, 25)
@@ -393,17 +393,40 @@ except SinkError as e:
 
 
 def test_full_disk_while_a_video_is_written(tmp_path):
-    """Amid the pictures, and when only the very last byte does not fit."""
+    """At the head, amid the pictures, and when only the very last byte does not fit."""
 
-    def run(path, limit):
-        command = [sys.executable, "-c", FULL, path, str(limit)]
+    def run(path, limit, pictures=100):
+        command = [sys.executable, "-c", FULL, path, str(limit), str(pictures)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     whole = tmp_path / "whole.mp4"
     assert run(whole, 10**9) == ""
     size = whole.stat().st_size
-    for limit in (10_000, size // 2, size - 1):
+    for limit in (0, 10, 10_000, size // 2, size - 1):
         assert "o.mp4: cannot be written (File too large)" in run(tmp_path / "o.mp4", limit)
         assert [p.name for p in tmp_path.iterdir()] == ["whole.mp4"]
+    assert "o.mp4: cannot be written (File too large)" in run(tmp_path / "o.mp4", 0, pictures=2)
     assert run(tmp_path / "o.mp4", size) == ""
     assert len(read(tmp_path / "o.mp4")) == 100
+
+
+def test_a_movie_that_failed_is_left_alone(tmp_path):
+    """libav crashes the process when it is given more after a head that could not be written."""
+    code = (
+        "import resource, sys, numpy as np\n"
+        "from tal_engine.errors import SinkError\n"
+        "from tal_engine.sinks.movie import Movie\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "movie, failed = Movie(sys.argv[1], live=True), 0\n"
+        "for k in range(100):\n"
+        "    try:\n"
+        "        movie.write(np.zeros((48, 64, 3), np.uint8), k / 25)\n"
+        "    except SinkError as e:\n"
+        "        failed, told = failed + 1, str(e)\n"
+        "movie.close()\n"
+        "print(failed, told)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "o.mp4"], capture_output=True, text=True, check=True)
+    failed, told = done.stdout.split(maxsplit=1)
+    assert int(failed) > 40
+    assert "o.mp4: cannot be written (File too large)" in told

@@ -28,7 +28,7 @@ QUICK = DeliveryOptions(first_wait_s=0.01, longest_wait_s=0.05, give_up_s=0.5, d
 
 
 @contextmanager
-def server(answer, tls=None):
+def server(answer, tls=None, port=0):
     """A web server; `answer(handler, number)` sends what it likes. Yields (URL, list of (headers, body))."""
     seen = []
 
@@ -41,7 +41,7 @@ def server(answer, tls=None):
         def log_message(self, *_):
             pass
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     httpd.daemon_threads = True
     if tls is not None:
         httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
@@ -199,6 +199,20 @@ def test_hostile_webhooks_hold_up_nothing(behaviour, tmp_path):
     assert sorted(d["event"]["id"] for d in letters) == sorted(e.id for e in events)  # each once, none lost
     assert sum("queue of 5 events is full" in d["reason"] for d in letters) >= 40
     assert sink.counts["dead"] == 50
+
+
+def test_broken_headers_do_not_put_the_address_into_the_log(tmp_path, caplog):
+    """It may hold a secret. The status counts, as it was whole."""
+
+    def torn(handler, number):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    with server(torn) as (url, _), webhook(url.replace("x=1", "token=secret"), tmp_path / "d", QUICK) as sink:
+        sink.write(final("a"))
+    assert sink.counts["delivered"] == 1
+    assert "secret" not in caplog.text
+    assert not caplog.records
 
 
 def test_a_body_without_end_is_not_waited_for(tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +24,7 @@ from tal_engine import TALEngine
 from tal_engine.errors import PlanError, SnapshotError, SourceError, UsageError, VideoError, VideoFault
 from tal_engine.options import LiveOptions, StreamOptions
 from tal_engine.records import Features
-from tal_engine.stream import StreamingLocalizer, StreamScheduler
+from tal_engine.stream import StreamingLocalizer, StreamScheduler, snapshot
 from tal_engine.video import open_video
 from tal_engine.video.live import LiveSource
 from tal_engine.video.network import Connection
@@ -111,12 +115,15 @@ def test_the_head_runs_once_for_windows_of_one_length(engine):
     assert engine.propose_many([]) == []
 
 
-def breaking(name, after):
+bad_frames = partial(VideoError, VideoFault.BAD_FRAMES)
+
+
+def breaking(name, after, error=bad_frames):
     """A source whose picture number `after` cannot be made."""
 
     def image(i):
         if i == after:
-            raise VideoError(VideoFault.BAD_FRAMES, f"picture {i} is broken")
+            raise error(f"picture {i} is broken")
         return np.zeros((64, 96, 3), np.uint8)
 
     def connect():
@@ -126,16 +133,90 @@ def breaking(name, after):
     return LiveSource(name, connect, LiveOptions())
 
 
-def test_a_broken_stream_fails_alone(engine, clips):
-    sources = [breaking("broken", 77), f"a={clips['a']}", "gone=/nowhere/at/all.mp4"]
+@pytest.mark.parametrize("error", [bad_frames, RuntimeError])
+def test_a_broken_stream_fails_alone(engine, clips, error):
+    sources = [breaking("broken", 77, error), f"a={clips['a']}", "gone=/nowhere/at/all.mp4"]
     scheduler = StreamScheduler(engine, sources, OPTIONS, min_score=ALL)
     told = list(scheduler.run())
     by_name = {s.name: s for s in scheduler.streams}
     assert "picture 77 is broken" in str(by_name["broken"].error)
     assert any(e.source == "broken" and e.end_time > 2.5 for e in told), "what was open there is decided"
     assert isinstance(by_name["gone"].error, SourceError)
+    assert by_name["broken"].error.exit_code == 5
+    assert by_name["broken"].condition == "failed"
     assert by_name["a"].error is None
     assert [key(e) for e in told if e.source == "a"] == [key(e) for e in alone(engine, "a", clips["a"])]
+
+
+def test_a_picture_that_breaks_at_the_end_fails_alone(engine, clips):
+    """Told to stop, the pictures that are still needed are made: one of them cannot be."""
+    over = threading.Event()
+
+    def broken():
+        raise RuntimeError("the last picture is broken")
+
+    def connect():
+        def frames():
+            for i in range(100):
+                yield Frame(i / 25, broken if i == 99 else lambda: np.zeros((64, 96, 3), np.uint8))
+            over.wait(60)
+
+        return Connection(VideoSource("x", frames(), 25.0, 0.04), ends=True)
+
+    sources = [LiveSource("x", connect, LiveOptions()), f"a={clips['a']}"]
+    scheduler = StreamScheduler(engine, sources, StreamOptions(window=60, look_ahead=60), min_score=ALL)
+    while scheduler.streams[0].frames < 100:
+        scheduler._turn(scheduler.streams, stop=False)
+    scheduler.stop()
+    told = list(scheduler.run())
+    over.set()
+    assert "the last picture is broken" in str(scheduler.streams[0].error)
+    assert {e.source for e in told} == {"a", "x"}
+
+
+def spoiled(fault):
+    """Fails, or gives no numbers, where a picture is white all over."""
+
+    def encode(whole, snippets):
+        white = (snippets.frames.reshape(len(snippets.frames), -1) == 255).all(1)
+        if fault == "raises" and white.any():
+            raise RuntimeError("out of memory")
+        made = whole(snippets)
+        return {n: np.where(white[:, None], np.nan, v) if fault == "nan" else v for n, v in made.items()}
+
+    def propose(whole, features):
+        if fault == "head" and any((v == v[0]).all() for f in features for v in list(f.streams.values()) if len(v) > 3):
+            raise RuntimeError("out of memory")
+        return whole(features)
+
+    return encode, propose
+
+
+@pytest.mark.parametrize("fault", ["raises", "nan", "head"])
+def test_a_stream_on_which_a_model_fails_is_lost_alone(engine, clips, tmp_path, monkeypatch, fault, caplog):
+    """The same pictures again and again: the head sees the same features."""
+
+    def connect():
+        frames = (Frame(i / 25, lambda: np.full((64, 96, 3), 255, np.uint8)) for i in range(200))
+        return Connection(VideoSource("white", frames, 25.0, 0.04), ends=True)
+
+    encode, propose = spoiled(fault)
+    wanted = {name: [key(e) for e in alone(engine, name, clips[name])] for name in "ab"}
+    monkeypatch.setattr(engine, "encode_snippets", partial(encode, engine.encode_snippets))
+    monkeypatch.setattr(engine, "propose_many", partial(propose, engine.propose_many))
+    sources = [f"a={clips['a']}", LiveSource("white", connect, LiveOptions()), f"b={clips['b']}"]
+    scheduler = StreamScheduler(engine, sources, OPTIONS, min_score=ALL, snapshots=tmp_path)
+    kept = scheduler._file_of(scheduler.streams[1], tmp_path)
+    kept.write_text("as it was")
+    told = list(scheduler.run())
+    for name, finals in wanted.items():
+        assert [key(e) for e in told if e.source == name] == finals
+    white = scheduler.streams[1]
+    assert str(white.error).startswith("white: a model failed on it: ")
+    assert white.error.exit_code == 4
+    assert white.condition == "failed"
+    assert kept.read_text() == "as it was", "a restart can still go on from there"
+    assert len([r for r in caplog.records if "white" in r.getMessage()]) == 1
 
 
 def test_a_stalled_stream_holds_up_no_other(engine, clips):
@@ -211,6 +292,24 @@ def test_a_live_source_goes_on_by_the_wall_clock(engine, tmp_path, monkeypatch):
     assert again.state.newest is None, "the stream was ended in order"
 
 
+def test_ids_of_a_camera_are_its_own_each_time(engine, clips, monkeypatch):
+    """Its clock begins at 0 with each start, and its times lie on a grid: the same ids would be taken for repeats."""
+
+    def run(kind, at):
+        def connect():
+            frames = (Frame(i / 25, lambda: np.zeros((64, 96, 3), np.uint8)) for i in range(100))
+            return Connection(VideoSource("cam", frames, 25.0, 0.04), ends=True)
+
+        monkeypatch.setattr(time, "time", lambda: at)
+        source = kind("cam", connect, LiveOptions(), now=lambda: 0.0)
+        return {e.id for e in StreamScheduler(engine, [source], OPTIONS, min_score=ALL).run()}
+
+    first, second = run(Live, 1000.0), run(Live, 2000.0)
+    assert first
+    assert not first & second
+    assert run(LiveSource, 1000.0) == run(LiveSource, 2000.0), "a file says the same each time"
+
+
 def test_a_restart_keeps_open_what_is_open_until_a_frame_comes(engine, tmp_path):
     """A camera that takes its time to connect is not one that fell silent."""
     go_on = threading.Event()
@@ -275,6 +374,35 @@ def test_a_state_of_another_plan_or_option_is_refused(engine, clips, tmp_path):
         StreamScheduler(engine, [f"a={clips['a']}"], other, min_score=ALL, snapshots=tmp_path)
 
 
+def test_a_full_disk_ends_no_stream(engine, clips, tmp_path, monkeypatch, caplog):
+    """The state is kept again when there is room; until then a restart goes on from what was kept last."""
+    whole, calls = snapshot.save, []
+
+    def save(path, state):
+        calls.append(path)
+        if len(calls) in (2, 3):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        whole(path, state)
+
+    monkeypatch.setattr(snapshot, "save", save)
+    scheduler = StreamScheduler(engine, [f"c={clips['c']}"], OPTIONS, min_score=ALL, batch=2, snapshots=tmp_path)
+    told = [key(e) for e in scheduler.run()]
+    assert told == [key(e) for e in alone(engine, "c", clips["c"])]
+    assert len(calls) > 3
+    said = [r.getMessage() for r in caplog.records]
+    assert len(said) == 2
+    assert "No space left on device" in said[0]
+    assert "c-" in said[0]
+    assert "kept again" in said[1]
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once(engine, clips, tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "in it"):
+        with pytest.raises(UsageError, match=re.escape(str(folder))):
+            StreamScheduler(engine, [f"a={clips['a']}"], snapshots=folder)
+
+
 def test_bad_arguments_are_named(engine, clips, plan_path):
     with pytest.raises(UsageError, match="no source"):
         StreamScheduler(engine, [])
@@ -327,6 +455,24 @@ def test_metrics_and_probes(engine, clips):
         assert get(server.port, "/readyz")[0] == 503
         with pytest.raises(UsageError, match=f"port {server.port}"):
             MetricsServer(scheduler, server.port)
+
+
+def test_a_client_that_hangs_holds_up_no_probe_and_no_end(engine, clips, capfd):
+    pytest.importorskip("prometheus_client")
+    from tal_engine.stream.telemetry import MetricsServer
+
+    scheduler = StreamScheduler(engine, named(clips), OPTIONS)
+    server = MetricsServer(scheduler, 0)
+    with socket.create_connection(("127.0.0.1", server.port)) as hanging:
+        hanging.sendall(b"GET /metr")
+        assert get(server.port, "/healthz")[0] == 200
+        end = threading.Thread(target=server.close, daemon=True)
+        end.start()
+        end.join(5)
+        assert not end.is_alive()
+    scheduler.stop()
+    list(scheduler.run())
+    assert capfd.readouterr().err == ""
 
 
 def tal(*arguments, **options):

@@ -428,6 +428,16 @@ def test_a_state_that_waits_for_a_model_is_not_kept(engine, frames):
         state.state()
 
 
+@pytest.mark.parametrize("wall", [float("nan"), float("inf"), -1.0, 1e12])
+def test_a_wall_clock_that_is_none_is_named_and_nothing_is_taken(engine, frames, wall):
+    stream = engine.stream("cam", SHORT)
+    with pytest.raises(UsageError, match=r"wall is .*, must be seconds since 1970"):
+        stream.push(frames[0], 0.0, wall)
+    assert stream.state.newest is None
+    with pytest.raises(UsageError, match="wall is"):
+        stream.push_features({"rgb": np.zeros(4, np.float32)}, wall)
+
+
 def test_bad_input_is_named(engine, frames):
     stream = engine.stream("cam", SHORT)
     with pytest.raises(VideoError, match=r"cam: a frame is float64 \[4, 4, 3\], must be \[H, W, 3\] uint8 RGB"):

@@ -5,13 +5,38 @@ Text is printed as it is: rich would read ``[x]`` in a file name as a style and 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.text import Text
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+class _Stderr:
+    """Stderr, whose disk may be full and whose reader may be gone: what cannot be said there is not, and ends nothing.
+
+    Rich would end the process, and let stdout write into nothing, when the reader of stderr is gone.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, AttributeError):  # None where it was closed before we began
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr is not None and sys.stderr.isatty()
+
+
+errors = Console(file=cast("IO[str]", _Stderr()), highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def stdout() -> Console:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +16,9 @@ import typer
 
 from ..engine import TALEngine
 from ..errors import SinkError, UsageError
-from ..files import write_text
+from ..files import check_folder, write_text
 from ..options import LiveOptions
-from .console import errors, warn
+from .console import complain, errors, warn
 from .inputs import given, with_settings
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def stream(
     from ..stream.scheduler import StreamScheduler
     from ..video.addresses import expand_streams
 
+    if report is not None:
+        check_folder(report.parent, f"the folder of --report {report}")
     engine = TALEngine.load(plan, device)
     ours = {"window": window, "step": step, "look_ahead": latency}
     how = with_settings(engine.plan.manifest.stream, [*given(ours), *(stream_options or [])])
@@ -83,7 +87,9 @@ def stream(
     names = [s for text in sources for s in expand_streams(text)]
     scheduler = StreamScheduler(engine, names, how, live, provisional=provisional, min_score=conf, snapshots=state)
     with ExitStack() as stack:
-        fan = stack.enter_context(_sinks(sink or [], sink_options or [], scheduler, save_video, clips))
+        stopped = stack.enter_context(_stopping(scheduler))
+        sinks = _event_sinks(sink or [], sink_options or [], state, stopped)
+        fan = stack.enter_context(_all(chain(sinks, _picture_sinks(scheduler, save_video, clips)), scheduler))
         if metrics is not None:
             from ..stream.telemetry import MetricsServer
 
@@ -94,32 +100,58 @@ def stream(
             errors.print(
                 f"{note}{engine.description}; finals at most {scheduler.declared_latency_s:.1f} s after the end"
             )
-        stopped = stack.enter_context(_stopping(scheduler))
+        in_vain = False
         for event in scheduler.run():
             fan.write(event)
-            if fan.none_left:
-                raise SinkError("no sink takes events any more: what was told is in their messages")
-    _finish(scheduler, report, quiet, stopped)
+            if in_vain := fan.none_left:
+                break
+    complete = _tell(scheduler, report, quiet) and not fan.failures
+    if stopped:
+        raise typer.Exit(128 + stopped[0])
+    if in_vain:
+        raise SinkError("no sink takes events any more: what was told is in their messages")
+    failed = (m.error.exit_code for m in scheduler.streams if m.error is not None)
+    raise typer.Exit(next(failed, 0 if complete else SinkError.exit_code))
+
+
+def _event_sinks(
+    texts: Sequence[str], settings: Sequence[str], state: Path | None, stopped: Sequence[int]
+) -> Iterator[Any]:
+    """Sinks that want events only; stdout is always among them."""
+    from ..redaction import redact_address
+    from ..sinks.by_name import SinkOptions, open_sink
+    from ..sinks.live import JsonLines
+
+    if twice := next((t for t in texts if texts.count(t) > 1), None):
+        raise UsageError(f"--sink {redact_address(twice)!r} is given {texts.count(twice)} times, must be once")
+    yield JsonLines(sys.stdout, lambda: bool(stopped))
+    how = with_settings(SinkOptions(), settings)
+    for text in texts:
+        yield open_sink(text, how, state)
 
 
 @contextmanager
-def _sinks(
-    texts: Sequence[str], settings: Sequence[str], scheduler: StreamScheduler, video: Path | None, clips: Path | None
-) -> Iterator[Fan]:
-    """All sinks as one; stdout is always among them."""
-    from ..sinks.by_name import SinkOptions, open_sink
+def _all(opened: Iterable[Any], scheduler: StreamScheduler) -> Iterator[Fan]:
+    """All sinks as one, which also sees the pictures; says at the end what they could not take."""
     from ..sinks.live import Fan
 
+    sinks: list[Any] = []
     with ExitStack() as stack:
-        sinks: list[Any] = [open_sink("jsonl:-")]
-        how = with_settings(SinkOptions(), settings)
-        for one in (*(open_sink(t, how) for t in texts), *_picture_sinks(scheduler, video, clips)):
+        for one in opened:
             sinks.append(one)
             stack.callback(one.close)
-        fan = Fan(sinks)
-        for member in scheduler.streams if fan.takes_frames else ():
-            member.show = fan.push
+        stack.pop_all()
+    fan = Fan(sinks)
+    scheduler.owing = lambda: fan.owing
+    for member in scheduler.streams if fan.takes_frames else ():
+        member.show = fan.push
+    try:
         yield fan
+    except (KeyboardInterrupt, SystemExit):
+        fan.hurry()
+        raise
+    finally:
+        fan.close()
         for name, count in fan.failures.items():
             warn(f"{name}: {count} events or pictures could not be taken")
 
@@ -146,7 +178,7 @@ def _stopping(scheduler: StreamScheduler) -> Iterator[list[int]]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if came:
-            raise KeyboardInterrupt
+            raise SystemExit(128 + number)
         came.append(number)
         scheduler.stop()
 
@@ -158,19 +190,20 @@ def _stopping(scheduler: StreamScheduler) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _finish(scheduler: StreamScheduler, report: Path | None, quiet: bool, stopped: list[int]) -> None:
+def _tell(scheduler: StreamScheduler, report: Path | None, quiet: bool) -> bool:
+    """Write the report and say what became of each stream; False: the report could not be written."""
     told = {m.name: m.report() for m in scheduler.streams}
-    if report is not None:
-        document = {"plan": scheduler.plan, "declared_latency_s": scheduler.declared_latency_s, "streams": told}
-        write_text(report, json.dumps(document, indent=1) + "\n")
     for name, of in told.items() if not quiet else ():
         missed = ", ".join(f"{k} {v:.1f} s" for k, v in of["coverage"]["not_analysed"].items() if v) or "nothing"
         errors.print(
             f"{name}: {of['frames']} frames, {of['finals']} finals, slowest {of['worst_latency_s']:.1f} s after its "
             f"end; not analysed: {missed}"
         )
-    if stopped:
-        raise typer.Exit(128 + stopped[0])
-    for m in scheduler.streams:
-        if m.error is not None:
-            raise typer.Exit(m.error.exit_code)
+    document = {"plan": scheduler.plan, "declared_latency_s": scheduler.declared_latency_s, "streams": told}
+    try:
+        if report is not None:
+            write_text(report, json.dumps(document, indent=1) + "\n")
+    except OSError as e:
+        complain(f"{report}: the report cannot be written ({e.strerror})")
+        return False
+    return True

@@ -43,13 +43,14 @@ class AppendedFile:
         path: the file; its folder is made.
         form: what it must look like where it has something in it.
         fsync: every record is on the disk when `append` returns; without it a loss of power can take the last ones.
+        tail: so many bytes of its end are read for `records`.
 
     Raises:
         SinkError: the file cannot be written, or holds something else.
     """
 
-    def __init__(self, path: str | Path, form: Form, *, fsync: bool = False) -> None:
-        self.path, self.form, self._fsync = Path(path), form, fsync
+    def __init__(self, path: str | Path, form: Form, *, fsync: bool = False, tail: int = _TAIL_BYTES) -> None:
+        self.path, self.form, self._fsync, self._tail = Path(path), form, fsync, tail
         self._file = -1
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +75,17 @@ class AppendedFile:
             SinkError: the disk is full or gone; what was written before stays.
         """
         self._write(record.encode() + self.form.end)
+
+    def clear(self) -> None:
+        """Forget all records.
+
+        Raises:
+            SinkError: the disk is gone.
+        """
+        try:
+            os.ftruncate(self._file, len(self.form.head))
+        except OSError as e:
+            raise SinkError(f"{self.path}: cannot be written ({e.strerror})") from e
 
     def close(self) -> None:
         """Close the file; nothing is left to write."""
@@ -108,7 +120,7 @@ class AppendedFile:
             os.ftruncate(self._file, 0)
             self._write(head)
             return []
-        start = max(len(head), size - _TAIL_BYTES)
+        start = max(len(head), size - self._tail)
         data = self._read(start, size - start)
         whole = data.rfind(self.form.end) + len(self.form.end) if self.form.end in data else 0
         torn = data[whole:]

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import UsageError
-from .delivery import without_login
+from ..redaction import redact_address
 from .live import JsonLines, Sink
 
 #: What each sink's text begins with, and what follows.
@@ -39,12 +39,13 @@ class SinkOptions:
     fsync: bool = False
 
 
-def open_sink(text: str, options: SinkOptions | None = None) -> Sink:
+def open_sink(text: str, options: SinkOptions | None = None, state: Path | None = None) -> Sink:
     """Open a sink by its text.
 
     Args:
         text: one of `SCHEMES`.
         options: None for the usual ones.
+        state: a folder that keeps what a webhook, MQTT or Kafka has not taken yet, over crashes and restarts.
 
     Raises:
         UsageError: no such sink, or nothing behind its name.
@@ -54,12 +55,12 @@ def open_sink(text: str, options: SinkOptions | None = None) -> Sink:
     o = options or SinkOptions()
     scheme, colon, rest = text.partition(":")
     if scheme not in SCHEMES or not colon:
-        raise UsageError(f"unknown sink {without_login(text)!r}; sinks are {', '.join(SCHEMES.values())}")
+        raise UsageError(f"unknown sink {redact_address(text)!r}; sinks are {', '.join(SCHEMES.values())}")
     if not rest:
         raise UsageError(f"sink {text!r} has nothing after its name, must be {SCHEMES[scheme]}")
     match scheme:
         case "webhook" | "mqtt" | "mqtts" | "kafka":
-            return _receiver(scheme, text, rest, Path(o.dead_letters))
+            return _receiver(scheme, text, rest, Path(o.dead_letters), state)
         case "csv":
             from .table import EventTable
 
@@ -76,20 +77,21 @@ def open_sink(text: str, options: SinkOptions | None = None) -> Sink:
             return RotatingJsonLines(rest, max_bytes=o.max_bytes, every_s=o.every_s, keep=o.keep, fsync=o.fsync)
 
 
-def _receiver(scheme: str, text: str, rest: str, folder: Path) -> Sink:
+def _receiver(scheme: str, text: str, rest: str, folder: Path, state: Path | None) -> Sink:
     url = rest if scheme == "webhook" else text
     host = (urlsplit(url).netloc.rpartition("@")[2] or "none").replace(":", "-").replace(",", "-")
-    path = folder / f"{scheme}-{host}-{hashlib.sha256(url.encode()).hexdigest()[:8]}.jsonl"
+    name = f"{scheme}-{host}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    path, pending = folder / f"{name}.jsonl", state and state / f"{name}.pending.jsonl"
     match scheme:
         case "webhook":
             from .webhook import webhook
 
-            return webhook(url, path)
+            return webhook(url, path, pending=pending)
         case "kafka":
             from .kafka import kafka
 
-            return kafka(url, path)
+            return kafka(url, path, pending=pending)
         case _:
             from .mqtt import mqtt
 
-            return mqtt(url, path)
+            return mqtt(url, path, pending=pending)

@@ -2,39 +2,28 @@
 
 Knows the queue, its thread, retries and what becomes of events that cannot be delivered; not what a receiver is: that
 is a `Send`. `write` puts the event into a bounded queue and returns. Nothing is lost without a word: what did not fit,
-was refused, or could not be delivered in time stands in the dead-letter file, with the reason.
+was refused, or could not be delivered in time stands in the dead-letter file, with the reason. What waits can be kept
+in a file besides: then a crash or an end loses none of it, and the next start sends it.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-import re
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from ..errors import SinkError, require
 from ..events import Event
-from .appending import AppendedFile, Form
 from .live import Closing
+from .undelivered import DeadLetters, Pending
 
 log = logging.getLogger("tal_engine")
-
-DEAD_SCHEMA = "tal.dead-letter/1"
-_FORM = Form(
-    "dead letters as JSON Lines", re.compile(rf'\{{.*"schema": "{re.escape(DEAD_SCHEMA)}"\}}'), re.compile(rb"\{")
-)
-
-
-def without_login(url: str) -> str:
-    """A URL as it may be shown: logs keep no passwords."""
-    return re.sub(r"//[^/]*@", "//***@", url)
 
 
 class Retry(Exception):  # noqa: N818 (it is a wish, not an error)
@@ -90,37 +79,6 @@ class DeliveryOptions:
         return longest * (0.5 + random.random() / 2)  # noqa: S311 (no secret)
 
 
-class DeadLetters:
-    """The file of what could not be delivered, one JSON object a line: event, reason, sink, at (UTC).
-
-    It is made for the first one. Safe to share between threads. A file that cannot be written loses the event, which
-    the log then says.
-    """
-
-    def __init__(self, path: str | Path, sink: str) -> None:
-        self.path, self._sink = Path(path), sink
-        self._file: AppendedFile | None = None
-        self._lock = threading.Lock()
-
-    def add(self, event: Event, reason: str) -> None:
-        """Keep an event; never raises."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = {"event": event.to_dict(), "reason": reason, "sink": self._sink, "at": at, "schema": DEAD_SCHEMA}
-        with self._lock:
-            try:
-                self._file = self._file or AppendedFile(self.path, _FORM)
-                self._file.append(json.dumps(line))
-            except SinkError as e:
-                log.error("%s: event %s is lost (%s): %s", self._sink, event.id, reason, e)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-
-
 class Delivery(Closing):
     """A sink for final events that delivers them in order, in its own thread.
 
@@ -128,19 +86,33 @@ class Delivery(Closing):
         name: what the log and the dead letters call it.
         send: delivers one event.
         dead_letters: the file for what could not be delivered.
+        pending: the file for what waits; what it has from before is sent first. None: an end without time makes dead
+            letters of what waits, and a crash loses it.
 
-    counts: "delivered", "retried" (failed tries that were repeated) and "dead" so far.
+    counts: "delivered", "retried" (failed tries that were repeated), "dead", and "kept" for the next start so far.
+
+    Raises:
+        SinkError: `pending` cannot be written, or holds something else.
     """
 
-    def __init__(self, name: str, send: Send, dead_letters: str | Path, options: DeliveryOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        send: Send,
+        dead_letters: str | Path,
+        options: DeliveryOptions | None = None,
+        *,
+        pending: str | Path | None = None,
+    ) -> None:
         self.name, self.options = name, options or DeliveryOptions()
         self.counts: Counter[str] = Counter()
         self._send, self._dead = send, DeadLetters(dead_letters, name)
+        self._pending = None if pending is None else Pending(pending)
         self._told: set[str] = set()
         self._state = threading.Condition()  # guards what follows; notified when any of it changes
-        self._waiting: deque[Event] = deque()
+        self._waiting: deque[Event] = deque(self._pending.events if self._pending else ())
         self._current: Event | None = None
-        self._closing = self._stopped = False
+        self._closing = self._stopped = self._hurried = False
         self._not_before = 0.0  # the worker's own
         self._thread = threading.Thread(target=self._work, name=f"tal-{name}", daemon=True)
         self._thread.start()
@@ -157,39 +129,63 @@ class Delivery(Closing):
         Raises:
             SinkError: already closed.
         """
-        if not event.is_final:
+        if not event.is_final or (self._pending and event in self._pending):
             return
         with self._state:
             if self._closing:
                 raise SinkError(f"{self.name}: already closed")
             full = len(self._waiting) >= self.options.queue_size
             if not full:
+                self._keep(event)
                 self._waiting.append(event)
                 self._state.notify_all()
         if full:
             self._bury(event, f"the queue of {self.options.queue_size} events is full")
 
-    def close(self, timeout: float | None = None) -> None:
-        """Deliver what waits for `timeout` seconds (None: the options' `drain_s`); the rest goes to the dead letters.
+    def hurry(self) -> None:
+        """Let `close` wait for nothing."""
+        self._hurried = True
 
-        An event whose sending hangs goes there as well: the receiver may have got it.
+    def close(self, timeout: float | None = None) -> None:
+        """Deliver what waits for `timeout` seconds (None: the options' `drain_s`); keep the rest for the next start.
+
+        Where no file keeps it, it goes to the dead letters. So does an event whose sending hangs: the receiver may have
+        got it.
         """
         with self._state:
             if self._closing:
                 return
             self._closing = True
-            self._state.wait_for(lambda: self._idle, self.options.drain_s if timeout is None else timeout)
-            hanging, left = self._current, list(self._waiting)
-            self._current, self._stopped = None, True
-            self._waiting.clear()
-            self._state.notify_all()
-        if hanging is not None:
-            self._bury(hanging, "closed while it was being delivered; the receiver may have it")
-        for event in left:
-            self._bury(event, "closed before it was delivered")
+            wait = 0.0 if self._hurried else self.options.drain_s if timeout is None else timeout
+            try:
+                self._state.wait_for(lambda: self._idle, wait)
+            finally:  # a signal's handler may raise
+                hanging, left = self._current, list(self._waiting)
+                self._current, self._stopped = None, True
+                self._waiting.clear()
+                self._state.notify_all()
+                self._leave(hanging, left)
         self._send.close()
         self._thread.join(1.0 if hanging is None else 0.1)
         self._dead.close()
+        if self._pending:
+            self._pending.close()
+
+    def _leave(self, hanging: Event | None, left: Sequence[Event]) -> None:
+        """What was not delivered: kept, or dead letters."""
+        if hanging is not None and not self._is_kept(hanging):
+            self._bury(hanging, "closed while it was being delivered; the receiver may have it")
+        for event in left:
+            if not self._is_kept(event):
+                self._bury(event, "closed before it was delivered")
+        if self._pending and (kept := len(self._pending.events)):
+            self.counts["kept"] = kept
+            log.warning(
+                "%s: %d events were not delivered; the next start sends them: %s", self.name, kept, self._pending.path
+            )
+
+    def _is_kept(self, event: Event) -> bool:
+        return self._pending is not None and event in self._pending
 
     @property
     def _idle(self) -> bool:
@@ -198,14 +194,17 @@ class Delivery(Closing):
     def _work(self) -> None:
         while (event := self._next()) is not None:
             reason = self._deliver(event)
+            if reason is None:
+                self._settled(event)
             with self._state:
-                taken = self._current is not event  # `close` did not wait for it and has buried it
+                if self._current is not event:  # `close` did not wait for it and has put it where it belongs
+                    continue
+                if reason is None:
+                    self.counts["delivered"] += 1
+                else:
+                    self._bury(event, reason)
                 self._current = None
                 self._state.notify_all()
-                if not taken and reason is None:
-                    self.counts["delivered"] += 1
-            if not taken and reason is not None:
-                self._bury(event, reason)
 
     def _next(self) -> Event | None:
         with self._state:
@@ -242,9 +241,25 @@ class Delivery(Closing):
 
     def _bury(self, event: Event, reason: str) -> None:
         self._tell(f"some events go to {self._dead.path}", reason)
-        self._dead.add(event, reason)
+        if self._dead.add(event, reason):
+            self._settled(event)
         with self._state:
             self.counts["dead"] += 1
+
+    def _keep(self, event: Event) -> None:
+        """Before it waits: a crash from here on does not lose it."""
+        if self._pending:
+            try:
+                self._pending.add(event)
+            except SinkError as e:
+                self._tell("some events would be lost in a crash", str(e))
+
+    def _settled(self, event: Event) -> None:
+        if self._pending:
+            try:
+                self._pending.done(event)
+            except SinkError as e:
+                self._tell("some events would be sent again after a crash", str(e))
 
     def _tell(self, what: str, why: str) -> None:
         """Say each kind of trouble once; all of it is counted."""

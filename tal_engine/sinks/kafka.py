@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
-from .delivery import Delivery, DeliveryOptions, Refused, Retry, without_login
+from ..redaction import redact_address
+from .delivery import Delivery, DeliveryOptions, Refused, Retry
 
 
 class Produce:
@@ -84,15 +85,21 @@ class Produce:
 _LATER = frozenset([-192, -185, -195, -187])
 
 
-def kafka(url: str, dead_letters: str | Path, options: DeliveryOptions | None = None) -> Delivery:
-    """A sink that produces final events.
+def kafka(
+    url: str,
+    dead_letters: str | Path,
+    options: DeliveryOptions | None = None,
+    *,
+    pending: str | Path | None = None,
+) -> Delivery:
+    """A sink that produces final events; for `dead_letters`, `options` and `pending` see `Delivery`.
 
     Raises:
         UsageError: not a kafka:// URL with a host and a topic.
         MissingExtraError: confluent-kafka is not installed.
     """
     produce = Produce(url)
-    return Delivery(produce.shown, produce, dead_letters, options)
+    return Delivery(produce.shown, produce, dead_letters, options, pending=pending)
 
 
 def _parts(url: str) -> tuple[str, str]:
@@ -102,6 +109,6 @@ def _parts(url: str) -> tuple[str, str]:
     plain = topic.isascii() and all(c.isalnum() or c in "._-" for c in topic)
     if parts.scheme != "kafka" or not parts.netloc or "@" in parts.netloc or not topic or not plain:
         raise UsageError(
-            f"{without_login(url)!r} must be kafka://HOST:PORT/TOPIC, the topic of letters, digits, '.', '_' and '-'"
+            f"{redact_address(url)!r} must be kafka://HOST:PORT/TOPIC, the topic of letters, digits, '.', '_' and '-'"
         )
     return parts.netloc, topic

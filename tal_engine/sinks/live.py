@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
-from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, Self, TextIO, runtime_checkable
+import os
+import select
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, runtime_checkable
 
 from ..errors import SinkError
 from ..events import Event
@@ -18,6 +22,13 @@ log = logging.getLogger("tal_engine")
 
 #: Final events whose ids a sink keeps, to know what it has already written.
 REMEMBERED = 10_000
+#: Final events that are tried again with a sink that could not write them, so that a disk that was full for a while
+#: lacks none.
+_OWED = 1000
+#: A pipe has room for so much, or for nothing: `select` then is never wrong.
+_PIECE = getattr(select, "PIPE_BUF", 512)
+#: How long a reader that does not read is waited for once the stream is to end, and how often that is looked at.
+_LAST_WAIT_S, _LOOK_S = 2.0, 0.2
 
 
 class Sink(Protocol):
@@ -27,7 +38,7 @@ class Sink(Protocol):
         """Take one event.
 
         Raises:
-            SinkError: it could not be written; the next one may be tried.
+            SinkError: it could not be written, and may be tried again: nothing or all of it is there then.
         """
 
     def close(self) -> None:
@@ -51,6 +62,14 @@ class FrameSink(Protocol):
         """
 
 
+@runtime_checkable
+class PatientSink(Protocol):
+    """What a sink has besides whose `close` waits for others."""
+
+    def hurry(self) -> None:
+        """Let `close` wait for nothing."""
+
+
 class Closing:
     """Makes a sink a context manager."""
 
@@ -68,6 +87,8 @@ class Closing:
 class Fan(Closing):
     """Several sinks as one. One that fails does not stop the others.
 
+    Finals that a sink could not write are tried again before the next one and at the end.
+
     failures: by sink (class and place in the list), how many events and pictures it could not take. The log has the
     first failure of each kind.
     """
@@ -76,19 +97,43 @@ class Fan(Closing):
         self._sinks = {f"{type(s).__name__}[{k}]": s for k, s in enumerate(sinks)}
         self.failures: Counter[str] = Counter()
         self._told: set[tuple[str, str]] = set()
+        self._owed: dict[str, deque[Event]] = {name: deque() for name in self._sinks}
+        self._failing: set[str] = set()
 
     def write(self, event: Event) -> None:
         """Give the event to all."""
-        for name, sink in self._sinks.items():
+        for name, owed in self._owed.items():
+            owed.append(event)
+            self._give(name)
+            if owed and (len(owed) > _OWED or not owed[-1].is_final):  # what may change is told again anyway
+                owed.pop()
+                self.failures[name] += 1
+
+    def _give(self, name: str) -> None:
+        """All that a sink has not got yet, in order."""
+        sink, owed = self._sinks[name], self._owed[name]
+        while owed:
             try:
-                sink.write(event)
-            except Exception as e:
+                sink.write(owed[0])
+            except SinkError as e:
+                self._failing.add(name)
+                self._tell(name, e)
+                return
+            except Exception as e:  # a bug: the same event would fail again
                 self._failed(name, e)
+            owed.popleft()
+            if not isinstance(sink, FrameSink):
+                self._failing.discard(name)
 
     @property
     def none_left(self) -> bool:
-        """Whether each of the sinks has failed: nobody is there to tell."""
-        return bool(self._sinks) and all(self.failures[name] for name in self._sinks)
+        """Whether each of the sinks fails now: nobody is there to tell."""
+        return bool(self._sinks) and self._failing == set(self._sinks)
+
+    @property
+    def owing(self) -> bool:
+        """Whether a sink has not got all finals that it was given."""
+        return any(self._owed.values())
 
     @property
     def takes_frames(self) -> bool:
@@ -101,19 +146,40 @@ class Fan(Closing):
             if isinstance(sink, FrameSink):
                 try:
                     sink.push(image, seconds)
+                    self._failing.discard(name)
                 except Exception as e:
                     self._failed(name, e)
 
+    def hurry(self) -> None:
+        """Let `close` wait for nobody."""
+        for sink in self._sinks.values():
+            if isinstance(sink, PatientSink):
+                sink.hurry()
+
     def close(self) -> None:
-        """Close all."""
+        """Close all; where a signal's handler raises meanwhile, the rest without waiting."""
+        raised: BaseException | None = None
         for name, sink in self._sinks.items():
             try:
+                self._give(name)
+                self.failures[name] += len(self._owed[name])
+                self._owed[name].clear()
                 sink.close()
             except Exception as e:
                 self._failed(name, e)
+            except BaseException as e:
+                raised = e
+                self.hurry()
+        self.failures = +self.failures
+        if raised is not None:
+            raise raised
 
     def _failed(self, name: str, e: Exception) -> None:
+        self._failing.add(name)
         self.failures[name] += 1
+        self._tell(name, e)
+
+    def _tell(self, name: str, e: Exception) -> None:
         kind = (name, type(e).__name__)
         if kind not in self._told:
             self._told.add(kind)
@@ -121,10 +187,20 @@ class Fan(Closing):
 
 
 class JsonLines(Closing):
-    """One line of JSON an event on a stream that someone else opened and closes (stdout); flushed after each."""
+    """One line of JSON an event on a stream that someone else opened and closes (stdout), at once.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    A line of which a part was written is ended when it is tried again. Where nobody reads, `write` waits as long as it
+    takes.
+
+    Args:
+        stream: text, or None where stdout was closed before we began.
+        stopping: tells that the stream is to end: a reader that does not read is not waited for any more.
+    """
+
+    def __init__(self, stream: TextIO | None, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._stream, self._stopping, self._patience = stream, stopping, _LAST_WAIT_S
+        self._torn = b""  # a line of which only a part is written, and the rest of it
+        self._rest = b""
 
     def write(self, event: Event) -> None:
         """Write one line.
@@ -132,12 +208,41 @@ class JsonLines(Closing):
         Raises:
             SinkError: nobody reads any more, or the disk behind it is full.
         """
+        line = event.to_json().encode() + b"\n"
+        left = self._rest if line == self._torn else self._rest + line
+        before = len(left)
         try:
-            self._stream.write(event.to_json() + "\n")
-            self._stream.flush()
-        except (OSError, ValueError) as e:
-            name = getattr(self._stream, "name", "stream")
+            while left:
+                left = left[self._put(left[:_PIECE]) :]
+        except (OSError, ValueError, AttributeError) as e:
+            if len(left) < before:
+                self._torn, self._rest = line, left
+            name = getattr(self._stream, "name", "stdout")
             raise SinkError(f"{name}: cannot be written ({getattr(e, 'strerror', None) or e})") from e
+        self._torn = self._rest = b""
+
+    def _put(self, piece: bytes) -> int:
+        """Write a piece, or what there is room for; past Python's buffer, which would keep what cannot be written."""
+        stream: Any = self._stream
+        buffer = getattr(stream, "buffer", None)
+        raw = getattr(buffer, "raw", buffer)  # with `python -u` there is no buffer
+        if not isinstance(raw, io.RawIOBase):
+            stream.write(piece.decode())
+            stream.flush()
+            return len(piece)
+        stream.flush()
+        if os.name == "posix":
+            self._wait(raw.fileno())
+        return raw.write(piece) or 0
+
+    def _wait(self, number: int) -> None:
+        stopped = None
+        while not select.select([], [number], [], _LOOK_S)[1]:
+            if self._stopping():
+                stopped = stopped or time.monotonic()
+                if time.monotonic() - stopped >= self._patience:
+                    self._patience = 0.0
+                    raise TimeoutError("nobody reads")
 
     def close(self) -> None:
         """Nothing to do: the stream belongs to who opened it."""

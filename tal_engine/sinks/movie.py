@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ class Movie:
         self._fps, self._errors = fps, (av.error.FFmpegError, OSError)
         self._stream: Any = None
         self._last: int | None = None
+        self._broken = ""  # libav falls over a file whose head could not be written: after an error nothing is tried
         form = _FORMATS[self.path.suffix.lower()]
         options = {"flush_packets": "1"} if live else {}
         options |= _FRAGMENTS if live and form != "matroska" else {}
@@ -80,6 +82,8 @@ class Movie:
         """
         import av
 
+        if self._broken:
+            raise SinkError(self._broken)
         at = round(seconds / _TIME_BASE)
         if self._last is not None and at <= self._last:
             return
@@ -96,11 +100,15 @@ class Movie:
         self.pictures += 1
 
     def close(self) -> None:
-        """Write what the encoder still holds and end the file.
+        """Write what the encoder still holds and end the file; nothing is left to write after an error, which was told.
 
         Raises:
             SinkError: the file cannot be written.
         """
+        if self._broken:
+            with contextlib.suppress(*self._errors):
+                self._container.close()
+            return
         try:
             if self._stream is not None:
                 self._container.mux(self._stream.encode(None))
@@ -123,4 +131,5 @@ class Movie:
         return stream
 
     def _failed(self, e: Exception) -> SinkError:
-        return SinkError(f"{self._name}: cannot be written ({getattr(e, 'strerror', None) or e})")
+        self._broken = f"{self._name}: cannot be written ({getattr(e, 'strerror', None) or e})"
+        return SinkError(self._broken)

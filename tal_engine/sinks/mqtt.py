@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
-from .delivery import Delivery, DeliveryOptions, Retry, without_login
+from ..redaction import redact_address
+from .delivery import Delivery, DeliveryOptions, Retry
 
 #: How long closing waits for paho, seconds.
 _CLOSE_S = 2.0
@@ -86,15 +87,21 @@ class Publish:
         self._refusal = f" ({reason})" if reason.is_failure else ""
 
 
-def mqtt(url: str, dead_letters: str | Path, options: DeliveryOptions | None = None) -> Delivery:
-    """A sink that publishes final events.
+def mqtt(
+    url: str,
+    dead_letters: str | Path,
+    options: DeliveryOptions | None = None,
+    *,
+    pending: str | Path | None = None,
+) -> Delivery:
+    """A sink that publishes final events; for `dead_letters`, `options` and `pending` see `Delivery`.
 
     Raises:
         UsageError: not an mqtt:// or mqtts:// URL with a host and a topic.
         MissingExtraError: paho-mqtt is not installed.
     """
     publish = Publish(url)
-    return Delivery(publish.shown, publish, dead_letters, options)
+    return Delivery(publish.shown, publish, dead_letters, options, pending=pending)
 
 
 def _parts(url: str) -> Any:
@@ -107,6 +114,6 @@ def _parts(url: str) -> Any:
         good = False
     if not good:
         raise UsageError(
-            f"{without_login(url)!r} must be mqtt://HOST:PORT/TOPIC or mqtts://..., the topic without + and #"
+            f"{redact_address(url)!r} must be mqtt://HOST:PORT/TOPIC or mqtts://..., the topic without + and #"
         )
     return parts

@@ -13,6 +13,7 @@ import threading
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -20,7 +21,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from ..errors import UsageError, require
 from ..events import Event
 from ..extras import need
-from .delivery import Delivery, DeliveryOptions, Refused, Retry, without_login
+from ..redaction import redact_address
+from .delivery import Delivery, DeliveryOptions, Refused, Retry
 
 if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
@@ -110,7 +112,15 @@ class Post:
         kind: Any = HTTPSConnectionPool if scheme == "https" else HTTPConnectionPool
         post = self
 
+        class Answer(HTTPResponse):
+            def begin(self) -> None:
+                super().begin()
+                self.msg.defects.clear()  # urllib3 logs those with the whole address, and what is secret in it
+                self.msg.set_payload("")
+
         class Connection(kind.ConnectionCls):  # type: ignore[misc]  # one of two classes
+            response_class = Answer
+
             def connect(self) -> None:
                 super().connect()
                 with post._lock:
@@ -122,16 +132,21 @@ class Post:
 
 
 def webhook(
-    url: str, dead_letters: str | Path, options: DeliveryOptions | None = None, *, timeout_s: float = 10.0
+    url: str,
+    dead_letters: str | Path,
+    options: DeliveryOptions | None = None,
+    *,
+    timeout_s: float = 10.0,
+    pending: str | Path | None = None,
 ) -> Delivery:
-    """A sink that POSTs final events.
+    """A sink that POSTs final events; for `dead_letters`, `options` and `pending` see `Delivery`.
 
     Raises:
         UsageError: not an http:// or https:// URL.
         MissingExtraError: urllib3 is not installed.
     """
     post = Post(url, timeout_s)
-    return Delivery(f"webhook {post.shown}", post, dead_letters, options)
+    return Delivery(f"webhook {post.shown}", post, dead_letters, options, pending=pending)
 
 
 def _parts(url: str) -> Any:
@@ -141,7 +156,7 @@ def _parts(url: str) -> Any:
     except ValueError:
         good = False
     if not good:
-        raise UsageError(f"webhook {without_login(url)!r} must be http://HOST/PATH or https://HOST/PATH")
+        raise UsageError(f"webhook {redact_address(url)!r} must be http://HOST/PATH or https://HOST/PATH")
     return parts
 
 

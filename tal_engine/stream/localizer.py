@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PlanError, PlanFault, VideoError, VideoFault
+from ..errors import PlanError, PlanFault, VideoError, VideoFault, require
 from ..events import Event
 from ..localize import suppress
 from ..options import StreamOptions
@@ -20,6 +20,10 @@ from .window import Row
 
 if TYPE_CHECKING:
     from ..engine import TALEngine
+
+
+#: Wall times from here on cannot be written as events have them.
+_YEAR_10000 = 253_402_300_800
 
 
 class StreamingLocalizer:
@@ -76,16 +80,19 @@ class StreamingLocalizer:
 
         Raises:
             VideoError: the frame is not a picture.
+            UsageError: `wall` is no such time; nothing was taken.
             PlanError: the plan has no encoders.
         """
         if not self._manifest.encoders:
             raise PlanError(PlanFault.NO_ENCODER, f"plan {self._manifest.name} has no encoders: push features")
         if not callable(frame):
             _check(frame, self._source)
+        _check_wall(wall)
         return self._run(self.state.push(frame if callable(frame) else lambda: frame, pts, wall))
 
     def push_features(self, row: Row, wall: float | None = None) -> list[Event]:
         """Take the next snippet's features, stream name -> [D], of a stream that has no frames; see `push_row`."""
+        _check_wall(wall)
         self.state.push_row(row, wall)
         return self._told()
 
@@ -125,6 +132,11 @@ class StreamingLocalizer:
             proposals = suppress(self._engine.propose(window.features), self._manifest.nms)
             told += self.state.settle(window, proposals)
         return [e for e in told if self._provisional or e.status == "final"]
+
+
+def _check_wall(wall: float | None) -> None:
+    if wall is not None:
+        require(0 <= wall < _YEAR_10000, "wall", wall, "seconds since 1970, before the year 10000")
 
 
 def _check(frame: NDArray[np.uint8], source: str) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TALError
+from ..errors import BackendError, SourceError, TALError
 from ..events import Event
 from ..records import Proposals
-from ..video.live import LiveSource
+from ..video.live import LiveFrame, LiveSource
 from . import snapshot
 from .state import Ready, StreamState
 from .window import Row, Window
@@ -33,6 +33,8 @@ class Member:
     source: LiveSource
     state: StreamState
     done: bool = False
+    #: A model failed on its data: it has no further events, and its state is not kept any more.
+    lost: bool = False
     #: When its last frame came, by `time.monotonic`.
     heard: float = field(default_factory=time.monotonic)
     #: Why it ended before its time.
@@ -47,12 +49,19 @@ class Member:
     #: Snippets that wait for their features.
     ready: list[Ready] = field(default_factory=list)
     #: Seconds that are added to the source's clock, which begins at 0 with each start; None: the first frame tells.
-    shift: float | None = 0.0
+    shift: float | None = None
+    #: It goes on from a state that was kept.
+    restored: bool = False
 
     @property
     def name(self) -> str:
         """The source's name, without passwords."""
         return self.source.name
+
+    @property
+    def condition(self) -> str:
+        """The source's state; a stream that cannot go on has failed, whatever its source does."""
+        return "failed" if self.error is not None else self.source.state
 
     def missed(self) -> dict[str, float]:
         """Seconds that were not analysed so far, by reason."""
@@ -84,17 +93,17 @@ class Member:
             if silent and self.source.is_live and self.state.newest is not None:
                 self.ready.extend(self.state.flush())
             if self.source.state in ("ended", "failed"):
-                self.end()
-        except TALError as e:  # a picture that cannot be made: the others go on
+                self._end()
+        except Exception as e:  # a picture that cannot be made, of a bug as well: the others go on
             self._fail(e)
 
     def _frame(self) -> bool:
         frame = self.source.poll()
         if frame is None:
             return False
-        self.frames, self.heard = self.frames + 1, time.monotonic()
         if self.shift is None:
-            self.shift = self.state.resumed(frame.wall) - frame.pts_seconds
+            self.shift = self._begin(frame)
+        self.frames, self.heard = self.frames + 1, time.monotonic()
         seconds, image = frame.pts_seconds + self.shift, frame.image
         if self.show is not None:
             picture = image()
@@ -104,8 +113,23 @@ class Member:
             self.ready.append(ready)
         return True
 
+    def _begin(self, frame: LiveFrame) -> float:
+        """The shift, now that the source is open and known to be live or not."""
+        if not self.source.is_live:
+            return 0.0
+        if self.restored:
+            return self.state.resumed(frame.wall) - frame.pts_seconds
+        self.state.apart(f"{frame.wall:.3f}")  # its clock begins at 0 each time, and each time it is another stream
+        return 0.0
+
     def end(self) -> None:
         """The stream is over: what is open will be decided."""
+        try:
+            self._end()
+        except Exception as e:
+            self._fail(e)
+
+    def _end(self) -> None:
         self.done, self.error = True, self.source.error
         if self.error is not None:
             log.error("%s", self.error)
@@ -114,21 +138,42 @@ class Member:
         for ready in self.state.flush(end):
             self.ready.append(ready)
 
-    def _fail(self, error: TALError) -> None:
-        log.error("%s: %s", self.name, error)
-        self.done, self.error = True, error
+    def _fail(self, error: Exception) -> None:
+        known = isinstance(error, TALError)
+        log.error("%s: %s", self.name, error, exc_info=None if known else error)
+        self.done = True
+        self.error = error if isinstance(error, TALError) else SourceError(f"{self.name}: {_named(error)}")
         self.source.close()
         self.state.cut()
 
+    def lose(self, error: Exception) -> None:
+        """A model failed on its data: nothing more can be decided."""
+        log.error(
+            "%s: a model failed on it: %s", self.name, error, exc_info=None if isinstance(error, TALError) else error
+        )
+        self.done = self.lost = True
+        self.error = BackendError(f"{self.name}: a model failed on it: {_named(error)}")
+        self.ready = []
+        self.source.close()
+
     def add(self, rows: Sequence[Row]) -> None:
-        """Take the features of all snippets that are `ready`."""
-        for row in rows:
-            self.state.add(row)
+        """Take the features of all snippets that are `ready`; a stream whose features are no numbers is lost."""
+        try:
+            for row in rows:
+                self.state.add(row)
+        except Exception as e:
+            self.lose(e)
         self.ready = []
 
-    def settle(self, window: Window, proposals: Proposals) -> list[Event]:
-        """Events of a window; keeps count."""
-        told = self.state.settle(window, proposals)
+    def settle(self, window: Window, proposals: Callable[[], Proposals]) -> list[Event]:
+        """Events of a window; keeps count. None of a stream that is lost, now or before."""
+        if self.lost:
+            return []
+        try:
+            told = self.state.settle(window, proposals())
+        except Exception as e:  # scores that are no numbers, such as of an overflow
+            self.lose(e)
+            return []
         for event in told:
             if event.is_final and event.end_time is not None:
                 self.finals += 1
@@ -136,16 +181,28 @@ class Member:
                     self.lag_s = time.time() - (event.end_time + window.wall)
         return told
 
-    def save(self, path: Path) -> None:
-        """Keep the stream's state for `restore`."""
-        snapshot.save(path, self.state)
+    def keep(self, path: Path) -> None:
+        """Keep the stream's state for `restore`; a file that was read to its end begins anew the next time.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if self.lost:
+            return
+        if self.done and not self.source.is_live:
+            path.unlink(missing_ok=True)
+        else:
+            snapshot.save(path, self.state)
 
     def restore(self, path: Path) -> None:
-        """Go on from a file of `save`; the time since then is not analysed where the source is live.
+        """Go on from a file of `keep`; the time since then is not analysed where the source is live.
 
         Raises:
             SnapshotError: the file is damaged, or of another plan, source or options.
         """
         snapshot.load(path, self.state)
-        if self.source.is_live:
-            self.shift = None
+        self.restored = True
+
+
+def _named(error: Exception) -> str:
+    return str(error) if isinstance(error, TALError) else f"{type(error).__name__}: {error}"

@@ -7,28 +7,35 @@ sources, `StreamState` and the engine; knows no sink and no metric server.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from ..errors import PlanError, PlanFault, UsageError, require
 from ..events import Event
+from ..files import check_folder
 from ..localize import suppress
 from ..options import LiveOptions, StreamOptions
 from ..pipeline import Stopwatch
-from ..records import Snippets
+from ..records import Proposals, Snippets
 from ..video.live import LiveSource, open_live
 from .member import Member
 from .state import Ready, StreamState
-from .window import Row
+from .window import Row, Window
 
 if TYPE_CHECKING:
     from ..engine import TALEngine
+
+log = logging.getLogger("tal_engine")
+
+Given = TypeVar("Given", Ready, Window)
+Made = TypeVar("Made", Row, Proposals)
 
 #: How long the loop sleeps when no stream has anything, seconds: far less than a frame.
 _IDLE_S = 0.004
@@ -64,7 +71,7 @@ class StreamScheduler:
                 leaves open what is open, for the next start.
 
         Raises:
-            UsageError: no source, two of one name, or one that makes no sense.
+            UsageError: no source, two of one name, or one that makes no sense; a folder that cannot be written.
             PlanError: the plan has no encoders.
             SnapshotError: a state in the folder is damaged, or of another plan or options.
         """
@@ -74,16 +81,20 @@ class StreamScheduler:
             raise PlanError(PlanFault.NO_ENCODER, f"plan {manifest.name} has no encoders: it localizes no video")
         if not sources:
             raise UsageError("no source: give at least one stream")
+        if snapshots is not None:
+            check_folder(Path(snapshots), "the folder for the streams' state")
         self._engine, self._nms, self._provisional, self._batch = engine, manifest.nms, provisional, batch
         opened = [open_live(s, live) if isinstance(s, str) else s for s in sources]
         self.streams = [Member(s, StreamState(manifest, engine.plan.sha256, s.name, options)) for s in opened]
-        self._snapshots, self._saved = snapshots, time.monotonic()
+        self._snapshots, self._saved, self._unsaved = snapshots, time.monotonic(), False
         try:
             self._check_names()
             self._restore()
         except BaseException:
             self._close()
             raise
+        #: Says that whoever takes the events has not taken all: the state of what can be read again waits for it then.
+        self.owing: Callable[[], bool] = lambda: False
         #: Seconds by stage: "frames" are pictures made and put on the grid, in this thread.
         self.watch = Stopwatch()
         #: When the loop last went round, by `time.monotonic`: a liveness probe looks at it.
@@ -113,7 +124,8 @@ class StreamScheduler:
     def run(self) -> Iterator[Event]:
         """Events of all streams as they are decided, until all sources have ended or `stop` is called.
 
-        A source that fails ends alone: what is open there is decided, and its `error` says why.
+        A source that fails ends alone: what is open there is decided, and its `error` says why. So does a stream on
+        whose data a model fails; what is open there is not decided, and its state stays as it was kept last.
         """
         try:
             while active := [s for s in self._in_turn() if not s.done]:
@@ -147,16 +159,32 @@ class StreamScheduler:
 
     def _encode(self, streams: Sequence[Member]) -> None:
         """Give all streams the features of their snippets; snippets of one size share calls."""
-        by_size: dict[tuple[int, ...], list[Ready]] = {}
-        for ready in (r for s in streams for r in s.ready):
-            by_size.setdefault(ready.snippets.frames.shape[1:], []).append(ready)
+        by_size: dict[tuple[int, ...], list[tuple[Member, Ready]]] = {}
+        for stream in streams:
+            for ready in stream.ready:
+                by_size.setdefault(ready.snippets.frames.shape[1:], []).append((stream, ready))
         rows: dict[int, Row] = {}
         for same in by_size.values():
             for i in range(0, len(same), self._batch):
-                group = same[i : i + self._batch]
-                rows |= zip(map(id, group), self._features(group), strict=True)
+                rows |= {id(r): row for _, r, row in self._apart(same[i : i + self._batch], self._features)}
         for stream in streams:
-            stream.add([rows[id(r)] for r in stream.ready])
+            if not stream.lost:
+                stream.add([rows[id(r)] for r in stream.ready])
+
+    def _apart(
+        self, work: Sequence[tuple[Member, Given]], run: Callable[[Sequence[Given]], Sequence[Made]]
+    ) -> list[tuple[Member, Given, Made]]:
+        """What `run` makes of all at once. Where it fails, of each stream's alone: the one that fails again is lost."""
+        try:
+            made = run([given for _, given in work])
+        except Exception as e:
+            mine = [[w for w in work if w[0] is stream] for stream in self.streams]
+            apart = [part for part in mine if part]
+            if len(apart) > 1:
+                return [done for part in apart for done in self._apart(part, run)]
+            work[0][0].lose(e)
+            return []
+        return [(stream, given, one) for (stream, given), one in zip(work, made, strict=True)]
 
     def _features(self, group: Sequence[Ready]) -> list[Row]:
         first = group[0].snippets
@@ -167,13 +195,17 @@ class StreamScheduler:
 
     def _settle(self, streams: Sequence[Member]) -> list[Event]:
         """The head on all windows that are due, those of one length in one call, and what they decide."""
-        due = [(s, w) for s in streams for w in s.state.windows()]
-        found = self.watch.run("head", lambda: self._engine.propose_many([w.features for _, w in due]))
+        due = [(s, w) for s in streams if not s.lost for w in s.state.windows()]
         told: list[Event] = []
-        for (stream, window), proposals in zip(due, found, strict=True):
-            kept = self.watch.run("nms", lambda p=proposals: suppress(p, self._nms))  # type: ignore[misc]
-            told += stream.settle(window, kept)
+        for stream, window, proposals in self._apart(due, self._proposals):
+            told += stream.settle(window, lambda p=proposals: self._suppressed(p))  # type: ignore[misc]
         return told
+
+    def _proposals(self, windows: Sequence[Window]) -> list[Proposals]:
+        return self.watch.run("head", lambda: self._engine.propose_many([w.features for w in windows]))
+
+    def _suppressed(self, proposals: Proposals) -> Proposals:
+        return self.watch.run("nms", lambda: suppress(proposals, self._nms))
 
     def _file_of(self, stream: Member, folder: Path) -> Path:
         """Names may hold what files may not: their hash tells them apart."""
@@ -187,16 +219,25 @@ class StreamScheduler:
                 stream.restore(path)
 
     def _save(self, *, urgent: bool) -> None:
-        """Keep all states after their events were taken: a crash in between repeats events, and loses none."""
+        """Keep all states after their events were taken: a crash in between repeats events, and loses none.
+
+        A full disk ends no stream: it is tried again, and until then a restart goes on from what was kept last.
+        """
         if self._snapshots is None or not (urgent or time.monotonic() - self._saved > _SNAPSHOT_S):
             return
+        failed, owing = False, self.owing()
         for stream in self.streams:
-            path = self._file_of(stream, self._snapshots)
-            if stream.done and not stream.source.is_live:
-                path.unlink(missing_ok=True)  # to the end: the next time it begins anew
-            else:
-                stream.save(path)
-        self._saved = time.monotonic()
+            if owing and not stream.source.is_live:
+                continue
+            try:
+                stream.keep(self._file_of(stream, self._snapshots))
+            except OSError as e:
+                if not (self._unsaved or failed):
+                    log.error("the streams' state cannot be kept (%s); it will be tried again", e)
+                failed = True
+        if self._unsaved and not failed:
+            log.warning("%s: the streams' state is kept again", self._snapshots)
+        self._saved, self._unsaved = time.monotonic(), failed
 
     def _close(self) -> None:
         for stream in self.streams:

@@ -56,6 +56,8 @@ class Settler:
         self._pace, self._options, self._segment = pace, options, segment
         self._vocabulary, self._source, self._plan = vocabulary, source, plan
         self._numbered = 0
+        #: Part of all ids, where a stream of the same name may begin with the same times.
+        self.session = ""
         #: Finals that were decided later than `Pace.latency_s` after their end: none, ever.
         self.late_events = 0
         #: Seconds from the end of an action to its decision, the longest so far.
@@ -248,7 +250,8 @@ class Settler:
     def _new_id(self, track: Track, window: Window) -> str:
         """The same for the same stream; another one for another stream of the same name."""
         self._numbered += 1
-        seen = f"{self._source}\n{self._numbered}\n{track.label}\n{track.start:.3f}\n{window.right:.3f}"
+        source = f"{self._source}\n{self.session}" if self.session else self._source
+        seen = f"{source}\n{self._numbered}\n{track.label}\n{track.start:.3f}\n{window.right:.3f}"
         return hashlib.sha256(seen.encode()).hexdigest()[:20]
 
     def state(self) -> dict[str, Any]:
@@ -261,6 +264,7 @@ class Settler:
             "moved": self._moved,
             "cuts": [[label, at] for label, at in self._cuts.items()],
             "numbered": self._numbered,
+            "session": self.session,
             "late_events": self.late_events,
             "worst_latency_s": self.worst_latency_s,
         }
@@ -271,6 +275,7 @@ class Settler:
         self._finals = [Track.from_dict(t) for t in found["finals"]]
         self._line, self._right = (float("-inf") if found[n] is None else found[n] for n in ("line", "right"))
         self._moved, self._numbered = found["moved"], found["numbered"]
+        self.session = found.get("session", "")
         self._cuts = dict(found["cuts"])
         self.late_events, self.worst_latency_s = found["late_events"], found["worst_latency_s"]
 

@@ -124,6 +124,10 @@ class StreamState:
         """The longest that a final took so far."""
         return self._settler.worst_latency_s
 
+    def apart(self, session: str) -> None:
+        """Ids differ from those of other streams of its name: for a source whose frames never come again."""
+        self._settler.session = session
+
     @property
     def newest(self) -> float | None:
         """Seconds of the newest frame; None at the start and after a cut."""

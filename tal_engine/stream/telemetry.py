@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -68,7 +69,7 @@ class Collector:
             for reason, seconds in m.missed().items():
                 missed.add_metric([m.name, reason], seconds)
             for name in _STATES:
-                state.add_metric([m.name, name], float(m.source.state == name))
+                state.add_metric([m.name, name], float(m.condition == name))
         yield missed
         yield state
         yield self._rates(gauge)
@@ -98,7 +99,7 @@ def alive(scheduler: StreamScheduler) -> tuple[bool, dict[str, Any]]:
 
 def ready(scheduler: StreamScheduler) -> tuple[bool, dict[str, Any]]:
     """Whether the loop goes round and any source gives frames; the states of all."""
-    states = {m.name: m.source.state for m in scheduler.streams}
+    states = {m.name: m.condition for m in scheduler.streams}
     return alive(scheduler)[0] and any(s in ("live", "ended") for s in states.values()), {"sources": states}
 
 
@@ -128,7 +129,7 @@ class MetricsServer:
             return [json.dumps({"ok": good, **told}).encode() + b"\n"]
 
         try:
-            self._server = make_server(host, port, app, WSGIServer, _Quiet)
+            self._server = make_server(host, port, app, _Server, _Quiet)
         except (OSError, OverflowError) as e:
             raise UsageError(f"metrics port {port} on {host} cannot be had: {e}") from e
         self.port = int(self._server.server_port)
@@ -148,8 +149,20 @@ class MetricsServer:
         self.close()
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """Each request in its own thread: a client that hangs holds up neither others nor the end."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung or went away: nothing to say."""
+
+
 class _Quiet(WSGIRequestHandler):
-    """Requests are not logged."""
+    """Requests are not logged, and are waited for `timeout` seconds."""
+
+    timeout = 10
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
         """Say nothing."""

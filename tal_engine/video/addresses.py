@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import SourceError, UsageError
+from ..redaction import redact
 
 #: Endings of files that list sources, one a line.
 LIST_SUFFIXES = frozenset([".streams", ".txt"])
 
 _NAMED = re.compile(r"([\w.-]+)=(\S.*)")
-_USER = re.compile(r"(?<=://)[^/?#\s]*@")
-_SECRET = re.compile(r"(?i)([?&](?:[a-z_-]*(?:pass|passwd|password|pwd|token|key|secret|auth|sig|signature))=)[^&#\s]+")
 
 
 class Address(NamedTuple):
@@ -22,11 +21,6 @@ class Address(NamedTuple):
 
     name: str
     where: str
-
-
-def redact(text: str) -> str:
-    """Addresses in `text` without user, password, and parameters that look like secrets."""
-    return _SECRET.sub(r"\1***", _USER.sub("***@", text))
 
 
 def is_url(text: str) -> bool:
@@ -37,6 +31,8 @@ def is_url(text: str) -> bool:
 def address_of(source: str) -> Address:
     """`name=where` or `where`; an existing file is never taken for a name.
 
+    Bytes of a file's name that are no UTF-8 are written out in the name, as ids and JSON are made of it.
+
     Raises:
         UsageError: nothing is left.
     """
@@ -46,7 +42,8 @@ def address_of(source: str) -> Address:
     named = _NAMED.fullmatch(source)
     if named and not Path(source).exists():
         return Address(named[1], named[2])
-    return Address("stdin" if source == "-" else redact(source), source)
+    name = redact(source).encode(errors="backslashreplace").decode()
+    return Address("stdin" if source == "-" else name, source)
 
 
 def expand_streams(source: str | Path) -> list[str]:
@@ -63,7 +60,7 @@ def expand_streams(source: str | Path) -> list[str]:
     if is_url(str(source)) or path.suffix.lower() not in LIST_SUFFIXES:
         return [str(source)]
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise SourceError(f"{path}: cannot be read as a list of streams ({e})") from e
     sources = [_beside(path, text) for line in lines if (text := re.split(r"(?:^|\s)#", line)[0].strip())]

@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from typing import Literal
 
 from ..errors import SourceError, TALError
 from ..options import LiveOptions
+from ..redaction import redact
 from .addresses import Address, address_of, is_url
 from .coverage import Coverage
 from .inputs import open_folder, open_raw, parse_raw
@@ -73,7 +75,7 @@ class LiveSource:
         self._tally = Tally(self.coverage, options.source_timeout)
         self._line: Line[LiveFrame] = Line(options.buffer, options.policy or "wait", self.coverage)
         self._unix = time.time() - now()
-        self._connected = self._done = False
+        self._connected = self._done = self._is_file = False
         self._lost_before = 0  # frames that earlier connections could not decode
         self._pause = 0.0
         self._start = self._heard = now()
@@ -115,8 +117,11 @@ class LiveSource:
 
     @property
     def is_live(self) -> bool:
-        """It goes on by itself: its clock begins when it is opened, and nothing can be read twice."""
-        return self._feed is not None and self._feed.live
+        """It goes on by itself: its clock begins when it is opened, and nothing can be read twice.
+
+        An address counts as live until its first connection shows that it is of a file, which has an end.
+        """
+        return self._feed is not None and self._feed.live and not self._is_file
 
     @property
     def frame_seconds(self) -> float:
@@ -141,10 +146,10 @@ class LiveSource:
         try:
             self._read()
         except TALError as e:
-            self.error = SourceError(str(e) if self.name in str(e) else f"{self.name}: {e}")
+            self.error = SourceError(str(e) if str(e).startswith(f"{self.name}:") else f"{self.name}: {e}")
         except Exception as e:  # a thread that dies unseen would leave its source "live" for ever
-            log.exception("%s: reading failed", self.name)
-            self.error = SourceError(f"{self.name}: reading failed ({type(e).__name__}: {e})")
+            log.error("%s: reading failed\n%s", self.name, redact("".join(traceback.format_exception(e))))
+            self.error = SourceError(f"{self.name}: reading failed ({type(e).__name__}: {redact(str(e))})")
         finally:
             self._tally.finish(self._now())
             self._line.finish()
@@ -171,6 +176,7 @@ class LiveSource:
         self._tally.connected(video.frame_seconds, live)
         if not self.coverage.frames["arrived"]:
             self._start = self._now()
+            self._is_file = connection.ends
         self._connected = True
         try:
             return all(self._deliver(frame, video, live) for frame in video.frames)

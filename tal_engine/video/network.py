@@ -18,7 +18,8 @@ from av.video.stream import VideoStream
 
 from ..errors import VideoError
 from ..options import LiveOptions
-from .addresses import Address, redact
+from ..redaction import redact
+from .addresses import Address
 from .clock import Arrival, StreamClock
 from .decode import finite, frames_of, moving_pictures, why
 from .pixels import display_of, progressive
