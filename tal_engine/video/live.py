@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from typing import Literal
 
 from ..errors import SourceError, TALError
 from ..options import LiveOptions
-from .addresses import Address, address_of, is_url
+from .addresses import Address, address_of, is_url, redact
 from .coverage import Coverage
 from .inputs import open_folder, open_raw, parse_raw
 from .network import Connection, Feed, UnreachableError, is_camera
@@ -31,8 +32,8 @@ log = logging.getLogger("tal_engine")
 
 State = Literal["connecting", "live", "stalled", "ended", "failed"]
 
-#: A live source that is silent for longer than this, and than a few of its frames, is stalled.
-_SILENT_S = 1.0
+#: A live source that is silent for longer than so many of its frames, and than is usual for it, is stalled.
+_SILENT_FRAMES = 5
 #: How many different warnings of a source are kept.
 _WARNINGS = 50
 #: How long `close` waits for the reading thread, which may sit in a read of up to `source_timeout`.
@@ -78,6 +79,8 @@ class LiveSource:
         self._pause = 0.0
         self._start = self._heard = now()
         self._closing = threading.Event()
+        if feed is not None:
+            feed.wait = self._closing.wait
         self._thread = threading.Thread(target=self._run, name=f"tal-live-{name}", daemon=True)
         self._thread.start()
 
@@ -110,8 +113,10 @@ class LiveSource:
             return "live" if len(self._line) else "failed" if self.error else "ended"
         if not self._connected:
             return "connecting"
-        silent = self._feed.silence() if self._feed and self._feed.live else 0.0
-        return "stalled" if silent > max(_SILENT_S, 5 * self.frame_seconds) else "live"
+        if self._feed is None or not self._feed.live:
+            return "live"
+        usual = max(self._feed.usual, _SILENT_FRAMES * self.frame_seconds)
+        return "stalled" if self._feed.silence() > usual else "live"
 
     @property
     def is_live(self) -> bool:
@@ -143,8 +148,9 @@ class LiveSource:
         except TALError as e:
             self.error = SourceError(str(e) if self.name in str(e) else f"{self.name}: {e}")
         except Exception as e:  # a thread that dies unseen would leave its source "live" for ever
-            log.exception("%s: reading failed", self.name)
-            self.error = SourceError(f"{self.name}: reading failed ({type(e).__name__}: {e})")
+            # without passwords: ffmpeg's errors tell the address
+            log.error("%s: reading failed\n%s", self.name, redact(traceback.format_exc()))
+            self.error = SourceError(f"{self.name}: reading failed ({type(e).__name__}: {redact(str(e))})")
         finally:
             self._tally.finish(self._now())
             self._line.finish()
@@ -157,6 +163,7 @@ class LiveSource:
             if connection.ends:
                 if not self.coverage.frames["arrived"]:
                     raise SourceError(f"{self.name}: has no frames")
+                self._tally.ended()
                 return
             silent = self._feed is not None and self._feed.silent
             self._tally.disconnected(silent)

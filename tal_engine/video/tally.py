@@ -34,7 +34,8 @@ class Tally:
 
     def disconnected(self, silent: bool) -> None:
         """The connection is lost; `silent`: because nothing came for `source_timeout`."""
-        self._lost = silent
+        if self._lost is None:
+            self._lost = silent
 
     def frame(self, seconds: float, at: float, damaged: int, corrupt: int) -> None:
         """A frame of the stream came at `at` of this machine; `damaged` and `corrupt` ones so far, in all."""
@@ -56,7 +57,7 @@ class Tally:
         step = seconds - last
         shown = last + min(self.frame_seconds, step)
         hold = max(_HOLD_S, 3 * self.frame_seconds) if self._live else _HOLD_IN_FILES_S
-        if self._lost is not None:
+        if self._lost is not None and step > _LATE * self.frame_seconds:
             self._outage(shown, seconds, self._lost)
         elif damaged and step > _LATE * self.frame_seconds:
             self._coverage.add("damaged", shown, seconds)
@@ -69,6 +70,10 @@ class Tally:
         found_out = min(start + self._timeout, end) if silent else start
         self._coverage.add("stalled", start, found_out)
         self._coverage.add("reconnect", found_out, end)
+
+    def ended(self) -> None:
+        """The source is over by itself: after its last frame nothing is missing."""
+        self._lost = None
 
     def finish(self, at: float) -> None:
         """The source is given up: an outage that has not ended goes until now."""
