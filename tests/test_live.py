@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import subprocess
 import sys
@@ -190,6 +189,9 @@ def test_passwords_are_never_shown():
     assert redact(f"{url} is gone") == "rtsp://***@10.0.0.5:554/live?channel=1&token=***&x_password=*** is gone"
     assert address_of(url).where == url
     assert "s3cret" not in address_of(url).name
+    for secret in ("hdnts=st=1~hmac=s3cret", "md5=s3cret", "sessionId=s3cret", "X-Amz-Signature=s3cret", "jwt=s3cret"):
+        assert redact(f"http://h/live.m3u8?a=1&{secret}") == f"http://h/live.m3u8?a=1&{secret.split('=')[0]}=***"
+    assert redact("rtsp://h/user=me_password=s3cret_channel=1") == "rtsp://h/user=me_password=***"
     assert redact("http://h/a@b?x=1") == "http://h/a@b?x=1"
     assert address_of(f"door = {url}".replace(" ", "")) == ("door", url)
 
@@ -253,9 +255,10 @@ def test_policies_of_a_source():
 def test_an_error_nobody_thought_of_is_told(caplog):
     def broken():
         yield Frame(0.0, lambda: np.zeros((2, 2, 3), np.uint8))
-        raise RuntimeError("what is this")
+        raise RuntimeError("what is this: 'http://me:hush@h/?token=hush'")
 
-    with caplog.at_level(logging.CRITICAL):
-        live = LiveSource("x", lambda: Connection(VideoSource("x", broken(), 25.0, 0.04), True), LiveOptions())
-        with pytest.raises(SourceError, match=r"x: reading failed \(RuntimeError: what is this\)"):
-            list(live.frames())
+    live = LiveSource("x", lambda: Connection(VideoSource("x", broken(), 25.0, 0.04), True), LiveOptions())
+    with pytest.raises(SourceError, match=r"x: reading failed \(RuntimeError: what is this: 'http://\*\*\*@h/") as e:
+        list(live.frames())
+    assert "test_live.py" in caplog.text
+    assert "hush" not in caplog.text + str(e.value)

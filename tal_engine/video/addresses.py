@@ -14,7 +14,12 @@ LIST_SUFFIXES = frozenset([".streams", ".txt"])
 
 _NAMED = re.compile(r"([\w.-]+)=(\S.*)")
 _USER = re.compile(r"(?<=://)[^/?#\s]*@")
-_SECRET = re.compile(r"(?i)([?&](?:[a-z_-]*(?:pass|passwd|password|pwd|token|key|secret|auth|sig|signature))=)[^&#\s]+")
+_SECRETS = (
+    "pass|passwd|password|pwd|token|key|secret|auth|sig|signature|hmac|md5|jwt|ticket|credential|session(?:_?id)?"
+    "|hdn(?:ts|ea|tl)"  # Akamai's
+)
+#: As a parameter, or, as some cameras have it, in the path: /user=admin_password=...
+_SECRET = re.compile(rf"(?i)([?&;/_][a-z_-]*(?:{_SECRETS})=)[^&#\s]+")
 
 
 class Address(NamedTuple):
