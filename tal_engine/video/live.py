@@ -183,6 +183,7 @@ class LiveSource:
             return all(self._deliver(frame, video, live) for frame in video.frames)
         finally:
             self._connected = False
+            self._tally.left_out(video.thinning.rest())
             self._tally.counted(*self._hurt(video))
             self._lost_before += video.lost
             self._say(video.warnings)
@@ -194,9 +195,11 @@ class LiveSource:
             self._closing.wait(max(self._start + seconds - self._now(), 0.0))
         now = self._heard = self._now()
         self._pause = 0.0
-        self._tally.frame(seconds, now, *self._hurt(video))
+        self._tally.frame(seconds, now, *self._hurt(video), frame.left_out)
         made = min(self._feed.clock.wall(seconds), now) if live and self._feed else self._start + seconds
-        return self._line.put(LiveFrame(seconds, frame.image, self._unix + made))
+        going_on = self._line.put(LiveFrame(seconds, frame.image, self._unix + made, left_out=frame.left_out))
+        video.thinning.every = self._line.every
+        return going_on
 
     def _hurt(self, video: VideoSource) -> tuple[int, int]:
         """Damaged and corrupt frames of all connections."""

@@ -22,7 +22,7 @@ from ..errors import VideoError
 from ..options import LiveOptions
 from .addresses import Address, redact
 from .clock import Arrival, StreamClock
-from .decode import finite, frames_of, moving_pictures, why
+from .decode import finite, frames_of, left_out_before, moving_pictures, why
 from .pieces import Pieces
 from .pixels import display_of, progressive
 from .source import Frame, VideoSource
@@ -136,7 +136,7 @@ class Feed:
         if pieces and has_end and not _back_to(container, stream, self.clock.reached):
             return Connection(video, ends=True)  # closed, and in another time: what it holds cannot be placed
         self._connected = True
-        frames = frames_of(self._watched(container, stream), stream, video)
+        frames = frames_of(self._watched(container, stream, video), stream, video)
         timed = self.clock.timed(self._stamped(frames, clockless))
         video.frames = _shown(progressive(timed, video), stream, video)
         return Connection(video, ends=has_end or not self.live)
@@ -150,7 +150,9 @@ class Feed:
             if other.index != stream.index:
                 other.discard = Discard.all
 
-    def _watched(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    def _watched(
+        self, container: InputContainer, stream: VideoStream, video: VideoSource
+    ) -> Iterator[Packet[VideoStream]]:
         """Packets of the stream; gives up when others come, or none, and no frame is made of them for too long."""
         packets = container.demux()
         limit = self._options.source_timeout
@@ -172,6 +174,8 @@ class Feed:
             if packet.stream_index == stream.index:
                 self._slow_down(packet)  # type: ignore[arg-type]
                 yield packet  # type: ignore[misc]
+                if video.thinning.spared:  # no frame is made of it, and none is wanted
+                    self._silence = 0.0
             if self.silent:
                 raise av.error.ExitError(0, f"no picture for {limit:g} s")
 
@@ -201,7 +205,7 @@ def _shown(frames: Iterator[tuple[float, VideoFrame]], stream: VideoStream, vide
     display = None
     for seconds, frame in frames:
         display = display or display_of(frame, stream, video)
-        yield Frame(seconds, partial(display.rgb, frame))
+        yield Frame(seconds, partial(display.rgb, frame), left_out=left_out_before(frame, video))
 
 
 def _back_to(container: InputContainer, stream: VideoStream, seconds: float | None) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError, VideoError, VideoFault
+from .thinning import Thinning
 
 Image = NDArray[np.uint8]
 
@@ -21,10 +22,14 @@ VIDEO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame on screen from `pts_seconds` until the next one; pixels are made on demand."""
+    """A frame on screen from `pts_seconds` until the next one; pixels are made on demand.
+
+    left_out: so many frames between the one before and this one were not decoded.
+    """
 
     pts_seconds: float
     image: Callable[[], Image]
+    left_out: int = field(default=0, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -34,7 +39,8 @@ class VideoSource:
     frames: yields `Frame` with strictly increasing `pts_seconds`, 0 at the start of the video.
     fps: nominal frames a second. frame_seconds: how long the last frame stays on screen.
     duration: what the container claims, seconds, or None. `decoded`, `lost`, `seen` (seconds up
-    to the end of the last frame) and `warnings` are filled while the frames are read.
+    to the end of the last frame) and `warnings` are filled while the frames are read. thinning: what need not be
+    decoded from now on.
     """
 
     name: str
@@ -47,6 +53,7 @@ class VideoSource:
     seen: float = 0.0
     warnings: list[str] = field(default_factory=list)
     close: Callable[[], None] = lambda: None
+    thinning: Thinning = field(default_factory=Thinning)
 
     def __enter__(self) -> VideoSource:
         return self
