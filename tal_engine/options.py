@@ -280,6 +280,9 @@ class LiveOptions:
     fps: float = 25.0
     #: Frames on stdin as WxH@FPS, rgb24 without any header; empty: stdin is a container.
     raw: str = ""
+    #: Size and rate that a camera of this machine is asked for, as WxH@FPS; empty: as its driver has it. What it cannot
+    #: give, the driver replaces by what is near.
+    camera: str = ""
 
     def __post_init__(self) -> None:
         _require(self.policy is None or self.policy in POLICIES, "policy", self.policy, f"one of {', '.join(POLICIES)}")

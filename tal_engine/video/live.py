@@ -21,9 +21,10 @@ from typing import Literal
 from ..errors import SourceError, TALError
 from ..options import LiveOptions
 from .addresses import Address, address_of, is_url, redact
+from .cameras import camera_options, is_camera
 from .coverage import Coverage
 from .inputs import open_folder, open_raw, parse_raw
-from .network import Connection, Feed, UnreachableError, is_camera
+from .network import Connection, Feed, UnreachableError
 from .source import Frame, VideoSource, open_video
 from .tally import Tally
 from .waiting import Line
@@ -244,13 +245,13 @@ def open_live(source: str, options: LiveOptions | None = None, now: Callable[[],
 
     Args:
         source: `name=source` or a source: a video file, a folder of images, an address that ffmpeg knows (rtsp, http,
-            HLS, udp, tcp, rtmp ...), a camera of this machine (`0`, `/dev/video0`), or `-` for stdin: a container, or
-            raw frames with `options.raw`.
+            HLS, udp, tcp, rtmp ...), a camera of this machine (`0`, `/dev/video0`, any name of its device), or `-` for
+            stdin: a container, or raw frames with `options.raw`.
         options: None for the usual ones.
         now: this machine's clock, seconds that never go back.
 
     Raises:
-        UsageError: an empty source, or `options.raw` makes no sense.
+        UsageError: an empty source, or `options.raw` or `options.camera` makes no sense.
     """
     options = options or LiveOptions()
     address = address_of(source)
@@ -258,6 +259,8 @@ def open_live(source: str, options: LiveOptions | None = None, now: Callable[[],
     if where == "-" and options.raw:
         layout = parse_raw(options.raw)
         return LiveSource(name, partial(_once, lambda: open_raw(sys.stdin.buffer, layout, name)), options, None, now)
+    if is_camera(where):
+        camera_options(options)  # no sense is told now, not by the thread
     if where == "-" or is_url(where) or is_camera(where):
         feed = Feed(address, options, live=where != "-", now=now)
         return LiveSource(name, feed.connect, options, feed, now)

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from ..errors import VideoError
 from ..options import LiveOptions
 from .addresses import Address, redact
+from .cameras import FORMAT, camera_options, device_of, is_camera, trouble_with
 from .clock import Arrival, StreamClock
 from .decode import finite, frames_of, left_out_before, moving_pictures, why
 from .pieces import Pieces
@@ -109,19 +110,21 @@ class Feed:
         began = self._now()
         try:
             return av.open(
-                _path(where),
-                format=_format(where),
+                "pipe:0" if where == "-" else device_of(where),
+                format=FORMAT if is_camera(where) else None,
                 options=ffmpeg_options(where, self._options, again=self.clock.reached is not None),
                 timeout=limit,
             )
         except (av.error.FFmpegError, OSError, ValueError) as e:
             if self._now() - began >= limit:
                 raise UnreachableError(f"no answer within {limit:g} s", lasting=False) from None
+            if is_camera(where):
+                raise UnreachableError(*trouble_with(where, e, why(e))) from None
             raise UnreachableError(redact(why(e)), _lasts(e, where)) from None
 
     def _connection(self, container: InputContainer) -> Connection:
         where, name = self._address.where, self._address.name
-        has_end = bool(container.duration) and not where.startswith(("rtsp", "/dev/"))
+        has_end = bool(container.duration) and not where.startswith("rtsp") and not is_camera(where)
         pieces = self.live and container.format.name in _IN_PIECES
         if self.live and has_end and not (pieces and self._connected):
             return Connection(finite(name, container), ends=True)
@@ -227,28 +230,15 @@ def _lasts(e: Exception, where: str) -> bool:
     return isinstance(e, _LASTING)
 
 
-def is_camera(where: str) -> bool:
-    """A camera of this machine: its number, or its device file."""
-    return where.isdecimal() or where.startswith("/dev/video")
-
-
-def _path(where: str) -> str:
-    if where == "-":
-        return "pipe:0"
-    return f"/dev/video{where}" if where.isdecimal() else where
-
-
-def _format(where: str) -> str | None:
-    return "v4l2" if is_camera(where) else None
-
-
 def ffmpeg_options(where: str, options: LiveOptions, again: bool = False) -> dict[str, str]:
-    """What ffmpeg is told: to give up in time.
+    """What ffmpeg is told: to give up in time, and what a camera is asked for.
 
     A live playlist is read from its newest piece on, or, if it was read before, from some pieces before that: what was
     missed may still be there.
     """
     micros = str(int(options.source_timeout * 1e6))
+    if is_camera(where):
+        return camera_options(options)
     if not where.partition("://")[1]:
         return {}
     told = {"rw_timeout": micros}
