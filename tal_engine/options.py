@@ -261,8 +261,10 @@ class LiveOptions:
     """How a source is read while it runs: what waits, what is dropped, when it counts as lost. All in seconds."""
 
     #: wait: reading stops until there is room (the server buffers). drop_oldest: the frame that waits longest goes.
-    #: drop_latest: the new frame goes. adaptive: only every n-th frame is kept, n growing as the line fills, so that
-    #: the loss is spread evenly. None: wait for what ends by itself (files, folders, stdin), drop_oldest for the rest.
+    #: drop_latest: the new frame goes. adaptive: only every n-th frame is kept, n growing as the line fills and falling
+    #: as it empties, so that the loss is spread evenly; what no other frame is made of is then not decoded, and if n
+    #: reaches from key frame to key frame, none but these are. All of it counts as dropped. None: wait for what ends by
+    #: itself (files, folders, stdin), drop_oldest for the rest.
     policy: Literal["wait", "drop_oldest", "drop_latest", "adaptive"] | None = None
     #: So many decoded frames wait at most.
     buffer: int = 64
@@ -284,6 +286,9 @@ class LiveOptions:
     fps: float = 25.0
     #: Frames on stdin as WxH@FPS, rgb24 without any header; empty: stdin is a container.
     raw: str = ""
+    #: Size and rate that a camera of this machine is asked for, as WxH@FPS; empty: as its driver has it. What it cannot
+    #: give, the driver replaces by what is near.
+    camera: str = ""
 
     def __post_init__(self) -> None:
         _require(self.policy is None or self.policy in POLICIES, "policy", self.policy, f"one of {', '.join(POLICIES)}")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
-_HIDDEN = r"(?:pass|passwd|password|pwd|token|key|secret|auth|sig|signature)="
+_KINDS = (
+    "pass|passwd|password|pwd|token|key|secret|auth|sig|signature|hmac|md5|jwt|ticket|credential|session(?:_?id)?"
+    "|hdn(?:ts|ea|tl)"  # Akamai's
+)
+_HIDDEN = rf"(?:{_KINDS})="
 #: User and password of an address. Of a password that holds / ? # or a blank, which no address may, all goes as well:
 #: what follows the first colon is no port then, and the last @ of the line ends it.
 _USER = re.compile(r"(?<=://)(?:[^/?#\s]*@|[^/?#\s:@\[\]]*:(?!\d*(?:[/?#\s]|$))[^\n]*@)")

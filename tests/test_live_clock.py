@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -10,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tal_engine.video.clock import Arrival, StreamClock
+from tal_engine.video.pieces import Pieces
 
 STEP = 0.04
 WRAP = 2**33 / 90_000
 
 
-def placed(pts, at=None, clock=None, live=True, start=1000.0):
+def placed(pts, at=None, clock=None, live=True, start=1000.0, pieces=False):
     """(seconds, number) of frames with these time stamps, which come one frame time apart if nothing else is said."""
     clock = clock or StreamClock(STEP, 10.0, live)
     at = at if at is not None else [i * STEP for i in range(len(pts))]
-    clock.connected()
+    clock.connected(pieces=pieces)
     found = list(clock.timed(Arrival(p, start + a, i) for i, (p, a) in enumerate(zip(pts, at, strict=True))))
     seconds = [s for s, _ in found]
     assert all(a < b for a, b in pairwise(seconds))
@@ -143,9 +145,10 @@ def test_a_new_connection_is_placed_by_what_is_new(store):
     st.lists(st.one_of(st.none(), st.floats(), st.floats(-5, 20), st.sampled_from(line(40))), max_size=60),
     st.lists(st.floats(0, 3), min_size=60, max_size=60),
     st.booleans(),
+    st.booleans(),
 )
-def test_anything_becomes_increasing_time(pts, steps, live):
-    found, clock = placed(pts, np.cumsum(steps)[: len(pts)].tolist(), live=live)
+def test_anything_becomes_increasing_time(pts, steps, live, pieces):
+    found, clock = placed(pts, np.cumsum(steps)[: len(pts)].tolist(), live=live, pieces=pieces)
     assert len(found) + clock.dropped == len(pts)
     assert all(s >= 0 and np.isfinite(s) for s, _ in found)
 
@@ -191,6 +194,103 @@ def test_what_held_up_a_frame_does_not_add_up():
         assert np.abs(late).max() < 10 * noise
         start = made[-1] + rng.uniform(2, 8)
     assert clock.restarts > 100
+
+
+# -- pieces ------------------------------------------------------------------------------------
+
+
+def test_a_new_connection_goes_on_in_the_old_time():
+    """Its first frames were made long before they come, and stand where they were made, with no way to add up."""
+    clock, made = placed(line(100, 5.0), pieces=True)[1], 100
+    for gap in (0, 1, 50, 200):
+        made += gap
+        at = [(gap + 60) * STEP + i * STEP / 1.1 for i in range(100)]
+        found, _ = placed(line(100, 5.0 + made * STEP), at, clock, start=1000.0 + (made - gap) * STEP, pieces=True)
+        assert_true([(s, n + made) for s, n in found], 1e-6)
+        made += 100
+    assert clock.restarts == clock.dropped == 0
+
+
+@pytest.mark.parametrize("first", [0.0, 4.0, 8.95, 60.0, None])
+def test_a_new_connection_that_cannot_go_on_gives_nothing(first):
+    """Frames from the past, or from after now: the next connection begins anew, by this machine's clock."""
+    clock = placed(line(100, 5.0), pieces=True)[1]
+    pts = line(50, first) if first is not None else [None] * 50
+    assert placed(pts, clock=clock, start=1006.0, pieces=True)[0] == []
+    found, _ = placed(line(50, 1.4), clock=clock, start=1010.0, pieces=True)
+    assert_true([(s, n + 250) for s, n in found])
+    assert len(found) == 50
+    assert clock.dropped == 0
+
+
+@pytest.mark.parametrize("first", [0.0, 1.4, 7.5])
+def test_another_encoder_costs_no_frame(first):
+    """It begins 2 s later, within the connection."""
+    at = [i * STEP + 2.0 * (i >= 100) for i in range(200)]
+    found, clock = placed([*line(100, 5.0), *line(100, first)], at, pieces=True)
+    assert_true([(s - 2.0 * (n >= 100), n) for s, n in found])
+    assert len(found) == 200
+    assert (clock.restarts, clock.dropped) == (1, 0)
+
+
+def test_one_frame_from_the_past_is_dropped_in_pieces_too():
+    pts = line(100, 5.0)
+    pts[20], pts[40], pts[99] = 0.0, pts[37], 0.0
+    found, clock = placed(pts, pieces=True)
+    assert [n for _, n in found] == [n for n in range(100) if n not in (20, 40, 99)]
+    assert_true(found, 1e-9)
+    assert (clock.restarts, clock.dropped) == (0, 3)
+
+
+def test_wrapping_counters_go_on_in_pieces():
+    found, clock = placed([p % WRAP for p in line(200, WRAP - 4.0)], pieces=True)
+    assert_true(found, 1e-6)
+    assert len(found) == 200
+    assert clock.restarts == clock.dropped == 0
+
+
+class Piece(bytes):
+    """A packet: its time stamps in milliseconds, and what is in it."""
+
+    time_base = Fraction(1, 1000)
+
+    def __new__(cls, pts, content, dts=None):
+        packet = super().__new__(cls, content)
+        packet.pts, packet.dts = pts, pts if dts is None else dts
+        return packet
+
+
+def test_pieces_know_what_comes_again():
+    pieces = Pieces(lambda: 0.0)
+    film = [Piece(40 * i, b"%d" % i) for i in range(60)]
+    pieces.connected()
+    assert all(pieces.is_new(p) for p in film[:30])
+    assert pieces.is_new(Piece(1200, b"cut o")), "the connection breaks in it"
+    pieces.connected()
+    assert [pieces.is_new(p) for p in film[20:40]] == [False] * 11 + [True] * 9
+    pieces.connected()
+    assert all(pieces.is_new(p) for p in film[40:])
+    pieces.connected()
+    assert pieces.is_new(Piece(0, b"of another encoder")), "whose time stamps are the same"
+    assert all(pieces.is_new(p) for p in film[1:30]), "of a still picture, say"
+
+
+def test_pieces_go_on_as_fast_as_they_were_made():
+    now = 0.0
+    pieces, gone = Pieces(lambda: now), []
+    for i in range(300):  # three pieces, each there at once, 4 s apart; then a pause that the source made
+        now = max(now, 4.0 * (i // 100))
+        now += pieces.pause(Piece(0, b"", 40 * i + (5000 if i >= 200 else 0)))
+        gone.append(now)
+    steps = np.diff(gone)
+    assert steps[:99] == pytest.approx(0.04 / 1.1)
+    assert gone[100] == 4.0
+    assert gone[200] == 8.0
+    assert steps[200:] == pytest.approx(0.04 / 1.1)
+    now = 100.0
+    assert pieces.pause(Piece(0, b"", 17_000)) == 0.0
+    assert pieces.pause(Piece(0, b"", 17_040)) == pytest.approx(0.04 / 1.1), "what came late is no credit"
+    assert pieces.pause(Piece(0, b"", 0)) == 0.0
 
 
 # -- the wall clock ----------------------------------------------------------------------------

@@ -86,7 +86,9 @@ def tally(frames, timeout=10.0, live=True):
     it = Tally(coverage, timeout)
     it.connected(STEP, live)
     for frame in frames:
-        if isinstance(frame, str):
+        if frame == "ended":
+            it.ended()
+        elif isinstance(frame, str):
             it.disconnected(frame == "silent")
         else:
             it.frame(*frame, 0)
@@ -105,6 +107,9 @@ def test_reasons():
     assert tally([(0.0, 0.0, 0), "lost", (0.5, 0.5, 0)]) == [(0.04, 0.5, "reconnect")]
     assert tally([(0.0, 0.0, 0), "silent", (15.0, 15.0, 0)]) == [(0.04, 10.04, "stalled"), (10.04, 15.0, "reconnect")]
     assert tally([(0.0, 0.0, 0), "lost"]) == [(0.04, 100.0, "reconnect")]
+    assert tally([(0.0, 0.0, 0), "lost", "ended"]) == []
+    assert tally([(0.0, 0.0, 0), "lost", (0.04, 3.0, 0)]) == []
+    assert tally([(0.0, 0.0, 0), "silent", "lost", (15.0, 15.0, 0)])[0] == (0.04, 10.04, "stalled")
 
 
 # -- drop policies -----------------------------------------------------------------------------

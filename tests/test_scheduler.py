@@ -165,7 +165,7 @@ def test_a_picture_that_breaks_at_the_end_fails_alone(engine, clips):
 
     sources = [LiveSource("x", connect, LiveOptions()), f"a={clips['a']}"]
     scheduler = StreamScheduler(engine, sources, StreamOptions(window=60, look_ahead=60), min_score=ALL)
-    while scheduler.streams[0].frames < 100:
+    while scheduler.streams[0].frames < 100 or scheduler.streams[1].frames < 50:
         scheduler._turn(scheduler.streams, stop=False)
     scheduler.stop()
     told = list(scheduler.run())

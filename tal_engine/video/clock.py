@@ -14,17 +14,18 @@ or summed. This machine's clock decides only where the source's cannot be right.
   after the last.
 - a new connection: what went by on this machine's clock since the first frame of the first one. Servers begin with
   what they have in store, so its frames are held until they come as slowly as they were made.
-
-Wall clock: that of the first frames plus the seconds of the stream. Where the two clocks
-run apart, the earliest arrivals of ten seconds at a time are compared with the first ten since frames were
-placed anew, and the difference is followed by at most 2%.
+- pieces (HLS) are the same whoever asks, so a new connection goes on in the old time; one that cannot gives nothing,
+  and the next is placed anew. Frames from the past never come in them: two in a row are a new clock at once.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 from typing import Generic, NamedTuple, TypeGuard, TypeVar
+
+from .wall import Wall
 
 #: A step this long that no time went by for waits for the next frame.
 _LEAP_S = 1.0
@@ -36,8 +37,6 @@ _LATEST_S = 1e10
 _WRAPS_S = (2**33 / 90_000, 2**32 / 90_000)
 #: A new connection's frames are held until, for `_SETTLED_S`, they come no faster than `_PACE` times their own pace.
 _SETTLED_S, _PACE, _HELD_S, _HELD_FRAMES = 0.25, 2.0, 1.5, 250
-#: Arrivals are compared by so many seconds, and followed so fast.
-_PERIOD_S, _FOLLOW = 10.0, 0.02
 
 Picture = TypeVar("Picture")
 
@@ -60,28 +59,38 @@ class StreamClock:
     def __init__(self, frame_seconds: float, leap: float, live: bool) -> None:
         self.frame_seconds = frame_seconds
         self.dropped = self.restarts = 0
+        self._pieces = False
         self.last: float | None = None
         self._last_at = 0.0
         self._leap, self._live = leap, live
         self._offset: float | None = None  # the stream's seconds minus the source's, of this connection
         self._back: tuple[float, float] | None = None  # since when only frames from the past come, and the earliest
         self._origin: float | None = None
-        self._wall = _Wall()
+        self._wall = Wall()
 
     def wall(self, seconds: float) -> float:
         """This machine's seconds when a frame of the stream was made, as far as can be told."""
         return self._wall.of(seconds)
 
-    def connected(self, origin: float | None = None) -> None:
-        """The source's clock is a new one; the stream begins at its `origin`, None: at the first frame."""
-        self._offset = self._back = None
-        self._origin = origin
+    @property
+    def reached(self) -> float | None:
+        """The source's seconds of the newest frame."""
+        return None if self.last is None or self._offset is None else self.last - self._offset
+
+    def connected(self, origin: float | None = None, pieces: bool = False) -> None:
+        """The source's clock is a new one, unless it comes in `pieces`: then those not seen yet will be given.
+
+        The stream begins at its `origin`, None: at the first frame.
+        """
+        if not (pieces and self._pieces):
+            self._offset = None
+        self._back, self._origin, self._pieces = None, origin, pieces
         self._wall.begins()
 
     def timed(self, arrivals: Iterator[Arrival[Picture]]) -> Iterator[tuple[float, Picture]]:
         """Frames with their seconds of the stream, strictly increasing; those without a place are dropped."""
         held: Arrival[Picture] | None = None
-        for frame in self._settled(arrivals) if self._live else arrivals:
+        for frame in self._begun(arrivals):
             if held is not None:
                 yield from self._after_hold(held, frame)
                 held = None
@@ -91,6 +100,22 @@ class StreamClock:
             yield from self._placed(frame)
         if held is not None:
             yield from self._placed(held)
+
+    def _begun(self, arrivals: Iterator[Arrival[Picture]]) -> Iterator[Arrival[Picture]]:
+        """All frames, once it is known where a new connection is in time; none of one that cannot go on."""
+        if self._offset is None:
+            return self._settled(arrivals) if self._live else arrivals
+        first = next(arrivals, None)
+        if first is None:
+            return arrivals
+        if not 0 < self._ahead(first.pts) <= max(self._now(first.at) - (self.last or 0.0), 0.0) + _LEAP_S:
+            self._offset = None
+            return iter(())
+        return chain([first], arrivals)
+
+    def _ahead(self, pts: float | None) -> float:
+        """Seconds of the stream after the newest frame."""
+        return math.inf if pts is None or not _known(pts) or self.reached is None else pts - self.reached
 
     def _settled(self, arrivals: Iterator[Arrival[Picture]]) -> Iterator[Arrival[Picture]]:
         """All frames, once it is known where a new connection is in time."""
@@ -124,17 +149,26 @@ class StreamClock:
 
     def _after_hold(self, held: Arrival[Picture], frame: Arrival[Picture]) -> Iterator[tuple[float, Picture]]:
         """The leap was real if the next frame comes after it, and the only wrong one otherwise."""
-        assert held.pts is not None  # noqa: S101 - frames without time never leap
-        if frame.pts is not None and frame.pts <= held.pts:
-            self.dropped += 1
-        else:
+        assert held.pts is not None and self._offset is not None and self.last is not None  # noqa: S101, PT018
+        step = frame.pts - held.pts if _known(frame.pts) else _LEAP_S
+        if held.pts + self._offset < self.last and 0 < step < _LEAP_S:
+            self.restarts += 1
+            self._offset = None
+        if step > 0:
             yield from self._placed(held)
+        else:
+            self.dropped += 1
 
     def _leaps(self, frame: Arrival[Picture]) -> bool:
         if self.last is None or self._offset is None or not _known(frame.pts):
             return False
         step = frame.pts + self._offset - self.last
-        return step > _LEAP_S + (frame.at - self._last_at if self._live else 0.0)
+        return step > _LEAP_S + (frame.at - self._last_at if self._live else 0.0) or (
+            self._pieces and self._begins_anew(step)
+        )
+
+    def _begins_anew(self, step: float) -> bool:
+        return step < -_LEAP_S and not any(0 < step + wrap <= self._leap for wrap in _WRAPS_S)
 
     def _placed(self, frame: Arrival[Picture]) -> Iterator[tuple[float, Picture]]:
         seconds = self._place(frame.pts, frame.at)
@@ -199,55 +233,6 @@ class StreamClock:
 
     def _now(self, at: float) -> float:
         return at - self._wall.start
-
-
-class _Wall:
-    """This machine's seconds of the stream's second 0, followed slowly where the two run apart."""
-
-    def __init__(self) -> None:
-        self.start = math.nan
-        self._settled: tuple[float, float] | None = (
-            None  # earliest arrival and `start` of the connection's first period
-        )
-        self._target = math.nan
-        self._period = math.nan
-        self._earliest = math.inf
-        self._seconds = 0.0
-
-    @property
-    def unset(self) -> bool:
-        return math.isnan(self.start)
-
-    def begins(self) -> None:
-        """Frames that come from now on are placed anew: arrivals are compared with the first of them."""
-        self._settled = None
-        self._target = self._period = math.nan
-        self._earliest = math.inf
-
-    def saw(self, seconds: float, at: float) -> None:
-        """A frame of the stream came."""
-        delay = at - seconds
-        if self.unset:
-            self.start = delay
-        if math.isnan(self._period):
-            self._period = seconds
-        self._earliest = min(self._earliest, delay)
-        if seconds - self._period >= _PERIOD_S:
-            self._compare(seconds)
-        if not math.isnan(self._target):
-            most = _FOLLOW * (seconds - self._seconds)
-            self.start += min(max(self._target - self.start, -most), most)
-        self._seconds = seconds
-
-    def _compare(self, seconds: float) -> None:
-        if self._settled is None:
-            self._settled = self._earliest, self.start
-        else:
-            self._target = self._settled[1] + self._earliest - self._settled[0]
-        self._period, self._earliest = seconds, math.inf
-
-    def of(self, seconds: float) -> float:
-        return self.start + seconds
 
 
 def _at_pace(store: list[Arrival[Picture]]) -> bool:

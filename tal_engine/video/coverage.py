@@ -38,8 +38,9 @@ class Coverage:
     keep: so many intervals at most. `forgotten` ones are in the totals only: of the older half of those that are kept
     the shortest go first, as a frame that was lost yesterday matters less than an hour that was. `end` is the end of
     the last frame, seconds of the stream. `frames` counts: those that came in order and whole enough to be shown, of
-    these the dropped ones and the corrupt ones (shown with what errors left of them), and the damaged ones, which are
-    shown never and need not cost time: nothing is missed with a duplicate. Safe to read while another thread writes.
+    these the dropped ones (before or after they were decoded) and the corrupt ones (shown with what errors left of
+    them), and the damaged ones, which are shown never and need not cost time: nothing is missed with a duplicate. Safe
+    to read while another thread writes.
     """
 
     def __init__(self, keep: int = 1000) -> None:
@@ -57,7 +58,7 @@ class Coverage:
             self.frames["arrived"] += 1
             self.end = max(self.end, end)
 
-    def count(self, kind: Literal["corrupt", "damaged"], frames: int) -> None:
+    def count(self, kind: Literal["arrived", "dropped", "corrupt", "damaged"], frames: int) -> None:
         """So many more frames are of this kind."""
         with self._lock:
             self.frames[kind] += frames

@@ -125,6 +125,7 @@ def why(e: Exception) -> str:
 
 def frames_of(packets: Iterator[Packet[VideoStream]], stream: VideoStream, video: VideoSource) -> Iterator[VideoFrame]:
     """Frames of the stream's packets in presentation order; broken packets are counted, not fatal."""
+    skip = "DEFAULT"
     while True:
         try:
             packet = next(packets)
@@ -134,6 +135,10 @@ def frames_of(packets: Iterator[Packet[VideoStream]], stream: VideoStream, video
             video.warnings.append(f"reading stopped early: {why(e)}")
             yield from _flushed(stream)
             return
+        if video.thinning.spares(packet):
+            continue
+        if video.thinning.skip != skip:
+            stream.codec_context.skip_frame = skip = video.thinning.skip
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -142,6 +147,12 @@ def frames_of(packets: Iterator[Packet[VideoStream]], stream: VideoStream, video
         for frame in frames:
             video.decoded += 1
             yield frame
+
+
+def left_out_before(frame: VideoFrame, video: VideoSource) -> int:
+    """How many frames before this one were not decoded."""
+    pts, base = frame.pts, frame.time_base
+    return video.thinning.before(None if pts is None or base is None else pts * base.numerator / base.denominator)
 
 
 def _flushed(stream: VideoStream) -> Iterator[VideoFrame]:
@@ -216,11 +227,11 @@ def _shown(frames: Iterator[tuple[float, VideoFrame]], stream: VideoStream, vide
         if math.isfinite(last) and seconds - last > max(gap[1] - gap[0], _GAP_S):
             gap = (last, seconds)
         last = seconds
-        yield Frame(seconds, partial(display.rgb, frame))
+        yield Frame(seconds, partial(display.rgb, frame), left_out=left_out_before(frame, video))
     if damaged:
         video.warnings.append(f"{damaged} damaged frames are shown as far as they could be decoded")
     if gap[1]:
         video.warnings.append(f"no frames between {gap[0]:.2f} and {gap[1]:.2f} s: the one before is shown meanwhile")
-    end = last + video.frame_seconds
+    end = last + video.frame_seconds * (1 + video.thinning.pending)
     if video.duration is not None and end < video.duration - max(_MISSING_S, 2 * video.frame_seconds):
         video.warnings.append(f"the file ends early: {max(end, 0.0):.2f} of {video.duration:.2f} s could be decoded")

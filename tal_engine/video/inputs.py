@@ -60,16 +60,16 @@ class RawLayout(NamedTuple):
     fps: float
 
 
-def parse_raw(text: str) -> RawLayout:
+def parse_raw(text: str, option: str = "raw") -> RawLayout:
     """WIDTHxHEIGHT@FPS; FPS may be a fraction.
 
     Raises:
-        UsageError: `text` is something else.
+        UsageError: `text` of this option is something else.
     """
     match = _RAW.fullmatch(text)
     values = [float(group or 1) for group in match.groups()] if match else [0.0]
     if not all(v > 0 for v in values):
-        raise UsageError(f"raw is {text!r}, must be WIDTHxHEIGHT@FPS, such as 320x240@25 or 640x480@30000/1001")
+        raise UsageError(f"{option} is {text!r}, must be WIDTHxHEIGHT@FPS, such as 320x240@25 or 640x480@30000/1001")
     return RawLayout(int(values[0]), int(values[1]), values[2] / values[3])
 
 

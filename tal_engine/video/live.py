@@ -22,9 +22,10 @@ from ..errors import SourceError, TALError
 from ..options import LiveOptions
 from ..redaction import redact
 from .addresses import Address, address_of, is_url
+from .cameras import camera_options, is_camera
 from .coverage import Coverage
 from .inputs import open_folder, open_raw, parse_raw
-from .network import Connection, Feed, UnreachableError, is_camera
+from .network import Connection, Feed, UnreachableError
 from .source import Frame, VideoSource, open_video
 from .tally import Tally
 from .waiting import Line
@@ -33,8 +34,8 @@ log = logging.getLogger("tal_engine")
 
 State = Literal["connecting", "live", "stalled", "ended", "failed"]
 
-#: A live source that is silent for longer than this, and than a few of its frames, is stalled.
-_SILENT_S = 1.0
+#: A live source that is silent for longer than so many of its frames, and than is usual for it, is stalled.
+_SILENT_FRAMES = 5
 #: How many different warnings of a source are kept.
 _WARNINGS = 50
 #: How long `close` waits for the reading thread, which may sit in a read of up to `source_timeout`.
@@ -80,6 +81,8 @@ class LiveSource:
         self._pause = 0.0
         self._start = self._heard = now()
         self._closing = threading.Event()
+        if feed is not None:
+            feed.wait = self._closing.wait
         self._thread = threading.Thread(target=self._run, name=f"tal-live-{name}", daemon=True)
         self._thread.start()
 
@@ -112,8 +115,10 @@ class LiveSource:
             return "live" if len(self._line) else "failed" if self.error else "ended"
         if not self._connected:
             return "connecting"
-        silent = self._feed.silence() if self._feed and self._feed.live else 0.0
-        return "stalled" if silent > max(_SILENT_S, 5 * self.frame_seconds) else "live"
+        if self._feed is None or not self._feed.live:
+            return "live"
+        usual = max(self._feed.usual, _SILENT_FRAMES * self.frame_seconds)
+        return "stalled" if self._feed.silence() > usual else "live"
 
     @property
     def is_live(self) -> bool:
@@ -162,6 +167,7 @@ class LiveSource:
             if connection.ends:
                 if not self.coverage.frames["arrived"]:
                     raise SourceError(f"{self.name}: has no frames")
+                self._tally.ended()
                 return
             silent = self._feed is not None and self._feed.silent
             self._tally.disconnected(silent)
@@ -182,6 +188,7 @@ class LiveSource:
             return all(self._deliver(frame, video, live) for frame in video.frames)
         finally:
             self._connected = False
+            self._tally.left_out(video.thinning.rest())
             self._tally.counted(*self._hurt(video))
             self._lost_before += video.lost
             self._say(video.warnings)
@@ -193,9 +200,11 @@ class LiveSource:
             self._closing.wait(max(self._start + seconds - self._now(), 0.0))
         now = self._heard = self._now()
         self._pause = 0.0
-        self._tally.frame(seconds, now, *self._hurt(video))
+        self._tally.frame(seconds, now, *self._hurt(video), frame.left_out)
         made = min(self._feed.clock.wall(seconds), now) if live and self._feed else self._start + seconds
-        return self._line.put(LiveFrame(seconds, frame.image, self._unix + made))
+        going_on = self._line.put(LiveFrame(seconds, frame.image, self._unix + made, left_out=frame.left_out))
+        video.thinning.every = self._line.every
+        return going_on
 
     def _hurt(self, video: VideoSource) -> tuple[int, int]:
         """Damaged and corrupt frames of all connections."""
@@ -240,13 +249,13 @@ def open_live(source: str, options: LiveOptions | None = None, now: Callable[[],
 
     Args:
         source: `name=source` or a source: a video file, a folder of images, an address that ffmpeg knows (rtsp, http,
-            HLS, udp, tcp, rtmp ...), a camera of this machine (`0`, `/dev/video0`), or `-` for stdin: a container, or
-            raw frames with `options.raw`.
+            HLS, udp, tcp, rtmp ...), a camera of this machine (`0`, `/dev/video0`, any name of its device), or `-` for
+            stdin: a container, or raw frames with `options.raw`.
         options: None for the usual ones.
         now: this machine's clock, seconds that never go back.
 
     Raises:
-        UsageError: an empty source, or `options.raw` makes no sense.
+        UsageError: an empty source, or `options.raw` or `options.camera` makes no sense.
     """
     options = options or LiveOptions()
     address = address_of(source)
@@ -254,6 +263,8 @@ def open_live(source: str, options: LiveOptions | None = None, now: Callable[[],
     if where == "-" and options.raw:
         layout = parse_raw(options.raw)
         return LiveSource(name, partial(_once, lambda: open_raw(sys.stdin.buffer, layout, name)), options, None, now)
+    if is_camera(where):
+        camera_options(options)  # no sense is told now, not by the thread
     if where == "-" or is_url(where) or is_camera(where):
         feed = Feed(address, options, live=where != "-", now=now)
         return LiveSource(name, feed.connect, options, feed, now)

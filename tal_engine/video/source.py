@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError, VideoError, VideoFault
+from .thinning import Thinning
 
 Image = NDArray[np.uint8]
 
@@ -21,10 +22,14 @@ VIDEO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame on screen from `pts_seconds` until the next one; pixels are made on demand."""
+    """A frame on screen from `pts_seconds` until the next one; pixels are made on demand.
+
+    left_out: so many frames between the one before and this one were not decoded.
+    """
 
     pts_seconds: float
     image: Callable[[], Image]
+    left_out: int = field(default=0, kw_only=True)
 
 
 def _nothing() -> None:
@@ -38,7 +43,8 @@ class VideoSource:
     frames: yields `Frame` with strictly increasing `pts_seconds`, 0 at the start of the video.
     fps: nominal frames a second. frame_seconds: how long the last frame stays on screen.
     duration: what the container claims, seconds, or None. `decoded`, `lost`, `seen` (seconds up
-    to the end of the last frame) and `warnings` are filled while the frames are read.
+    to the end of the last frame) and `warnings` are filled while the frames are read. thinning: what need not be
+    decoded from now on.
     """
 
     name: str
@@ -51,6 +57,7 @@ class VideoSource:
     seen: float = 0.0
     warnings: list[str] = field(default_factory=list)
     release: Callable[[], None] = _nothing
+    thinning: Thinning = field(default_factory=Thinning)
 
     def close(self) -> None:
         """Give back what it holds; there are no more frames. Once is enough, and twice does no harm.

@@ -34,16 +34,44 @@ class Tally:
 
     def disconnected(self, silent: bool) -> None:
         """The connection is lost; `silent`: because nothing came for `source_timeout`."""
-        self._lost = silent
+        if self._lost is None:
+            self._lost = silent
 
-    def frame(self, seconds: float, at: float, damaged: int, corrupt: int) -> None:
-        """A frame of the stream came at `at` of this machine; `damaged` and `corrupt` ones so far, in all."""
+    def frame(self, seconds: float, at: float, damaged: int, corrupt: int, left_out: int = 0) -> None:
+        """A frame of the stream came at `at` of this machine; `damaged` and `corrupt` ones so far, in all.
+
+        left_out: so many between the last one and this one were dropped before they were decoded.
+        """
         fresh = damaged - self._damaged
         self.counted(damaged, corrupt)
+        if left_out and self._lost is None:
+            self.left_out(left_out, seconds)
         if self._last is not None:
             self._between(self._last[0], seconds, at - self._last[1], fresh)
         self._last, self._lost = (seconds, at), None
         self._coverage.arrived(seconds + self.frame_seconds)
+
+    def left_out(self, count: int, following: float | None = None) -> None:
+        """So many frames after the last one were dropped before they were decoded; None `following` these yet."""
+        self._coverage.count("arrived", count)
+        self._coverage.count("dropped", count)
+        if self._last is None:
+            return
+        last, at = self._last
+        usual = (count + 1) * self.frame_seconds
+        passed = usual if following is None else following - last
+        if passed - usual > self._hold:
+            passed = usual  # the rest is missing for another reason
+        step = passed / (count + 1)
+        if self._live:
+            self.frame_seconds += _NEWEST * (step - self.frame_seconds)
+        self._coverage.add("dropped", last + step, last + passed)
+        self._last = (last + count * step, at + count * step)
+
+    @property
+    def _hold(self) -> float:
+        """For so long a picture stands at most before something is missing."""
+        return max(_HOLD_S, 3 * self.frame_seconds) if self._live else _HOLD_IN_FILES_S
 
     def counted(self, damaged: int, corrupt: int) -> None:
         """So many damaged and corrupt frames until now, in all."""
@@ -55,13 +83,12 @@ class Tally:
         """What is missing between two frames, and why."""
         step = seconds - last
         shown = last + min(self.frame_seconds, step)
-        hold = max(_HOLD_S, 3 * self.frame_seconds) if self._live else _HOLD_IN_FILES_S
-        if self._lost is not None:
+        if self._lost is not None and step > _LATE * self.frame_seconds:
             self._outage(shown, seconds, self._lost)
         elif damaged and step > _LATE * self.frame_seconds:
             self._coverage.add("damaged", shown, seconds)
-        elif step > hold:
-            self._coverage.add("stalled" if self._live and passed > hold else "gap", shown, seconds)
+        elif step > self._hold:
+            self._coverage.add("stalled" if self._live and passed > self._hold else "gap", shown, seconds)
         elif self._live:
             self.frame_seconds += _NEWEST * (step - self.frame_seconds)
 
@@ -69,6 +96,10 @@ class Tally:
         found_out = min(start + self._timeout, end) if silent else start
         self._coverage.add("stalled", start, found_out)
         self._coverage.add("reconnect", found_out, end)
+
+    def ended(self) -> None:
+        """The source is over by itself: after its last frame nothing is missing."""
+        self._lost = None
 
     def finish(self, at: float) -> None:
         """The source is given up: an outage that has not ended goes until now."""

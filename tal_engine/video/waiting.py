@@ -15,12 +15,14 @@ Policy = Literal["wait", "drop_oldest", "drop_latest", "adaptive"]
 
 #: From the first fill on `adaptive` keeps fewer frames, up to the second more again.
 _FULLER, _EMPTIER = 0.75, 0.25
+#: One of so many frames is kept however full the line is, so that it is known that they come.
+_MOST_LEFT_OUT = 250
 
 
 class Line(Generic[Lined]):
     """At most `size` frames; one thread puts, one takes. What `policy` drops goes to `coverage`.
 
-    `every`: which n-th frame is kept now.
+    `every`: which n-th frame is kept now, of all that came or were left out before they came.
     """
 
     def __init__(self, size: int, policy: Policy, coverage: Coverage) -> None:
@@ -44,7 +46,7 @@ class Line(Generic[Lined]):
                 self._changed.wait_for(lambda: self._closed or len(self._frames) < self._size)
             if self._closed:
                 return False
-            if self._refuses():
+            if self._refuses(frame.left_out):
                 self._refused = frame.pts_seconds
                 return True
             self._frames.append(frame)
@@ -54,21 +56,23 @@ class Line(Generic[Lined]):
             self._changed.notify_all()
             return True
 
-    def _refuses(self) -> bool:
+    def _refuses(self, left_out: int) -> bool:
         full = len(self._frames) >= self._size
         if self.policy == "drop_latest":
             return full
         if self.policy != "adaptive":
             return False
-        self._turn += 1
+        self._turn += 1 + left_out
         if self._turn < self.every:
             return True
-        self._turn = 0
+        self._turn = min(self._turn - self.every, self.every - 1)
         fill = len(self._frames) / self._size
-        if fill >= _FULLER:
-            self.every += 1
+        if full:
+            self.every = min(self.every + 1 + self.every // 4, _MOST_LEFT_OUT)
+        elif fill >= _FULLER:
+            self.every = min(self.every + 1, _MOST_LEFT_OUT)
         elif fill <= _EMPTIER:
-            self.every = max(self.every - 1, 1)
+            self.every = max(self.every - 1 - self.every // 4, 1)
         return full
 
     def _settle(self, following: float | None) -> None:
