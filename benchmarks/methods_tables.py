@@ -26,12 +26,13 @@ def section(document: Document) -> str:
 
 
 def machines(document: Document) -> list[str]:
-    """The machine of each row, or of a whole part where its rows share one."""
+    """The machine of each part, and of how many of its rows where they do not share one; the file says of which."""
     found: dict[str, Any] = {}
     for part, x in figures(document).items():
-        rows = {row: r["machine"] for row, r in x["rows"].items()}
-        same = all(m == next(iter(rows.values())) for m in rows.values())
-        found |= {part: next(iter(rows.values()))} if same else {f"{part} ({row})": m for row, m in rows.items()}
+        rows = [r["machine"] for r in x["rows"].values()]
+        for machine in (kinds := [m for i, m in enumerate(rows) if m not in rows[:i]]):
+            count = f" ({rows.count(machine)} of {len(rows)} rows)" if len(kinds) > 1 else ""
+            found[f"{part}{count}"] = machine
     return machine_lines(found, "torch")
 
 
