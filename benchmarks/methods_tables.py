@@ -10,6 +10,8 @@ from methods_rows import ABLATIONS, PLUG_INS, SURROUNDED, TITLES
 from pages import machine_lines, plus_minus, table
 
 NOT_RUN = "not run"
+#: So many rows of a part are named at most.
+NAMED = 3
 #: What tables call a part that all methods ran on.
 TITLE_OF_WORLD = {"simulator": "*simulator*", "procedural": "*videos*"}
 #: A table's column -> the figure of a run.
@@ -26,13 +28,14 @@ def section(document: Document) -> str:
 
 
 def machines(document: Document) -> list[str]:
-    """The machine of each part, and of how many of its rows where they do not share one; the file says of which."""
+    """The machine of each part, or of its rows where they do not share one: of few by name, of many their number."""
     found: dict[str, Any] = {}
     for part, x in figures(document).items():
-        rows = [r["machine"] for r in x["rows"].values()]
-        for machine in (kinds := [m for i, m in enumerate(rows) if m not in rows[:i]]):
-            count = f" ({rows.count(machine)} of {len(rows)} rows)" if len(kinds) > 1 else ""
-            found[f"{part}{count}"] = machine
+        of = {row: r["machine"] for row, r in x["rows"].items()}
+        for machine in [m for i, m in enumerate(of.values()) if m not in list(of.values())[:i]]:
+            rows = [row for row, m in of.items() if m == machine]
+            which = f"{len(rows)} of {len(of)} rows" if len(rows) > NAMED else ", ".join(rows)
+            found[part if len(rows) == len(of) else f"{part} ({which})"] = machine
     return machine_lines(found, "torch")
 
 

@@ -145,3 +145,7 @@ def test_machines_are_named_by_part_or_by_row(document):
     other["figures"]["simulator"]["rows"]["um"]["machine"] = {**MACHINE, "cpu": "another"}
     first, *_ = methods_tables.machines(other)
     assert first.startswith("- Machine of simulator (um): another, 2 cores")
+    rows = other["figures"]["simulator"]["rows"]
+    rows |= {f"row {i}": {**rows["um"], "machine": MACHINE} for i in range(4)}
+    told = " ".join(methods_tables.machines(other))
+    assert f"simulator ({len(rows) - 1} of {len(rows)} rows)" in told
