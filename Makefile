@@ -6,10 +6,16 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CORE := pyproject.toml CMakeLists.txt $(wildcard csrc/bindings/* csrc/src/* csrc/include/tal/*)
 # The C++ tests are built once plainly and once for each of these.
 SANITIZERS := address,undefined,float-cast-overflow thread
+# Tests of what users run, which need neither torch nor onnx: `make oldest` runs them on the oldest allowed versions.
+OLDEST_TESTS := tests/integration/test_cli.py tests/integration/test_engine.py tests/unit/metrics/test_eval.py \
+  tests/unit/video/test_video.py tests/unit/video/test_video_formats.py tests/unit/video/test_pixels.py \
+  tests/unit/plan/test_plan.py tests/unit/outputs/test_sinks.py tests/unit/core/test_ops.py
+# Files whose spelling is checked.
+SPELLED := Makefile '*.c' '*.cpp' '*.h' '*.hpp' '*.md' '*.py' '*.sh' '*.toml' '*.yaml' '*.yml'
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test lint bench plan sanitize fuzz clean
+.PHONY: demo test oldest lint bench plan sanitize fuzz clean
 
 demo: .venv/runtime
 	$(BIN)/tal demo run -o out
@@ -17,8 +23,13 @@ demo: .venv/runtime
 test: .venv/all
 	$(BIN)/python -m pytest -n auto
 
+# What old versions call is deprecated in what they need, which is new: such warnings are no errors here.
+oldest: .venv-oldest/done
+	.venv-oldest/bin/python -m pytest -n auto -W ignore::DeprecationWarning $(OLDEST_TESTS)
+
 lint: .venv/all
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	git ls-files -z $(SPELLED) | xargs -0 $(BIN)/codespell
 
 bench: .venv/all
 	$(BIN)/python benchmarks/first_light.py
@@ -26,6 +37,7 @@ bench: .venv/all
 	$(BIN)/python benchmarks/bench_methods.py
 	$(BIN)/python benchmarks/bench_features.py
 	$(BIN)/python benchmarks/bench_core.py
+	$(BIN)/python benchmarks/bench_gold.py
 	$(BIN)/python benchmarks/bench_export.py
 	$(BIN)/python benchmarks/bench_tensorrt.py
 	$(BIN)/python benchmarks/bench_stream.py
@@ -37,7 +49,7 @@ sanitize: export PATH := $(PATH):$(CURDIR)/$(BIN)
 sanitize:
 	for flags in '' $(SANITIZERS); do \
 	  folder=build/tests-$$(echo $${flags:-plain} | cut -d, -f1); \
-	  cmake -S . -B $$folder -DTAL_TESTS=ON -DTAL_SANITIZE=$$flags && cmake --build $$folder --parallel 2 && \
+	  cmake -S . -B $$folder -DTAL_TESTS=ON -DTAL_WERROR=ON -DTAL_SANITIZE=$$flags && cmake --build $$folder --parallel 2 && \
 	  ctest --test-dir $$folder --output-on-failure || exit 1; \
 	done
 
@@ -62,9 +74,21 @@ plan: .venv/all
 	$(INSTALL) --force-reinstall --no-deps $$($(BIN)/python -m pip freeze | sed -n 's/^opencv-python-/opencv-contrib-python-/p')
 	touch .venv/runtime $@
 
+# The lower bounds of pyproject.toml, each at its oldest version; what they need in turn is at its newest.
+.venv-oldest/done: $(CORE)
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	.venv-oldest/bin/uv pip compile --quiet --resolution lowest-direct --extra cpu --extra plot --extra stream \
+	  --python .venv-oldest/bin/python -o .venv-oldest/bounds.txt pyproject.toml
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python -r .venv-oldest/bounds.txt \
+	  pytest pytest-xdist hypothesis jsonschema scipy
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --no-deps \
+	  --config-setting build-dir=build/oldest -e .
+	touch $@
+
 .venv/fuzz: .venv/all
 	$(INSTALL) 'atheris>=3.0'
 	touch $@
 
 clean:
-	rm -rf .venv build out
+	rm -rf .venv .venv-oldest build out

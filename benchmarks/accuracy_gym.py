@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from tal_engine import ops
 from tal_engine.annotations import AnnotatedVideo
-from tal_engine.data.batches import BatchSampler
-from tal_engine.methods import load_method
+from tal_engine.lab.data.batches import BatchSampler
+from tal_engine.lab.methods import load_method
+from tal_engine.lab.training.loop import fit
+from tal_engine.lab.training.training_options import TrainOptions
 from tal_engine.records import Features, Segment
 from tal_engine.timeline import Timeline
-from tal_engine.train.loop import fit
-from tal_engine.train.options import TrainOptions
 from tal_engine.vocabulary import Vocabulary
 
 FOLDS = 5

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from tal_engine.heads.interface import Batch
-from tal_engine.methods import load_method
-from tal_engine.nn.hashed import HashedText
+from tal_engine.lab.heads.interface import Batch
+from tal_engine.lab.methods import load_method
+from tal_engine.lab.nn.hashed_text import HashedText
 from tal_engine.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary([f"action {i}" for i in range(20)])

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the textbook twin is the t
 
 from tal_engine.engine import TALEngine
 from tal_engine.export import bundle
-from tal_engine.train import checkpoint, public
+from tal_engine.lab.training import checkpoint, import_weights
 from tests.reference import stpn as twin
 
 STREAMS = {"rgb": ("rgb",), "rgb + flow": ("rgb", "flow")}
@@ -31,7 +31,7 @@ def stpn(work: Path) -> dict[str, Any]:
 
 def rows(folder: Path, streams: tuple[str, ...]) -> dict[str, Any]:
     """Import and export the head of these streams, then localize."""
-    public.save(folder / "checkpoint", public.read([twin.weights(SHARED, s) for s in streams]))
+    import_weights.save(folder / "checkpoint", import_weights.read([twin.weights(SHARED, s) for s in streams]))
     bundle.export(checkpoint.load(folder / "checkpoint"), None, folder / "stpn.plan", name="stpn")
     engine = TALEngine.load(folder / "stpn.plan", "cpu")
     return {setting: row(engine, setting, streams) for setting in twin.SETTINGS}
@@ -42,14 +42,14 @@ def row(engine: TALEngine, setting: str, streams: tuple[str, ...]) -> dict[str, 
     features = twin.stored(SHARED, setting, streams)
     result = engine.localize(features)
     found = result.activations
-    pairs = zip((found.cas, found.video), twin.by_hand(SHARED, features.streams), strict=True)
+    pairs = zip((found.cas, found.attention, found.video), twin.by_hand(SHARED, features.streams), strict=True)
     worst = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
     if worst > TOLERANCE:
         raise AssertionError(f"{setting}: activations are {worst:.1e} from the NumPy reference")
     best = int(found.video.argmax())
     top = result[0]
     return {
-        "label": public.THUMOS14[best],
+        "label": import_weights.THUMOS14[best],
         "probability": float(found.video[best]),
         "best_tiou": max((twin.overlap(s) for s in result if s.label == twin.ACTION[0]), default=0.0),
         "top": {"label": top.label, "start": top.start, "end": top.end, "score": top.score},

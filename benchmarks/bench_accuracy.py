@@ -22,7 +22,7 @@ from accuracy_gym import gym
 from accuracy_simulator import ALL, against, simulator
 from accuracy_speed import speed
 from accuracy_stpn import stpn
-from common import store, stored
+from common import store, stored, this_run
 
 PARTS = ("simulator", "stpn", "gym", "speed")
 
@@ -46,6 +46,8 @@ def measured(part: str, work: Path, rows: list[str] | None) -> dict[str, Any]:
     if part != "simulator":
         return {"stpn": lambda: stpn(work), "gym": gym, "speed": speed}[part]()
     found = simulator(work, rows)
+    run = this_run("bench_accuracy", part)
+    found["rows"] = {name: {**row, **run} for name, row in found["rows"].items()}
     before = stored("bench_accuracy").get("figures", {}).get("simulator", {}).get("rows", {}) if rows else {}
     every = {**before, **found["rows"]}
     out = {**found, "rows": {name: every[name] for name in ALL if name in every}}

@@ -1,6 +1,6 @@
 """What export gains and costs: runtimes and precisions of the PVLR head, accuracy at each, a whole test pass.
 
-    python benchmarks/bench_export.py [--videos DIR] [--parts head accuracy cold pass gpu] [--rounds N]
+    python benchmarks/bench_export.py [--videos DIR] [--parts head accuracy cold pass] [--rounds N]
 
 head      PVLR at its published width (49.9 M parameters in training), two threads: ONNX Runtime in fp32 and int8
           against torch eager, all in turn.
@@ -8,7 +8,8 @@ accuracy  the embedded plan on 44 held-out procedural videos in fp32, fp16, bf16
           calibrated on training videos' features.
 cold      a fresh process loads the embedded plan and localizes features.
 pass      THUMOS14's test videos by their real lengths: random features and weights, head, proposals, NMS and mAP.
-gpu       head latency on an NVIDIA card.
+
+Latency on a card is gpu_day.py's part "heads".
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from tal_engine.export.eager import EagerBackend
 from tal_engine.export.variant import make_variant, runnable
 from tal_engine.features import save_features
 from tal_engine.metrics import WTAL_TIOUS, evaluate
-from tal_engine.plan import read_plan, with_members
+from tal_engine.plan.archive import read_plan, with_members
 
 THREADS = 2
 SIZES = ((1, 320), (8, 320), (1, 3000), (8, 3000))
@@ -178,15 +179,6 @@ def whole_pass() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def gpu(rounds: int) -> dict[str, Any]:
-    """p50 and p99 of the head on a card, by runtime; without a card only the reason."""
-    if not torch.cuda.is_available():
-        return {"skipped": "no NVIDIA card on this machine"}
-    from export_gpu import latencies
-
-    return latencies(rounds)
-
-
 def load() -> list[float]:
     """What else the machine did: its load averages."""
     return [round(x, 1) for x in os.getloadavg()]
@@ -198,7 +190,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     run = {
         "head": lambda a: head(a.rounds), "accuracy": lambda a: accuracy(a.videos), "cold": lambda a: cold(a.rounds),
-        "pass": lambda _: whole_pass(), "gpu": lambda a: gpu(a.rounds),
+        "pass": lambda _: whole_pass(),
     }  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=run, default=list(run))
     args = parser.parse_args()

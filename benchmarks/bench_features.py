@@ -32,12 +32,12 @@ from long_video import long_video
 from PIL import Image
 
 from tal_engine.backends import open_backend
-from tal_engine.export.encoders import encoder_graph
-from tal_engine.nn.clip_image import ClipImage
-from tal_engine.nn.i3d import I3D, I3DRGB, I3DFlow
-from tal_engine.nn.lite import load_lite0
-from tal_engine.nn.preprocess import Preprocess
-from tal_engine.nn.tiny import TINY_WEIGHTS, load_tiny
+from tal_engine.export.encoder_graphs import encoder_graph
+from tal_engine.lab.nn.clip_image import ClipImage
+from tal_engine.lab.nn.efficientnet_lite import load_lite0
+from tal_engine.lab.nn.i3d import I3D, I3DRGB, I3DFlow
+from tal_engine.lab.nn.preprocess import Preprocess
+from tal_engine.lab.nn.tiny import TINY_WEIGHTS, load_tiny
 from tal_engine.options import I3D_SNIPPETS, SnippetOptions
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def parity() -> dict[str, Any]:
     """Largest difference at each stage over the stage's largest magnitude."""
     sys.path.insert(0, str(ROOT))
     from tests.reference import i3d as reference
-    from tests.test_i3d import arrays, randomized
+    from tests.unit.nn.test_i3d import arrays, randomized
 
     stages: dict[str, dict[str, float]] = {}
     for stream, channels in (("rgb", 3), ("flow", 2)):
@@ -168,8 +168,8 @@ def memory() -> dict[str, Any]:
 _EXTRACT = """
 import resource, sys
 from pathlib import Path
-from tal_engine.export.encoders import open_encoders
-from tal_engine.extraction import Extractor
+from tal_engine.export.encoder_graphs import open_encoders
+from tal_engine.inference.extraction import Extractor
 found = open_encoders("tiny")
 Extractor(found.snippet, found.open(tuple(found.specs), "cpu"))(Path(sys.argv[1]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

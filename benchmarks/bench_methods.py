@@ -33,12 +33,13 @@ from common import store, stored, this_run
 from methods_cost import SNIPPETS, costs, exported
 from methods_extras import Trained, extras
 from methods_rows import PARTS, known
+from methods_tables import shows_extras
 from procedural import encoded
 from variants import SEEDS, Variant, about, measured
 
-from tal_engine.data.dataset import DataSet, open_dataset
-from tal_engine.data.public import write_simulation
-from tal_engine.data.synthetic import SimulatorOptions
+from tal_engine.lab.data.dataset import DataSet, open_dataset
+from tal_engine.lab.data.synthetic import SimulatorOptions
+from tal_engine.lab.data.write_public import write_simulation
 
 NAME = "bench_methods"
 TRAINED = ("simulator", "procedural", "ablations", "surroundings", "plugins")
@@ -98,7 +99,8 @@ def run_job(job: Job) -> dict[str, Any]:
     if job.variant.trained:
         trained = Trained(data, folder)
         found["steps"] = trained.checkpoint.step
-        found |= {"extra": x} if (x := extras(job.variant.method, trained)) else {}
+        if shows_extras(job.row, job.variant.method):
+            found |= {"extra": x} if (x := extras(job.variant.method, trained)) else {}
     return found
 
 
@@ -149,7 +151,7 @@ def keep(part: str, data: dict[str, Any], job: Job, found: dict[str, Any], fresh
     rows = stored(NAME).get("figures", {}).get(part, {}).get("rows", {})
     runs = {} if fresh else rows.get(job.row, {}).get("runs", {})
     runs = dict(sorted({**runs, str(job.seed): found}.items()))
-    rows[job.row] = {"method": job.variant.method, "runs": runs, **this_run()}
+    rows[job.row] = {"method": job.variant.method, "runs": runs, **this_run(NAME, part)}
     store(NAME, {"data": data, "rows": {name: rows[name] for name in PARTS[part] if name in rows}}, part)
 
 
@@ -166,7 +168,7 @@ def measure_cost(rows: list[str] | None, places: Places) -> None:
                 print(f"cost, {part}, {row}: skipped, no checkpoint in {folder}", file=sys.stderr)
         if found:
             by_row = costs(found, data_of(part, places))
-            out |= {f"{part}: {row}": {**x, **this_run()} for row, x in by_row.items()}
+            out |= {f"{part}: {row}": {**x, **this_run(NAME, "cost")} for row, x in by_row.items()}
     if not out:
         return
     before = stored(NAME).get("figures", {}).get("cost", {}).get("rows", {})

@@ -9,6 +9,7 @@ chunks    a clip in 100 random chunkings, encoded chunk by chunk, against frame 
 curve     mAP and AEDT by window and latency on the procedural videos, from their features, beside the file's mAP.
 rtsp      a camera on loopback with restarts, stalls, jitter, double and backward time stamps, changes of size and
           corrupted packets; its pictures tell when they were taken.
+card      streams, with encoders and head on an NVIDIA card; is left out unless it is named.
 streams   files of 320x240 at 25 fps, paced as live: how many until frames are dropped. For a quiet machine.
 
 Each part says how long it took; the options make it smaller, and are stored with the command. Exits 1 if a promise is
@@ -35,7 +36,7 @@ from stream_section import broken
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=[p for p in PARTS if p != "card"])
     parser.add_argument("--work", type=Path, default=Path("/tmp/fl"), help="Folder of videos; made if missing.")
     parser.add_argument("--videos", type=int, default=0, help="lateness, curve: so many videos of each set; 0 = all.")
     parser.add_argument("--hours", type=float, default=24.0, help="memory: stream-hours of features.")
@@ -69,6 +70,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "curve": lambda a: stream_quality.curve(a.work, a.videos),
     "rtsp": lambda a: stream_rtsp.rtsp(a.minutes, a.speed),
     "streams": lambda a: stream_load.streams(a.work, a.seconds, a.most),
+    "card": lambda a: stream_load.streams(a.work, a.seconds, a.most, "cuda"),
 }
 
 

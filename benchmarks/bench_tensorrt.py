@@ -27,18 +27,18 @@ from accuracy_speed import VOCABULARY
 from common import store
 
 from tal_engine.backends.profile import describe, profile_of
-from tal_engine.backends.tensorrt_build import build
-from tal_engine.backends.tensorrt_flavour import Flavour, load_flavour
+from tal_engine.backends.tensorrt.builder import build
+from tal_engine.backends.tensorrt.edition import Flavour, load_flavour
 from tal_engine.engine import EMBEDDED_PLAN
 from tal_engine.errors import BackendError
 from tal_engine.export.bfloat import to_bfloat
 from tal_engine.export.precision import to_half
 from tal_engine.export.quantize import to_int8
 from tal_engine.export.to_onnx import to_onnx
-from tal_engine.manifest import Graph
-from tal_engine.methods import load_method
-from tal_engine.nn.hashed import HashedText
-from tal_engine.plan import read_plan
+from tal_engine.lab.methods import load_method
+from tal_engine.lab.nn.hashed_text import HashedText
+from tal_engine.plan.archive import read_plan
+from tal_engine.plan.fields import Graph
 
 #: How many random examples set the ranges of int8: sizes and seconds do not depend on the values.
 EXAMPLES = 2

@@ -13,14 +13,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tal_engine.files import write_text
+from rooms import code_record
+
+from tal_engine._util.files import write_text
+from tal_engine._util.instructions import instructions
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(os.environ.get("TAL_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 
+#: Variables that choose among kernels, or among the ways in which threads share a sum: training follows another path.
+SETTINGS = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE",
+)  # fmt: skip
+
 
 def machine() -> dict[str, Any]:
-    """CPU, cores, memory, system and versions."""
+    """CPU, cores, memory, system, versions, and what moves the last bits of sums: instruction sets and settings."""
     cpu = platform.processor() or "unknown"
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -34,6 +43,8 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {p: _version(p) for p in packages},
+        "instructions": str(instructions()),
+        "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
     }
 
 
@@ -69,15 +80,22 @@ def store(name: str, figures: dict[str, Any], part: str | None = None) -> dict[s
     With `part` the figures are those of one part of a benchmark. The other parts stay as they are
     stored, each with the machine and the command that it was measured by.
     """
-    document: dict[str, Any] = {"benchmark": name, **this_run(), "figures": figures}
+    run = this_run(name, part)
+    document: dict[str, Any] = {"benchmark": name, **run, "figures": figures}
     if part is not None:
         before = stored(name)
         document["figures"] = {**before.get("figures", {}), part: figures}
         earlier = {k: before[k] for k in ("date", "command", "machine") if k in before}
+        document.pop("code", None)  # each part has its own
         known = dict.fromkeys(before.get("figures", {}), earlier) | before.get("parts", {})
-        document["parts"] = {**known, part: this_run()}
+        document["parts"] = {**known, part: run}
     write_text(RESULTS / f"{name}.json", json.dumps(document, indent=1) + "\n")
     return document
+
+
+def every_stored() -> dict[str, dict[str, Any]]:
+    """All stored results by benchmark."""
+    return {path.stem: stored(path.stem) for path in sorted(RESULTS.glob("*.json"))}
 
 
 def stored(name: str) -> dict[str, Any]:
@@ -86,9 +104,11 @@ def stored(name: str) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def this_run() -> dict[str, Any]:
-    """Date, command and machine of what is running."""
-    return {"date": time.strftime("%Y-%m-%d"), "command": " ".join(["python", *sys.argv]), "machine": machine()}
+def this_run(name: str | None = None, part: str | None = None) -> dict[str, Any]:
+    """Date, command and machine of what is running; of a named benchmark also what code it measures."""
+    run = {"date": time.strftime("%Y-%m-%d"), "command": " ".join(["python", *sys.argv]), "machine": machine()}
+    code = code_record(name, part) if name is not None else None
+    return run | ({"code": code} if code else {})
 
 
 def finish(name: str, figures: dict[str, Any], part: str | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 from pages import table
@@ -34,7 +34,12 @@ def config_table(config: type[Any]) -> str:
 
 
 def groups(config: type[Any]) -> list[Group]:
-    """Comments with the fields they are about, in order."""
+    """Comments with the fields they are about, in order; those of the classes that it builds on come first."""
+    kinds = [kind for kind in reversed(config.__mro__) if is_dataclass(kind)]
+    return [group for kind in kinds for group in _own_groups(kind)]
+
+
+def _own_groups(config: type[Any]) -> list[Group]:
     source = textwrap.dedent(inspect.getsource(config))
     body = ast.parse(source).body[0]
     if not isinstance(body, ast.ClassDef):

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from tal_engine.export.quantize import to_int8
 from tal_engine.export.to_onnx import to_onnx
-from tal_engine.manifest import Manifest, Method
-from tal_engine.methods import load_method
+from tal_engine.lab.methods import load_method
 from tal_engine.options import I3D_SNIPPETS, SegmentOptions
-from tal_engine.plan import Plan, with_members
+from tal_engine.plan.archive import Plan, with_members
+from tal_engine.plan.fields import Method
+from tal_engine.plan.manifest import Manifest
 from tal_engine.vocabulary import Vocabulary
 
 WIDTH, CLASSES = 1024, 20

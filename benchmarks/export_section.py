@@ -1,4 +1,4 @@
-"""README's section on runtimes and precisions, from the parts of bench_export that were run."""
+"""The section of measured.md on runtimes and precisions, from the parts of bench_export that were run."""
 
 from __future__ import annotations
 
@@ -64,13 +64,7 @@ def whole_pass(f: Figures) -> list[str]:
 
 
 def gpu(f: Figures) -> list[str]:
-    if "skipped" in f:
-        return [f"- On a GPU nothing was run: {f['skipped']}."]
-    lines = [f"- {f['card']}, transfers counted, p50 / p99 ms ({f['note']}):"]
-    for size, row in f["rows"].items():
-        rows = [f"{n} {x['p50_ms']:g} / {x['p99_ms']:g}" for n, x in row.items() if n != "missing"]
-        lines.append(f"  - {size}: {', '.join([*rows, *(f'{n} not run' for n in row['missing'])])}")
-    return lines
+    return [f"- On a GPU nothing was run: {f['skipped']}."]
 
 
 PARTS: dict[str, Callable[[Figures], list[str]]] = {

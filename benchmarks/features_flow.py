@@ -20,7 +20,7 @@ from common import SHARED, interleaved, machine
 from numpy.typing import NDArray
 
 from tal_engine.errors import MissingExtraError
-from tal_engine.nn.tvl1 import TorchTvl1
+from tal_engine.lab.nn.tvl1 import TorchTvl1
 from tal_engine.video import open_video
 from tal_engine.video.flow import PairFlow, dis_pairs, tvl1_pairs
 

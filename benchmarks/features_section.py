@@ -1,4 +1,4 @@
-"""README's section on features, from the parts of bench_features that were run."""
+"""The section of measured.md on features, from the parts of bench_features that were run."""
 
 from __future__ import annotations
 
@@ -66,11 +66,6 @@ def encoders(f: Figures) -> str:
     return f"Encoders, milliseconds a snippet of 16 frames on one thread: {rows}."
 
 
-def memory(f: Figures) -> str:
-    peaks = ", ".join(f"{what} {mib:.0f} MiB" for what, mib in f["peak_mib"].items())
-    return f"Memory of extracting features with the small encoders: {peaks} (ratio {f['ten_over_one']:.2f})."
-
-
 PARTS: dict[str, Callable[[Figures], str]] = {
-    "parity": parity, "preprocess": preprocess, "flow": flow, "decode": decode, "encoders": encoders, "memory": memory,
+    "parity": parity, "preprocess": preprocess, "flow": flow, "decode": decode, "encoders": encoders,
 }  # fmt: skip

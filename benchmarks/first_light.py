@@ -6,7 +6,8 @@ embedded  the embedded plan on 44 held-out procedural videos (another seed, othe
 accuracy  PVLR from video-level labels on 140 procedural videos, three training seeds, last
           checkpoint, on 44 held-out ones (other seeds, bodies, scenes); beside it the same head
           without distillation and with a deterministic embedding.
-motion    the embedded plan and the three seeds on real motion capture, rendered from six views.
+motion    the embedded plan and the three seeds on real motion capture, from four sets of six cameras
+          (motion_cameras.py).
 videos    the embedded plan on real videos: no accuracy, they show other actions.
 speed     seconds of video a second, by stage, one process, all cores.
 memory    peak resident memory of an hour against ten minutes, each in a fresh process.
@@ -30,21 +31,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import motion_cameras
 import numpy as np
 from common import RESULTS, SHARED, spread, store
 from long_video import long_video
+from motion_cameras import EVERYTHING, scores
 from procedural import encoders_of_all_streams, rendered
 
-from tal_engine import Segment, TALEngine
+from tal_engine import TALEngine
 from tal_engine.annotations import read_annotations
-from tal_engine.demo.dataset import write_video
-from tal_engine.demo.mocap import read_recordings, views
-from tal_engine.demo.render import render_joints
-from tal_engine.metrics import WTAL_TIOUS, Evaluation, evaluate
+from tal_engine.metrics import WTAL_TIOUS, evaluate
 
-VIEWS = 6
-#: Evaluation takes all segments, not those above the operating point.
-EVERYTHING: dict[str, Any] = {"min_score": -np.inf, "top_k": 0}
 SEEDS = (0, 1, 2)
 VARIANTS: dict[str, dict[str, Any]] = {
     "pvlr": {},
@@ -53,17 +50,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def scores(e: Evaluation) -> dict[str, Any]:
-    """mAP in percent: at 0.5, the mean over 0.1:0.7, and at every threshold."""
-    by_tiou = {f"{t:.1f}": round(100 * float(m), 2) for t, m in zip(e.protocol.tious, e.mean_ap, strict=True)}
-    return {"map_50": round(100 * e.at(0.5), 2), "map_10_70": round(100 * e.average, 2), "by_tiou": by_tiou}
-
-
 # -- accuracy ----------------------------------------------------------------------------------
 
 
 def accuracy(work: Path) -> dict[str, Any]:
-    from tal_engine.data.dataset import open_dataset
+    from tal_engine.lab.data.dataset import open_dataset
 
     data = open_dataset(rendered(work / "videos"), encoders_of_all_streams())
     for role in ("train", "test"):  # once, before the processes ask for them
@@ -85,12 +76,12 @@ def _trained(job: tuple[Path, str, int]) -> dict[str, Any]:
     """One training run on one core, exported and run as users run it."""
     import torch
 
-    from tal_engine.data.dataset import open_dataset
     from tal_engine.export import bundle
-    from tal_engine.methods import load_method
-    from tal_engine.train import checkpoint
-    from tal_engine.train.recipe import demo_config, demo_options
-    from tal_engine.train.runs import train_head
+    from tal_engine.lab.data.dataset import open_dataset
+    from tal_engine.lab.methods import load_method
+    from tal_engine.lab.training import checkpoint
+    from tal_engine.lab.training.recipe import demo_config, demo_options
+    from tal_engine.lab.training.runs import train_head
 
     torch.set_num_threads(1)
     work, variant, seed = job
@@ -127,38 +118,10 @@ def embedded(work: Path) -> dict[str, Any]:
 # -- real motion -------------------------------------------------------------------------------
 
 
-def motion_videos(work: Path) -> dict[str, list[Segment]]:
-    """Renders the recordings to `work`/motion, what is not there yet; the instances by video."""
-    truth: dict[str, list[Segment]] = {}
-    for r in read_recordings(SHARED / "motion" / "cmu_subject13.npz"):
-        for i, view in enumerate(views(r, VIEWS, seed=0)):
-            name = f"{r.name}_{i}"
-            path = work / "motion" / f"{name}.mp4"
-            if not path.exists():
-                frames = render_joints(
-                    r.joints, view=view, person_m=r.person_m, girth=1.0, props=(), seed=view.seed, fps=r.fps
-                )
-                write_video(path, frames, r.fps)
-            truth[name] = [Segment(s, e, label, 1.0) for s, e, label in r.instances]
-    return truth
-
-
 def motion(work: Path) -> dict[str, Any]:
-    truth, folder = motion_videos(work), work / "motion"
+    """The embedded plan, and those of the training seeds that `accuracy` left."""
     plans = {"embedded": None, **{f"seed {s}": work / "plans" / f"pvlr_{s}.plan" for s in SEEDS}}
-    rows = {}
-    for name, plan in plans.items():
-        if plan is not None and not plan.exists():
-            continue
-        engine = TALEngine.load(plan, "cpu")
-        found = {v: list(engine.localize(folder / f"{v}.mp4", **EVERYTHING)) for v in truth}
-        e = evaluate(truth, found, engine.plan.vocabulary, tious=WTAL_TIOUS)
-        rows[name] = scores(e) | {"ap_50_by_class": {c: round(100 * a, 1) for c, a in e.class_ap(0.5).items()}}
-    return {
-        "what": f"CMU subject 13, {len(truth) // VIEWS} sessions x {VIEWS} views, classes mapped by name",
-        "instances": sum(map(len, truth.values())),
-        "rows": rows,
-    }
+    return motion_cameras.motion(work, plans)
 
 
 # -- real videos, speed, memory ----------------------------------------------------------------

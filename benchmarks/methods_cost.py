@@ -15,11 +15,11 @@ from variants import Variant, prepared
 
 from tal_engine import TALEngine
 from tal_engine.backends import open_backend
-from tal_engine.data.dataset import DataSet
 from tal_engine.export.bundle import make_plan
-from tal_engine.plan import Plan
+from tal_engine.lab.data.dataset import DataSet
+from tal_engine.lab.training import checkpoint
+from tal_engine.plan.archive import Plan
 from tal_engine.records import Features
-from tal_engine.train import checkpoint
 
 SNIPPETS = 300
 ROUNDS = 40

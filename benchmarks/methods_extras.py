@@ -16,15 +16,15 @@ import torch
 from vlpo_oracle import oracle_gap
 
 from tal_engine.annotations import AnnotatedVideo
-from tal_engine.data.batches import snippets_of
-from tal_engine.data.dataset import DataSet
-from tal_engine.methods import apn
-from tal_engine.methods.vlpo import VLPO
-from tal_engine.operating_point import overlap
+from tal_engine.inference.operating_point import overlap
+from tal_engine.lab.data.batches import snippets_of
+from tal_engine.lab.data.dataset import DataSet
+from tal_engine.lab.methods import apn
+from tal_engine.lab.methods.vlpo import VLPO
+from tal_engine.lab.training import checkpoint
+from tal_engine.lab.training.runs import videos_of
+from tal_engine.lab.training.supervision import points_of
 from tal_engine.records import Features, Segment
-from tal_engine.train import checkpoint
-from tal_engine.train.runs import videos_of
-from tal_engine.train.supervision import points_of
 from tal_engine.vocabulary import Vocabulary
 
 #: Name -> figure, or figures in the order in which they came about.

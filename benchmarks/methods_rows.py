@@ -12,8 +12,8 @@ from typing import Any
 from accuracy_simulator import TABLE_6
 from variants import Variant
 
-from tal_engine.methods import METHODS, load_method
-from tal_engine.train.recipe import recipe
+from tal_engine.lab.methods import METHODS, load_method
+from tal_engine.lab.training.recipe import recipe
 
 #: Title of each method's row.
 TITLES = {
@@ -73,6 +73,19 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "B then F, average": _collab(0.3, fusion="average"),
         "L_kd alone": _collab(0.4, fb_weight=0.0),
         "L_fb alone": _collab(0.5, kd_weight=0.0),
+        # Its equations as printed, where the recipe has other values.
+        "softmax in L_cls (Eq. 1)": Variant(
+            "distill_collab", {"cbp_options": {**_CBP_VLP.config["cbp_options"], "classification": "softmax"}}
+        ),
+        "dot products and a softmax in P_vl (Eq. 3)": Variant(
+            "distill_collab", {"vlp_similarity": "dot", "vlp_probability": "softmax"}
+        ),
+        "F steps without L_cls (Eq. 5)": Variant("distill_collab", {"cls_weight": 0.0}),
+        "dot products in L_fb (Eq. 7)": Variant("distill_collab", {"contrast_similarity": "dot"}),
+        "sum over anchors in L_fb (Eq. 7)": Variant("distill_collab", {"contrast_reduction": "sum"}),
+        "L_fb as printed (Eq. 7)": Variant(
+            "distill_collab", {"contrast_similarity": "dot", "contrast_reduction": "sum"}
+        ),
     },
     # Its Tables 3 and 4.
     "vlpo": {
@@ -84,6 +97,13 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "training-free": Variant("vlpo", {"adaptation": "training_free"}),
         "zero-shot": Variant("vlpo", {"adaptation": "zero_shot"}, trained=False),
         "baseline": Variant("vlpo", load_method("vlpo").RECIPES["baseline"].config),
+        # Its equations as printed, where the recipe has other values.
+        "top k of A in L_mil (3.1)": Variant("vlpo", {"mil_pooling": "cas"}),
+        "L_kl by snippet (Eq. 4)": Variant("vlpo", {"kl_reduction": "snippets"}),
+        "logits and a sum in A + S (Eq. 5, 8)": Variant("vlpo", {"hybrid_cas": "logits", "hybrid_action": "sum"}),
+        "factor 1 on M (Eq. 6)": Variant("vlpo", {"vl_scale": 1.0}),
+        "S^a counts once (Eq. 13)": Variant("vlpo", {"gce_on": "mean"}),
+        "soft suppression (A.1)": Variant("vlpo", {"suppression": "soft", "nms_length_offset": 0.0}),
         "the paper's alphas and Eq. 1": Variant("vlpo", {"high": 0.9, "low": 0.25, "positives": "action"}),
     },
     # Its Tables 3 to 6.
@@ -100,6 +120,13 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "LSTM reconstructor": Variant("tsm_vlc", {"reconstructor": "lstm"}),
         "unmasked words (public code)": Variant("tsm_vlc", {"masking": "none"}),
         "weights inside the softmax (Eq. 6)": Variant("tsm_vlc", {"weighting": "inside"}),
+        "one head (Eq. 6, 7)": Variant("tsm_vlc", {"vlc_heads": 1}),
+        "no label smoothing (Eq. 9)": Variant("tsm_vlc", {"label_smoothing": 0.0}),
+        "L_rec of att_r alone (Eq. 9)": Variant("tsm_vlc", {"learn_whole": False}),
+        "all parts learn from all terms (Eq. 12)": Variant("tsm_vlc", {"updates": "joint"}),
+        "without cross-modal errors (not in the paper)": Variant(
+            "tsm_vlc", {"vlc_reconstruction_weight": 0.0, "base_options": {"reconstruction_weight": 0.0}}
+        ),
     },
     # Its Table 4, and what its text leaves open.
     "apn": {
@@ -108,6 +135,15 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "background by the medoid": Variant("apn", {"profile": "medoid"}),
         "score: class alone": Variant("apn", {"score": "class"}),
         "score: confidence alone": Variant("apn", {"score": "confidence"}),
+        # Its equations as printed, where the recipe has other values.
+        "dot products in L_c (Eq. 1)": Variant("apn", {"contrast_similarity": "dot"}),
+        "sum over anchors in L_CTR (Eq. 2)": Variant("apn", {"contrast_reduction": "sum"}),
+        "positive terms alone in L_PEM (Eq. 3)": Variant("apn", {"pem_terms": "positive"}),
+        "confidence learns the class (Eq. 3)": Variant("apn", {"confidence_target": "class"}),
+        "single snippets are clustered (3.3)": Variant("apn", {"smoothing": 1}),
+        "features are not centred (3.3)": Variant("apn", {"centred": False}),
+        "confidence is the cosine (3.4)": Variant("apn", {"confidence": "cosine"}),
+        "proposals without pseudo-instances (3.6)": Variant("apn", {"own_instances": False}),
     },
 }
 

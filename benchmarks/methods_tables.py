@@ -1,4 +1,4 @@
-"""Tables of bench_methods for README and the method cards; a row that has no result says so."""
+"""Tables of bench_methods for measured.md and the method cards; a row that has no result says so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WITH_EXTRAS = ("vlpo: without DSP", "apn: without L_CTR", "apn: borders by k-med
 
 
 def section(document: Document) -> str:
-    """README's section: all methods. What their papers take away from them and plug them onto is on their cards."""
+    """All methods. What their papers take away from them and plug them onto is on their cards."""
     return "\n".join([*everything(document), "", *reading(document), "", *machines(document)])
 
 
@@ -75,9 +75,9 @@ def everything(document: Document) -> list[str]:
         rows.append([
             title,
             *(cell(document, "simulator", name, f) for f in ("map_10_70", "map_50")),
-            " / ".join(f"{m['mean']:.1f}" for m in masks if m) or cell(document, "simulator", name, "foreground_iou"),
+            " / ".join(plus_minus(m) for m in masks if m) or cell(document, "simulator", name, "foreground_iou"),
             *(cell(document, "procedural", name, f) for f in ("map_10_70", "map_50")),
-            *cost(document, name, f"{seconds['mean']:.0f}" if seconds else NOT_RUN),
+            *cost(document, name, plus_minus(seconds, 0) if seconds else NOT_RUN),
         ])  # fmt: skip
     return table(head, rows)
 
@@ -160,7 +160,7 @@ def card(document: Document, name: str) -> str:
         lines += ["", f"On the simulator: parameters trained / exported {parameters}; {taken} CPU seconds of training; "
                   f"{ms} ms a video (head / with proposals and suppression)."]  # fmt: skip
     if name in ABLATIONS:
-        lines += ["", "Parts taken away, on the simulator:", "", *ablations(document, name)]
+        lines += ["", "Parts taken away or done otherwise, on the simulator:", "", *ablations(document, name)]
     if name == "distill_collab":
         places = [(row, "surroundings", f"{name}: {row}") for row in SURROUNDED]
         lines += ["", "Where CLIP covers twice its actions (`tal data simulate --options surroundings=0.9`):", "",
@@ -171,12 +171,17 @@ def card(document: Document, name: str) -> str:
     return "\n".join([*lines, *(["", *extra] if extra else [])])
 
 
+def shows_extras(row: str, method: str) -> bool:
+    """Whether the method's own figures are shown of a row: of the method as it is, and of some variants."""
+    return row == method or row in WITH_EXTRAS
+
+
 def extras(document: Document, name: str) -> list[str]:
     """The method's own figures, mean over seeds: as it is, and of single variants where they are what changes."""
     lines = []
     for part in ("simulator", "procedural", "ablations", "surroundings"):
         for row, found in rows_of(document, part).items():
-            if found["method"] != name or (row != name and row not in WITH_EXTRAS):
+            if found["method"] != name or not shows_extras(row, name):
                 continue
             runs = [run["extra"] for run in found["runs"].values() if "extra" in run]
             where = part if row == name else row

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tal_engine.files import write_text
+from tal_engine._util.files import write_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,11 +42,11 @@ def write_or_check(pages: Mapping[Path, str], check: bool) -> bool:
     return True
 
 
-def plus_minus(spread: Mapping[str, Any]) -> str:
+def plus_minus(spread: Mapping[str, Any], places: int = 1) -> str:
     """Mean ± standard deviation; one value has no deviation."""
     if len(spread["values"]) == 1:
-        return f"{spread['mean']:.1f}"
-    return f"{spread['mean']:.1f} ± {spread['sd']:.1f}"
+        return f"{spread['mean']:.{places}f}"
+    return f"{spread['mean']:.{places}f} ± {spread['sd']:.{places}f}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,55 +1,76 @@
-"""Writes the measured numbers of README.md from the stored results: python benchmarks/readme.py [--check]."""
+"""Writes the measured numbers of the pages named in PAGES from the stored results.
+
+python benchmarks/readme.py [--check | --stale]
+
+--check  change nothing; fail where a page differs from the stored results
+--stale  list figures that are older than the code they measure, or do not say what they measured (stale.py)
+"""
 
 from __future__ import annotations
 
 import sys
+
+if "--stale" in sys.argv:  # before the sections, which import torch
+    import stale
+    from common import every_stored
+
+    stale.main(every_stored())
+    sys.exit()
+
 from collections.abc import Callable
 from typing import Any
 
+import deploy_section
 import export_section
+import faults_section
 import features_section
+import fit_section
+import formats_section
+import gold_section
+import gpu_section
+import house
 import methods_tables
+import moved_section
+import pixels_section
 import stream_section
 import tensorrt_section
 from common import stored
 from pages import ROOT, check_asked, filled, machine_lines, plus_minus, write_or_check
 
 
-def machines(document: dict[str, Any], package: str) -> list[str]:
-    """The machine of each part, where parts were measured on several of them."""
-    parts = {part: document.get("parts", {}).get(part, document)["machine"] for part in document["figures"]}
-    return machine_lines(parts, package)
+def machines(document: dict[str, Any], package: str, shown: tuple[str, ...] = ()) -> list[str]:
+    """The machine of each part that is shown (all, if none is named), where parts were measured on several of them."""
+    names = [part for part in document["figures"] if part in shown or not shown]
+    return machine_lines({part: document.get("parts", {}).get(part, document)["machine"] for part in names}, package)
 
 
 def first_light() -> str:
     document = stored("first_light")
     f = document["figures"]
     e, m, s = f["embedded"], f["motion"], f["speed"]
-    real = m["rows"]["embedded"]
     lines = [
         f"- The embedded plan, trained from video-level labels, on {e['videos']} held-out procedural videos "
         f"({e['instances']} instances, protocol `activitynet`): mAP@0.5 **{e['map_50']:.1f}**, mean mAP@0.1:0.7 "
-        f"**{e['map_10_70']:.1f}**. One training seed, last checkpoint. AP@0.5 by class: {by_class(e)}.",
+        f"**{e['map_10_70']:.1f}**. One training seed, last checkpoint; other seeds are in the table.",
         *(seeds(f["accuracy"]) if "accuracy" in f else []),
-        f"- Real human motion ({m['what']}; {m['instances']} instances): mAP@0.5 **{real['map_50']:.1f}**. "
-        f"AP@0.5 by class: {by_class(real)}.",
+        *real_motion(m),
         f"- Speed, {s['what']}: **{s['times_real_time']['median']:.0f}x real time** "
         f"(slowest video {s['times_real_time']['slowest']:.0f}x).",
-        *(peaks(f["memory"]) if "memory" in f else []),
-        f"- `make demo` on a clean clone: {f['demo']['seconds']:.0f} s.",
-        *machines(document, "onnxruntime"),
+        *machines(document, "onnxruntime", ("embedded", "accuracy", "motion", "speed")),
     ]
     return "\n".join(lines)
 
 
-def peaks(m: dict[str, Any]) -> list[str]:
-    hour, ten = m["60 minutes"]["peak_mib"], m["10 minutes"]["peak_mib"]
-    ratio = m["hour_over_ten_minutes"]
-    return [f"- Memory: an hour of video peaks at {hour:.0f} MiB, ten minutes at {ten:.0f} MiB (ratio {ratio:.2f})."]
-
-
-def by_class(row: dict[str, Any]) -> str:
-    return ", ".join(f"{c} {v:.0f}" for c, v in row["ap_50_by_class"].items())
+def real_motion(m: dict[str, Any]) -> list[str]:
+    """One person from several sets of cameras."""
+    real = m["rows"]["embedded"]
+    classes = ", ".join(f"{c} {plus_minus(a, 0)}" for c, a in real["ap_50_by_class"].items())
+    return [
+        f"- Real human motion ({m['what']}; {m['instances']} instances), mean and standard deviation over "
+        f"{len(real['runs'])} sets of cameras: mAP@0.5 **{plus_minus(real['map_50'])}** "
+        f"({min(real['map_50']['values']):.1f} to {max(real['map_50']['values']):.1f}), mean mAP@0.1:0.7 "
+        f"{plus_minus(real['map_10_70'])}. One person: another one gives another figure. AP@0.5 by class: {classes}."
+    ]
 
 
 def seeds(a: dict[str, Any]) -> list[str]:
@@ -115,7 +136,8 @@ def simulated(s: dict[str, Any]) -> list[str]:
     ]
     for name, row in s["rows"].items():
         figures = [plus_minus(row[k]) for k in ("map_10_70", "map_50", "foreground_iou", "background_iou")]
-        lines.append(f"| {name} | {len(row['seeds'])} | {' | '.join(figures)} | {row['training_cpu_s']['mean']:.0f} |")
+        seconds = plus_minus(row["training_cpu_s"], 0)
+        lines.append(f"| {name} | {len(row['seeds'])} | {' | '.join(figures)} | {seconds} |")
     if "pvlr_against_base" in s:
         a = s["pvlr_against_base"]
         lines += [
@@ -172,10 +194,41 @@ SECTIONS: dict[str, Callable[[], str]] = {
 }
 
 
+#: Pages by their path, and what stands between the markers of each.
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "docs/measured.md": SECTIONS,
+    "docs/faults.md": {
+        "bench_faults": lambda: faults_section.faults(stored("bench_faults")),
+        "fuzz": lambda: faults_section.fuzz(stored("fuzz")),
+    },
+    "tal_engine/metrics/README.md": {"bench_gold": lambda: gold_section.section(stored("bench_gold"))},
+    "docs/deploy.md": {
+        "flow_versions": lambda: deploy_section.flow(stored("flow_versions")),
+        "int8_instructions": lambda: deploy_section.int8(stored("int8_instructions")),
+        "bench_memory": lambda: deploy_section.memory(stored("bench_memory")),
+    },
+    "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
+    "docs/development.md": {"house": house.section},
+    "docs/fit.md": {"bench_fit": lambda: fit_section.section(stored("bench_fit"))},
+    "docs/figures.md": {
+        "moved": lambda: moved_section.section(
+            stored("moved"), stored("bench_methods")["figures"]["simulator"]["rows"]["co2"]
+        )
+    },
+    "docs/gpu.md": {
+        "gpu_day": lambda: gpu_section.section(stored("gpu_day")),
+        "pixels": lambda: pixels_section.section(stored("pixels")),
+    },
+}
+
+
 def main() -> None:
-    path = ROOT / "README.md"
-    if not write_or_check({path: filled(path, {n: make for n, make in SECTIONS.items() if stored(n)})}, check_asked()):
-        sys.exit("README.md differs from the stored results: run benchmarks/readme.py")
+    pages = {
+        ROOT / page: filled(ROOT / page, {n: make for n, make in sections.items() if stored(n)})
+        for page, sections in PAGES.items()
+    }
+    if not write_or_check(pages, check_asked()):
+        sys.exit(f"{' or '.join(PAGES)} differs from the stored results: run benchmarks/readme.py")
 
 
 if __name__ == "__main__":

@@ -21,12 +21,14 @@ from procedural import rendered
 from tal_engine import TALEngine
 from tal_engine.options import LiveOptions, timeline_of
 from tal_engine.records import Snippets
-from tal_engine.stream.scheduler import StreamScheduler
+from tal_engine.streaming.scheduler import StreamScheduler
 from tal_engine.video.flow import with_flow
 
 #: Streams are sustained if nothing is dropped and the end comes no later than this after the last frame was due.
 BEHIND_S = 1.0
 COUNTS = (1, 2, 4, 8, 12, 16, 20, 24, 32, 48, 64)
+#: With a card and more cores.
+MANY = (16, 32, 48, 64, 96, 128, 256)
 
 
 def memory(hours: float, frame_hours: float) -> dict[str, Any]:
@@ -49,22 +51,23 @@ def memory(hours: float, frame_hours: float) -> dict[str, Any]:
 # -- how many streams ----------------------------------------------------------------------------
 
 
-def streams(work: Path, seconds: float, most: int) -> dict[str, Any]:
+def streams(work: Path, seconds: float, most: int, device: str = "cpu") -> dict[str, Any]:
     """More and more files, paced as live, until a frame is dropped or the engine falls behind."""
-    engine = TALEngine.load(None, "cpu")
-    names = sorted((rendered(work / "videos") / "videos").glob("test_*.mp4"))
+    engine = TALEngine.load(None, device, strict=True)
+    names = sorted((rendered(work / "videos", ["test"]) / "videos").glob("test_*.mp4"))
     rows = []
-    for count in COUNTS:
+    for count in COUNTS if device == "cpu" else MANY:
         if count > most:
             break
         clips = [_clip(work, names, i) for i in range(count)]
-        rows.append(_paced(engine, clips, seconds))
+        rows.append(paced(engine, clips, seconds))
         print(rows[-1], file=sys.stderr, flush=True)
         if not rows[-1]["sustained"]:
             break
     kept = [r for r in rows if r["sustained"]]
     return {
-        "size": "320x240", "fps": 25, "cores": os.cpu_count(), "load_before": _LOAD, "rows": rows,
+        "size": "320x240", "fps": 25, "runs_on": engine.description, "cores": os.cpu_count(),
+        "load_before": _LOAD, "rows": rows,
         "sustained": max((r["streams"] for r in kept), default=0), "cpu_of_a_stream": _slope(kept),
         "ms_a_snippet": _stages(engine),
     }  # fmt: skip
@@ -81,7 +84,8 @@ def _clip(work: Path, names: list[Path], number: int) -> Path:
     return long_video(turned, folder / f"{number:02d}.mp4", 2)
 
 
-def _paced(engine: TALEngine, clips: list[Path], seconds: float) -> dict[str, Any]:
+def paced(engine: TALEngine, clips: list[Path], seconds: float) -> dict[str, Any]:
+    """Streams that are read as fast as they were filmed, for so many seconds: what was lost and what it took."""
     live = LiveOptions(realtime=True, policy="drop_oldest")
     process, threads = psutil.Process(), dict[int, float]()
     before = sum(process.cpu_times()[:2])
@@ -109,7 +113,7 @@ def _paced(engine: TALEngine, clips: list[Path], seconds: float) -> dict[str, An
         "frames_dropped": dropped,
         "behind_s": round(max(waiting, 0.0), 2),
         "finals": finals,
-        "late": sum(m.state.late_events for m in scheduler.streams),
+        "late": sum(m.state.finalizer.late_events for m in scheduler.streams),
         "cores_used": round(used / wall, 3),
         "cores_used_by_others": round(busy / wall, 3),
         "cores_of_reading": round(sum(threads.get(i or 0, 0.0) for i in readers) / (seconds - 1), 3),

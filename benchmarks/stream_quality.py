@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from first_light import motion_videos
+from motion_cameras import rendered_views
 from procedural import rendered
 
 from tal_engine import Segment, TALEngine
 from tal_engine.annotations import read_annotations
+from tal_engine.annotations.tables import Table
+from tal_engine.diagnostics.latency_curve import CurvePoint, latency_curve
 from tal_engine.events import Event
 from tal_engine.features import load_features
-from tal_engine.features.stored import save_features
-from tal_engine.localize import suppress
+from tal_engine.features.store import save_features
+from tal_engine.inference import suppress
 from tal_engine.metrics import WTAL_TIOUS, evaluate, protocol
 from tal_engine.metrics.online import OnlineEvaluation, evaluate_online, lateness
 from tal_engine.options import StreamOptions
 from tal_engine.records import Features
-from tal_engine.stream import Ready, StreamState
-from tal_engine.stream.curve import CurvePoint, latency_curve
-from tal_engine.tables import Table
+from tal_engine.streaming import PendingSnippet, StreamState
 from tal_engine.video import open_video
 
 #: Evaluation takes all segments, not those above the operating point.
@@ -43,7 +43,7 @@ Truth = dict[str, list[Segment]]
 
 def procedural_truth(work: Path) -> Truth:
     """Instances of the held-out procedural videos, which are rendered if they are not there."""
-    annotations = read_annotations(rendered(work / "videos") / "annotations.json")
+    annotations = read_annotations(rendered(work / "videos", ["test"]) / "annotations.json")
     return {v.name: list(v.instances) for v in annotations.subset("test").values()}
 
 
@@ -55,7 +55,7 @@ def late(work: Path, limit: int) -> dict[str, Any]:
     engine = TALEngine.load(None, "cpu")
     sets = {
         "procedural": (procedural_truth(work), work / "videos" / "videos"),
-        "real motion": (motion_videos(work), work / "motion"),
+        "real motion": (rendered_views(work / "motion", 0), work / "motion"),
     }
     return {name: _late(engine, truth, folder, limit) for name, (truth, folder) in sets.items()}
 
@@ -65,7 +65,7 @@ def _late(engine: TALEngine, truth: Truth, folder: Path, limit: int) -> dict[str
     told: dict[str, list[Event]] = {}
     late_events, seconds, began = 0, 0.0, time.perf_counter()
     for name in truth:
-        stream = engine.stream(name)
+        stream = engine.open_stream(name)
         told[name] = []
         with open_video(folder / f"{name}.mp4") as video:
             end = 0.0
@@ -73,9 +73,9 @@ def _late(engine: TALEngine, truth: Truth, folder: Path, limit: int) -> dict[str
                 told[name] += stream.push(frame.image, frame.pts_seconds)
                 end = frame.pts_seconds + video.frame_seconds
             told[name] += stream.flush(end)
-        late_events += stream.state.late_events
+        late_events += stream.state.finalizer.late_events
         seconds += end
-    waited = np.array([max(e.decided_at, e.pts) - (e.end_time or 0.0) for es in told.values() for e in es])
+    waited = np.array([max(e.decided_at, e.pts) - (e.end or 0.0) for es in told.values() for e in es])
     return {
         "videos": len(truth),
         "hours": round(seconds / 3600, 3),
@@ -92,7 +92,7 @@ def _late(engine: TALEngine, truth: Truth, folder: Path, limit: int) -> dict[str
 
 def chunks(work: Path, count: int) -> dict[str, Any]:
     """The finals of a clip whose frames come in random chunks, encoded a chunk at a time, against one by one."""
-    motion_videos(work)
+    rendered_views(work / "motion", 0)
     engine = TALEngine.load(None, "cpu")
     path = work / "motion" / "13_30_0.mp4"
     with open_video(path) as video:
@@ -124,18 +124,18 @@ def _in_chunks(engine: TALEngine, frames: Sequence[tuple[Any, float]], end: floa
         if not chunk:
             break
         told += _catch_up(engine, state, [r for image, pts in chunk for r in state.push(lambda i=image: i, pts)])
-    return [e for e in told + _catch_up(engine, state, list(state.flush(end))) if e.is_final]
+    return [e for e in told + _catch_up(engine, state, state.flush(end)) if e.is_final]
 
 
-def _catch_up(engine: TALEngine, state: StreamState, waiting: Sequence[Ready]) -> list[Event]:
+def _catch_up(engine: TALEngine, state: StreamState, waiting: Sequence[PendingSnippet]) -> list[Event]:
     if waiting:
         one = waiting[0].snippets
         made = engine.encode_snippets(replace(one, frames=np.concatenate([r.snippets.frames for r in waiting])))
         for i in range(len(waiting)):
             state.add({name: values[i] for name, values in made.items()})
     told: list[Event] = []
-    for window in list(state.windows()):
-        told += state.settle(window, suppress(engine.propose(window.features), engine.plan.manifest.nms))
+    for window in state.windows():
+        told += state.finalize(window, suppress(engine.propose(window.features), engine.plan.manifest.nms))
     return told
 
 

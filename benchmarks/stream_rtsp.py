@@ -16,9 +16,9 @@ import psutil
 from rtsp_server import Faults, RtspServer, number_of
 
 from tal_engine import TALEngine
+from tal_engine.live.live_source import open_live
 from tal_engine.options import LiveOptions
-from tal_engine.stream.scheduler import StreamScheduler
-from tal_engine.video.live import open_live
+from tal_engine.streaming.scheduler import StreamScheduler
 
 FPS = 25.0
 SIZES = ((64, 96), (120, 160))
@@ -71,15 +71,16 @@ def rtsp(minutes: float, speed: float) -> dict[str, Any]:
     member = scheduler.streams[0]
     account = _account(seen, served, member.source.coverage.to_dict())
     print(f"faults: {faults}\nnot in the map: {account.pop('not_in_the_map')}", file=sys.stderr)
-    events = [e for e in finals if e.is_final and e.end_time is not None]
-    waited = [e.decided_at - e.end_time for e in events if e.end_time is not None]
+    events = [e for e in finals if e.is_final and e.end is not None]
+    waited = [e.decided_at - e.end for e in events if e.end is not None]
     return {
         "stream_minutes": minutes, "speed": speed, "wall_s": round(time.monotonic() - began, 1),
         "faults": dict(Counter(kind for _, kind in faults)), "all_the_time": asdict(ALL_THE_TIME),
         "error": None if member.error is None else str(member.error),
         "finals": len(waited), "declared_s": round(scheduler.declared_latency_s, 2),
         "longest_lateness_s": round(max(waited, default=0.0), 3),
-        "later_than_declared": sum(w > scheduler.declared_latency_s for w in waited) + member.state.late_events,
+        "later_than_declared": member.state.finalizer.late_events
+        + sum(w > scheduler.declared_latency_s for w in waited),
         "rss_mib": [round(b / 2**20, 1) for b in memory],
         "longest_wait_for_a_frame_s": round(max((e.pts - e.decided_at for e in events), default=0.0), 3),
         **account,

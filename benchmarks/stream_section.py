@@ -1,4 +1,4 @@
-"""README's section on streams, from the parts of bench_stream that were run, and which promises they broke."""
+"""measured.md on streams, from the parts of bench_stream that were run, and which promises they broke."""
 
 from __future__ import annotations
 
@@ -140,6 +140,11 @@ def streams(f: Figures) -> list[str]:
     ]
 
 
+def card(f: Figures) -> list[str]:
+    return [f"- Encoders and head on a card ({f['runs_on']}), flow and all else on the processor:", *streams(f)]
+
+
 PARTS: dict[str, Callable[[Figures], list[str]]] = {
     "lateness": lateness, "memory": memory, "chunks": chunks, "curve": curve, "rtsp": rtsp, "streams": streams,
+    "card": card,
 }  # fmt: skip

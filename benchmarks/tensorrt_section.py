@@ -1,4 +1,4 @@
-"""README's table of TensorRT-RTX engines that were built ahead of time, from bench_tensorrt's stored figures."""
+"""The table of TensorRT-RTX engines that were built ahead of time, from bench_tensorrt's stored figures."""
 
 from __future__ import annotations
 

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tal_engine.data.dataset import DataSet
-from tal_engine.methods import load_method
-from tal_engine.nn.text import TextEncoder
-from tal_engine.nn.towers import open_text
-from tal_engine.train.evaluation import scores
-from tal_engine.train.options import TrainOptions
-from tal_engine.train.recipe import fitted, recipe
-from tal_engine.train.report import figures_of
-from tal_engine.train.runs import train_head, videos_of
+from tal_engine.lab.data.dataset import DataSet
+from tal_engine.lab.methods import load_method
+from tal_engine.lab.nn.image_towers import open_text
+from tal_engine.lab.nn.text import TextEncoder
+from tal_engine.lab.training.recipe import fitted, recipe
+from tal_engine.lab.training.runs import train_head, videos_of
+from tal_engine.lab.training.training_options import TrainOptions
+from tal_engine.lab.training.training_report import figures_of
+from tal_engine.lab.training.validation import scores
 
 SEEDS = (0, 1, 2)
 #: A figure of a run, and its name in a report. A method without a CAS has no mIoU.

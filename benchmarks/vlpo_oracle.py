@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tal_engine.data.dataset import open_dataset
 from tal_engine.errors import UsageError
-from tal_engine.methods import load_method, vlpo
-from tal_engine.train import checkpoint
-from tal_engine.train.evaluation import AVERAGES, Found, Videos, activations, detections, evaluate
-from tal_engine.train.runs import videos_of
+from tal_engine.lab.data.dataset import open_dataset
+from tal_engine.lab.methods import load_method, vlpo
+from tal_engine.lab.training import checkpoint
+from tal_engine.lab.training.runs import videos_of
+from tal_engine.lab.training.validation import AVERAGES, Found, Videos, activations, detections, evaluate
 from tal_engine.vocabulary import Vocabulary
 
 

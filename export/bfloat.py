@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tal_engine.errors import ExportError
-from tal_engine.extras import need
-
+from .._util.extras import need
+from ..errors import ExportError
 from .precision import Share, constants, half_typed, share_of, types_of
 
 #: The first set of operators in which convolutions take bfloat16.
@@ -41,7 +40,7 @@ def to_bfloat(content: bytes, member: str, places: Iterable[str] = ()) -> tuple[
 
 
 def _retype(model: Any, wide: dict[str, Any]) -> None:
-    """float16 becomes bfloat16: constants, and what casts give."""
+    """Turn float16 into bfloat16: constants, and outputs of casts."""
     onnx = need("onnx")
     half, brain = onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16
     kind = onnx.helper.tensor_dtype_to_np_dtype(brain)
@@ -56,9 +55,9 @@ def _retype(model: Any, wide: dict[str, Any]) -> None:
 
 
 def emulated(content: bytes) -> bytes:
-    """The graph in float32, every value rounded to bfloat16 where the given graph holds it as that.
+    """Emulate bfloat16 in float32: round every value to bfloat16 where the given graph holds it as that.
 
-    Sums inside an operator are taken in float32, as tensor cores do.
+    Sums inside an operator are computed in float32, as on tensor cores.
     """
     onnx = need("onnx")
     model = onnx.load_from_string(content)

@@ -12,26 +12,31 @@ import torch
 from torch import nn
 
 import tal_engine
-from tal_engine.errors import ExportError, require
-from tal_engine.extras import need
-from tal_engine.features.contract import contract_of, differences
-from tal_engine.manifest import Graph, Manifest
-from tal_engine.manifest import Method as MethodRecord
-from tal_engine.options import (
+
+from .._util.extras import need
+from ..errors import ExportError, require
+from ..features.contract import contract_of, differences
+from ..inference.domain import DomainModel
+from ..lab.heads.streams import width_of
+from ..lab.training.checkpoint import Checkpoint
+from ..options import (
     I3D_SNIPPETS,
     BoundaryOptions,
     NmsOptions,
     ProposalOptions,
+    PyramidOptions,
     SegmentOptions,
     SnippetOptions,
     StreamOptions,
     timeline_of,
 )
-from tal_engine.plan import Plan, with_members, write_plan
-from tal_engine.timeline import Timeline
-from tal_engine.train.checkpoint import Checkpoint
-
-from .encoders import EncoderSet
+from ..plan.archive import Plan, with_calibration, with_members, write_plan
+from ..plan.fields import Graph
+from ..plan.fields import Method as MethodRecord
+from ..plan.manifest import Manifest
+from ..plan.score_fields import ScoreCalibration, ScoreThresholds
+from ..timeline import Timeline
+from .encoder_graphs import EncoderSet
 from .metadata import labelled
 from .operators import warn_unsupported
 from .parity import check_evaluator, check_head
@@ -52,41 +57,49 @@ def make_plan(
     *,
     name: str,
     description: str = "",
-    proposal: ProposalOptions | BoundaryOptions | None = None,
+    proposal: ProposalOptions | BoundaryOptions | PyramidOptions | None = None,
     nms: NmsOptions | None = None,
     segment: SegmentOptions | None = None,
     stream: StreamOptions | None = None,
+    calibration: ScoreCalibration | None = None,
+    thresholds: ScoreThresholds | None = None,
+    domain: DomainModel | None = None,
     precision: Precision = "fp32",
 ) -> Plan:
     """Freeze a checkpoint, convert it and put it together with its encoders.
 
     Args:
         checkpoint: a trained head.
-        encoders: what its features were made with; they go inside, so that the plan localizes
-            videos. Without them it localizes features.
-        name, description: for people.
-        proposal, nms: instead of the method's own.
+        encoders: the encoders of its features; they go inside, so that the plan localizes videos. Without them it
+            localizes features.
+        name: name of the plan, for people.
+        description: description of the plan, for people.
+        proposal: replaces the method's own proposal options.
+        nms: replaces the method's own suppression options.
         segment: the operating point.
-        stream: how streams are localized where nothing else is said, and so the lateness that is promised.
+        calibration: what its scores mean.
+        thresholds: least scores that are enough, class by class.
+        domain: what its training features looked like (`fit_domain`); `plan.archive.with_calibration` adds all three
+            to a plan later.
+        stream: default stream options, which also set the promised latency.
         precision: of all its graphs; other than "fp32" it is `variant.make_variant` of the plan in float32.
 
     Raises:
         UsageError: an unknown precision.
         ExportError: the encoders are not those the head was trained on, or a graph cannot have the precision.
-        ParityError: the graph does not give what the network gives.
+        ParityError: the ONNX output differs from the network's.
     """
     require(precision in PRECISIONS, "precision", precision, "fp32, fp16 or bf16")
     method, config = checkpoint.method, checkpoint.config
     if encoders is not None:
         _check_encoders(checkpoint, encoders)
     snippet = encoders.snippet if encoders is not None else _snippet_options(checkpoint)
-    # Configs name the width of a stream as the stream.
-    streams = {s: int(getattr(config, s)) for s in method.inference_streams(config)}
+    streams = {s: width_of(config, s) for s in method.inference_streams(config)}
     proposal = proposal or method.proposal_options(config)
     nms = nms or method.nms_options(config)
     files, head, evaluator, parity = _graphs(checkpoint, streams, proposal, nms, timeline_of(snippet))
-    known: dict[str, Any] = {"name": name, "method": method.name, "vocabulary": list(checkpoint.vocabulary)}
-    files = {member: labelled(content, precision="fp32", **known) for member, content in files.items()}
+    labels: dict[str, Any] = {"name": name, "method": method.name, "vocabulary": list(checkpoint.vocabulary)}
+    files = {member: labelled(content, precision="fp32", **labels) for member, content in files.items()}
     if encoders is not None:  # they passed the gate when they were made
         files |= {encoders.specs[s].graph.member: encoders.graphs[s] for s in streams}
     manifest = Manifest(
@@ -108,6 +121,9 @@ def make_plan(
         parity=parity,
     )
     plan = with_members(manifest, files)
+    known_of = None if domain is None else domain.stored()
+    if calibration is not None or thresholds is not None or known_of is not None:
+        plan = with_calibration(plan, calibration=calibration, thresholds=thresholds, domain=known_of)
     warn_unsupported(plan)
     return plan if precision == "fp32" else make_variant(plan, precision)
 
@@ -115,30 +131,30 @@ def make_plan(
 def _graphs(
     checkpoint: Checkpoint,
     streams: Mapping[str, int],
-    proposal: ProposalOptions | BoundaryOptions,
+    proposal: ProposalOptions | BoundaryOptions | PyramidOptions,
     nms: NmsOptions,
     timeline: Timeline,
 ) -> tuple[dict[str, bytes], Graph, Graph | None, dict[str, Any]]:
-    """Members of the plan, the head's graph, the evaluator's if there is one, and the gate's figures."""
+    """Export the members of the plan, the head's graph, the evaluator's if there is one, and the parity figures."""
     method, net = checkpoint.method, checkpoint.network()
     frozen = method.freeze(net)
     example = {s: torch.randn(1, 23, dim) for s, dim in streams.items()}
     content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
-    if isinstance(proposal, ProposalOptions):
+    if not isinstance(proposal, BoundaryOptions):
         parity = check_head(frozen, content, graph, proposal, nms, timeline)
         return {"head.onnx": content}, graph, None, {"head": parity}
     module = method.freeze_evaluator(net)
     evaluator, its_graph = evaluator_to_onnx(module, graph, proposal)
-    made = (module, evaluator, its_graph)
+    exported = (module, evaluator, its_graph)
     parity = {
-        "head": check_head(frozen, content, graph, proposal, nms, timeline, made),
-        "evaluator": check_evaluator(*made),
+        "head": check_head(frozen, content, graph, proposal, nms, timeline, exported),
+        "evaluator": check_evaluator(*exported),
     }
     return {"head.onnx": content, EVALUATOR: evaluator}, graph, its_graph, parity
 
 
 def evaluator_to_onnx(module: nn.Module, head: Graph, proposal: BoundaryOptions) -> tuple[bytes, Graph]:
-    """The graph of an evaluator of proposals; it reads what the head gives as "embedding"."""
+    """Export an evaluator of proposals, which reads the head's output "embedding"."""
     width = next(int(t.shape[-1]) for t in head.outputs if t.name == "embedding")
     example = {"embedding": torch.randn(23, width), "positions": torch.rand(7, proposal.points) * 22}
     return to_onnx(module, example, {}, EVALUATOR, own={"embedding": {0: "T"}, "positions": {0: "P"}})
@@ -152,13 +168,13 @@ def export(checkpoint: Checkpoint, encoders: EncoderSet | None, path: Path, **op
 
 
 def _snippet_options(checkpoint: Checkpoint) -> SnippetOptions:
-    """The snippets its features were made of; those of I3D where that is not on record."""
-    known = checkpoint.provenance.get("contract", {}).get("snippet")
-    return SnippetOptions(**known) if known else I3D_SNIPPETS
+    """Return the snippets that the features were made of; those of I3D where that is not recorded."""
+    recorded = checkpoint.provenance.get("contract", {}).get("snippet")
+    return SnippetOptions(**recorded) if recorded else I3D_SNIPPETS
 
 
 def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
-    """What is on record of the features must agree; an imported head has no record, and takes what is given."""
+    """Check the encoders against the record of the features; an imported head has no record and accepts any."""
     contract = checkpoint.provenance.get("contract", {})
     trained = contract.get("encoders", {})
     streams = checkpoint.method.inference_streams(checkpoint.config)
@@ -179,8 +195,8 @@ def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
 
 
 def _provenance(checkpoint: Checkpoint) -> dict[str, Any]:
-    made = {"step": checkpoint.step, "weights": checkpoint.result, "train": asdict(checkpoint.train)}
-    return {**checkpoint.provenance, **made}
+    record = {"step": checkpoint.step, "weights": checkpoint.result, "train": asdict(checkpoint.train)}
+    return {**checkpoint.provenance, **record}
 
 
 def _producer() -> dict[str, str]:

@@ -5,6 +5,7 @@ Runs the plan's own float32 graphs and keeps what each one was given. Knows noth
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,17 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tal_engine.backends import Backend, open_backend
-from tal_engine.errors import FeatureError, UsageError, require
-from tal_engine.extraction import Extractor
-from tal_engine.features import EncoderGraph, check_contract, contract_of, load_features
-from tal_engine.localize import score
-from tal_engine.options import timeline_of
-from tal_engine.plan import Plan
-from tal_engine.records import Features
-
+from ..backends import Backend, open_backend
+from ..errors import FeatureError, UsageError, require
+from ..features import EncoderGraph, check_contract, contract_of, load_features
+from ..inference import score
+from ..inference.extraction import Extractor
+from ..options import timeline_of
+from ..plan.archive import Plan
+from ..records import Features
 from .gate import Feeds, Stages
 
+log = logging.getLogger("tal_engine")
+
+#: Less than so many files, or snippets in all of them, is too little to calibrate on: the gate's limits are those of
+#: ten videos and more.
+LEAST_FILES, LEAST_SNIPPETS = 10, 256
 #: A head sees so many snippets of each file at most, from its middle.
 SNIPPETS = 256
 #: So many files are used at most, fewer where encoders keep frames and flow of each in memory.
@@ -51,6 +56,26 @@ class Samples:
 
     train: dict[str, list[Feeds]] = field(default_factory=dict)
     check: dict[str, list[Feeds]] = field(default_factory=dict)
+    files: int = 0
+    snippets: int = 0
+    #: The gate has only the files that were calibrated on.
+    same: bool = False
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """How much there was, for the manifest."""
+        return {"files": self.files, "snippets": self.snippets, "held_out": not self.same}
+
+    def warn_too_small(self) -> None:
+        """Log that ranges come from too little, if they do: they then cut off what other videos hold."""
+        if self.files >= LEAST_FILES and self.snippets >= LEAST_SNIPPETS:
+            return
+        same = "; the gate sees the file that was calibrated on" if self.same else ""
+        log.warning(
+            "calibration is small: %d file%s, %d snippets; give %d files and %d snippets or more, of all that the plan "
+            "will see%s. Compare the result on other videos: tal diff A B --on VIDEOS --gate",
+            self.files, "" if self.files == 1 else "s", self.snippets, LEAST_FILES, LEAST_SNIPPETS, same,
+        )  # fmt: skip
 
 
 class Recorder:
@@ -66,7 +91,7 @@ class Recorder:
         self.description = inner.description
 
     def next_file(self) -> None:
-        """What comes from now on is of another file."""
+        """Start recording another file."""
         self._first, self._calls = len(self._kept), 0
 
     def join(self) -> None:
@@ -75,7 +100,7 @@ class Recorder:
         self._kept[self._first :] = [{n: np.concatenate([c[n] for c in calls]) for n in calls[0]}] if calls else []
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name for inputs by name."""
+        """Compute outputs by name from inputs by name."""
         self._calls += 1
         # A reservoir: how many calls will come is not known before the last one.
         at = self._calls - 1 if self._calls <= CALLS else int(self._rng.integers(self._calls))
@@ -85,9 +110,9 @@ class Recorder:
 
 
 def read_samples(plan: Plan, calibration: Calibration) -> Samples:
-    """What the graphs of a plan see on calibration data.
+    """Record the inputs of a plan's graphs on calibration data.
 
-    Every fourth file is kept for checking; with a single file both are the same.
+    Every fourth file is kept for checking; with a single file both sets are the same.
 
     Raises:
         UsageError: a plan with encoders was given features alone.
@@ -99,8 +124,11 @@ def read_samples(plan: Plan, calibration: Calibration) -> Samples:
         chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, most).round().astype(int)]
     checked = chosen[3::4] or chosen[-1:]
     trained = [s for s in chosen if s not in checked] or checked
-    samples = Samples(_recorded(plan, trained), {})
-    samples.check.update(_recorded(plan, checked) if checked != trained else samples.train)
+    kept = _recorded(plan, trained)
+    held = _recorded(plan, checked) if checked != trained else kept
+    lengths = [len(next(iter(x.values()))[0]) for x in kept[plan.manifest.head.member]]
+    lengths += [len(next(iter(x.values()))[0]) for x in held[plan.manifest.head.member] if held is not kept]
+    samples = Samples(kept, held, len(chosen), sum(lengths), same=held is kept)
     for encoder in plan.manifest.encoders:
         if not samples.train[encoder.graph.member] or not samples.check[encoder.graph.member]:
             raise UsageError(
@@ -129,12 +157,13 @@ def _recorded(plan: Plan, sources: Sequence[Path]) -> dict[str, list[Feeds]]:
         except FeatureError as e:
             raise FeatureError(f"{source}: {e}") from e
         if evaluator is not None:  # it is called with the proposals of the head
-            stages.segments(head.run(kept[manifest.head.member][-1]), evaluator)
+            feeds = kept[manifest.head.member][-1]
+            stages.segments(head.run(feeds), evaluator, next(iter(feeds.values())).shape[1])
     return kept
 
 
 def _features(plan: Plan, encoders: list[EncoderGraph], source: Path) -> Features:
-    """At most `SNIPPETS` features from the middle of a file."""
+    """Take at most `SNIPPETS` features from the middle of a file."""
     manifest = plan.manifest
     if source.suffix == ".npz":
         try:

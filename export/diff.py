@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tal_engine.annotations import Annotations
-from tal_engine.engine import TALEngine
-from tal_engine.errors import FeatureError, ParityError, UsageError
-from tal_engine.metrics import WTAL_TIOUS, evaluate_tables, protocol
-from tal_engine.plan import Plan
-from tal_engine.records import PROPOSAL, Localization, Segment
-from tal_engine.tables import Table
-
+from .._util.names import distinct_names
+from ..annotations import Annotations
+from ..annotations.tables import Table
+from ..engine import TALEngine
+from ..errors import FeatureError, ParityError, UsageError
+from ..metrics import WTAL_TIOUS, evaluate_tables, protocol
+from ..plan.archive import Plan
+from ..records import PROPOSAL, Segment
+from ..results import Localization
 from . import gate
 from .matching import match, moved, rescored
 from .variant import runnable
@@ -74,7 +75,10 @@ class Difference:
         return {"schema": SCHEMA, **asdict(self)}
 
     def refuse(self, what: str) -> None:
-        """The gate on what was found.
+        """Apply the gate to the differences.
+
+        Args:
+            what: name of the comparison in messages.
 
         Raises:
             ParityError: tensors or segments differ by more than `limits`.
@@ -103,7 +107,7 @@ def compare_plans(a: Plan, b: Plan, sources: Sequence[Path] = (), truth: Annotat
         raise UsageError(f"the plans read other streams: {a.manifest.streams} and {b.manifest.streams}")
     precisions = {a.manifest.precision, b.manifest.precision}
     narrow = next(p for p in ("int8", "bf16", "fp16", "fp32") if p in precisions)
-    found = Difference(fields=_fields(a, b), limits=gate.LIMITS[narrow])
+    difference = Difference(fields=_fields(a, b), limits=gate.LIMITS[narrow])
     engines = tuple(TALEngine(runnable(p), "cpu") for p in (a, b))
     sums: dict[str, list[tuple[float, float, int]]] = {}
     results: tuple[dict[str, Sequence[Segment]], dict[str, Sequence[Segment]]] = ({}, {})
@@ -112,40 +116,45 @@ def compare_plans(a: Plan, b: Plan, sources: Sequence[Path] = (), truth: Annotat
         for output, pair in _paired(both).items():
             sums.setdefault(output, []).append(_tensor(f"{name}: {output}", *pair))
         segments = [list(result) for _, result in both]
-        found.segments[name] = compare_segments(segments[0], segments[1], found.limits)
+        difference.segments[name] = compare_segments(segments[0], segments[1], difference.limits)
         for side, value in zip(results, segments, strict=True):
             side[name] = value
     for output, parts in sums.items():
         count = sum(n for *_, n in parts)
-        found.tensors[output] = TensorDifference(max(w for w, *_ in parts), sum(s for _, s, _ in parts) / max(count, 1))
+        difference.tensors[output] = TensorDifference(
+            max(w for w, *_ in parts), sum(s for _, s, _ in parts) / max(count, 1)
+        )
     if truth is not None:
-        found.mean_ap = _mean_ap(truth, *(Table.of_segments(r, n) for r, n in zip(results, "AB", strict=True)))
-    return found
+        tables = (Table.of_segments(r, n).called_as(truth.videos) for r, n in zip(results, "AB", strict=True))
+        difference.mean_ap = _mean_ap(truth, *tables)
+    return difference
 
 
 def compare_detections(a: Table, b: Table, truth: Annotations | None = None) -> Difference:
     """Compare two sets of detections, video by video, with no tolerance."""
-    found = Difference()
+    difference = Difference()
+    if truth is not None:
+        a, b = (t.called_as(truth.videos) for t in (a, b))
     videos = tuple(dict.fromkeys((*a.videos, *b.videos)))
     before, after = _by_video(a), _by_video(b)
     for video in videos:
-        found.segments[video] = compare_segments(before.get(video, []), after.get(video, []), found.limits)
+        difference.segments[video] = compare_segments(before.get(video, []), after.get(video, []), difference.limits)
     if truth is not None:
-        found.mean_ap = _mean_ap(truth, a, b)
-    return found
+        difference.mean_ap = _mean_ap(truth, a, b)
+    return difference
 
 
 def compare_segments(a: Sequence[Segment], b: Sequence[Segment], limits: gate.Limits) -> SegmentDifference:
     """Match the segments of a source and say what became of each."""
     names = {label: i for i, label in enumerate(dict.fromkeys(s.label for s in (*a, *b)))}
     x, y = (_rows(side, names) for side in (a, b))
-    found = match(x, y)
-    pairs = [(a[i], b[j]) for i, j in found.pairs]
-    shifts, rises = moved(x, y, found).tolist(), rescored(x, y, found).tolist()
+    matching = match(x, y)
+    pairs = [(a[i], b[j]) for i, j in matching.pairs]
+    shifts, rises = moved(x, y, matching).tolist(), rescored(x, y, matching).tolist()
     return SegmentDifference(
         total=len(a) + len(b),
-        vanished=[a[i] for i in found.only_a],
-        appeared=[b[j] for j in found.only_b],
+        vanished=[a[i] for i in matching.only_a],
+        appeared=[b[j] for j in matching.only_b],
         moved=[(*p, s) for p, s in zip(pairs, shifts, strict=True) if s > gate.FP32.move_s],
         rescored=[(*p, r) for p, r in zip(pairs, rises, strict=True) if abs(r) > gate.FP32.score],
         changed=gate.changed_segments(x, y, limits),
@@ -157,18 +166,16 @@ def _rows(segments: Sequence[Segment], names: Mapping[str, int]) -> NDArray[np.v
 
 
 def _by_video(table: Table) -> dict[str, list[Segment]]:
-    found: dict[str, list[Segment]] = {v: [] for v in table.videos}
+    segments: dict[str, list[Segment]] = {v: [] for v in table.videos}
     columns = zip(table.video, table.start, table.end, table.label, table.score, strict=True)
     for v, start, end, label, score in columns:
-        found[table.videos[v]].append(Segment(float(start), float(end), table.labels[label], float(score)))
-    return found
+        segments[table.videos[v]].append(Segment(float(start), float(end), table.labels[label], float(score)))
+    return segments
 
 
 def _inputs(a: Plan, sources: Sequence[Path]) -> Iterable[tuple[str, Any]]:
-    if len({s.stem for s in sources}) < len(sources):
-        raise UsageError("two sources have the same name: compare them separately")
     if sources:
-        yield from ((s.stem, s) for s in sources)
+        yield from zip(distinct_names(sources), sources, strict=True)
         return
     for feeds in gate.random_features(a.manifest.head):
         streams = {n: x[0] for n, x in feeds.items()}
@@ -176,7 +183,7 @@ def _inputs(a: Plan, sources: Sequence[Path]) -> Iterable[tuple[str, Any]]:
 
 
 def _run(engine: TALEngine, source: Any) -> tuple[dict[str, NDArray[np.float32]], Localization]:
-    """Tensors by name: features of videos, then what the head gave; and all segments."""
+    """Return tensors by name, features of videos and then outputs of the head, and all segments."""
     tensors: dict[str, NDArray[np.float32]] = {}
     if isinstance(source, Path) and source.suffix != ".npz":
         source = engine.features(source)
@@ -197,7 +204,7 @@ def _paired(
 
 
 def _tensor(what: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[float, float, int]:
-    """Worst difference, sum of differences, count; in units of 1 + the largest magnitude."""
+    """Return the worst difference, the sum of differences and their count, in units of 1 + the largest magnitude."""
     if a.shape != b.shape:
         raise FeatureError(f"{what} has shape {list(a.shape)} in one plan and {list(b.shape)} in the other")
     away = np.abs(a - b) / (1 + np.abs(a).max(initial=0))
@@ -205,7 +212,7 @@ def _tensor(what: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[
 
 
 def _fields(a: Plan, b: Plan) -> dict[str, tuple[Any, Any]]:
-    """Manifest fields that differ, by their path."""
+    """List the manifest fields that differ, by their path."""
     x, y = (dict(_flat(p.manifest.model_dump(mode="json", by_alias=True))) for p in (a, b))
     names = [n for n in dict.fromkeys((*x, *y)) if n.split(".")[0] not in _IGNORED]
     return {n: (x.get(n), y.get(n)) for n in names if x.get(n) != y.get(n)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tal_engine.extras import need
+from .._util.extras import need
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,8 +31,8 @@ class EagerBackend:
         self.description = f"PyTorch {self._torch.__version__} eager ({device})"
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name for inputs by name."""
+        """Compute outputs by name from inputs by name."""
         with self._torch.inference_mode():
-            found = self._module(**{n: self._torch.from_numpy(a).to(self._device) for n, a in feeds.items()})
-        outputs = found if isinstance(found, dict) else {"feature": found}
+            results = self._module(**{n: self._torch.from_numpy(a).to(self._device) for n, a in feeds.items()})
+        outputs = results if isinstance(results, dict) else {"feature": results}
         return {name: value.float().cpu().numpy() for name, value in outputs.items()}

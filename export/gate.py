@@ -7,19 +7,19 @@ graph against its network, `variant` a plan in one precision against the plan in
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tal_engine.backends import Backend
-from tal_engine.errors import ParityError
-from tal_engine.localize import activations_of, evaluator_of, propose, suppress
-from tal_engine.manifest import Graph
-from tal_engine.options import BoundaryOptions, NmsOptions, ProposalOptions
-from tal_engine.timeline import Timeline
-
+from .._util.instructions import instructions
+from ..backends import Backend
+from ..errors import ParityError
+from ..inference import activations_of, evaluator_of, propose, suppress
+from ..options import BoundaryOptions, NmsOptions, ProposalOptions, PyramidOptions
+from ..plan.fields import Graph
+from ..timeline import Timeline
 from .matching import match, moved, rescored
 
 #: Inputs by name.
@@ -69,27 +69,38 @@ LIMITS = {
 class Stages:
     """What makes segments of a head's outputs."""
 
-    proposal: ProposalOptions | BoundaryOptions
+    proposal: ProposalOptions | BoundaryOptions | PyramidOptions
     nms: NmsOptions
     timeline: Timeline
 
-    def segments(self, out: Mapping[str, NDArray[np.float32]], evaluator: Backend | None) -> NDArray[np.void]:
-        """All segments of the first video of a batch, as `records.PROPOSAL`."""
-        length = next(iter(out.values())).shape[1]
+    def segments(
+        self, out: Mapping[str, NDArray[np.float32]], evaluator: Backend | None, length: int
+    ) -> NDArray[np.void]:
+        """Return all segments of the first video of a batch, of so many snippets, as `records.PROPOSAL`."""
         activations = activations_of(out, self.timeline, float(self.timeline.right(length)))
         scored = None if evaluator is None else evaluator_of(evaluator)
         return suppress(propose(activations, self.proposal, scored), self.nms).data
 
+    def with_moves(self, limits: Limits, out: Mapping[str, NDArray[np.float32]]) -> Limits:
+        """Set how far segments may move where borders are numbers of a tensor, and not edges of snippets.
+
+        They then differ as that tensor may, by time steps of the coarsest level.
+        """
+        if not isinstance(self.proposal, PyramidOptions) or limits.move_s is None:
+            return limits
+        snippets = limits.tensor * (1 + float(np.abs(out["distance"]).max())) * self.proposal.strides[-1]
+        return replace(limits, move_s=max(limits.move_s, snippets * self.timeline.step))
+
 
 def random_features(graph: Graph) -> Iterable[dict[str, NDArray[np.float32]]]:
-    """Fresh features of several lengths, for a head."""
+    """Draw features of several lengths, for a head."""
     for seed, length in enumerate(LENGTHS):
         rng = np.random.default_rng(1000 + seed)
         yield {t.name: rng.normal(size=(1, length, int(t.shape[-1]))).astype(np.float32) for t in graph.inputs}
 
 
 def random_snippets(graph: Graph) -> Iterable[Feeds]:
-    """Noise in the shapes that an encoder reads; free dimensions vary."""
+    """Draw noise in the shapes that an encoder reads; free dimensions vary."""
     spec = graph.inputs[0]
     for batch in (1, 3):
         rng = np.random.default_rng(17 + batch)
@@ -102,7 +113,7 @@ def random_snippets(graph: Graph) -> Iterable[Feeds]:
 
 
 def random_proposals(graph: Graph) -> Iterable[dict[str, NDArray[np.float32]]]:
-    """Embeddings and places in them, for an evaluator."""
+    """Draw embeddings and positions in them, for an evaluator."""
     width, points = (int(t.shape[1]) for t in graph.inputs)
     for seed, (length, proposals) in enumerate(((1, 1), (9, 4), (401, 77))):
         rng = np.random.default_rng(2000 + seed)
@@ -112,7 +123,7 @@ def random_proposals(graph: Graph) -> Iterable[dict[str, NDArray[np.float32]]]:
 
 
 def check_tensors(
-    wanted: Backend, found: Backend, member: str, feeds: Iterable[Feeds], limits: Limits
+    wanted: Backend, tested: Backend, member: str, feeds: Iterable[Feeds], limits: Limits
 ) -> dict[str, Any]:
     """Compare outputs, for graphs whose outputs are no segments yet.
 
@@ -124,14 +135,14 @@ def check_tensors(
     """
     worst = 0.0
     for x in feeds:
-        worst = max(worst, difference(wanted.run(x), found.run(x)))
+        worst = max(worst, difference(wanted.run(x), tested.run(x)))
     _refuse(worst, member, limits)
-    return {"tensor": worst, "tolerance": limits.tensor}
+    return {"tensor": worst, "tolerance": limits.tensor, **ran_on()}
 
 
 def check_segments(
     wanted: tuple[Backend, Backend | None],
-    found: tuple[Backend, Backend | None],
+    tested: tuple[Backend, Backend | None],
     member: str,
     stages: Stages,
     feeds: Iterable[Feeds],
@@ -147,12 +158,13 @@ def check_segments(
     """
     worst, total, changed = 0.0, 0, 0
     for x in feeds:
-        outputs = wanted[0].run(x), found[0].run(x)
+        outputs = wanted[0].run(x), tested[0].run(x)
         worst = max(worst, difference(*outputs))
         _refuse(worst, member, limits)
-        a, b = (stages.segments(o, side[1]) for o, side in zip(outputs, (wanted, found), strict=True))
+        length = next(iter(x.values())).shape[1]
+        a, b = (stages.segments(o, side[1], length) for o, side in zip(outputs, (wanted, tested), strict=True))
         total += len(a) + len(b)
-        changed += changed_segments(a, b, limits)
+        changed += changed_segments(a, b, stages.with_moves(limits, outputs[0]))
     if changed > limits.changed_share * max(total, 1):
         raise ParityError(
             f"{member}: {changed} of {total} segments differ, allowed is a share of {limits.changed_share:g}"
@@ -163,24 +175,30 @@ def check_segments(
         "segments_changed": changed,
         "tolerance": limits.tensor,
         "changed_share_allowed": limits.changed_share,
+        **ran_on(),
     }
 
 
+def ran_on() -> dict[str, str]:
+    """Return the processor's instruction sets, which the manifest records beside the figures."""
+    return {"instructions": str(instructions())}
+
+
 def changed_segments(a: NDArray[np.void], b: NDArray[np.void], limits: Limits) -> int:
-    """Segments of both sides without a counterpart, or with one that moved or was scored anew beyond the limits."""
-    found = match(a, b)
-    scale = 1 + np.abs(a["score"][found.pairs[:, 0]])
-    beyond = np.abs(rescored(a, b, found)) > limits.score * scale
+    """Count the segments of both sides without a counterpart, or whose counterpart differs beyond the limits."""
+    matching = match(a, b)
+    scale = 1 + np.abs(a["score"][matching.pairs[:, 0]])
+    beyond = np.abs(rescored(a, b, matching)) > limits.score * scale
     if limits.move_s is not None:
-        beyond |= moved(a, b, found) > limits.move_s
-    return len(found.only_a) + len(found.only_b) + 2 * int(beyond.sum())
+        beyond |= moved(a, b, matching) > limits.move_s
+    return len(matching.only_a) + len(matching.only_b) + 2 * int(beyond.sum())
 
 
-def difference(wanted: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]) -> float:
-    """The largest difference of a value, relative to 1 + the largest magnitude of its output."""
+def difference(wanted: Mapping[str, NDArray[Any]], tested: Mapping[str, NDArray[Any]]) -> float:
+    """Return the largest difference of a value, relative to 1 + the largest magnitude of its output."""
     worst = 0.0
     for name, value in wanted.items():
-        other = found[name]
+        other = tested[name]
         if value.shape != other.shape or not np.isfinite(other).all():
             return float("inf")
         worst = max(worst, float(np.abs(value - other).max() / (1 + np.abs(value).max())))

@@ -27,11 +27,11 @@ class Matching:
 
 def match(a: NDArray[np.void], b: NDArray[np.void], least: float = SAME) -> Matching:
     """Match two arrays of `records.PROPOSAL`; each segment is in at most one pair."""
-    found = [np.empty((0, 2), np.intp)]
+    pairs_by_class = [np.empty((0, 2), np.intp)]
     for label in np.intersect1d(a["label"], b["label"]):
         rows, columns = np.flatnonzero(a["label"] == label), np.flatnonzero(b["label"] == label)
-        found.append(_greedy(a, b, rows, columns, least))
-    pairs = np.concatenate(found)
+        pairs_by_class.append(_greedy(a, b, rows, columns, least))
+    pairs = np.concatenate(pairs_by_class)
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     left, right = (np.setdiff1d(np.arange(len(x)), pairs[:, side]) for side, x in enumerate((a, b)))
     return Matching(pairs, left, right)
@@ -40,7 +40,7 @@ def match(a: NDArray[np.void], b: NDArray[np.void], least: float = SAME) -> Matc
 def _greedy(
     a: NDArray[np.void], b: NDArray[np.void], rows: NDArray[np.intp], columns: NDArray[np.intp], least: float
 ) -> NDArray[np.intp]:
-    """Pairs of row numbers among segments of one class."""
+    """Pair row numbers among segments of one class."""
     x, y = a[rows], b[columns]
     both = np.minimum(x["end"][:, None], y["end"]) - np.maximum(x["start"][:, None], y["start"])
     either = (x["end"] - x["start"])[:, None] + (y["end"] - y["start"]) - both
@@ -56,13 +56,13 @@ def _greedy(
     return np.array(taken, np.intp).reshape(-1, 2)
 
 
-def moved(a: NDArray[np.void], b: NDArray[np.void], found: Matching) -> NDArray[np.float64]:
-    """Seconds by which each pair moved: the larger of what its start and its end did."""
-    x, y = a[found.pairs[:, 0]], b[found.pairs[:, 1]]
+def moved(a: NDArray[np.void], b: NDArray[np.void], matching: Matching) -> NDArray[np.float64]:
+    """Return the seconds by which each pair moved: the larger change of start and end."""
+    x, y = a[matching.pairs[:, 0]], b[matching.pairs[:, 1]]
     shift: NDArray[np.float64] = np.maximum(np.abs(x["start"] - y["start"]), np.abs(x["end"] - y["end"]))
     return shift
 
 
-def rescored(a: NDArray[np.void], b: NDArray[np.void], found: Matching) -> NDArray[np.float64]:
-    """By how much the score of each pair rose."""
-    return np.asarray(b["score"][found.pairs[:, 1]] - a["score"][found.pairs[:, 0]], np.float64)
+def rescored(a: NDArray[np.void], b: NDArray[np.void], matching: Matching) -> NDArray[np.float64]:
+    """Return the rise of each pair's score."""
+    return np.asarray(b["score"][matching.pairs[:, 1]] - a["score"][matching.pairs[:, 0]], np.float64)

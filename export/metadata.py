@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tal_engine.extras import need
+from .._util.extras import need
 
 
 def labelled(content: bytes, *, name: str, method: str, precision: str, vocabulary: Sequence[str]) -> bytes:
-    """The graph with its description; what was there under the same keys is replaced.
+    """Add the description to the graph; values under the same keys are replaced.
 
     `names` is a JSON list: class names may hold commas. The ids of labels are positions in it.
     """

@@ -6,11 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from tal_engine.backends import Backend, open_backend
-from tal_engine.manifest import Graph
-from tal_engine.options import BoundaryOptions, NmsOptions, ProposalOptions
-from tal_engine.timeline import Timeline
-
+from ..backends import Backend, open_backend
+from ..options import BoundaryOptions, NmsOptions, ProposalOptions, PyramidOptions
+from ..plan.fields import Graph
+from ..timeline import Timeline
 from . import gate
 from .eager import EagerBackend
 from .gate import FP32, Limits
@@ -40,7 +39,7 @@ def check_head(
     frozen: nn.Module,
     content: bytes,
     graph: Graph,
-    proposal: ProposalOptions | BoundaryOptions,
+    proposal: ProposalOptions | BoundaryOptions | PyramidOptions,
     nms: NmsOptions,
     timeline: Timeline,
     evaluator: tuple[nn.Module, bytes, Graph] | None = None,
@@ -60,9 +59,9 @@ def check_head(
     if evaluator is not None:
         module, its_content, its_graph = evaluator
         pairs = EagerBackend(module), _open(its_content, its_graph)
-    wanted, found = (EagerBackend(frozen), pairs[0]), (_open(content, graph), pairs[1])
+    wanted, tested = (EagerBackend(frozen), pairs[0]), (_open(content, graph), pairs[1])
     stages = gate.Stages(proposal, nms, timeline)
-    return gate.check_segments(wanted, found, graph.member, stages, gate.random_features(graph), limits)
+    return gate.check_segments(wanted, tested, graph.member, stages, gate.random_features(graph), limits)
 
 
 def _open(content: bytes, graph: Graph) -> Backend:

@@ -14,7 +14,7 @@ class Word(str):
 
 
 def to_text(block: Mapping[str, Any]) -> str:
-    """A message as text: mappings are messages; lists of mappings, repeated messages; other lists, repeated values."""
+    """Format a message: mappings are messages; lists of mappings, repeated messages; other lists, repeated values."""
     return "".join(f"{line}\n" for line in _lines(block))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tal_engine.extras import need
+from .._util.extras import need
 
 #: Operators that work value by value, so they can stand in the picture too and be fused with the convolution.
 _BY_VALUE = frozenset({"LeakyRelu", "Relu", "Sigmoid", "Tanh"})
@@ -21,9 +21,9 @@ _AXIS = "planar_axis"
 
 
 def to_planar(model: Any) -> Any:
-    """A copy of an ONNX model without 1-D convolutions of constant weights; the model itself if it has none.
+    """Replace an ONNX model's 1-D convolutions of constant weights by 2-D ones; return the model itself if it has none.
 
-    Models with branches or loops stay as they are: what those read cannot be seen from outside.
+    Models with branches or loops stay as they are, since what those read cannot be seen from outside.
     """
     read_otherwise = {n for x in model.graph.node for i, n in enumerate(x.input) if (x.op_type, i) != ("Conv", 1)}
     weights = {i.name: i for i in model.graph.initializer if i.name not in read_otherwise}
@@ -81,7 +81,7 @@ class _Pass:
         self.nodes.append(changed)
 
     def _attribute(self, attribute: Any) -> Any:
-        """The attribute for two dimensions, of which the first one has a size of 1."""
+        """Return the attribute for two dimensions, the first of which has size 1."""
         if attribute.name not in _SPATIAL:
             return attribute
         own = list(attribute.ints)
@@ -99,15 +99,15 @@ class _Pass:
         return self.pictures[name]
 
     def _picture(self, name: str) -> str:
-        """The 4-D form of a tensor; made where there is none yet."""
+        """Return the 4-D form of a tensor, adding it if needed."""
         if name not in self.pictures:
-            made = self.onnx.helper.make_node("Unsqueeze", [name, _AXIS], [self._own(name)], name=f"{name}_unsqueeze")
-            self.nodes.append(made)
+            node = self.onnx.helper.make_node("Unsqueeze", [name, _AXIS], [self._own(name)], name=f"{name}_unsqueeze")
+            self.nodes.append(node)
         return self.pictures[name]
 
     def _flatten(self, name: str) -> None:
-        """The 3-D form of a tensor that so far exists as a picture only."""
+        """Add the 3-D form of a tensor that exists in 4-D only."""
         if name in self.pictures and name not in self.flat:
-            made = self.onnx.helper.make_node("Squeeze", [self.pictures[name], _AXIS], [name], name=f"{name}_squeeze")
-            self.nodes.append(made)
+            node = self.onnx.helper.make_node("Squeeze", [self.pictures[name], _AXIS], [name], name=f"{name}_squeeze")
+            self.nodes.append(node)
             self.flat.add(name)

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tal_engine.errors import ExportError
-from tal_engine.extras import need
+from .._util.extras import need
+from ..errors import ExportError
 
 #: Operators that sum up, normalise, exponentiate or count; those that ONNX Runtime's list adds have no half kernels.
 WIDE_OPERATORS = frozenset(
@@ -54,16 +54,16 @@ class Share:
     wide_nodes: int
 
     def figures(self) -> dict[str, int]:
-        """As the manifest's parity has it."""
+        """Return the figures of the manifest's parity record."""
         p = self.precision
         sizes = {f"{p}_bytes": self.bytes, "fp32_bytes": self.wide_bytes}
         return sizes | {f"{p}_nodes": self.nodes, "fp32_nodes": self.wide_nodes}
 
     def refuse_less_than_half(self, member: str) -> None:
-        """At least half of the weights have the precision.
+        """Check that at least half of the weights have the precision.
 
         Raises:
-            ExportError: less do.
+            ExportError: fewer have.
         """
         if self.bytes * 4 // BYTES[self.precision] <= self.wide_bytes:
             raise ExportError(
@@ -104,7 +104,7 @@ def to_half(content: bytes, member: str, places: Iterable[str] = ()) -> tuple[by
 
 
 def half_typed(model: Any, places: Iterable[str]) -> Any:
-    """ONNX Runtime's converter with our choice of nodes; its casts are then tidied up."""
+    """Run ONNX Runtime's converter with our choice of nodes, then remove needless casts."""
     half = need("onnxruntime.transformers.float16")
     model = need("onnx").shape_inference.infer_shapes(model)
     for i, node in enumerate(model.graph.node):
@@ -137,7 +137,7 @@ def share_of(model: Any, precision: Literal["fp16", "bf16"] = "fp16") -> Share:
 
 
 def _wide_nodes(model: Any, places: Iterable[str]) -> set[str]:
-    """Names of nodes that stay float32, beside those of `WIDE_OPERATORS`.
+    """Name the nodes that stay float32, beside those of `WIDE_OPERATORS`.
 
     - What is computed from whole numbers (sizes, indices, pixels) and the inputs `places` alone, up to the first
       weights.
@@ -169,30 +169,30 @@ def _wide_nodes(model: Any, places: Iterable[str]) -> set[str]:
 
 
 def _is_extreme(tensor: Any) -> bool:
-    """Too large for half precision; or one number, so probably an epsilon, too small for it."""
+    """Return whether a tensor is too large for half precision, or a single number too small for it."""
     value = np.abs(need("onnx").numpy_helper.to_array(tensor))
     value = value[np.isfinite(value) & (value > 0)]
     return bool(value.size and (value.max() > _LARGEST or (value.size == 1 and value.max() < _SMALLEST)))
 
 
 def constants(graph: Any) -> dict[str, Any]:
-    """Constant tensors by name."""
-    found = {i.name: i for i in graph.initializer}
+    """Return the constant tensors by name."""
+    tensors = {i.name: i for i in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute if node.op_type == "Constant" else ():
             if attribute.name == "value":
-                found[node.output[0]] = attribute.t
-    return found
+                tensors[node.output[0]] = attribute.t
+    return tensors
 
 
 def types_of(graph: Any) -> dict[str, int]:
-    """Element types by name."""
+    """Return the element types by name."""
     values = (*graph.input, *graph.output, *graph.value_info)
     return {v.name: v.type.tensor_type.elem_type for v in values} | {i.name: i.data_type for i in graph.initializer}
 
 
 def _without_round_trips(graph: Any) -> None:
-    """Where a float32 value goes through float16 to a node that reads float32, give it the value itself.
+    """Connect float32 values directly where they pass through float16 to a node that reads float32.
 
     The converter puts a cast on each side of what stays wide, also between two nodes that both do, and to constants
     that it left as they are.

@@ -19,9 +19,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tal_engine.errors import ExportError
-from tal_engine.extras import need
-
+from .._util.extras import need
+from ..errors import ExportError
 from .planar import to_planar
 from .precision import Share
 
@@ -65,7 +64,7 @@ def to_int8(content: bytes, member: str, samples: Sequence[Mapping[str, NDArray[
 
 
 def _heavy(model: Any) -> list[str]:
-    """Names of the operators that are worth it."""
+    """Name the operators that are worth quantizing."""
     weights = {i.name: i for i in model.graph.initializer if i.data_type == need("onnx").TensorProto.FLOAT}
     sizes = {
         n.name: math.prod(weights[n.input[1]].dims)
@@ -122,7 +121,7 @@ def int8_share(model: Any) -> Share:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """The quantizer gives advice on the root logger that is for people who call it themselves."""
+    """Silence the quantizer's advice on the root logger, which is for those who call it themselves."""
     logging.disable(logging.WARNING)
     try:
         yield

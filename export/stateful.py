@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tal_engine.errors import ExportError
-from tal_engine.extras import need
+from .._util.extras import need
+from ..errors import ExportError
 
 #: Input, [B, 1] int32: not 0 where a sequence begins, and what was remembered is forgotten.
 START = "START"
@@ -17,7 +17,7 @@ _END = 2**62
 
 
 def state_names(stream: str) -> tuple[str, str]:
-    """Names of a stream's memory [B, K, D]: what goes in and what comes out."""
+    """Return the names of a stream's memory [B, K, D]: input and output."""
     return f"{stream}_state", f"{stream}_next_state"
 
 
@@ -67,7 +67,7 @@ def _constants(onnx: Any, longest: int) -> list[Any]:
 
 
 def _memory(onnx: Any, graph: Any, stream: str, read: Any) -> list[Any]:
-    """Nodes that forget at a start, join the new snippets and keep the last; the memory's input and output."""
+    """Create nodes that reset at a start, append new snippets and keep the last; also return their input and output."""
     node, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
     before, after = state_names(stream)
     width = read.type.tensor_type.shape.dim[2].dim_value

@@ -7,21 +7,20 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from tal_engine.errors import ExportError
-from tal_engine.extras import need
-from tal_engine.manifest import Graph
-from tal_engine.manifest import Tensor as TensorSpec
-
+from .._util.extras import need
+from ..errors import ExportError
+from ..plan.fields import Graph
+from ..plan.fields import Tensor as TensorSpec
 from .planar import to_planar
 
 OPSET = 18
 
-_DTYPES = {torch.float32: "float32", torch.uint8: "uint8"}
+_DTYPES: dict[torch.dtype, Literal["float32", "uint8"]] = {torch.float32: "float32", torch.uint8: "uint8"}
 
 
 def to_onnx(
@@ -61,8 +60,9 @@ def to_onnx(
     # An output may lack a free dimension that the inputs have: class probabilities of a whole video have no T. Some
     # names of free dimensions are made up by the exporter.
     places = {i: name for dims in of.values() for i, name in dims.items()}
+    sizes = {name: inputs[n].shape[i] for n, dims in of.items() for i, name in dims.items()}
     varies = {
-        o.name: {i: d.dim_param if d.dim_param in places.values() else places[i]
+        o.name: {i: d.dim_param if d.dim_param in places.values() else _name(places[i], sizes, results[o.name].shape[i])
                  for i, d in enumerate(o.type.tensor_type.shape.dim) if d.dim_param}
         for o in model.graph.output
     }  # fmt: skip
@@ -74,10 +74,15 @@ def to_onnx(
     return content, graph
 
 
+def _name(usual: str, sizes: Mapping[str, int], size: int) -> str:
+    """Name a free dimension as its usual place; "P" where it is of another size than the inputs' one."""
+    return usual if sizes[usual] == size else "P"
+
+
 def _traced(
     module: nn.Module, inputs: Mapping[str, Tensor], outputs: list[str], free: Mapping[str, Mapping[int, str]]
 ) -> Any:
-    """The ONNX model as the exporter gives it; `free` by the name of the input."""
+    """Trace the ONNX model; `free` lists the free dimensions by the name of the input."""
     program = torch.onnx.export(
         _Positional(module.eval(), list(inputs)),
         tuple(inputs.values()),
@@ -85,7 +90,7 @@ def _traced(
         output_names=outputs,
         opset_version=OPSET,
         dynamo=True,
-        dynamic_shapes=(tuple(_dims(free[n]) for n in inputs),),
+        dynamic_shapes=(tuple(_dims(free[n], getattr(module, "unproven_lengths", False)) for n in inputs),),
         optimize=True,
         verbose=False,
     )
@@ -94,8 +99,15 @@ def _traced(
     return program.model_proto
 
 
-def _dims(free: Mapping[int, str]) -> dict[int, Any]:
-    return {i: torch.export.Dim(name, min=1) if name != "B" else torch.export.Dim.AUTO for i, name in free.items()}
+def _dims(free: Mapping[int, str], unproven: bool) -> dict[int, Any]:
+    """How each free dimension may vary.
+
+    A named one is refused unless it is proven that the graph is for any size. A module that says `unproven_lengths`
+    has lengths beyond such proofs, as where a sequence is cut into blocks and put together again; for it, as for the
+    batch, the gate decides, which compares several.
+    """
+    loose = {*(free.values() if unproven else ()), "B"}
+    return {i: torch.export.Dim.AUTO if name in loose else torch.export.Dim(name, min=1) for i, name in free.items()}
 
 
 def _spec(name: str, value: Tensor, free: Mapping[int, str]) -> TensorSpec:
@@ -103,7 +115,7 @@ def _spec(name: str, value: Tensor, free: Mapping[int, str]) -> TensorSpec:
 
 
 def named(results: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
-    """What a module gave, by name; a single tensor is an encoder's feature."""
+    """Return a module's outputs by name; a single tensor is an encoder's feature."""
     return {"feature": results} if isinstance(results, Tensor) else results
 
 
@@ -120,7 +132,7 @@ class _Positional(nn.Module):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter talks on the warnings and logging channels even when all is well."""
+    """Silence the exporter, which warns and logs even when all is well."""
     loggers = [logging.getLogger(n) for n in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     levels = [x.level for x in loggers]
     try:

@@ -24,11 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tal_engine.errors import UsageError, require
-from tal_engine.manifest import Graph, Tensor
-from tal_engine.plan import Plan
-from tal_engine.stream.window import Pace
-
+from ..errors import UsageError, require
+from ..plan.archive import Plan
+from ..plan.fields import Graph, Tensor
+from ..streaming.window import StreamTiming
 from .pbtxt import Word, to_text
 from .stateful import START, state_names, windowed
 
@@ -66,13 +65,13 @@ def write_repository(plan: Plan, folder: Path, *, max_batch: int = 64, delay_us:
     if folder.exists():
         raise UsageError(f"{folder}: is there already; name a folder that is not")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made = list(models(plan, max_batch, delay_us))
+    described = list(models(plan, max_batch, delay_us))
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         whole = Path(temporary) / "repository"
-        for model in made:
+        for model in described:
             _write(model, whole / model.name, plan)
         shutil.move(whole, folder)
-    return [m.name for m in made]
+    return [m.name for m in described]
 
 
 def _write(model: Model, folder: Path, plan: Plan) -> None:
@@ -85,7 +84,7 @@ def _write(model: Model, folder: Path, plan: Plan) -> None:
 
 
 def models(plan: Plan, max_batch: int, delay_us: int) -> Iterator[Model]:
-    """The models of a plan; see the top of this file."""
+    """Yield the models of a plan; see the top of this file."""
     m = plan.manifest
     name = re.sub(r"\W+", "_", m.name) or "plan"
     encoders = {f"{name}_encoder_{e.stream}": e.graph for e in m.encoders}
@@ -105,7 +104,7 @@ def models(plan: Plan, max_batch: int, delay_us: int) -> Iterator[Model]:
 
 
 def _served(plan: Plan, graph: Graph) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """How a graph is run, and its files: engines of TensorRT by compute capability, or the ONNX graph."""
+    """Return how a graph is run, and its files: TensorRT engines by compute capability, or the ONNX graph."""
     engines = [e for e in plan.manifest.engines if e.graph == graph.member and e.flavour == "tensorrt"]
     if not engines:
         return {"platform": "onnxruntime_onnx"}, {"model.onnx": plan.files[graph.member]}
@@ -120,15 +119,16 @@ def _engine_file(target: str) -> str:
 
 
 def _capability(target: str) -> str:
-    """What Triton writes for "sm89": 8.9."""
+    """Convert "sm89" to Triton's notation, 8.9."""
     digits = target.removeprefix("sm")
     return f"{digits[:-1]}.{digits[-1]}"
 
 
 def _tensors(graph: Graph, *, skip: int = 1, whole: bool = False) -> dict[str, Any]:
-    """Inputs and outputs; `skip` leading dimensions are the batch, `whole` ones have a batch of one that is not shown.
+    """Describe inputs and outputs; the first `skip` dimensions are the batch.
 
-    Whole: shapes go on being [T, D] for the client, and the server puts the one in front.
+    whole: tensors have a batch of one that is not shown. Shapes stay [T, D] for the client, and the server adds the
+    leading one.
     """
     return {
         "input": [_tensor(t, skip, whole=whole) for t in graph.inputs],
@@ -145,9 +145,9 @@ def _tensor(tensor: Tensor, skip: int, *, whole: bool) -> dict[str, Any]:
 
 
 def _window(plan: Plan, name: str) -> Model:
-    """The head on the last snippets of each sequence, which the server keeps as its state."""
+    """Describe the head on the last snippets of each sequence, which the server keeps as its state."""
     m = plan.manifest
-    longest = Pace.of(m.stream, m.snippet).window
+    longest = StreamTiming.of(m.stream, m.snippet).window
     content = windowed(plan.files[m.head.member], list(m.streams), longest)
     start = {"kind": Word("CONTROL_SEQUENCE_START"), "int32_false_true": [0, 1]}
     states = []
@@ -171,7 +171,7 @@ def _window(plan: Plan, name: str) -> Model:
 
 
 def _ensemble(plan: Plan, name: str, encoders: Mapping[str, Graph], head: str, *, batch: int) -> Model:
-    """Snippets to activations: the encoders, then a head that has no batch of videos or keeps a sequence.
+    """Describe snippets to activations: the encoders, then a head without a batch of videos or with a sequence.
 
     The server takes the first dimension of a model without batches for the batch of one with batches, so the snippets
     of a request go through the encoders as one batch.
@@ -201,7 +201,7 @@ def _ensemble(plan: Plan, name: str, encoders: Mapping[str, Graph], head: str, *
 
 
 def _maps(inputs: Mapping[str, str], outputs: Mapping[str, str]) -> dict[str, Any]:
-    """A step's tensors by their names in the ensemble."""
+    """Map a step's tensors to their names in the ensemble."""
     return {
         "input_map": [{"key": k, "value": v} for k, v in inputs.items()],
         "output_map": [{"key": k, "value": v} for k, v in outputs.items()],

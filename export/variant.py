@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from tal_engine.backends import Backend, open_backend
-from tal_engine.errors import UsageError, require
-from tal_engine.extras import need
-from tal_engine.manifest import Graph
-from tal_engine.options import timeline_of
-from tal_engine.plan import Plan, with_members
-
+from .._util.extras import need
+from ..backends import Backend, open_backend
+from ..errors import UsageError, require
+from ..options import timeline_of
+from ..plan.archive import Plan, with_members
+from ..plan.fields import Graph
 from . import gate
 from .bfloat import emulated, to_bfloat
 from .calibration import Calibration, Samples, read_samples
@@ -26,6 +25,12 @@ Precision = Literal["fp16", "bf16", "int8"]
 PRECISIONS = ("fp16", "bf16", "int8")
 #: Float inputs of an evaluator that are places in time; see `precision.to_half`.
 _PLACES = ("positions",)
+
+
+def _others(plan: Plan) -> dict[str, bytes]:
+    """Return the members that are neither graphs nor engines: they do not depend on the precision."""
+    own = {g.member for g in plan.manifest.graphs} | {e.member for e in plan.manifest.engines}
+    return {name: content for name, content in plan.files.items() if name not in own}
 
 
 def make_variant(plan: Plan, precision: Precision, calibration: Calibration | None = None) -> Plan:
@@ -54,6 +59,8 @@ def make_variant(plan: Plan, precision: Precision, calibration: Calibration | No
     if (precision == "int8") != (calibration is not None):
         raise UsageError(f"{precision} {'needs calibration data' if calibration is None else 'takes no calibration'}")
     samples = None if calibration is None else read_samples(plan, calibration)
+    if samples is not None:
+        samples.warn_too_small()
     files, shares = {}, {}
     for graph in manifest.graphs:
         places = _PLACES if graph == manifest.evaluator else ()
@@ -67,13 +74,15 @@ def make_variant(plan: Plan, precision: Precision, calibration: Calibration | No
             files[graph.member], name=manifest.name, method=manifest.method.name, precision=precision,
             vocabulary=manifest.vocabulary,
         )  # fmt: skip
-    made: dict[str, Any] = {
+    changes: dict[str, Any] = {
         "precision": precision,
         "parity": parity,
         "engines": [],
         "producer": {**manifest.producer, **_producer()},
     }
-    return with_members(manifest.model_copy(update=made), files)
+    if samples is not None:
+        changes["provenance"] = {**manifest.provenance, "calibration": samples.figures}
+    return with_members(manifest.model_copy(update=changes), _others(plan) | files)
 
 
 def _converter(
@@ -88,16 +97,16 @@ def _converter(
 def _checked(
     plan: Plan, files: dict[str, bytes], precision: Precision, samples: Samples | None
 ) -> dict[str, dict[str, Any]]:
-    """The gate's figures of each graph, in the order of `Manifest.graphs`.
+    """Check each graph and return the parity figures, in the order of `Manifest.graphs`.
 
-    Eight bits are checked on the user's data: their scales fit no random features.
+    Eight bits are checked on the user's data, since their scales fit no random features.
     """
     manifest, limits = plan.manifest, gate.LIMITS[precision]
 
     def both(graph: Graph) -> tuple[Backend, Backend]:
         content = files[graph.member]
-        found = open_backend(emulated(content) if precision == "bf16" else content, graph.member, "cpu")
-        return open_backend(plan.files[graph.member], graph.member, "cpu"), found
+        tested = open_backend(emulated(content) if precision == "bf16" else content, graph.member, "cpu")
+        return open_backend(plan.files[graph.member], graph.member, "cpu"), tested
 
     def feeds(graph: Graph, otherwise: Callable[[Graph], Any]) -> Any:
         return otherwise(graph) if samples is None else samples.check[graph.member]
@@ -119,10 +128,11 @@ def _checked(
 
 
 def runnable(plan: Plan) -> Plan:
-    """The plan for a runtime without bfloat16: at bf16 its graphs are emulated in float32, else it is itself."""
+    """Return the plan for a runtime without bfloat16: bf16 graphs are emulated in float32, others are unchanged."""
     if plan.manifest.precision != "bf16":
         return plan
-    return with_members(plan.manifest, {name: emulated(content) for name, content in plan.files.items()})
+    graphs = {graph.member: emulated(plan.files[graph.member]) for graph in plan.manifest.graphs}
+    return with_members(plan.manifest, _others(plan) | graphs)
 
 
 def _producer() -> dict[str, str]:

@@ -28,29 +28,61 @@ class SourceOptions:
     def __init__(
         self,
         *,
-        of: Of,
+        of: Of = ...,
         thresholds: tuple[float, ...] | list[float],
-        scale: Scale,
-        score_scale: Scale,
-        scoring: Scoring,
-        outer_ratio: float,
-        class_weight: float,
+        scale: Scale = ...,
+        score_scale: Scale = ...,
+        scoring: Scoring = ...,
+        outer_ratio: float = ...,
+        class_weight: float = ...,
     ) -> None: ...
+    @property
+    def of(self) -> Of: ...
+    @property
+    def thresholds(self) -> list[float]: ...
+    @property
+    def scale(self) -> Scale: ...
+    @property
+    def score_scale(self) -> Scale: ...
+    @property
+    def scoring(self) -> Scoring: ...
+    @property
+    def outer_ratio(self) -> float: ...
+    @property
+    def class_weight(self) -> float: ...
 
 class ProposalOptions:
     def __init__(
         self,
         *,
         sources: list[SourceOptions],
-        class_score: ClassScore,
-        class_threshold: float,
-        class_fallback: bool,
-        topk_ratio: int,
-        min_length: int,
-        upsample: int,
-        background: bool,
-        compat_any: bool,
+        class_score: ClassScore = ...,
+        class_threshold: float = ...,
+        class_fallback: bool = ...,
+        topk_ratio: int = ...,
+        min_length: int = ...,
+        upsample: int = ...,
+        background: bool = ...,
+        compat_any: bool = ...,
     ) -> None: ...
+    @property
+    def sources(self) -> list[SourceOptions]: ...
+    @property
+    def class_score(self) -> ClassScore: ...
+    @property
+    def class_threshold(self) -> float: ...
+    @property
+    def class_fallback(self) -> bool: ...
+    @property
+    def topk_ratio(self) -> int: ...
+    @property
+    def min_length(self) -> int: ...
+    @property
+    def upsample(self) -> int: ...
+    @property
+    def background(self) -> bool: ...
+    @property
+    def compat_any(self) -> bool: ...
 
 class NmsKind:
     hard: ClassVar[NmsKind]
@@ -62,16 +94,34 @@ class NmsOptions:
     def __init__(
         self,
         *,
-        kind: NmsKind,
-        sigma: float,
-        threshold: float,
-        threshold_slope: float,
-        inclusive: bool,
-        length_offset: float,
-        min_score: float,
-        top_k: int,
-        class_agnostic: bool,
+        kind: NmsKind = ...,
+        sigma: float = ...,
+        threshold: float = ...,
+        threshold_slope: float = ...,
+        inclusive: bool = ...,
+        length_offset: float = ...,
+        min_score: float = ...,
+        top_k: int = ...,
+        class_agnostic: bool = ...,
     ) -> None: ...
+    @property
+    def kind(self) -> NmsKind: ...
+    @property
+    def sigma(self) -> float: ...
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def threshold_slope(self) -> float: ...
+    @property
+    def inclusive(self) -> bool: ...
+    @property
+    def length_offset(self) -> float: ...
+    @property
+    def min_score(self) -> float: ...
+    @property
+    def top_k(self) -> int: ...
+    @property
+    def class_agnostic(self) -> bool: ...
 
 class Matching:
     best_free: ClassVar[Matching]
@@ -80,11 +130,33 @@ class Matching:
 class ApRule:
     interpolated: ClassVar[ApRule]
     plain: ClassVar[ApRule]
+    eleven_point: ClassVar[ApRule]
+
+class Ties:
+    ranked: ClassVar[Ties]
+    true_first: ClassVar[Ties]
+    true_last: ClassVar[Ties]
 
 class ApOptions:
     def __init__(
-        self, *, thresholds: list[float], matching: Matching, rule: ApRule, inclusive: bool, true_first: bool
+        self,
+        *,
+        thresholds: list[float],
+        matching: Matching = ...,
+        rule: ApRule = ...,
+        inclusive: bool = ...,
+        ties: Ties = ...,
     ) -> None: ...
+    @property
+    def thresholds(self) -> list[float]: ...
+    @property
+    def matching(self) -> Matching: ...
+    @property
+    def rule(self) -> ApRule: ...
+    @property
+    def inclusive(self) -> bool: ...
+    @property
+    def ties(self) -> Ties: ...
 
 def propose(
     cas: NDArray[np.float32],
@@ -144,7 +216,22 @@ def average_recall(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
 class BoundaryOptions:
-    def __init__(self, *, peak_share: float, d_min: int, d_max: int, top_k: int) -> None: ...
+    def __init__(
+        self,
+        *,
+        peak_share: float = ...,
+        d_min: int = ...,
+        d_max: int = ...,
+        top_k: int = ...,
+    ) -> None: ...
+    @property
+    def peak_share(self) -> float: ...
+    @property
+    def d_min(self) -> int: ...
+    @property
+    def d_max(self) -> int: ...
+    @property
+    def top_k(self) -> int: ...
 
 def boundary_pairs(
     start: ArrayLike, end: ArrayLike, options: BoundaryOptions

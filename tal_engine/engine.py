@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import islice
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._engine_parts import AsyncLocalize, OpensStreams, Renamed
+from ._util.concurrency import in_groups
 from .backends import RunOptions, Runtime
-from .errors import TALError, require
-from .options import SegmentOptions, StreamOptions, timeline_of
-from .pipeline import in_order
-from .plan import Plan, read_plan
-from .records import Features, Localization, Proposals, Segment, Snippets
-from .stages import Prepared, Progress, Source, Stages
+from .backends.memory import trimmer
+from .errors import StateError, TALError, require
+from .inference import ScoreRule
+from .inference.given import Progress, Source, is_features
+from .inference.stages import Prepared, Stages
+from .limits import Limits
+from .options import timeline_of
+from .plan.archive import Plan, read_plan
+from .records import Features, Proposals, Snippets
+from .results import Localization
 from .timeline import Timeline
 
 __all__ = ["EMBEDDED_PLAN", "Progress", "Source", "TALEngine", "timeline_for"]
-
-if TYPE_CHECKING:
-    from .stream import StreamingLocalizer, StreamScheduler
 
 #: The demonstration model that ships with the package.
 EMBEDDED_PLAN = Path(__file__).parent / "assets" / "demo.plan"
 
 
-class TALEngine:
-    """A plan that is ready to localize. Safe to share between threads."""
+class TALEngine(AsyncLocalize, OpensStreams, Renamed):
+    """A plan that is ready to localize. Safe to share between threads.
+
+    An error of one call does not affect the others: the engine stays usable. `close`, or leaving a ``with`` block,
+    releases the graphs; from then on everything that needs them raises `StateError`.
+
+    >>> import numpy as np
+    >>> from tal_engine import TALEngine
+    >>> with TALEngine.load() as engine:  # the embedded demonstration model
+    ...     result = engine.localize(np.zeros((64, 120, 160, 3), np.uint8), fps=25.0)
+    >>> len(result), result.info.snippets, result.info.duration  # nothing happens in a black video
+    (0, 4, 2.56)
+    """
 
     def __init__(
         self,
@@ -41,11 +54,17 @@ class TALEngine:
         strict: bool = False,
         batch: int = 8,
         gpu_memory_mib: int = 0,
+        timeout: float = 0.0,
+        limits: Limits | None = None,
+        on_card: bool = False,
+        convert_on_device: bool = False,
+        decoder: str = "ffmpeg",
     ) -> None:
         require(batch >= 1, "batch", batch, "at least 1")
+        require(not (on_card and timeout), "timeout", timeout, "0 with on_card: calls on a card cannot be ended")
         self.plan = plan
-        runtime = Runtime(device, RunOptions(threads, gpu_memory_mib), strict=strict)
-        self._stages = Stages(plan, runtime, batch)
+        runtime = Runtime(device, RunOptions(threads, gpu_memory_mib, timeout_s=timeout), strict=strict)
+        self._open: Stages | None = Stages(plan, runtime, batch, limits, on_card, convert_on_device, decoder)
         self.contract = self._stages.contract
 
     @classmethod
@@ -58,29 +77,68 @@ class TALEngine:
         strict: bool = False,
         batch: int = 8,
         gpu_memory_mib: int = 0,
+        timeout: float = 0.0,
+        key: str | Path | None = None,
+        limits: Limits | None = None,
+        on_card: bool = False,
+        convert_on_device: bool = False,
+        decoder: str = "ffmpeg",
     ) -> TALEngine:
         """Load a plan file; without one, the embedded demonstration model.
 
         Args:
             plan: path of a ``.plan``; nothing is ever downloaded.
             device: "auto", "cpu", "cuda", "tensorrt", "tensorrt-rtx" or "ort-tensorrt", all but the first two also with
-                the number of a card, "cuda:1". auto takes the best of ONNX Runtime that is installed and works here.
+                the number of a GPU, "cuda:1". "auto" picks the fastest ONNX Runtime provider that works here.
                 TensorRT takes engines from the plan or from the user's cache folder, and builds them on first use
-                where neither has one for this card; ort-tensorrt does the same inside ONNX Runtime.
+                where neither has one for this GPU; ort-tensorrt does the same inside ONNX Runtime.
             threads: CPU threads of the runtime; 0 lets it choose.
             strict: raise instead of falling back when the device does not work here.
-            batch: snippets that an encoder takes at a time. Cards with too little memory for them take fewer.
-            gpu_memory_mib: at most so much memory of the card for each graph; 0 sets no limit.
+            batch: snippets per call of an encoder. GPUs with too little memory for them take fewer.
+            gpu_memory_mib: most GPU memory of each graph, in MiB; 0 sets no limit.
+            timeout: seconds for each call of a graph, and at least 60 for loading one; 0 sets no limit. A call that
+                takes longer ends with a `GraphTimeoutError`, which says whether the engine can be used afterwards.
+            key: public key, or a file with one, whose signature the plan must carry; see `plan.signatures.verified`.
+            limits: what a video may cost, in pixels of a frame and in snippets; default: `limits.Limits`.
+            on_card: snippets of a video are uploaded once for all encoders, and its features stay on the GPU until
+                the head has read them. For device "cuda" and "ort-tensorrt"; encoders then run without CUDA graphs.
+            convert_on_device: frames of videos go to the encoders' device as they are stored, 8-bit 4:2:0 YUV, and a
+                graph there scales them and converts them to RGB. For plans whose encoders read no flow. Pixels differ
+                slightly from the default: the features' record and the results' warnings say so.
+            decoder: decoder of video files: "ffmpeg", or "nvdec" on GPU 0; see `video.nvdec`.
 
         Raises:
-            PlanError: the file is not a sound plan.
-            BackendError: it cannot run on this machine as asked.
+            PlanError: the file is damaged, not a plan, or not signed by `key`.
+            BackendError: it cannot run on this machine as requested.
         """
-        found = read_plan(EMBEDDED_PLAN if plan is None else plan)
-        return cls(found, device, threads=threads, strict=strict, batch=batch, gpu_memory_mib=gpu_memory_mib)
+        opened = read_plan(EMBEDDED_PLAN if plan is None else plan, key=key)
+        options: dict[str, Any] = {"threads": threads, "strict": strict, "batch": batch}
+        options |= {"timeout": timeout, "limits": limits, "on_card": on_card}
+        options |= {"convert_on_device": convert_on_device, "decoder": decoder}
+        return cls(opened, device, gpu_memory_mib=gpu_memory_mib, **options)
+
+    @property
+    def _stages(self) -> Stages:
+        if self._open is None:
+            raise StateError(f"the engine of plan {self.plan.manifest.name} is closed; load another one")
+        return self._open
+
+    def close(self) -> None:
+        """Release the graphs and their memory; closing twice is harmless.
+
+        Calls that are running in other threads finish. Streams and schedulers of this engine cannot continue.
+        """
+        self._open = None
+
+    def __enter__(self) -> Self:
+        self._stages  # noqa: B018 - a closed engine is refused
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def load_encoders(self) -> None:
-        """Load what is otherwise loaded when the first video comes: its call is then as quick as the next.
+        """Load the encoders now, so that the first video is as quick as the next.
 
         Raises:
             BackendError: an encoder cannot be loaded.
@@ -90,196 +148,179 @@ class TALEngine:
     @property
     def description(self) -> str:
         """Plan and runtime, for people."""
-        return f"{self.plan.manifest.name} ({self.plan.manifest.method.name}) on {self._stages.head.description}"
+        where = "a closed engine" if self._open is None else self._open.head.description
+        return f"{self.plan.manifest.name} ({self.plan.manifest.method.name}) on {where}"
 
     @property
     def runs_on(self) -> dict[str, str]:
         """Where head and encoders run, by member; encoders that no video needed yet are not loaded."""
         return self._stages.runs_on
 
-    @overload
-    def localize(
-        self, source: Source, *, stream: Literal[False] = False, fps: float | None = ..., min_score: float | None = ...,
-        top_k: int | None = ..., force: bool = ..., progress: Progress | None = ...,
-    ) -> Localization: ...  # fmt: skip
-    @overload
-    def localize(
-        self, source: Source, *, stream: Literal[True], fps: float | None = ..., min_score: float | None = ...,
-        top_k: int | None = ..., force: bool = ..., progress: Progress | None = ...,
-    ) -> Iterator[Segment]: ...  # fmt: skip
     def localize(
         self,
         source: Source,
         *,
-        stream: bool = False,
         fps: float | None = None,
         min_score: float | None = None,
         top_k: int | None = None,
+        calibrated: bool = True,
         force: bool = False,
         progress: Progress | None = None,
-    ) -> Localization | Iterator[Segment]:
-        """Say which actions happen when.
+    ) -> Localization:
+        """Find which actions happen when.
 
         Args:
-            source: a video file, frames [N, H, W, 3] uint8 with `fps`, or features.
-            stream: return a generator of segments in time order; nothing runs before the first
-                one is asked for.
-            fps: frames a second of an array of frames.
-            min_score: leave out segments below it; None takes the plan's operating point.
-            top_k: at most so many segments, best first; None takes the plan's, 0 keeps all.
-            force: take features that were made otherwise than the head's; the result's warnings say how.
+            source: a video file, frames with `fps`, or features. Frames are an array [N, H, W, 3] uint8 or a list of
+                arrays [H, W, 3] of one size.
+            fps: frames per second of frames that are given as arrays; not allowed for other sources.
+            min_score: leave out segments below it, on the scale of the result's scores; None takes the plan's operating
+                point, class by class.
+            top_k: keep at most this many segments, best first; None takes the plan's, 0 keeps all.
+            calibrated: scores are in [0, 1] where the plan carries their calibration; False gives raw scores.
+            force: accept features whose record differs from the head's; the result's warnings list the differences.
             progress: called with (seconds done, seconds in total or 0 if unknown).
 
         Returns:
-            A list-like `Localization` of `Segment`, best first; with `stream` an iterator.
+            A list-like `Localization` of `Segment`, best first; its `by_time` returns them in time order.
 
         Raises:
             VideoError, FeatureError, UsageError: the source cannot be used.
-            BackendError: it does not run, such as a video longer than a TensorRT engine's profile covers; the message
-                names its T and what is covered.
+            BackendError: the device cannot run it, such as a video longer than a TensorRT engine's profile covers; the
+                message names its T and the covered range.
+            StateError: the engine is closed.
         """
-        if stream:
-            return self._lazily(source, fps, min_score, top_k, force, progress)
-        return self._localize(source, fps, min_score, top_k, force, progress)
+        stages, wanted = self._stages, self._rule(min_score, top_k, calibrated)
+        result = stages.finish(stages.prepare(source, fps, force, progress), wanted)
+        trimmer.worked(result.info.seconds["total"])
+        return result
 
-    def _lazily(self, *args: Any) -> Iterator[Segment]:
-        yield from self._localize(*args).by_time()
+    def _rule(self, min_score: float | None, top_k: int | None, calibrated: bool) -> ScoreRule:
+        return ScoreRule.of(self.plan.manifest.with_segment(min_score, top_k, calibrated=calibrated))
 
-    def _localize(
-        self,
-        source: Source,
-        fps: float | None,
-        min_score: float | None,
-        top_k: int | None,
-        force: bool,
-        progress: Progress | None,
-    ) -> Localization:
-        wanted = self._wanted(min_score, top_k)
-        return self._stages.finish(self._stages.prepare(source, fps, force, progress), wanted)
-
-    def _wanted(self, min_score: float | None, top_k: int | None) -> SegmentOptions:
-        wanted = self.plan.manifest.segment
-        if min_score is not None:
-            wanted = replace(wanted, min_score=min_score)
-        return wanted if top_k is None else replace(wanted, top_k=top_k)
-
-    def localize_many(
+    def localize_batch(
         self,
         sources: Iterable[Source],
         *,
+        on_error: Literal["raise", "return"] = "raise",
         workers: int = 1,
         batch: int = 8,
         fps: float | None = None,
         min_score: float | None = None,
         top_k: int | None = None,
+        calibrated: bool = True,
         force: bool = False,
-    ) -> Iterator[tuple[Source, Localization | TALError]]:
-        """Localize several sources; one that cannot be used does not stop the others.
+    ) -> Iterator[tuple[Source, Any]]:
+        """Localize several sources.
 
-        Results come in the order of the sources, `batch` of them at a time. Of these, videos with the same number of
-        snippets go through the head in one call. Videos of different lengths do not: filled up to one length they
-        would see the filling, and their segments would depend on their neighbours. With several workers, snippets of
-        different videos share the calls of the encoders, whose rows do not see each other; on the CPU with `threads=1`
-        the encoders run beside each other instead.
+        Results come in the order of the sources, each as soon as it is ready. Features go through the head in groups of
+        up to `batch` neighbours: those with the same number of snippets in one call. Features of different lengths do
+        not share a call: padding to a common length would leak into the head's temporal layers and make results depend
+        on the batch. Videos wait for no others, since the head takes next to no time beside the encoders. With several
+        workers, snippets of different videos share the calls of the encoders, whose rows are independent; on the CPU
+        with `threads=1` the encoders run beside each other instead.
+
+        No result waits for a source that has not come: `sources` may be a generator that blocks, such as on a queue of
+        jobs. Anything but a list or a tuple is therefore iterated in a thread of its own. With `workers=1, batch=1` it
+        is iterated in the calling thread, and a source is taken only after the result of the one before was.
 
         A device whose engines cover certain lengths only (TensorRT's profiles) refuses a longer video with a
-        `BackendError` that names its T and what is covered; it is one of the results, and the next video goes on.
+        `BackendError` that names its T and the covered range; the error is one of the results, and the next video
+        follows.
 
         Args:
             sources: see `localize`; taken as they are needed, so they may be without end.
+            on_error: what happens at a source that cannot be used. "raise" ends with its error; "return" yields the
+                error in place of the result and continues.
             workers: sources that are decoded and encoded at the same time.
-            batch: sources whose results are made together; 1 gives each as soon as it is there.
-            fps, min_score, top_k, force: see `localize`.
+            batch: most features that share a call of the head.
+            fps: see `localize`.
+            min_score: see `localize`.
+            top_k: see `localize`.
+            force: see `localize`.
+            calibrated: see `localize`.
 
         Yields:
-            (source, its localization or the error that it met).
+            (source, its `Localization`), or with `on_error="return"` (source, its `TALError`).
 
         Raises:
-            UsageError: workers, batch, min_score or top_k make no sense.
+            UsageError: on_error, workers, batch, min_score or top_k is out of range.
+            TALError: of a source, if `on_error` is "raise".
+            StateError: the engine is closed, or was closed meanwhile.
+
+        >>> engine = TALEngine.load()
+        >>> rng = np.random.default_rng(0)
+        >>> streams = {name: rng.random((5, dim), np.float32) for name, dim in engine.plan.manifest.streams.items()}
+        >>> [type(result).__name__ for _, result in engine.localize_batch([streams, "no.mp4"], on_error="return")]
+        ['Localization', 'MissingVideoError']
         """
+        require(on_error in ("raise", "return"), "on_error", on_error, "'raise' or 'return'")
+        several = isinstance(sources, Iterable) and not isinstance(sources, str | bytes | Mapping | Features)
+        require(several, "sources", sources, "a list or another iterable of sources; localize takes one")
         require(workers >= 1, "workers", workers, "at least 1")
         require(batch >= 1, "batch", batch, "at least 1")
+        stages, wanted = self._stages, self._rule(min_score, top_k, calibrated)
         # Each of the workers gives its share of the snippets that an encoder takes at a time.
-        share = -(-self._stages.batch // workers)
+        share = -(-stages.batch // workers)
 
         def prepare(source: Source) -> Prepared:
-            return self._stages.prepare(source, fps, force, None, share)
+            return stages.prepare(source, fps, force, None, share)
 
-        begun = in_order(prepare, sources, workers, workers + batch, TALError)
-        return self._many(begun, batch, self._wanted(min_score, top_k))
+        groups = in_groups(
+            prepare, sources, workers=workers, size=batch, failures=TALError, alone=lambda s: not is_features(s)
+        )
+        results = self._many(groups, wanted)
+        return results if on_error == "return" else _or_raise(results)
 
     def _many(
-        self, begun: Iterator[tuple[Source, Prepared | TALError]], batch: int, wanted: SegmentOptions
+        self, groups: Iterator[list[tuple[Source, Prepared | TALError]]], wanted: ScoreRule
     ) -> Iterator[tuple[Source, Localization | TALError]]:
-        while group := list(islice(begun, batch)):
-            lengths: dict[int, list[Prepared]] = {}
-            for _, made in group:
-                if isinstance(made, Prepared):
-                    lengths.setdefault(len(made.features), []).append(made)
-            for same in lengths.values():
-                try:
-                    self._stages.score(same)
-                except TALError:  # whose fault it is shows when each is run alone
-                    continue
-            for source, made in group:
-                yield source, made if isinstance(made, TALError) else self._outcome(made, wanted)
-
-    def _outcome(self, made: Prepared, wanted: SegmentOptions) -> Localization | TALError:
-        try:
-            return self._stages.finish(made, wanted)
-        except TALError as e:
-            return e
+        for group in groups:
+            began = time.perf_counter()
+            yield from self._stages.results(group, wanted)  # a closed engine stops here
+            group.clear()
+            trimmer.worked(time.perf_counter() - began)
 
     def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
-        """Features [N, D] of a batch of snippets by stream; flow is added as the plan says."""
+        """Compute features [N, D] of a batch of snippets by stream; flow is added if the plan needs it."""
         return self._stages.encode_snippets(snippets)
 
     def propose_many(self, features: Sequence[Features]) -> list[Proposals]:
-        """What the head finds in each of several features, before suppression; those of one length share a call."""
+        """Propose segments for each of several features, before suppression; equal lengths share a call."""
         return self._stages.propose_many(features)
 
     def propose(self, features: Features) -> Proposals:
-        """What the head finds in features, before suppression."""
+        """Propose segments for features, before suppression."""
         return self.propose_many([features])[0]
 
-    @overload
-    def stream(
-        self, source: str = ..., options: StreamOptions | None = ..., *, provisional: bool = ...,
-        min_score: float | None = ..., top_k: int | None = ...,
-    ) -> StreamingLocalizer: ...  # fmt: skip
-    @overload
-    def stream(
-        self, source: list[str], options: StreamOptions | None = ..., *, provisional: bool = ...,
-        min_score: float | None = ..., top_k: int | None = ...,
-    ) -> StreamScheduler: ...  # fmt: skip
-    def stream(
-        self,
-        source: str | list[str] = "stream",
-        options: StreamOptions | None = None,
-        *,
-        provisional: bool = False,
-        min_score: float | None = None,
-        top_k: int | None = None,
-    ) -> StreamingLocalizer | StreamScheduler:
-        """Localize live: one stream that is pushed frame by frame, or a list of sources that are read.
+    def features(self, source: Source, *, fps: float | None = None, progress: Progress | None = None) -> Features:
+        """Compute the features of a source that the head reads.
 
         Args:
-            source: the name of the one stream, see `StreamingLocalizer`; or sources, see `StreamScheduler`, whose
-                `run` gives the events.
-            options, provisional, min_score, top_k: see there.
+            source: see `localize`.
+            fps: frames per second of frames that are given as arrays.
+            progress: called with (seconds done, seconds in total or 0 if unknown).
+
+        Raises:
+            VideoError, FeatureError, UsageError: the source cannot be used.
+            PlanError: the source is a video and the plan has no encoders.
+            StateError: the engine is closed.
         """
-        from .stream import StreamingLocalizer, StreamScheduler
-
-        how = {"provisional": provisional, "min_score": min_score, "top_k": top_k}
-        if isinstance(source, list):
-            return StreamScheduler(self, source, options, **how)  # type: ignore[arg-type]
-        return StreamingLocalizer(self, source, options, **how)  # type: ignore[arg-type]
-
-    def features(self, source: Source, *, fps: float | None = None, progress: Progress | None = None) -> Features:
-        """Features of a source, as the head reads them."""
         return self._stages.prepare(source, fps, False, progress).features
 
 
+def _or_raise(
+    results: Iterator[tuple[Source, Localization | TALError]],
+) -> Iterator[tuple[Source, Localization]]:
+    for source, result in results:
+        if isinstance(result, TALError):
+            raise result
+        yield source, result
+
+
 def timeline_for(plan: Plan) -> Timeline:
-    """The time base of a plan's snippets."""
+    """Return the time base of a plan's snippets.
+
+    >>> timeline_for(TALEngine.load().plan)
+    Timeline(start=0.0, step=0.64, width=0.64)
+    """
     return timeline_of(plan.manifest.snippet)

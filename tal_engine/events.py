@@ -1,7 +1,7 @@
 """What a stream says: an action begins, changes, ends. Knows the record and its JSON; not who makes or takes it.
 
-An action is told by events of one `id`. The last one of an id has the type "end" and is either final, and then never
-changes, or withdrawn: it was provisional and did not hold. The same stream gives the same ids, so that a receiver may
+An action is told by events of one `id`. The last one of an id is of the kind "final", and then never changes, or
+"withdrawn": it was provisional and did not hold. The same stream gives the same ids, so that a receiver may
 take an event twice and keep one.
 """
 
@@ -10,15 +10,29 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from .errors import FeatureError
+from ._util.untrusted import parse_json
+from .errors import DataError
 
-TYPES = ("new", "update", "end")
-STATUSES = ("provisional", "final", "withdrawn")
+Kind = Literal["started", "updated", "final", "withdrawn"]
+#: An action is seen for the first time; it changed; it is decided and never changes; it was told and did not hold.
+KINDS: tuple[Kind, ...] = ("started", "updated", "final", "withdrawn")
+
+#: Fields of tal.event/1 by their names of today; its `type` and `status` together are `kind`.
+_FORMER = {"class_id": "label_id", "start_time": "start", "end_time": "end"}
+_FORMER_FIELDS = (
+    "type", "id", "source", "label", "class_id", "score", "start_time", "end_time", "status", "decided_at", "pts",
+    "wall_time", "plan", "truncated", "start_clipped",
+)  # fmt: skip
+_FORMER_KINDS: dict[tuple[str, str], Kind] = {
+    ("new", "provisional"): "started", ("update", "provisional"): "updated", ("end", "final"): "final",
+    ("end", "withdrawn"): "withdrawn",
+}  # fmt: skip
 #: The JSON Schema of the lines that `Event.to_json` gives.
 SCHEMA_FILE = Path(__file__).parent / "assets" / "event.schema.json"
 
@@ -28,105 +42,158 @@ _PLAN = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that a stream says about one action; the schema is "tal.event/1".
+    """One thing that a stream says about one action; the schema is "tal.event/2".
 
-    start_time, end_time, decided_at, pts: seconds of stream time, as the source counts it; `end_time` is None while
-    the action is open. decided_at: the evaluation that decided. pts: the newest frame that was used. wall_time: the
-    wall clock, ISO 8601 in UTC, of `end_time`, or of `decided_at` while open; None where the source has no clock.
-    plan: "sha256:" and the plan's hash. truncated: the end was not seen (the stream ended, or the action got too long).
-    start_clipped: longer than the window: it began at `start_time` or before.
+    start, end, decided_at, pts: seconds of stream time, as the source counts it; `end` is None while the action is
+    open. label_id: position of the label in the plan's vocabulary. decided_at: the evaluation that decided. pts:
+    the newest frame that was used. wall_time: the wall clock, ISO 8601 in UTC, of `end`, or of `decided_at` while
+    open; None where the source has no clock. plan: "sha256:" and the plan's hash. truncated: the end was not seen
+    (the stream ended, or the action got too long). start_clipped: longer than the window: it began at `start` or
+    before.
 
     Raises:
-        FeatureError: a field makes no sense; the message names it.
+        DataError: a field makes no sense; the message names it.
+
+    >>> from tal_engine import Event
+    >>> event = Event(kind="started", id="1", source="door", label="squat", label_id=0, score=0.9, start=1.5, end=None,
+    ...               decided_at=2.0, pts=2.04, wall_time=None, plan="sha256:" + 64 * "0")
+    >>> event.is_final, Event.from_json(event.to_json()) == event
+    (False, True)
     """
 
-    type: Literal["new", "update", "end"]
+    kind: Kind
     id: str
     source: str
     label: str
-    class_id: int
+    label_id: int
     score: float
-    start_time: float
-    end_time: float | None
-    status: Literal["provisional", "final", "withdrawn"]
+    start: float
+    end: float | None
     decided_at: float
     pts: float
     wall_time: str | None
     plan: str
     truncated: bool = False
     start_clipped: bool = False
-    schema: ClassVar[str] = "tal.event/1"
+    schema: ClassVar[str] = "tal.event/2"
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
             value = getattr(self, name)
             _require(_fits(name, value), name, value, allowed)
-        if self.end_time is not None:
-            _require(self.end_time >= self.start_time, "end_time", self.end_time, f"{self.start_time} or later")
-        if self.status != "provisional":
-            _require(self.type == "end", "type", self.type, f"'end', as the status is {self.status!r}")
-        if self.status == "final":
-            _require(self.end_time is not None, "end_time", self.end_time, "a number of seconds, as the event is final")
+        if self.end is not None:
+            _require(self.end >= self.start, "end", self.end, f"{self.start} or later")
+        if self.kind == "final":
+            _require(self.end is not None, "end", self.end, "a number of seconds, as the event is final")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all fields by name, so that pickles survive a change of the fields' order."""
+        return self.to_dict()
+
+    def __setstate__(self, state: dict[str, Any] | list[Any]) -> None:
+        """Set fields by name, or in the order of version 0.1.
+
+        Raises:
+            DataError: they do not form an event.
+        """
+        document = (
+            state
+            if isinstance(state, dict)
+            else {**dict(zip(_FORMER_FIELDS, state, strict=False)), "schema": "tal.event/1"}
+        )
+        event = Event.from_dict(document)
+        for f in fields(event):
+            object.__setattr__(self, f.name, getattr(event, f.name))
 
     @property
     def is_final(self) -> bool:
         """It never changes any more, and it happened."""
-        return self.status == "final"
+        return self.kind == "final"
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields and the schema, ready for JSON."""
+        """Return all fields and the schema, ready for JSON."""
         return {**asdict(self), "schema": self.schema}
 
     def to_json(self) -> str:
-        """One line of JSON, without its line end."""
+        """Return one line of JSON without its line end."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Event:
-        """The event that `to_dict` wrote.
+    def from_dict(cls, document: Mapping[str, Any]) -> Event:
+        """Read the event that `to_dict` wrote, also that of version 0.1 (schema "tal.event/1").
 
         Raises:
-            FeatureError: a field is missing, unknown or makes no sense; the message names it.
+            DataError: a field is missing, unknown or makes no sense; the message names it.
         """
-        known = {f.name: f for f in fields(cls)}
-        unknown = sorted(set(found) - set(known) - {"schema"})
-        missing = [n for n, f in known.items() if f.default is MISSING and n not in found]
-        if found.get("schema") != cls.schema:
-            raise FeatureError(f"event: schema is {found.get('schema')!r}, must be {cls.schema!r}")
+        if document.get("schema") == "tal.event/1":
+            with _former_names():
+                return cls.from_dict(_renewed(document))
+        names = {f.name: f for f in fields(cls)}
+        unknown = sorted(set(document) - set(names) - {"schema"})
+        missing = [n for n, f in names.items() if f.default is MISSING and n not in document]
+        if document.get("schema") != cls.schema:
+            raise DataError(f"event: schema is {document.get('schema')!r}, must be {cls.schema!r}")
         if unknown:
-            raise FeatureError(f"event: unknown field {unknown[0]!r}; {cls.schema} has {', '.join(known)}")
+            raise DataError(f"event: unknown field {unknown[0]!r}; {cls.schema} has {', '.join(names)}")
         if missing:
-            raise FeatureError(f"event: field {missing[0]!r} is missing")
-        return cls(**{n: found[n] for n in known if n in found})
+            raise DataError(f"event: field {missing[0]!r} is missing")
+        return cls(**{n: document[n] for n in names if n in document})
 
     @classmethod
     def from_json(cls, line: str | bytes) -> Event:
-        """The event of one line.
+        """Read the event of one line of JSON.
 
         Raises:
-            FeatureError: the line is not an event.
+            DataError: the line is not an event.
         """
-        try:
-            found = json.loads(line)
-        except ValueError as e:
-            raise FeatureError(f"event: not JSON ({e})") from e
-        if not isinstance(found, dict):
-            raise FeatureError(f"event: {type(found).__name__} {str(found)[:40]!r}, must be an object")
-        return cls.from_dict(found)
+        document = parse_json(line, "event")
+        if not isinstance(document, dict):
+            raise DataError(f"event: {type(document).__name__} {str(document)[:40]!r}, must be an object")
+        return cls.from_dict(document)
+
+
+@contextmanager
+def _former_names() -> Iterator[None]:
+    """Name fields in errors as tal.event/1 does: that is what whoever wrote the event can look for."""
+    try:
+        yield
+    except DataError as e:
+        words = str(e)
+        for former, today in _FORMER.items():
+            words = re.sub(rf"^event: {today} is ", f"event: {former} is ", words)
+        raise DataError(words) from None
+
+
+def _renewed(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert an event of tal.event/1 to the current fields.
+
+    Raises:
+        DataError: a field is missing or unknown, or its type and status do not go together.
+    """
+    rest = {_FORMER.get(name, name): value for name, value in event.items() if name not in ("type", "status", "schema")}
+    unknown = sorted(set(event) - {*_FORMER_FIELDS, "schema"})
+    missing = [name for name in _FORMER_FIELDS[:-2] if name not in event]
+    if unknown:
+        raise DataError(f"event: unknown field {unknown[0]!r}; tal.event/1 has {', '.join(_FORMER_FIELDS)}")
+    if missing:
+        raise DataError(f"event: field {missing[0]!r} is missing")
+    pair = (event["type"], event["status"])
+    if not all(isinstance(x, str) for x in pair) or pair not in _FORMER_KINDS:
+        raise DataError(f"event: type and status are {pair!r}, must be one of {', '.join(map(repr, _FORMER_KINDS))}")
+    return {"kind": _FORMER_KINDS[pair], **rest, "schema": Event.schema}
 
 
 _SECONDS = "a finite number of seconds"
 #: What each field may be, in words; `_fits` decides.
 _ALLOWED = {
-    "type": "'new', 'update' or 'end'",
+    "kind": "'started', 'updated', 'final' or 'withdrawn'",
     "id": "a text of at least one character",
     "source": "a text",
     "label": "a text of at least one character",
-    "class_id": "an integer, 0 or more",
+    "label_id": "an integer, 0 or more",
     "score": "a finite number",
-    "start_time": _SECONDS,
-    "end_time": f"{_SECONDS}, or None",
-    "status": "'provisional', 'final' or 'withdrawn'",
+    "start": _SECONDS,
+    "end": f"{_SECONDS}, or None",
     "decided_at": _SECONDS,
     "pts": _SECONDS,
     "wall_time": "ISO 8601 in UTC (2026-01-31T12:00:00Z), or None",
@@ -138,13 +205,11 @@ _ALLOWED = {
 
 def _fits(name: str, value: object) -> bool:
     match name:
-        case "type":
-            return value in TYPES
-        case "status":
-            return value in STATUSES
+        case "kind":
+            return value in KINDS
         case "truncated" | "start_clipped":
             return isinstance(value, bool)
-        case "class_id":
+        case "label_id":
             return isinstance(value, int) and not isinstance(value, bool) and value >= 0
         case "source":
             return isinstance(value, str)
@@ -155,7 +220,7 @@ def _fits(name: str, value: object) -> bool:
         case "wall_time":
             return value is None or (isinstance(value, str) and _UTC.fullmatch(value) is not None)
         case _:
-            return (name == "end_time" and value is None) or _is_number(value)
+            return (name == "end" and value is None) or _is_number(value)
 
 
 def _is_number(value: object) -> bool:
@@ -164,4 +229,4 @@ def _is_number(value: object) -> bool:
 
 def _require(ok: bool, name: str, value: object, allowed: str) -> None:
     if not ok:
-        raise FeatureError(f"event: {name} is {value!r}, must be {allowed}")
+        raise DataError(f"event: {name} is {value!r}, must be {allowed}")

@@ -1,15 +1,25 @@
-"""What can be chosen about each stage: frozen dataclasses, stored in the plan field for field.
+"""Options of each stage: frozen dataclasses, stored in the plan field by field.
 
-`SourceOptions`, `ProposalOptions` and `NmsOptions` mirror the structs of ``csrc/include/tal``.
+`SourceOptions`, `ProposalOptions` and `NmsOptions` mirror the structs of ``csrc/include/tal``, defaults included: a
+test compares every field. `BoundaryOptions` belongs to a whole stage: it caps pairs where `tal::BoundaryOptions` keeps
+all.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from .errors import UsageError
 from .timeline import Timeline
+
+#: Bounds on what a plan from elsewhere may ask for, far beyond what makes sense: a larger number is a mistake or meant
+#: to take all memory. Counts go to C++ as 32 bits.
+_MOST = 2**31 - 1
+_LEAST_FPS, _MOST_SLOTS, _MOST_PIXELS = 0.001, 100_000, 16_384
+_MOST_UPSAMPLED, _MOST_POINTS, _MOST_BYTES = 1000, 10_000, 2**32
+_MOST_SECONDS = 1e7
 
 
 def _require(ok: bool, what: str, value: object, allowed: str) -> None:
@@ -21,8 +31,13 @@ def _require(ok: bool, what: str, value: object, allowed: str) -> None:
 class SnippetOptions:
     """How frames become snippets: part of the feature contract.
 
-    The video is put on a grid of `fps` slots a second; a slot shows the frame that is on screen
-    at its centre. A snippet is `window` consecutive slots, one begins every `stride` slots.
+    The video is resampled to a grid of `fps` slots per second; a slot shows the frame that is on screen at its centre.
+    A snippet is `window` consecutive slots, and one begins every `stride` slots.
+
+    >>> from tal_engine import SnippetOptions
+    >>> options = SnippetOptions(fps=25.0, window=16, stride=16)
+    >>> options.window / options.fps  # seconds of a snippet
+    0.64
     """
 
     fps: float = 25.0
@@ -49,40 +64,54 @@ class SnippetOptions:
     tail: Literal["pad", "drop"] = "pad"
 
     def __post_init__(self) -> None:
-        _require(0 < self.fps <= 1000, "fps", self.fps, "in (0, 1000]")
-        _require(self.window >= 1, "window", self.window, "at least 1")
-        _require(self.stride >= 1, "stride", self.stride, "at least 1")
-        _require(self.resize >= 0, "resize", self.resize, "0 (as decoded) or more")
+        _require(_LEAST_FPS <= self.fps <= 1000, "fps", self.fps, f"in [{_LEAST_FPS}, 1000]")
+        _require(1 <= self.window <= _MOST_SLOTS, "window", self.window, f"in 1..{_MOST_SLOTS}")
+        _require(1 <= self.stride <= _MOST_SLOTS, "stride", self.stride, f"in 1..{_MOST_SLOTS}")
+        _require(0 <= self.resize <= _MOST_PIXELS, "resize", self.resize, f"in 0..{_MOST_PIXELS}; 0: as decoded")
         allowed = f"in 1..resize ({self.resize})" if self.resize else "0, as resize is"
         _require(0 < self.crop <= self.resize or self.crop == self.resize == 0, "crop", self.crop, allowed)
-        how = self.interpolation
-        _require(how in ("area", "bilinear"), "interpolation", how, "'area' or 'bilinear'")
+        size = self.window * self.crop**2 * 3
+        allowed = f"such that a snippet (window * crop * crop * 3 = {size} bytes) has at most {_MOST_BYTES}"
+        _require(size <= _MOST_BYTES, "window", self.window, allowed)
+        interpolation = self.interpolation
+        _require(interpolation in ("area", "bilinear"), "interpolation", interpolation, "'area' or 'bilinear'")
         _require(self.flow_of in ("crop", "whole"), "flow_of", self.flow_of, "'crop' or 'whole'")
         _require(self.flow in ("none", "dis", "tvl1"), "flow", self.flow, "'none', 'dis' or 'tvl1'")
-        _require(self.flow_clip > 0, "flow_clip", self.flow_clip, "positive")
+        _require(0 < self.flow_clip < math.inf, "flow_clip", self.flow_clip, "positive and finite")
         _require(self.tail in ("pad", "drop"), "tail", self.tail, "'pad' or 'drop'")
 
     @property
     def for_flow(self) -> SnippetOptions:
-        """The same with the size of the pictures that flow is computed on: I3D's where frames stay as decoded."""
+        """The same options with the image size of the flow method: I3D's if frames stay as decoded."""
         return self if self.resize else replace(self, resize=I3D_SNIPPETS.resize, crop=I3D_SNIPPETS.crop)
 
     @property
     def crops_after_flow(self) -> bool:
-        """Frames stay whole up to the flow stage, which crops them and the flow."""
+        """Whether frames stay whole up to the flow stage, which crops both frames and flow."""
         return self.flow != "none" and self.flow_of == "whole"
+
+    def fitted_size(self, h: int, w: int) -> tuple[int, int]:
+        """Return height and width of an image whose shorter side is scaled to `resize`, before the crop."""
+        scale = self.resize / min(h, w)
+        return max(round(h * scale), self.resize), max(round(w * scale), self.resize)
 
 
 def timeline_of(options: SnippetOptions) -> Timeline:
-    """Seconds of the snippet grid."""
+    """Return the time base of the snippet grid, in seconds."""
     return Timeline(0.0, options.stride / options.fps, options.window / options.fps)
 
 
 #: What `video.decode` makes of the pixels of a file: part of the feature contract beside the options, and another text
 #: for each change of its rules.
-PIXELS = "display shape, deinterlaced, 8-bit RGB of full range; rules 1"
+PIXELS = "display shape, deinterlaced, 8-bit RGB of full range; rules 2"
+#: What `features.pixel_conversion` makes of frames on the device of the encoders. By how much that differs is measured
+#: by `benchmarks/bench_pixels.py` (results/pixels.json).
+DEVICE_PIXELS = "8-bit 4:2:0 YUV to RGB of full range, scaled in float32 by a graph; rules 1"
+#: Rules that give the same pixels of 8-bit planar 4:2:0 and 4:2:2, as nearly all files are, and of other formats differ
+#: by 2.1 of 255 in the mean at most (`tests/unit/video/test_pixels.py`): 10 bits, NV12, 4:1:1.
+NEAR_PIXELS = frozenset({PIXELS, PIXELS.replace("rules 2", "rules 1"), DEVICE_PIXELS})
 
-#: What the public I3D features were made of (deepmind/kinetics-i3d; methods.md 2).
+#: What the public I3D features were made of (deepmind/kinetics-i3d).
 I3D_SNIPPETS = SnippetOptions(resize=256, crop=224, interpolation="bilinear", flow="tvl1", flow_of="whole", tail="drop")
 
 
@@ -97,13 +126,19 @@ class SourceOptions:
     scale: Literal["none", "minmax", "relu_minmax"] = "minmax"
     score_scale: Literal["none", "minmax", "relu_minmax"] = "minmax"
     scoring: Literal["contrast", "maximum"] = "contrast"
-    #: lambda and gamma of the outer-inner contrast (methods.md 1.5).
+    #: lambda and gamma of the outer-inner contrast.
     outer_ratio: float = 0.25
     class_weight: float = 0.2
 
+    def __post_init__(self) -> None:
+        ok = len(self.thresholds) >= 1 and all(math.isfinite(t) for t in self.thresholds)
+        _require(ok, "thresholds", self.thresholds, "finite numbers, at least one")
+        _require(0 <= self.outer_ratio < math.inf, "outer_ratio", self.outer_ratio, "0 or more, and finite")
+        _require(math.isfinite(self.class_weight), "class_weight", self.class_weight, "finite")
+
 
 def linspace(first: float, last: float, count: int) -> tuple[float, ...]:
-    """Evenly spaced thresholds, rounded so that they read as they are written."""
+    """Return evenly spaced thresholds, rounded to 10 decimals so that they print as they are written."""
     step = (last - first) / max(count - 1, 1)
     return tuple(round(first + i * step, 10) for i in range(count))
 
@@ -115,7 +150,12 @@ def _pvlr_sources() -> tuple[SourceOptions, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalOptions:
-    """From activations to proposals (`tal::ProposalOptions`); defaults: PVLR's public code on THUMOS14."""
+    """How activations become proposals (`tal::ProposalOptions`); defaults: PVLR's public code on THUMOS14.
+
+    >>> from tal_engine import ProposalOptions
+    >>> [source.of for source in ProposalOptions().sources]
+    ['cas', 'attention']
+    """
 
     sources: tuple[SourceOptions, ...] = field(default_factory=_pvlr_sources)
     class_score: Literal["softmax", "sigmoid"] = "softmax"
@@ -128,14 +168,16 @@ class ProposalOptions:
     compat_any: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.topk_ratio >= 1, "topk_ratio", self.topk_ratio, "at least 1")
-        _require(self.min_length >= 1, "min_length", self.min_length, "at least 1")
-        _require(self.upsample >= 1, "upsample", self.upsample, "at least 1")
+        _require(len(self.sources) >= 1, "sources", self.sources, "at least one")
+        _require(math.isfinite(self.class_threshold), "class_threshold", self.class_threshold, "finite")
+        _require(1 <= self.topk_ratio <= _MOST, "topk_ratio", self.topk_ratio, f"in 1..{_MOST}")
+        _require(1 <= self.min_length <= _MOST, "min_length", self.min_length, f"in 1..{_MOST}")
+        _require(1 <= self.upsample <= _MOST_UPSAMPLED, "upsample", self.upsample, f"in 1..{_MOST_UPSAMPLED}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundaryOptions:
-    """From boundary probabilities to proposals that a graph of the plan scores; defaults: BSN's and APN's."""
+    """How boundary probabilities become proposals that a graph of the plan scores; defaults: BSN's and APN's."""
 
     #: Where actions may start and end, and which pairs of both make a proposal: see `ops.boundary_pairs`. Durations
     #: are in snippets; d_max 0 allows all, top_k 0 keeps all.
@@ -151,19 +193,48 @@ class BoundaryOptions:
 
     def __post_init__(self) -> None:
         _require(0 <= self.peak_share <= 1, "peak_share", self.peak_share, "in [0, 1]")
-        _require(self.d_min >= 1, "d_min", self.d_min, "at least 1")
-        _require(
-            self.d_max == 0 or self.d_max >= self.d_min, "d_max", self.d_max, f"0 or at least d_min ({self.d_min})"
-        )
-        _require(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
-        _require(self.points >= 1, "points", self.points, "at least 1")
+        _require(1 <= self.d_min <= _MOST, "d_min", self.d_min, f"in 1..{_MOST}")
+        allowed = f"0 or in d_min ({self.d_min})..{_MOST}"
+        _require(self.d_max == 0 or self.d_min <= self.d_max <= _MOST, "d_max", self.d_max, allowed)
+        _require(0 <= self.top_k <= _MOST, "top_k", self.top_k, f"in 0..{_MOST}; 0: all")
+        _require(1 <= self.points <= _MOST_POINTS, "points", self.points, f"in 1..{_MOST_POINTS}")
         _require(0 <= self.margin < 1, "margin", self.margin, "in [0, 1)")
         _require(0 <= self.min_score < 1, "min_score", self.min_score, "in [0, 1)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PyramidOptions:
+    """From moments of a pyramid, each with class scores and distances to both borders, to proposals.
+
+    Defaults: ActionFormer's public code on THUMOS14.
+    """
+
+    #: Snippets between two moments of each level; each divides the last one.
+    strides: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    #: Scores up to this are left out, then all but so many of each level (0 keeps all), then proposals up to so long
+    #: (snippets).
+    min_score: float = 0.001
+    top_k: int = 2000
+    min_length: float = 0.05
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip(self.strides, self.strides[1:], strict=False))
+        ok = rising and all(1 <= s <= _MOST_POINTS and self.strides[-1] % s == 0 for s in self.strides)
+        allowed = f"rising numbers in 1..{_MOST_POINTS}, each a divisor of the last"
+        _require(len(self.strides) >= 1 and ok, "strides", self.strides, allowed)
+        _require(0 <= self.min_score < 1, "min_score", self.min_score, "in [0, 1)")
+        _require(0 <= self.top_k <= _MOST, "top_k", self.top_k, f"in 0..{_MOST}; 0: all")
+        _require(0 <= self.min_length < math.inf, "min_length", self.min_length, "0 or more, and finite")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NmsOptions:
-    """Non-maximum suppression (`tal::NmsOptions`, documented there)."""
+    """Non-maximum suppression (`tal::NmsOptions`, documented there).
+
+    >>> from tal_engine import NmsOptions
+    >>> NmsOptions(kind="hard", threshold=0.5).threshold
+    0.5
+    """
 
     kind: Literal["hard", "linear", "gaussian", "suppressor"] = "gaussian"
     sigma: float = 0.2
@@ -178,13 +249,17 @@ class NmsOptions:
     def __post_init__(self) -> None:
         kinds = ("hard", "linear", "gaussian", "suppressor")
         _require(self.kind in kinds, "kind", self.kind, f"one of {', '.join(kinds)}")
-        _require(self.sigma > 0, "sigma", self.sigma, "positive")
+        _require(0 < self.sigma < math.inf, "sigma", self.sigma, "positive and finite")
         _require(0 <= self.threshold <= 1, "threshold", self.threshold, "in [0, 1]")
-        _require(self.length_offset >= 0, "length_offset", self.length_offset, "0 or more")
-        _require(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
+        slope = self.threshold_slope
+        _require(math.isfinite(slope), "threshold_slope", slope, "finite")
+        offset = self.length_offset
+        _require(0 <= offset < math.inf, "length_offset", offset, "0 or more, and finite")
+        _require(not math.isnan(self.min_score), "min_score", self.min_score, "a number")
+        _require(0 <= self.top_k <= _MOST, "top_k", self.top_k, f"in 0..{_MOST}; 0: all")
 
 
-#: Suppression as published code has it; ``ops.suppress(..., options=NMS_RULES["bmn"])``. Source: methods.md 1.7.
+#: Suppression as public code has it (CO2-Net, AICL, LACP, BMN); ``ops.suppress(..., options=NMS_RULES["bmn"])``.
 NMS_RULES = {
     "co2": NmsOptions(kind="gaussian", sigma=0.3, length_offset=1.0),  # CO2-Net, HAM-Net; in snippets
     "pvlr": NmsOptions(kind="gaussian", sigma=0.2, length_offset=1.0),  # THUMOS14, in snippets
@@ -198,7 +273,12 @@ NMS_RULES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOptions:
-    """What of the suppressed proposals becomes a segment."""
+    """Which suppressed proposals become segments.
+
+    >>> from tal_engine import SegmentOptions
+    >>> SegmentOptions(min_score=0.3, top_k=100).top_k
+    100
+    """
 
     #: Segments below this score are left out. Plans carry the operating point that was chosen on
     #: validation videos; evaluation uses -inf.
@@ -208,12 +288,18 @@ class SegmentOptions:
 
     def __post_init__(self) -> None:
         _require(self.min_score == self.min_score, "min_score", self.min_score, "a number")
-        _require(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
+        _require(0 <= self.top_k <= _MOST, "top_k", self.top_k, f"in 0..{_MOST}; 0: all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions:
-    """How a stream is localized: what the head sees at a time, and how long a decision waits. All in seconds."""
+    """How a stream is localized: what the head sees at a time, and how long a decision waits. All in seconds.
+
+    >>> from tal_engine import StreamOptions
+    >>> options = StreamOptions(window=30.0, look_ahead=4.0)
+    >>> options.step
+    2.0
+    """
 
     #: The head sees the last `window` of the stream, again after every `step`. All are rounded to whole snippets, and
     #: the window holds at least a step and a gap, so that two windows share what may go on.
@@ -241,7 +327,8 @@ class StreamOptions:
     hysteresis: float = 0.15
 
     def __post_init__(self) -> None:
-        _require(0 < self.step <= self.window < float("inf"), "step", self.step, f"in (0, window ({self.window})]")
+        _require(0 < self.window <= _MOST_SECONDS, "window", self.window, f"in (0, {_MOST_SECONDS:g}] seconds")
+        _require(0 < self.step <= self.window, "step", self.step, f"in (0, window ({self.window})]")
         _require(0 <= self.look_ahead <= self.window, "look_ahead", self.look_ahead, f"in [0, window ({self.window})]")
         _require(0 <= self.gap <= self.window / 2, "gap", self.gap, f"in [0, half of window ({self.window})]")
         _require(self.max_still > 0, "max_still", self.max_still, "positive")
@@ -258,7 +345,12 @@ POLICIES = ("wait", "drop_oldest", "drop_latest", "adaptive")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOptions:
-    """How a source is read while it runs: what waits, what is dropped, when it counts as lost. All in seconds."""
+    """How a live source is read: what waits, what is dropped, when it counts as lost. All times in seconds.
+
+    >>> from tal_engine import LiveOptions
+    >>> LiveOptions(policy="drop_oldest", buffer=32).source_timeout
+    10.0
+    """
 
     #: wait: reading stops until there is room (the server buffers). drop_oldest: the frame that waits longest goes.
     #: drop_latest: the new frame goes. adaptive: only every n-th frame is kept, n growing as the line fills and falling

@@ -1,4 +1,4 @@
-"""The only place where snippet indices and seconds meet."""
+"""Conversion between snippet indices and seconds; no other module does it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Maps index i to the half-open interval [start + i*step, start + i*step + width) in seconds."""
+    """Maps index i to the half-open interval [start + i*step, start + i*step + width) in seconds.
+
+    >>> from tal_engine import Timeline
+    >>> timeline = Timeline(start=0.0, step=0.64, width=0.64)  # 16 frames at 25 fps
+    >>> float(timeline.left(2)), float(timeline.right(3)), float(timeline.index(1.28))
+    (1.28, 1.92, 2.0)
+    """
 
     start: float
     step: float
@@ -21,17 +27,17 @@ class Timeline:
             raise ValueError(f"invalid {self!r}: start must be finite, step and width positive")
 
     def left(self, index: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """Seconds at which index begins; fractional indices are allowed."""
+        """Return the seconds at which an index begins; fractional indices are allowed."""
         return np.asarray(self.start + np.asarray(index, np.float64) * self.step)
 
     def right(self, end: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """Seconds at which a group [s, end) of indices stops: the right edge of its last snippet."""
+        """Return the seconds at which a group [s, end) of indices ends: the right edge of its last snippet."""
         return np.asarray(self.start + (np.asarray(end, np.float64) - 1.0) * self.step + self.width)
 
     def index(self, seconds: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """Fractional index whose left edge is at `seconds`."""
+        """Return the fractional index whose left edge is at `seconds`."""
         return np.asarray((np.asarray(seconds, np.float64) - self.start) / self.step)
 
     def centers(self, count: int) -> NDArray[np.float64]:
-        """Middle of the first `count` snippets, seconds."""
+        """Return the centres of the first `count` snippets, in seconds."""
         return np.asarray(self.start + np.arange(count) * self.step + self.width / 2)

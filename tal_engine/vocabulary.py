@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ._util.repeats import repeated
 from .errors import UsageError
 
 
 class Vocabulary:
-    """The classes of a plan, a data set or a head, in the order of the class axis."""
+    """The classes of a plan, a data set or a head, in the order of the class axis.
+
+    >>> from tal_engine import Vocabulary
+    >>> vocabulary = Vocabulary(["squat", "lunge"])
+    >>> vocabulary.id("lunge"), vocabulary.name(0), "jump" in vocabulary
+    (1, 'squat', False)
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
@@ -19,8 +26,7 @@ class Vocabulary:
             raise UsageError(f"class names must be non-empty strings, got {bad[0]!r}")
         self._ids = {name: i for i, name in enumerate(self.names)}
         if len(self._ids) != len(self.names):
-            twice = sorted({n for n in self.names if self.names.count(n) > 1})
-            raise UsageError(f"class names must be unique, repeated: {', '.join(twice)}")
+            raise UsageError(f"class names must be unique, repeated: {', '.join(sorted(repeated(self.names)))}")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -41,13 +47,13 @@ class Vocabulary:
         return f"Vocabulary({list(self.names)!r})"
 
     def name(self, label_id: int) -> str:
-        """Name of a label id."""
+        """Return the name of a label id."""
         if not 0 <= label_id < len(self.names):
             raise UsageError(f"label id {label_id} is outside 0..{len(self.names) - 1}")
         return self.names[label_id]
 
     def id(self, name: str) -> int:
-        """Id of a class name."""
+        """Return the id of a class name."""
         try:
             return self._ids[name]
         except KeyError:

@@ -11,7 +11,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
+from tal_engine._util.instructions import instructions
 from tests.makers import moving_square, tiny_plan, write_mp4
+from tests.slow_lane import pytest_addoption, pytest_collection_modifyitems, pytest_configure
+
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]  # hooks
+
+
+def pytest_report_header() -> str:
+    """What the results of 8-bit graphs may depend on."""
+    return f"instructions: {instructions()}"
 
 
 def _shared() -> Path:
@@ -53,7 +62,7 @@ def text():
     """A small random text tower that knows the class names of the training tests."""
     import torch
 
-    from tal_engine.nn.tiny import TinyText
+    from tal_engine.lab.nn.tiny import TinyText
 
     torch.manual_seed(0)
     return TinyText(["run", "jump", "sit", "down"]).eval().requires_grad_(False)

@@ -9,15 +9,14 @@ PLAN = "sha256:" + "ab" * 32
 
 def event(**changes):
     fields = {
-        "type": "end",
+        "kind": "final",
         "id": "cam/1",
         "source": "cam",
         "label": "run",
-        "class_id": 0,
+        "label_id": 0,
         "score": 0.75,
-        "start_time": 1.0,
-        "end_time": 2.5,
-        "status": "final",
+        "start": 1.0,
+        "end": 2.5,
         "decided_at": 10.0,
         "pts": 10.0,
         "wall_time": "2026-01-31T12:00:02.500Z",
@@ -27,8 +26,8 @@ def event(**changes):
 
 
 def final(name, start=1.0, end=2.5, **changes):
-    return event(id=name, start_time=start, end_time=end, decided_at=end + 8, pts=end + 8, **changes)
+    return event(id=name, start=start, end=end, decided_at=end + 8, pts=end + 8, **changes)
 
 
 def provisional(name, start=1.0, end=None, **changes):
-    return event(type="new", status="provisional", id=name, start_time=start, end_time=end, **changes)
+    return event(kind="started", id=name, start=start, end=end, **changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,25 @@ class Value:
         assert (array.shape, array.dtype) == (self.array.shape, self.array.dtype)
         self.array[...] = array
 
+    def data_ptr(self):
+        return self.array.ctypes.data
+
+    def shape(self):
+        return list(self.array.shape)
+
+    def data_type(self):
+        return {"float32": "tensor(float)", "uint8": "tensor(uint8)", "int64": "tensor(int64)"}[self.array.dtype.name]
+
+    def numpy(self):
+        return self.array.copy()
+
+
+def at(address, dtype, shape, device, index):
+    """The array that lies at an address."""
+    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(address))
+    return Value(raw.view(dtype).reshape(shape), device, index)
+
 
 class Binding:
     def __init__(self, session):
@@ -29,8 +49,16 @@ class Binding:
     def bind_ortvalue_output(self, name, value):
         self.outputs[name] = value
 
-    def bind_output(self, name, device, index):
-        self.outputs[name] = (device, index)
+    def bind_input(self, name, device, index, dtype, shape, address):
+        self.inputs[name] = at(address, dtype, shape, device, index)
+
+    def bind_output(self, name, device, index, dtype=None, shape=None, address=None):
+        self.outputs[name] = (device, index) if address is None else at(address, dtype, shape, device, index)
+
+    def get_outputs(self):
+        return [
+            Value(self.session.results[n], "cuda", 0) if isinstance(v, tuple) else v for n, v in self.outputs.items()
+        ]
 
     def copy_outputs_to_cpu(self):
         return [self.session.results[n].copy() for n in self.outputs]
@@ -80,6 +108,7 @@ class Session:
             if isinstance(value, Value):
                 assert value.array.shape == self.results[n].shape
                 assert value.array.dtype == self.results[n].dtype
+                value.array[...] = self.results[n]
 
 
 class FakeOrt:

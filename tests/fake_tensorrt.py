@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 
 from tal_engine.backends.cuda import DeviceMemoryError
-from tal_engine.backends.tensorrt_flavour import Flavour
+from tal_engine.backends.tensorrt.edition import Flavour
 
 MAGIC = b"FAKE"
 VERSION = "10.9.0"
@@ -237,6 +237,7 @@ class _Builder:
         return _Profile()
 
     def build_serialized_network(self, network, config):
+        assert "TF32" not in config.flags, "float32 graphs would be multiplied with 10 bits"
         type(self).builds += 1
         config.cache.content += b"timed "
         return engine_bytes(network.content, network.session, config.profile.shapes)
@@ -259,6 +260,12 @@ class _Timing:
 
 
 class _Config:
+    def __init__(self):
+        self.flags = {"TF32"}  # as NVIDIA's has it
+
+    def clear_flag(self, flag):
+        self.flags.remove(flag)
+
     def add_optimization_profile(self, profile):
         self.profile = profile
 
@@ -331,6 +338,7 @@ def fake_flavour(device, name="tensorrt"):
         "OnnxParser": _Parser,
         "NetworkDefinitionCreationFlag": SimpleNamespace(STRONGLY_TYPED=3),
         "ProfilingVerbosity": SimpleNamespace(DETAILED=2),
+        "BuilderFlag": SimpleNamespace(TF32="TF32"),
         "LayerInformationFormat": SimpleNamespace(JSON=1),
         "TensorIOMode": SimpleNamespace(INPUT="in"),
         "ExecutionContextAllocationStrategy": SimpleNamespace(USER_MANAGED="user"),

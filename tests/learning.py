@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from tal_engine.annotations import AnnotatedVideo
-from tal_engine.data.batches import BatchSampler
-from tal_engine.heads.interface import Batch
-from tal_engine.methods import load_method, uses_points
+from tal_engine.lab.data.batches import BatchSampler
+from tal_engine.lab.heads.interface import Batch
+from tal_engine.lab.methods import load_method, uses_points, uses_segments
+from tal_engine.lab.training import checkpoint
+from tal_engine.lab.training.loop import fit
+from tal_engine.lab.training.training_options import TrainOptions
 from tal_engine.records import Features, Segment
 from tal_engine.timeline import Timeline
-from tal_engine.train import checkpoint
-from tal_engine.train.loop import fit
-from tal_engine.train.options import TrainOptions
 from tal_engine.vocabulary import Vocabulary
 
 NAMES = Vocabulary(["run", "jump", "sit down"])
@@ -30,7 +30,8 @@ def small_config(method, **changes):
     widths = {"rgb": WIDTH, "flow": WIDTH, "joint": 128, "samples": 4, "video_hidden": 32}
     # Prompts that fit into the small text tower, a small transformer as one branch of two.
     widths |= {"prefix": 4, "suffix": 4, "width": 16, "heads": 2, "positions": 24, "cbp_options": dict(SMALL_CBP)}
-    widths |= {"hidden": 32}
+    # A pyramid whose levels all learn the segment of `a_batch`.
+    widths |= {"hidden": 32, "levels": 2}
     known = {f.name for f in fields(method.Config)}
     return method.Config(**{k: v for k, v in widths.items() if k in known} | changes)
 
@@ -69,7 +70,9 @@ def a_batch(method, seed=0, size=6, length=24):
         x = torch.randn(size, length, widths[s], generator=g)
         x[:, 5:12, :] += labels.repeat(1, math.ceil(widths[s] / 3))[:, None, : widths[s]] * 2
         streams[s] = x
-    return Batch(streams, labels, pairs=3, points=a_click(labels, length) if uses_points(method) else None)
+    points = a_click(labels, length) if uses_points(method) else None
+    segments = a_span(labels) if uses_segments(method) else None
+    return Batch(streams, labels, pairs=3, points=points, segments=segments)
 
 
 def a_click(labels, length, at=8):
@@ -77,6 +80,11 @@ def a_click(labels, length, at=8):
     points = torch.zeros(len(labels), length, labels.shape[1])
     points[:, at] = labels
     return points
+
+
+def a_span(labels, start=4.5, end=11.5):
+    """Segments [N, 3] of each video: its classes, where the features of `a_batch` show them."""
+    return tuple(torch.tensor([[start, end, c] for c in of.nonzero()[:, 0]]).reshape(-1, 3) for of in labels)
 
 
 def multi_label(batch):
@@ -89,6 +97,16 @@ def multi_label(batch):
 def numbers(x):
     """A tensor as a NumPy array of doubles."""
     return x.detach().double().numpy()
+
+
+def slope(value, at, step=1e-5):
+    """The gradient of a function of an array, by differences: what a loss's own gradient is held against."""
+    out = np.zeros_like(at)
+    for i in np.ndindex(at.shape):
+        up, down = at.copy(), at.copy()
+        up[i], down[i] = at[i] + step, at[i] - step
+        out[i] = (value(up) - value(down)) / (2 * step)
+    return out
 
 
 def a_set(count=8, labels=("run", "jump", "sit down")):
@@ -120,4 +138,4 @@ def run_fit(folder, text, options=OPTIONS, *, method="pvlr", config=None, names=
 
 
 def weights(folder, name="weights"):
-    return checkpoint.read_tensors(folder, name)
+    return checkpoint.load(folder).tensors(name)

@@ -8,9 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from tal_engine.manifest import Encoder, Graph, Manifest, Method, Tensor
 from tal_engine.options import NmsOptions, ProposalOptions, SegmentOptions, SnippetOptions
-from tal_engine.plan import with_members, write_plan
+from tal_engine.plan.archive import with_members, write_plan
+from tal_engine.plan.fields import Encoder, Graph, Method, Tensor
+from tal_engine.plan.manifest import Manifest
 
 #: Geometry of the test plan: small, so that tests are quick.
 SNIPPET = SnippetOptions(window=8, stride=8, resize=32, crop=32)

@@ -96,3 +96,45 @@ def changed(state, key, value=None):
     else:
         state[key] = value
     return state
+
+
+def actionformer(width=8, *, embedding=2, stem=1, levels=3, head_layers=3, classes=C):
+    """ActionFormer's tensors as torch.save has them: averaged ones beside those of the last step."""
+    state = {}
+
+    def norm(name):
+        state[f"{name}.weight"], state[f"{name}.bias"] = (torch.randn(1, width, 1) * 0.3 for _ in range(2))
+
+    def block(name):
+        for part in ("query", "key", "value"):
+            state[f"{name}.attn.{part}_conv.conv.weight"] = torch.randn(width, 1, 3) * 0.5
+            norm(f"{name}.attn.{part}_norm")
+            state.update(layer(f"{name}.attn.{part}", width, width))
+        state.update(layer(f"{name}.attn.proj", width, width))
+        state.update(layer(f"{name}.mlp.0", 4 * width, width) | layer(f"{name}.mlp.3", width, 4 * width))
+        norm(f"{name}.ln1")
+        norm(f"{name}.ln2")
+        state.update({f"{name}.drop_path_{k}.scale": torch.randn(1, width, 1) for k in ("attn", "mlp")})
+
+    for i in range(embedding):
+        inputs = width if i else 2 * W
+        state.update(layer(f"backbone.embd.{i}.conv", width, inputs, 3, bias=False))
+        norm(f"backbone.embd_norm.{i}")
+    for i in range(stem):
+        block(f"backbone.stem.{i}")
+    for i in range(levels - 1):
+        block(f"backbone.branch.{i}")
+    for i in range(levels):
+        norm(f"neck.fpn_norms.{i}")
+        state[f"reg_head.scale.{i}.scale"] = torch.tensor(0.7 + i)
+    for name in ("cls_head", "reg_head"):
+        for i in range(head_layers - 1):
+            state.update(layer(f"{name}.head.{i}.conv", width, width, 3, bias=False))
+            norm(f"{name}.norm.{i}")
+    state.update(layer("cls_head.cls_head.conv", classes, width, 3) | layer("reg_head.offset_head.conv", 2, width, 3))
+    last = {k: v + 1 for k, v in state.items()}
+    return {"epoch": 35, "state_dict": _parallel(last), "state_dict_ema": _parallel(state), "scheduler": {"step": 3500}}
+
+
+def _parallel(state):
+    return {f"module.{k}": v for k, v in state.items()}

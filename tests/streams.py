@@ -8,10 +8,10 @@ from datetime import datetime
 import numpy as np
 from hypothesis import strategies as st
 
-from tal_engine.localize import suppress
+from tal_engine.inference import suppress
 from tal_engine.options import SegmentOptions, StreamOptions
 from tal_engine.records import PROPOSAL, Proposals
-from tal_engine.stream import StreamingLocalizer
+from tal_engine.streaming import StreamingLocalizer
 from tests.makers import SNIPPET, tiny_plan
 from tests.reference import stream as slow
 
@@ -96,9 +96,9 @@ def finals(events):
 
 def rules(state):
     """What the textbook twin is told of a stream's options."""
-    pace, options, segment = state.pace, state.options, state.manifest.segment
+    pace, options, segment = state.timing, state.options, state.manifest.segment
     same = {name: getattr(options, name) for name in ("hysteresis", "max_action", "min_action", "pad")}
-    counts = {"window": pace.window, "step": pace.step, "look_ahead": pace.wait, "gap": pace.gap}
+    counts = {"window": pace.window, "step": pace.step, "look_ahead": pace.look_ahead_snippets, "gap": pace.gap}
     return slow.Rules(
         step_s=STEP, width_s=pace.timeline.width, min_score=segment.min_score, top_k=segment.top_k, **counts, **same
     )
@@ -152,4 +152,4 @@ def seconds(wall_time):
 
 def row(e):
     """A final, but for its id."""
-    return (e.start_time, e.end_time, e.class_id, e.score, e.decided_at, e.truncated, e.start_clipped)
+    return (e.start, e.end, e.label_id, e.score, e.decided_at, e.truncated, e.start_clipped)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from tal_engine.methods import load_method
+from tal_engine.lab.methods import load_method
 from tal_engine.vocabulary import Vocabulary
 from tests.learning import NAMES, quiet_config
 

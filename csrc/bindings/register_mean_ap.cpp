@@ -48,10 +48,22 @@ void register_mean_ap(py::module_& m) {
       .value("truth_first", tal::Matching::truth_first);
   py::enum_<tal::ApRule>(m, "ApRule")
       .value("interpolated", tal::ApRule::interpolated)
-      .value("plain", tal::ApRule::plain);
+      .value("plain", tal::ApRule::plain)
+      .value("eleven_point", tal::ApRule::eleven_point);
+  py::enum_<tal::Ties>(m, "Ties")
+      .value("ranked", tal::Ties::ranked)
+      .value("true_first", tal::Ties::true_first)
+      .value("true_last", tal::Ties::true_last);
+  const tal::ApOptions o;
   py::class_<tal::ApOptions>(m, "ApOptions")
-      .def(py::init<std::vector<double>, tal::Matching, tal::ApRule, bool, bool>(), py::kw_only(),
-           py::arg("thresholds"), py::arg("matching"), py::arg("rule"), py::arg("inclusive"), py::arg("true_first"));
+      .def(py::init<std::vector<double>, tal::Matching, tal::ApRule, bool, tal::Ties>(), py::kw_only(),
+           py::arg("thresholds"), py::arg("matching") = o.matching, py::arg("rule") = o.rule,
+           py::arg("inclusive") = o.inclusive, py::arg("ties") = o.ties)
+      .def_readonly("thresholds", &tal::ApOptions::thresholds)
+      .def_readonly("matching", &tal::ApOptions::matching)
+      .def_readonly("rule", &tal::ApOptions::rule)
+      .def_readonly("inclusive", &tal::ApOptions::inclusive)
+      .def_readonly("ties", &tal::ApOptions::ties);
   m.def("average_precision", &average_precision, py::kw_only(), py::arg("truth_video"), py::arg("truth_label"),
         py::arg("truth_start"), py::arg("truth_end"), py::arg("video"), py::arg("label"), py::arg("start"),
         py::arg("end"), py::arg("score"), py::arg("rank") = py::none(), py::arg("ignorable") = py::none(),

@@ -35,10 +35,22 @@ void register_nms(py::module_& m) {
       .value("linear", NmsKind::linear)
       .value("gaussian", NmsKind::gaussian)
       .value("suppressor", NmsKind::suppressor);
+  const NmsOptions o;  // what the struct says without arguments is what the constructor says
   py::class_<NmsOptions>(m, "NmsOptions")
       .def(py::init<NmsKind, double, double, double, bool, double, double, std::int64_t, bool>(), py::kw_only(),
-           py::arg("kind"), py::arg("sigma"), py::arg("threshold"), py::arg("threshold_slope"), py::arg("inclusive"),
-           py::arg("length_offset"), py::arg("min_score"), py::arg("top_k"), py::arg("class_agnostic"));
+           py::arg("kind") = o.kind, py::arg("sigma") = o.sigma, py::arg("threshold") = o.threshold,
+           py::arg("threshold_slope") = o.threshold_slope, py::arg("inclusive") = o.inclusive,
+           py::arg("length_offset") = o.length_offset, py::arg("min_score") = o.min_score, py::arg("top_k") = o.top_k,
+           py::arg("class_agnostic") = o.class_agnostic)
+      .def_readonly("kind", &NmsOptions::kind)
+      .def_readonly("sigma", &NmsOptions::sigma)
+      .def_readonly("threshold", &NmsOptions::threshold)
+      .def_readonly("threshold_slope", &NmsOptions::threshold_slope)
+      .def_readonly("inclusive", &NmsOptions::inclusive)
+      .def_readonly("length_offset", &NmsOptions::length_offset)
+      .def_readonly("min_score", &NmsOptions::min_score)
+      .def_readonly("top_k", &NmsOptions::top_k)
+      .def_readonly("class_agnostic", &NmsOptions::class_agnostic);
   m.def("suppress", &suppress, py::arg("start"), py::arg("end"), py::arg("score"), py::arg("label"),
         py::arg("offsets"), py::arg("options"), py::kw_only(), py::arg("threads") = 1,
         "What remains of videos: (index, score, offsets); best first in each video.");

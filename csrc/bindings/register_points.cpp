@@ -81,9 +81,15 @@ py::tuple mine_actions(const Array<float>& features, const Array<std::int64_t>& 
 
 void register_points(py::module_& m) {
   using tal::BoundaryOptions;
+  const BoundaryOptions o;
   py::class_<BoundaryOptions>(m, "BoundaryOptions")
-      .def(py::init<double, std::int64_t, std::int64_t, std::int64_t>(), py::kw_only(), py::arg("peak_share"),
-           py::arg("d_min"), py::arg("d_max"), py::arg("top_k"));
+      .def(py::init<double, std::int64_t, std::int64_t, std::int64_t>(), py::kw_only(),
+           py::arg("peak_share") = o.peak_share, py::arg("d_min") = o.d_min, py::arg("d_max") = o.d_max,
+           py::arg("top_k") = o.top_k)
+      .def_readonly("peak_share", &BoundaryOptions::peak_share)
+      .def_readonly("d_min", &BoundaryOptions::d_min)
+      .def_readonly("d_max", &BoundaryOptions::d_max)
+      .def_readonly("top_k", &BoundaryOptions::top_k);
   m.def("boundary_pairs", &boundary_pairs, py::arg("start"), py::arg("end"), py::arg("options"),
         "Pairs of likely starts and ends of one video: (start, end, score).");
   m.def("sampling_positions", &sampling_positions, py::arg("start"), py::arg("end"), py::kw_only(), py::arg("points"),

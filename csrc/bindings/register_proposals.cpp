@@ -85,16 +85,38 @@ void register_proposals(py::module_& m) {
   py::enum_<tal::ClassScore>(m, "ClassScore")
       .value("softmax", tal::ClassScore::softmax)
       .value("sigmoid", tal::ClassScore::sigmoid);
+  // What the structs say without arguments is what the constructors say; there are no sources without thresholds.
+  const SourceOptions s;
   py::class_<SourceOptions>(m, "SourceOptions")
       .def(py::init<tal::Of, std::vector<double>, tal::Scale, tal::Scale, tal::Scoring, double, double>(),
-           py::kw_only(), py::arg("of"), py::arg("thresholds"), py::arg("scale"), py::arg("score_scale"),
-           py::arg("scoring"), py::arg("outer_ratio"), py::arg("class_weight"));
+           py::kw_only(), py::arg("of") = s.of, py::arg("thresholds"), py::arg("scale") = s.scale,
+           py::arg("score_scale") = s.score_scale, py::arg("scoring") = s.scoring,
+           py::arg("outer_ratio") = s.outer_ratio, py::arg("class_weight") = s.class_weight)
+      .def_readonly("of", &SourceOptions::of)
+      .def_readonly("thresholds", &SourceOptions::thresholds)
+      .def_readonly("scale", &SourceOptions::scale)
+      .def_readonly("score_scale", &SourceOptions::score_scale)
+      .def_readonly("scoring", &SourceOptions::scoring)
+      .def_readonly("outer_ratio", &SourceOptions::outer_ratio)
+      .def_readonly("class_weight", &SourceOptions::class_weight);
+  const ProposalOptions p;
   py::class_<ProposalOptions>(m, "ProposalOptions")
       .def(py::init<std::vector<SourceOptions>, tal::ClassScore, double, bool, std::int64_t, std::int64_t,
                     std::int64_t, bool, bool>(),
-           py::kw_only(), py::arg("sources"), py::arg("class_score"), py::arg("class_threshold"),
-           py::arg("class_fallback"), py::arg("topk_ratio"), py::arg("min_length"), py::arg("upsample"),
-           py::arg("background"), py::arg("compat_any"));
+           py::kw_only(), py::arg("sources"), py::arg("class_score") = p.class_score,
+           py::arg("class_threshold") = p.class_threshold, py::arg("class_fallback") = p.class_fallback,
+           py::arg("topk_ratio") = p.topk_ratio, py::arg("min_length") = p.min_length,
+           py::arg("upsample") = p.upsample, py::arg("background") = p.background,
+           py::arg("compat_any") = p.compat_any)
+      .def_readonly("sources", &ProposalOptions::sources)
+      .def_readonly("class_score", &ProposalOptions::class_score)
+      .def_readonly("class_threshold", &ProposalOptions::class_threshold)
+      .def_readonly("class_fallback", &ProposalOptions::class_fallback)
+      .def_readonly("topk_ratio", &ProposalOptions::topk_ratio)
+      .def_readonly("min_length", &ProposalOptions::min_length)
+      .def_readonly("upsample", &ProposalOptions::upsample)
+      .def_readonly("background", &ProposalOptions::background)
+      .def_readonly("compat_any", &ProposalOptions::compat_any);
   m.def("propose", &propose, py::arg("cas"), py::arg("attention"), py::arg("offsets"), py::arg("options"),
         py::kw_only(), py::arg("video") = py::none(), py::arg("threads") = 1,
         "Proposals of videos: (start, end, score, label, offsets), positions in snippets.\n\n"

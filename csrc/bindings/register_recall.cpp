@@ -42,10 +42,11 @@ py::tuple average_recall(const Array<std::int32_t>& truth_video, const Array<dou
 }  // namespace
 
 void register_recall(py::module_& m) {
+  const tal::RecallOptions o;
   m.def("average_recall", &average_recall, py::kw_only(), py::arg("truth_video"), py::arg("truth_start"),
         py::arg("truth_end"), py::arg("video"), py::arg("start"), py::arg("end"), py::arg("score"),
-        py::arg("rank") = py::none(), py::arg("videos"), py::arg("thresholds"), py::arg("max_average") = 0.0,
-        py::arg("steps") = 100, py::arg("threads") = 1,
+        py::arg("rank") = py::none(), py::arg("videos"), py::arg("thresholds"), py::arg("max_average") = o.max_average,
+        py::arg("steps") = o.steps, py::arg("threads") = 1,
         "Recall [thresholds, steps] and the average number of proposals a video [steps].");
 }
 

@@ -28,12 +28,14 @@ static tal_status propose(tal_proposals* found) {
   options.source_count = 1;
   options.background = 0;
   options.class_score = TAL_CLASS_SIGMOID;
+  options.topk_ratio = 8;
   const tal_sequences in = {cas, NULL, offsets, 1, 2};
   return tal_propose(&in, &options, 1, found);
 }
 
 static tal_status suppress(const tal_proposals* found, tal_kept* kept) {
   tal_nms_options options = tal_nms_options_default();
+  options.sigma = 0.3;
   options.threshold = 0.1;
   const tal_intervals in = {found->start, found->end, found->score, found->label, found->offsets, 1};
   return tal_suppress(&in, &options, 1, kept);

@@ -29,11 +29,13 @@ void run() {
   tal::ProposalOptions options;
   options.background = false;
   options.class_score = tal::ClassScore::sigmoid;
+  options.topk_ratio = 8;
   options.sources.resize(1);
   options.sources[0].thresholds = {0.1, 0.3, 0.5, 0.7, 0.9};
   const tal::ProposalColumns found = tal::propose({cas.data(), nullptr, offsets.data(), 1, 2}, options);
 
   tal::NmsOptions nms;
+  nms.sigma = 0.3;
   nms.threshold = 0.1;
   const tal::Kept kept =
       tal::suppress({found.start.data(), found.end.data(), found.score.data(), found.label.data(), found.offsets.data(), 1}, nms);

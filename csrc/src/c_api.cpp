@@ -97,9 +97,9 @@ tal::ApOptions ap_options(const tal_ap_options* c) {
   tal::ApOptions o;
   o.thresholds.assign(c->thresholds, c->thresholds + c->threshold_count);
   o.matching = choice(c->matching, tal::Matching::truth_first, "matching");
-  o.rule = choice(c->rule, tal::ApRule::plain, "rule");
+  o.rule = choice(c->rule, tal::ApRule::eleven_point, "rule");
   o.inclusive = flag(c->inclusive, "inclusive");
-  o.true_first = flag(c->true_first, "true_first");
+  o.ties = choice(c->ties, tal::Ties::true_last, "ties");
   return o;
 }
 
@@ -148,7 +148,7 @@ tal_nms_options tal_nms_options_default(void) {
 tal_ap_options tal_ap_options_default(void) {
   const tal::ApOptions o;
   return {nullptr, 0, static_cast<std::int32_t>(o.matching), static_cast<std::int32_t>(o.rule), o.inclusive,
-          o.true_first};
+          static_cast<std::int32_t>(o.ties)};
 }
 
 tal_recall_options tal_recall_options_default(void) {

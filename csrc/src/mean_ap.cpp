@@ -158,7 +158,7 @@ class ClassAp {
     std::size_t counted = 0;
     for (std::size_t i = 0; i < ranked.size();) {
       std::size_t j = i + 1;
-      if (o_.true_first) {
+      if (o_.ties != Ties::ranked) {
         while (j < ranked.size() && p_.score[ranked[j]] == p_.score[ranked[i]]) ++j;
       }
       std::size_t right = 0;
@@ -170,7 +170,8 @@ class ClassAp {
           ++wrong;
         }
       }
-      for (std::size_t r = 0; r < right; ++r) places_.push_back(counted + r + 1);
+      const std::size_t before = o_.ties == Ties::true_last ? counted + wrong : counted;
+      for (std::size_t r = 0; r < right; ++r) places_.push_back(before + r + 1);
       counted += right + wrong;
     }
   }
@@ -178,6 +179,7 @@ class ClassAp {
   double area(const std::vector<std::uint32_t>& ranked, std::size_t k, std::size_t positives) {
     if (positives == 0) return std::numeric_limits<double>::quiet_NaN();
     positions(ranked, k);
+    if (o_.rule == ApRule::eleven_point) return eleven_points(positives);
     double total = 0.0;
     double envelope = 0.0;
     for (std::size_t r = places_.size(); r-- > 0;) {
@@ -187,6 +189,19 @@ class ClassAp {
       total += envelope;
     }
     return total / static_cast<double>(positives);
+  }
+
+  double eleven_points(std::size_t positives) const {
+    double total = 0.0;
+    double best = 0.0;
+    std::size_t r = places_.size();
+    for (std::size_t level = 11; level-- > 0;) {
+      for (; r > 0 && 10 * r >= level * positives; --r) {
+        best = std::max(best, static_cast<double>(r) / static_cast<double>(places_[r - 1]));
+      }
+      total += best;
+    }
+    return total / 11.0;
   }
 
   const TruthColumns& t_;

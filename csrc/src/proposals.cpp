@@ -91,7 +91,7 @@ std::vector<double> scaled(const std::vector<double>& x, Scale scale) {
   return out;
 }
 
-// Outer-inner contrast of [s, e], both included (methods.md 1.5).
+// Outer-inner contrast of [s, e], both included.
 double contrast(const Sequence& w, Index s, Index e, double outer_ratio) {
   const double length = static_cast<double>(e - s + 1);
   const double reach = outer_ratio * length;

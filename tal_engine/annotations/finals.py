@@ -8,47 +8,49 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FeatureError
+from ..errors import DataError
 from ..events import Event
-from ..tables import Table
+from .tables import Table
 
 
 def read_finals(path: str | Path) -> tuple[Table, NDArray[np.float64]]:
     """Read the events that ``tal stream`` writes (.jsonl): what is final, each id once.
 
     Returns:
-        The finals, whose video is the stem of the event's source, and the seconds of the stream at which each was
-        decided, [n].
+        The finals, whose video is the event's source without a media ending, and the seconds of the stream at which
+        each was decided, [n].
 
     Raises:
-        FeatureError: missing or malformed, or two different finals of one id; the message names the line.
+        DataError: missing or malformed, or two different finals of one id; the message names the line.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FeatureError(f"{path}: no such file of events")
+    if not path.exists():
+        raise DataError(f"{path}: no such file of events").missing(path)
+    if path.is_dir():
+        raise DataError(f"{path}: a folder, not a file of events")
     try:
         found = list(_finals(path))
     except UnicodeDecodeError as e:
-        raise FeatureError(f"{path}: not a text file ({e})") from e
-    rows = ((Path(e.source).stem, e.label, e.start_time, e.end_time or 0.0, e.score) for e in found)
-    return Table.of(rows, source=str(path)), np.array([e.decided_at for e in found], np.float64)
+        raise DataError(f"{path}: not a text file ({e})") from e
+    rows = ((e.source, e.label, e.start, e.end or 0.0, e.score) for e in found)
+    return Table.of(rows, source=str(path)).shortened(), np.array([e.decided_at for e in found], np.float64)
 
 
 def _finals(path: Path) -> Iterator[Event]:
-    """A receiver may get an event twice; it counts once."""
+    """Yield final events once each, since a receiver may get an event twice."""
     known: dict[tuple[str, str], Event] = {}
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
                 event = Event.from_json(line)
-            except FeatureError as e:
-                raise FeatureError(f"{path}: line {number}: {e}") from e
+            except DataError as e:
+                raise DataError(f"{path}: line {number}: {e}") from e
             key = event.source, event.id
             if not event.is_final or known.get(key) == event:
                 continue
             if key in known:
-                raise FeatureError(f"{path}: line {number}: id {event.id!r} was final already, as another event")
+                raise DataError(f"{path}: line {number}: id {event.id!r} was final already, as another event")
             known[key] = event
             yield event

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ..errors import FeatureError
-from .readers import MALFORMED, read_json
+from .._util.untrusted import read_csv, read_text
+from ..errors import DataError
+from .entries import Findings, shown, text
+from .entries import number as finite
+from .readers import read_json
 from .truth import AnnotatedVideo
 
 
@@ -42,42 +43,46 @@ def read_points(
     Args:
         path: LACP's ``.csv`` (columns class, video_id, point: frames of the original video); SF-Net's ``.txt``
             (video, seconds, class); or a folder of the latter, one file an annotator.
-        fps: frames a second of the original videos, for the csv (LACP's fps_dict.json; methods.md 1.2).
+        fps: frames a second of the original videos, for the csv (LACP's fps_dict.json).
         annotator: which file of a folder, from 1; None draws one for each video, as SF-Net does.
         seed: of that draw.
 
     Raises:
-        FeatureError: missing or malformed, a video of the csv without a frame rate, or a point that is there twice.
+        DataError: missing or malformed, a video of the csv without a frame rate, or a point that is there twice.
     """
     path = Path(path)
     if path.is_dir():
         return _folder(path, annotator, seed)
     rows = {".csv": lambda: _csv(path, fps or {}), ".txt": lambda: _txt(path)}
     if path.suffix not in rows:
-        raise FeatureError(f"{path}: point labels are a .csv, a .txt or a folder of .txt files")
+        raise DataError(f"{path}: point labels are a .csv, a .txt or a folder of .txt files")
     return _sorted(rows[path.suffix](), path)
 
 
 def read_fps(path: str | Path) -> dict[str, float]:
-    """Frames a second by video: a JSON object (LACP's fps_dict.json).
+    """Read frames per second by video from a JSON object (LACP's fps_dict.json).
 
     Raises:
-        FeatureError: missing or malformed.
+        DataError: missing or malformed.
     """
     path = Path(path)
     document = read_json(path)
-    try:
-        found = {str(name): float(value) for name, value in document.items()}
-    except (*MALFORMED, AttributeError) as e:
-        raise FeatureError(f"{path}: needs an object of video names and frames a second ({e!r})") from e
-    bad = [name for name, value in found.items() if not 0 < value < math.inf]
-    if bad:
-        raise FeatureError(f"{path}: {bad[0]!r} has {found[bad[0]]} frames a second, must be positive")
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: needs an object of video names and frames a second")
+    findings, found = Findings(path), {}
+    for name, value in document.items():
+        try:
+            found[name] = finite(value)
+            if found[name] <= 0:
+                raise ValueError("must be positive")
+        except ValueError as e:
+            findings.wrong.append(f"{name!r} has {shown(value)} frames a second, {e}")
+    findings.settle()
     return found
 
 
 def points_outside(points: Points, videos: Iterable[AnnotatedVideo]) -> list[tuple[str, Point]]:
-    """Points that lie in no instance of their class; both ends of an instance belong to it."""
+    """List the points that lie in no instance of their class; both ends of an instance belong to it."""
     out = []
     for v in videos:
         for p in points.get(v.name, ()):
@@ -87,9 +92,9 @@ def points_outside(points: Points, videos: Iterable[AnnotatedVideo]) -> list[tup
 
 
 def draw_points(videos: Iterable[AnnotatedVideo], how: Draw, seed: int = 0) -> dict[str, tuple[Point, ...]]:
-    """One point in each instance, drawn with a seed; a video's points depend on its name, not on the other videos.
+    """Draw one point in each instance, with a seed; a video's points depend on its name, not on the other videos.
 
-    This is how point supervision is studied where nobody has clicked: the segments are read, for this alone.
+    Point supervision is studied in this way where nobody has clicked: the segments are read for this alone.
     """
     out = {}
     for v in videos:
@@ -105,19 +110,19 @@ def _sorted(rows: Iterable[tuple[str, Point]], path: Path) -> dict[str, tuple[Po
     found: dict[str, list[Point]] = {}
     for video, point in rows:
         if point in found.setdefault(video, []):
-            raise FeatureError(f"{path}: {video} has the point {point.seconds:g} s {point.label} twice")
+            raise DataError(f"{path}: {video} has the point {point.seconds:g} s {point.label} twice")
         found[video].append(point)
     if not found:
-        raise FeatureError(f"{path}: holds no point labels")
+        raise DataError(f"{path}: holds no point labels")
     return {video: tuple(sorted(of)) for video, of in found.items()}
 
 
 def _folder(path: Path, annotator: int | None, seed: int) -> dict[str, tuple[Point, ...]]:
     files = sorted(path.glob("*.txt"))
     if not files:
-        raise FeatureError(f"{path}: no .txt files of point labels in this folder")
+        raise DataError(f"{path}: no .txt files of point labels in this folder")
     if annotator is not None and not 1 <= annotator <= len(files):
-        raise FeatureError(f"{path}: annotator is {annotator}, must be in 1..{len(files)}")
+        raise DataError(f"{path}: annotator is {annotator}, must be in 1..{len(files)}")
     if annotator is not None:
         return _sorted(_txt(files[annotator - 1]), files[annotator - 1])
     by_file = [_sorted(_txt(f), f) for f in files]
@@ -129,38 +134,35 @@ def _folder(path: Path, annotator: int | None, seed: int) -> dict[str, tuple[Poi
     return out
 
 
-def _csv(path: Path, fps: Mapping[str, float]) -> Iterator[tuple[str, Point]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as e:
-        raise FeatureError(f"{path}: cannot be read as point labels ({e})") from e
-    for number, row in enumerate(rows, 2):
+def _csv(path: Path, fps: Mapping[str, float]) -> list[tuple[str, Point]]:
+    findings, out = Findings(path), []
+    for number, row in read_csv(path, "list of point labels", required=("class", "video_id", "point")):
         try:
-            video, label, frame = row["video_id"], row["class"], float(row["point"])
-        except MALFORMED as e:
-            raise FeatureError(f"{path}: line {number}: needs columns class, video_id and point ({e!r})") from e
-        if not fps.get(video, 0.0) > 0:
-            raise FeatureError(f"{path}: line {number}: points are frames, and video {video!r} has no frame rate")
-        yield video, _point(path, number, frame / fps[video], label)
+            video, frame = text(row["video_id"], "video_id"), finite(row["point"])
+            if not fps.get(video, 0.0) > 0:
+                raise ValueError(f"points are frames, and video {video!r} has no frame rate")
+            out.append((video, _point(frame / fps[video], row["class"])))
+        except ValueError as e:
+            findings.wrong.append(f"line {number}: {e}")
+    findings.settle()
+    return out
 
 
-def _txt(path: Path) -> Iterator[tuple[str, Point]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as e:
-        raise FeatureError(f"{path}: cannot be read as point labels ({e})") from e
-    for number, line in enumerate(lines, 1):
+def _txt(path: Path) -> list[tuple[str, Point]]:
+    findings, out = Findings(path), []
+    for number, line in enumerate(read_text(path, "list of point labels").splitlines(), 1):
         if not line.strip():
             continue
         try:
             video, seconds, label = (part.strip() for part in line.split(","))
-            yield video, _point(path, number, float(seconds), label)
+            out.append((video, _point(finite(seconds), label)))
         except ValueError as e:
-            raise FeatureError(f"{path}: line {number}: {line.strip()!r} is not: video, seconds, class") from e
+            findings.wrong.append(f"line {number}: {line.strip()[:80]!r} is not: video, seconds, class ({e})")
+    findings.settle()
+    return out
 
 
-def _point(path: Path, number: int, seconds: float, label: str) -> Point:
-    if not (0 <= seconds < math.inf and label):
-        raise FeatureError(f"{path}: line {number}: point {seconds} of class {label!r} is not 0 or more seconds")
+def _point(seconds: float, label: object) -> Point:
+    if not (seconds >= 0 and isinstance(label, str) and label):
+        raise ValueError(f"point {seconds} of class {label!r} is not 0 or more seconds")
     return Point(seconds, label)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import FeatureError
+from .._util import untrusted
+from ..errors import DataError
 from ..records import Segment
+from .class_numbers import class_list_of
+from .entries import Findings, entry_of, interval, shown
 from .npy import read_column
 from .truth import AMBIGUOUS, AnnotatedVideo, Annotations, video
-
-#: What an entry of the wrong form raises where it is taken apart; a whole number may be too large for a float.
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, OverflowError)
 
 
 def read_annotations(path: str | Path, *, allow_pickle: bool = False) -> Annotations:
@@ -28,7 +24,7 @@ def read_annotations(path: str | Path, *, allow_pickle: bool = False) -> Annotat
         allow_pickle: read the npy layout, whose files are pickles; only plain data is accepted.
 
     Raises:
-        FeatureError: missing, of no known layout, or malformed; the message names the entry.
+        DataError: missing, of no known layout, or malformed; the message names the entry.
     """
     path = Path(path)
     if path.is_dir():
@@ -38,135 +34,101 @@ def read_annotations(path: str | Path, *, allow_pickle: bool = False) -> Annotat
         texts = sorted(path.glob("*_*.txt")) or sorted(path.glob("annotation_*/*_*.txt"))
         if texts:
             return _thumos(path, texts)
-        raise FeatureError(f"{path}: neither segments.npy nor CLASS_SUBSET.txt files in this folder")
+        raise DataError(f"{path}: neither segments.npy nor CLASS_SUBSET.txt files in this folder")
     document = read_json(path)
     if not isinstance(document, dict):
-        raise FeatureError(f"{path}: is a JSON {type(document).__name__}, needs an object")
+        raise DataError(f"{path}: is a JSON {type(document).__name__}, needs an object")
     if "database" in document:
         return _activitynet(path, document)
-    if document and all(isinstance(v, dict) and "annotations" in v for v in document.values()):
+    if any(isinstance(v, dict) and "annotations" in v for v in document.values()):
         return _bmn(path, document)
-    raise FeatureError(f"{path}: no known layout: neither a 'database' nor videos with 'annotations'")
+    raise DataError(f"{path}: no known layout: neither a 'database' nor videos with 'annotations'")
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file.
+    """Read a JSON file, with or without a byte order mark. NaN passes: readers name the entry that has it.
 
     Raises:
-        FeatureError: missing or not JSON.
+        DataError: missing, not JSON, or two entries of one name.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
-    except FileNotFoundError:
-        raise FeatureError(f"{path}: no such annotation file") from None
-    except (OSError, ValueError, RecursionError) as e:
-        raise FeatureError(f"{path}: not JSON ({e})") from e
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of two entries with one name, one would be lost in silence."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} is there twice")
-    return found
-
-
-def _segments(found: Any) -> list[Segment]:
-    """Segments of an entry's annotations; numbers may be texts (LACP's gt.json).
-
-    Raises:
-        ValueError: times that are not numbers or not 0 <= start <= end.
-    """
-    out = []
-    for a in found:
-        start, end = (float(v) for v in a["segment"])
-        if not (math.isfinite(start) and math.isfinite(end) and 0 <= start <= end):
-            raise ValueError(f"segment {a['segment']} is not 0 <= start <= end")
-        out.append(Segment(start, end, str(a["label"]), 1.0))
-    return out
+    return untrusted.read_json(path, "annotation file", finite=False)
 
 
 def _activitynet(path: Path, document: dict[str, Any]) -> Annotations:
-    """``{"database": {name: {subset, duration, annotations: [{label, segment}]}}}``.
+    """Read ``{"database": {name: {subset, duration, annotations: [{label, segment}]}}}``.
 
     An entry may have "fps", and "labels" of the whole video.
     """
     database = document["database"]
     if not isinstance(database, dict) or not database:
-        raise FeatureError(f"{path}: needs a non-empty 'database' object")
-    videos = {}
-    for name, entry in database.items():
-        try:
-            found = _segments(entry["annotations"])
-            duration, fps = float(entry.get("duration", 0.0)), float(entry.get("fps", 0.0))
-            videos[name] = video(name, str(entry["subset"]), duration, found, entry.get("labels"), fps)
-        except (*MALFORMED, AttributeError) as e:
-            raise FeatureError(f"{path}: entry {name!r}: {e!r}") from e
+        raise DataError(f"{path}: needs a non-empty 'database' object")
     classes = document.get("classes", ())
     if not isinstance(classes, list | tuple) or not all(isinstance(c, str) for c in classes):
-        raise FeatureError(f"{path}: 'classes' must be a list of names")
-    return Annotations(path, videos, tuple(classes), "activitynet")
+        raise DataError(f"{path}: 'classes' must be a list of names")
+    findings = Findings(path)
+    videos = {name: entry_of(name, entry, findings) for name, entry in database.items()}
+    return _settled(path, videos, findings, tuple(classes), "activitynet")
+
+
+def _settled(
+    path: Path, videos: dict[str, AnnotatedVideo | None], findings: Findings, classes: tuple[str, ...], form: str
+) -> Annotations:
+    """Build the annotations of the videos, once nothing is wrong with any of them."""
+    notes = findings.settle()
+    return Annotations(path, {n: v for n, v in videos.items() if v is not None}, classes, form, notes)
 
 
 def _bmn(path: Path, document: dict[str, Any]) -> Annotations:
-    """BMN's and mmaction2's form: videos at the top; subsets in video_info_new.csv beside it, if at all."""
+    """Read BMN's and mmaction2's format: videos at the top; subsets in video_info_new.csv beside it, if at all."""
     info = path.with_name("video_info_new.csv")
-    subsets: dict[str, str] = {}
+    subsets: dict[str | None, str | None] = {}
     if info.exists():
-        try:
-            with info.open(newline="", encoding="utf-8") as file:
-                subsets = {row["video"]: row["subset"] for row in csv.DictReader(file)}
-        except (KeyError, ValueError, OSError, csv.Error) as e:
-            raise FeatureError(f"{info}: needs columns video and subset ({e!r})") from e
-    videos = {}
+        rows = untrusted.read_csv(info, "table of videos", required=("video", "subset"))
+        subsets = {row["video"]: row["subset"] for _, row in rows}
+    findings = Findings(path)
+    videos: dict[str, AnnotatedVideo | None] = {}
     for name, entry in document.items():
-        try:
-            duration = float(entry.get("duration_second", entry.get("duration", 0.0)))
-            subset = str(entry.get("subset", subsets.get(name, "unknown")))
-            videos[name] = video(name, subset, duration, _segments(entry["annotations"]))
-        except MALFORMED as e:
-            raise FeatureError(f"{path}: entry {name!r}: {e!r}") from e
-    return Annotations(path, videos, (), "bmn")
+        if isinstance(entry, dict) and "duration_second" in entry:
+            entry = {**entry, "duration": entry["duration_second"]}
+        videos[name] = entry_of(name, entry, findings, subsets.get(name, "unknown"))
+    return _settled(path, videos, findings, (), "bmn")
 
 
 def _thumos(path: Path, texts: list[Path]) -> Annotations:
-    """THUMOS14's text files: one a class and subset, lines of video, start and end in seconds."""
+    """Read THUMOS14's text files: one per class and subset, with lines of video, start and end in seconds."""
     found: dict[str, tuple[str, list[Segment]]] = {}
     classes = []
-    for text in texts:
-        match = re.fullmatch(r"(\w+?)_(test|val)", text.stem)
+    for file in texts:
+        match = re.fullmatch(r"(\w+?)_(test|val)", file.stem)
         if match is None:
             continue
         label, subset = match[1], {"val": "validation"}.get(match[2], match[2])
         classes += [label] if label != AMBIGUOUS else []
-        for name, start, end in _thumos_lines(text):
+        for name, start, end in _thumos_lines(file):
             found.setdefault(name, (subset, []))[1].append(Segment(start, end, label, 1.0))
     if not found:
-        raise FeatureError(f"{path}: no CLASS_test.txt or CLASS_val.txt with instances")
+        raise DataError(f"{path}: no CLASS_test.txt or CLASS_val.txt with instances")
     videos = {name: video(name, subset, 0.0, segments) for name, (subset, segments) in sorted(found.items())}
-    return Annotations(path, videos, tuple(sorted(set(classes))), "thumos14")
+    return Annotations(path, videos, tuple(sorted(set(classes))), "thumos14", numbers=class_list_of(path))
 
 
-def _thumos_lines(text: Path) -> Iterator[tuple[str, float, float]]:
-    try:
-        lines = text.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as e:
-        raise FeatureError(f"{text}: not a text file ({e})") from e
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield _thumos_line(text, number, line)
+def _thumos_lines(file: Path) -> list[tuple[str, float, float]]:
+    """Parse video, start and end of each line.
 
-
-def _thumos_line(text: Path, number: int, line: str) -> tuple[str, float, float]:
-    fields = line.split()
-    try:
-        name, start, end = fields[0], float(fields[1]), float(fields[2])
-        if not (math.isfinite(start) and math.isfinite(end) and 0 <= start <= end and len(fields) == 3):
-            raise ValueError("needs: video, start <= end")
-    except (IndexError, ValueError) as e:
-        raise FeatureError(f"{text}: line {number}: {line.strip()!r} ({e})") from e
-    return name, start, end
+    Raises:
+        DataError: naming every malformed line.
+    """
+    findings, out = Findings(file), []
+    for number, line in enumerate(untrusted.read_text(file, "list of instances").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            name, *times = line.split()
+            out.append((name, *interval(times)))
+        except ValueError as e:
+            findings.wrong.append(f"line {number}: {line.strip()[:80]!r} ({e})")
+    findings.settle()
+    return out
 
 
 #: Columns that a folder of the npy layout must have, and may have.
@@ -175,46 +137,49 @@ _MORE_COLUMNS = ("url", "labels_all", "original_fps")
 
 
 def _npy(path: Path, allow_pickle: bool) -> Annotations:
-    """The W-TALC layout ("Thumos14reduced"): one npy a column; pickled lists of segments and labels."""
+    """Read the W-TALC layout ("Thumos14reduced"): one npy per column; pickled lists of segments and labels."""
     if not allow_pickle:
-        raise FeatureError(f"{path}: the npy layout is made of pickles; read it with allow_pickle (--allow-pickle)")
+        raise DataError(f"{path}: the npy layout is made of pickles; read it with allow_pickle (--allow-pickle)")
     names = [*_COLUMNS, *(n for n in _MORE_COLUMNS if (path / f"{n}.npy").exists())]
     columns = {n: read_column(path / f"{n}.npy") for n in names}
     count = len(columns["videoname"])
     short = [n for n, c in columns.items() if len(c) != count]
     if short:
-        raise FeatureError(f"{path}: {short[0]}.npy has {len(columns[short[0]])} rows, videoname.npy {count}")
-    doubtful = _ambiguous(path)
-    videos: dict[str, AnnotatedVideo] = {}
+        raise DataError(f"{path}: {short[0]}.npy has {len(columns[short[0]])} rows, videoname.npy {count}")
+    doubtful, findings = _ambiguous(path), Findings(path)
+    videos: dict[str, AnnotatedVideo | None] = {}
     for i in range(count):
-        v = _npy_row(path, {n: c[i] for n, c in columns.items()}, doubtful)
-        if v.name in videos:
-            raise FeatureError(f"{path}: video {v.name!r} is there twice")
-        videos[v.name] = v
+        name, made = _npy_row({n: c[i] for n, c in columns.items()}, doubtful, findings)
+        if name in videos:
+            findings.wrong.append(f"entry {name!r} is there twice")
+        videos[name] = made
     classes = tuple(str(c) for c in read_column(path / "classlist.npy"))
-    return Annotations(path, videos, classes, "w-talc npy")
+    return _settled(path, videos, findings, classes, "w-talc npy")
 
 
-def _npy_row(path: Path, row: dict[str, Any], doubtful: dict[str, list[tuple[float, float]]]) -> AnnotatedVideo:
+def _npy_row(
+    row: dict[str, Any], doubtful: dict[str, list[tuple[float, float]]], findings: Findings
+) -> tuple[str, AnnotatedVideo | None]:
     # ActivityNet's npy files number their videos; the name that others use is in the address.
     name = str(row["url"]).rpartition("v=")[2] if "url" in row else str(row["videoname"])
-    try:
-        pairs = zip(row["segments"], row["labels"], strict=True)
-        found = _segments([{"segment": s, "label": label} for s, label in pairs])
-        found += [Segment(s, e, AMBIGUOUS, 1.0) for s, e in doubtful.get(name, ())]
-        duration, fps = float(_first(row["duration"])), float(_first(row.get("original_fps", 0.0)))
-        return video(name, str(row["subset"]), duration, found, row.get("labels_all"), fps)
-    except MALFORMED as e:
-        raise FeatureError(f"{path}: video {name!r}: {e!r}") from e
+    segments, labels = row["segments"], row["labels"]
+    if not (isinstance(segments, list) and isinstance(labels, list) and len(segments) == len(labels)):
+        findings.wrong.append(f"entry {name!r}: segments {shown(segments)} and labels {shown(labels)} are no two lists")
+        return name, None
+    items = [{"segment": s, "label": label} for s, label in zip(segments, labels, strict=True)]
+    items += [{"segment": s, "label": AMBIGUOUS} for s in doubtful.get(name, ())]
+    more = {"duration": _first(row["duration"]), "fps": _first(row.get("original_fps", 0.0))}
+    entry = {"subset": row["subset"], "labels": row.get("labels_all"), "annotations": items, **more}
+    return name, entry_of(name, entry, findings)
 
 
 def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, list) else value
+    return value[0] if isinstance(value, list) and value else value
 
 
 def _ambiguous(path: Path) -> dict[str, list[tuple[float, float]]]:
     found: dict[str, list[tuple[float, float]]] = {}
-    for text in path.glob("Ambiguous_*.txt"):
-        for name, start, end in _thumos_lines(text):
+    for file in path.glob("Ambiguous_*.txt"):
+        for name, start, end in _thumos_lines(file):
             found.setdefault(name, []).append((start, end))
     return found

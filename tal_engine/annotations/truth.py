@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import FeatureError, UsageError
+from ..errors import DataError, UsageError
 from ..records import Segment
-from ..tables import Table
+from .class_numbers import ClassNumbers
+from .tables import Table
 
 #: THUMOS14's label of stretches that no one could decide; never a class.
 AMBIGUOUS = "Ambiguous"
@@ -22,7 +23,8 @@ class AnnotatedVideo:
     duration: seconds, 0 where the file does not say. ambiguous: (start, end) of stretches that
     were annotated as undecidable. video_labels: classes that the file gives for the video as a
     whole ("labels_all" of the npy layout), None where it gives none; they may differ from the
-    classes of the instances. fps: of the original video, 0 where the file does not say.
+    classes of the instances. fps: of the original video, 0 where the file does not say. background: somebody said that
+    none of the classes occurs in it; a video without labels for which nobody said so is a mistake.
     """
 
     name: str
@@ -32,6 +34,7 @@ class AnnotatedVideo:
     ambiguous: tuple[tuple[float, float], ...] = ()
     video_labels: tuple[str, ...] | None = None
     fps: float = 0.0
+    background: bool = False
 
     @property
     def instance_labels(self) -> tuple[str, ...]:
@@ -46,13 +49,17 @@ class AnnotatedVideo:
 
 @dataclass(frozen=True)
 class Annotations:
-    """The videos of an annotation file, by name, and its class list if it has one."""
+    """The videos of an annotation file, by name, and its class list if it has one.
+
+    numbers: what class numbers of detection files mean, where the annotations say so (THUMOS14's folders).
+    """
 
     source: Path
     videos: dict[str, AnnotatedVideo]
     classes: tuple[str, ...] = ()
     form: str = ""
     notes: tuple[str, ...] = field(default=())
+    numbers: ClassNumbers | None = None
 
     def __iter__(self) -> Iterator[AnnotatedVideo]:
         return iter(self.videos.values())
@@ -61,21 +68,21 @@ class Annotations:
         return len(self.videos)
 
     def subset(self, name: str | None) -> dict[str, AnnotatedVideo]:
-        """Videos of a subset; capitals do not matter, None takes all.
+        """Return the videos of a subset; case is ignored, None takes all.
 
         Raises:
-            FeatureError: there are none.
+            DataError: there are none.
         """
         if name is None:
             return dict(self.videos)
         found = {k: v for k, v in self.videos.items() if v.subset.lower() == name.lower()}
         if not found:
             known = ", ".join(sorted({v.subset for v in self})) or "none"
-            raise FeatureError(f"{self.source}: no videos in subset {name!r}; subsets: {known}")
+            raise DataError(f"{self.source}: no videos in subset {name!r}; subsets: {known}")
         return found
 
     def only_subset(self, detected: Collection[str]) -> str:
-        """The one subset whose videos were detected in: a whole file as truth would halve a score in silence.
+        """Return the one subset with detected videos: a whole file as truth would silently halve a score.
 
         Raises:
             UsageError: there is no such subset, or more than one.
@@ -90,7 +97,7 @@ class Annotations:
         return hit[0]
 
     def table(self, subset: str | None = None) -> Table:
-        """Instances of a subset as columns, classes in alphabetical order."""
+        """Return the instances of a subset as columns, classes in alphabetical order."""
         videos = self.subset(subset)
         labels = sorted({s.label for v in videos.values() for s in v.instances})
         return Table.of_segments({n: v.instances for n, v in videos.items()}, str(self.source), labels)
@@ -99,7 +106,7 @@ class Annotations:
 def video(
     name: str, subset: str, duration: float, found: list[Segment], labels: object = None, fps: float = 0.0
 ) -> AnnotatedVideo:
-    """A video whose ambiguous stretches are told apart from its instances.
+    """Create a video, separating its ambiguous stretches from its instances.
 
     Raises:
         ValueError: the duration is not a number of seconds, fps not a rate, or labels not a list of names.

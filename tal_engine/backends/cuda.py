@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.extras import need
 from ..errors import BackendError
-from ..extras import need
+from .card_tensor import is_lost, lost
 
 
 class DeviceMemoryError(BackendError):
@@ -32,27 +33,27 @@ class Device(Protocol):
         """Make it the calling thread's card; every other call needs that first."""
 
     def allocate(self, size: int) -> int:
-        """Address of so many bytes on the card.
+        """Allocate `size` bytes on the GPU and return their address.
 
         Raises:
-            DeviceMemoryError: they are not there.
+            DeviceMemoryError: there is not enough memory.
         """
 
     def free(self, address: int) -> None:
         """Give memory of `allocate` back."""
 
     def allocate_host(self, size: int) -> NDArray[np.uint8]:
-        """So many bytes of host memory that the card can reach: [size] uint8.
+        """Allocate `size` bytes of host memory that the GPU can reach: [size] uint8.
 
         Raises:
-            DeviceMemoryError: they are not there.
+            DeviceMemoryError: there is not enough memory.
         """
 
     def free_host(self, memory: NDArray[np.uint8]) -> None:
         """Give memory of `allocate_host` back; the array must not be used again."""
 
     def stream(self) -> int:
-        """A new stream."""
+        """Create a new CUDA stream."""
 
     def destroy(self, stream: int) -> None:
         """Give a stream back."""
@@ -64,7 +65,7 @@ class Device(Protocol):
         """Start a copy of `size` bytes from the card."""
 
     def wait(self, stream: int) -> None:
-        """Until all that was put into the stream is done."""
+        """Wait until everything queued in the stream is done."""
 
 
 class CudaDevice:
@@ -85,10 +86,12 @@ class CudaDevice:
         self.target = f"sm{properties.major}{properties.minor}"
 
     def _done(self, result: tuple[Any, ...]) -> Any:
-        """What a call gave."""
+        """Return the result of a call, or raise its error."""
         error, *values = result
         if error == self._cuda.cudaError_t.cudaErrorMemoryAllocation:
             raise DeviceMemoryError(f"cuda:{self._index}: out of memory")
+        if is_lost(error.name):
+            raise lost("engine", self._index, error.name)
         if error != self._cuda.cudaError_t.cudaSuccess:
             raise BackendError(f"cuda:{self._index}: {error.name}")
         return values[0] if values else None
@@ -128,6 +131,6 @@ class CudaDevice:
 
 
 def _count(cuda: Any) -> int:
-    """Cards that the driver offers; without a driver none."""
+    """Count the GPUs that the driver offers; 0 without a driver."""
     error, count = cuda.cudaGetDeviceCount()
     return int(count) if error == cuda.cudaError_t.cudaSuccess else 0

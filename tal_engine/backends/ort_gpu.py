@@ -20,10 +20,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ..errors import BackendError
-from ..manifest import Graph
-from .base import DeviceName, RunOptions
-from .ort import PROVIDERS, cannot_run, open_session, session_options
+from ..plan.fields import Graph
+from .card_tensor import is_lost, lost
+from .checked import check_rows
+from .ort import PROVIDERS, StoppableRun, cannot_run, open_session, session_options
+from .ort_io import declared
 from .ort_tensorrt import TensorRTSettings
+from .protocol import DeviceName, RunOptions
 
 log = logging.getLogger("tal_engine")
 
@@ -54,6 +57,9 @@ class OrtGpuBackend:
     Calls from several threads wait for each other: buffers and CUDA graphs serve one at a time.
     """
 
+    #: Where buffers lie, as ONNX Runtime names it; "cpu" in tests, which run all of this on the host.
+    memory = "cuda"
+
     def __init__(
         self, graph: bytes, name: str, device: DeviceName, options: RunOptions, spec: Graph | None = None
     ) -> None:
@@ -63,11 +69,17 @@ class OrtGpuBackend:
         self._parts = bool(options.rows) or (spec is not None and _is_batched(spec))
         self._lock = threading.Lock()
         self._bound: _Bound | None = None
+        self._watching: StoppableRun | None = None
+        #: The error that took the card away from this process; all further calls fail with it.
+        self._lost: BackendError | None = None
         self._tensorrt: TensorRTSettings | None = None
         if device.kind == "ort-tensorrt":
             self._tensorrt = TensorRTSettings(graph, name, device, options, spec)
         self._session, self._captures = self._open(graph, options)
+        self.declared = declared(self._session, graph)
         self._outputs = [o.name for o in self._session.get_outputs()]
+        named = set(self._outputs) if spec is None else {t.name for t in spec.outputs}
+        self._rowed = [n for n in self._outputs if n in named]
         fixed = all(isinstance(d, int) for i in self._session.get_inputs() for d in i.shape[1:])
         #: Whether batches are filled up to one size, as capturing a CUDA graph asks.
         self._fixed = bool(self._rows) and fixed
@@ -78,12 +90,21 @@ class OrtGpuBackend:
         )
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name for inputs by name.
+        """Compute outputs by name from inputs by name.
 
         Raises:
             BackendError: a wrong shape or type, too little memory even for one row, or the runtime failed.
         """
+        return self._run(feeds, None)
+
+    def start(self, feeds: Mapping[str, NDArray[Any]]) -> StoppableRun:
+        """Prepare a run that another thread may end between two nodes of the graph; a replayed CUDA graph is one."""
+        call = StoppableRun(lambda: self._run(feeds, call))
+        return call
+
+    def _run(self, feeds: Mapping[str, NDArray[Any]], call: StoppableRun | None) -> dict[str, NDArray[np.float32]]:
         with self._lock:
+            self._watching = call
             total = len(next(iter(feeds.values())))
             if not self._parts or total == 0:
                 return self._whole(feeds)
@@ -98,14 +119,16 @@ class OrtGpuBackend:
         return {n: np.concatenate([p[n] for p in parts]) for n in self._outputs}
 
     def _part(self, part: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]] | None:
-        """Outputs of at most `rows` rows; None if they were too many for the card, which takes fewer from then on."""
+        """Compute outputs of at most `rows` rows; None if they exceeded the memory, and fewer are used from then on."""
         count = len(next(iter(part.values())))
         whole = {n: _filled(a, self._rows) for n, a in part.items()} if self._fixed else part
         try:
-            return {n: a[:count] for n, a in self._call(whole).items()}
+            out = self._call(whole)
+            check_rows(self._name, {n: out[n] for n in self._rowed}, len(next(iter(whole.values()))))
+            return {n: a[:count] for n, a in out.items()}
         except BackendError as e:
             tried = len(next(iter(whole.values())))
-            if not _OUT_OF_MEMORY.search(str(e)):
+            if not out_of_memory(e):
                 raise
             self._bound = None
             if tried == 1:
@@ -117,11 +140,11 @@ class OrtGpuBackend:
             return None
 
     def _whole(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        """What cannot be run in parts."""
+        """Run what cannot be split."""
         try:
             return self._call(feeds)
         except BackendError as e:
-            if not _OUT_OF_MEMORY.search(str(e)):
+            if not out_of_memory(e):
                 raise
             self._bound = None
             raise self._exhausted("", e) from e
@@ -133,8 +156,7 @@ class OrtGpuBackend:
         )
 
     def _call(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        if self._tensorrt is not None:
-            self._tensorrt.check(feeds)
+        self._check(feeds)
         try:
             bound = self._bind(feeds)
             for n, value in bound.inputs.items():
@@ -142,48 +164,62 @@ class OrtGpuBackend:
             self._session.run_with_iobinding(bound.binding, self._run_options())
             values = bound.binding.copy_outputs_to_cpu()
         except Exception as e:  # onnxruntime raises its own types, one per status code
-            raise cannot_run(self._name, feeds, e) from e
+            raise self._failed(feeds, e) from e
         return dict(zip(self._outputs, values, strict=True))
 
+    def _failed(self, feeds: Mapping[str, Any], why: Exception) -> BackendError:
+        """Create the error of a failed call; one that lost the GPU is kept for the calls after it."""
+        if is_lost(why):
+            self._lost, self._bound = lost(self._name, self._device.index, why), None
+            return self._lost
+        return cannot_run(self._name, feeds, why)
+
+    def _check(self, feeds: Mapping[str, Any]) -> None:
+        """Refuse what cannot run: shapes beyond an engine's profile, and everything once the card is lost."""
+        if self._lost is not None:
+            raise BackendError(str(self._lost)) from self._lost
+        if self._tensorrt is not None:
+            self._tensorrt.check(feeds)
+
     def _bind(self, feeds: Mapping[str, NDArray[Any]]) -> _Bound:
-        """Buffers for these shapes; those of the shapes before are given back first."""
+        """Allocate buffers for these shapes, after freeing those of the shapes before."""
         shapes = {n: (a.shape, a.dtype) for n, a in feeds.items()}
         if self._bound is not None and self._bound.shapes == shapes:
             return self._bound
         self._bound = None
-        binding, card = self._session.io_binding(), ("cuda", self._device.index)
+        binding, card = self._session.io_binding(), (self.memory, self._device.index)
         inputs = {n: ort.OrtValue.ortvalue_from_shape_and_type(list(s), t, *card) for n, (s, t) in shapes.items()}
         for n, value in inputs.items():
             binding.bind_ortvalue_input(n, value)
-        known = {
+        sizes = {
             symbol: size
             for i in self._session.get_inputs()
             for symbol, size in zip(i.shape, feeds[i.name].shape, strict=True)
             if isinstance(symbol, str)
         }
         for o in self._session.get_outputs():
-            shape = [known.get(d) if isinstance(d, str) else d for d in o.shape]
+            shape = [sizes.get(d) if isinstance(d, str) else d for d in o.shape]
             if all(isinstance(d, int) for d in shape):
-                made = ort.OrtValue.ortvalue_from_shape_and_type(shape, _NUMPY[o.type], *card)
-                binding.bind_ortvalue_output(o.name, made)
+                output = ort.OrtValue.ortvalue_from_shape_and_type(shape, _NUMPY[o.type], *card)
+                binding.bind_ortvalue_output(o.name, output)
             else:  # a size that only the graph knows
                 binding.bind_output(o.name, *card)
         self._bound = _Bound(shapes, inputs, binding)
         return self._bound
 
-    def _run_options(self) -> Any:
-        found = ort.RunOptions()
-        if self._captures:
+    def _run_options(self, captured: bool = True) -> Any:
+        run_options = ort.RunOptions()
+        if self._captures and captured:
             # One captured graph for each size of batch: a smaller one comes with new buffers.
-            found.add_run_config_entry("gpu_graph_id", str(self._rows))
+            run_options.add_run_config_entry("gpu_graph_id", str(self._rows))
         else:
-            found.add_run_config_entry("gpu_graph_id", "-1")
+            run_options.add_run_config_entry("gpu_graph_id", "-1")
             # As on the CPU: memory of the longest video is not kept for the next.
-            found.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"gpu:{self._device.index}")
-        return found
+            run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"gpu:{self._device.index}")
+        return run_options if self._watching is None else self._watching.watch(run_options)
 
     def _open(self, graph: bytes, options: RunOptions) -> tuple[Any, bool]:
-        """A session, and whether it can capture CUDA graphs."""
+        """Open a session, and return whether it can capture CUDA graphs."""
         if self._rows and self._device.kind == "cuda":
             try:
                 return self._session_with(graph, options, {"enable_cuda_graph": "1"}), True
@@ -193,6 +229,7 @@ class OrtGpuBackend:
 
     def _session_with(self, graph: bytes, options: RunOptions, more: dict[str, str]) -> Any:
         cuda = {"device_id": str(self._device.index), "arena_extend_strategy": "kSameAsRequested", **more}
+        cuda["use_tf32"] = "0"  # precision lives in the graph: by default float32 is multiplied with 10 bits
         if options.gpu_memory_mib:
             cuda["gpu_mem_limit"] = str(options.gpu_memory_mib * 2**20)
         providers: list[Any] = [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
@@ -208,6 +245,11 @@ class OrtGpuBackend:
         return session
 
 
+def out_of_memory(error: object) -> bool:
+    """Return whether an error means that the GPU is out of memory."""
+    return bool(_OUT_OF_MEMORY.search(str(error)))
+
+
 def _load_libraries() -> None:
     """Make CUDA and cuDNN from pip's packages known to ONNX Runtime, which looks for them in the system only."""
     load = getattr(ort, "preload_dlls", None)  # since ONNX Runtime 1.21
@@ -217,11 +259,11 @@ def _load_libraries() -> None:
 
 
 def _is_batched(spec: Graph) -> bool:
-    """Rows of a batch are independent where every input and output has the batch as its first dimension."""
+    """Return whether every input and output has the batch as its first dimension, so that rows are independent."""
     return all(t.shape[:1] == ["B"] for t in (*spec.inputs, *spec.outputs))
 
 
 def _filled(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    """So many rows: the last one again where there are too few. Rows do not see each other, so the others stay."""
+    """Pad to `rows` rows by repeating the last one; rows are independent, so real outputs are unaffected."""
     short = rows - len(array)
     return np.concatenate([array, np.repeat(array[-1:], short, axis=0)]) if short else array

@@ -14,15 +14,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .._util.files import cache_folder
 from ..errors import BackendError
-from ..files import cache_folder
-from ..manifest import Graph
-from .base import DeviceName, RunOptions
+from ..plan.fields import Graph
+from .profile import Profile, shapes_of
+from .protocol import DeviceName, RunOptions
 
 log = logging.getLogger("tal_engine")
 
 #: Least, best and largest size of each dimension that a plan's graphs leave free: videos in a batch, snippets.
-PROFILE: dict[str, tuple[int, int, int]] = {"B": (1, 1, 32), "T": (1, 320, 4096)}
+PROFILE: Profile = {"B": (1, 1, 32), "T": (1, 320, 4096)}
 
 
 class TensorRTSettings:
@@ -32,9 +33,9 @@ class TensorRTSettings:
         self, graph: bytes, name: str, device: DeviceName, options: RunOptions, spec: Graph | None = None
     ) -> None:
         self._name = name
-        self._inputs = {t.name: t.shape for t in spec.inputs} if spec is not None else {}
+        self._inputs = {t.name: t for t in spec.inputs} if spec is not None else {}
         profile = PROFILE | ({"B": (1, options.rows, options.rows)} if options.rows else {})
-        free = {d for shape in self._inputs.values() for d in shape if isinstance(d, str)}
+        free = {d for t in self._inputs.values() for d in t.shape if isinstance(d, str)}
         #: Empty where the manifest says nothing, or the graph leaves free what no profile names: the provider then
         #: learns sizes as it meets them.
         self._profile = {d: profile[d] for d in sorted(free)} if free <= set(profile) else {}
@@ -48,7 +49,8 @@ class TensorRTSettings:
             BackendError: naming the dimension, its size and what is covered.
         """
         for name, array in feeds.items():
-            for d, size in zip(self._inputs.get(name, ()), array.shape, strict=False):
+            wanted = self._inputs[name].shape if name in self._inputs else []
+            for d, size in zip(wanted, array.shape, strict=False):
                 if not isinstance(d, str) or d not in self._profile:
                     continue
                 least, _, most = self._profile[d]
@@ -61,15 +63,17 @@ class TensorRTSettings:
     def _shapes(self) -> dict[str, str]:
         if not self._profile:
             return {}
-        found = {}
-        for i, which in enumerate(("min", "opt", "max")):
-            sizes = {d: str(p[i]) for d, p in self._profile.items()}
-            each = [f"{n}:{'x'.join(sizes.get(str(d), str(d)) for d in s)}" for n, s in self._inputs.items()]
-            found[f"trt_profile_{which}_shapes"] = ",".join(each)
-        return found
+        each = {n: shapes_of(t, self._profile) for n, t in self._inputs.items()}
+        return {
+            f"trt_profile_{which}_shapes": ",".join(f"{n}:{'x'.join(map(str, s[i]))}" for n, s in each.items())
+            for i, which in enumerate(("min", "opt", "max"))
+        }
 
     def _cache(self, sha256: str) -> dict[str, str]:
-        """Engines by the graph's hash; ONNX Runtime adds card and TensorRT version to their names."""
+        """Return the options of the engine cache, a folder per graph hash.
+
+        ONNX Runtime adds GPU and TensorRT version to the engines' names.
+        """
         folder = cache_folder() / "ort-tensorrt" / sha256[:16]
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import UsageError, require
-from ..manifest import Graph, Tensor
+from ..plan.fields import Graph, Tensor
 
 Range = tuple[int, int, int]
 Profile = dict[str, Range]
@@ -24,7 +24,7 @@ _HEAD_BATCH: Range = (1, 1, 8)
 
 
 def parse_range(text: str, what: str) -> Range:
-    """Sizes from "1:320:4096"; one number stands for all three.
+    """Parse sizes such as "1:320:4096" (least, best, largest); one number stands for all three.
 
     Raises:
         UsageError: not numbers in rising order from 1 on.
@@ -38,27 +38,24 @@ def parse_range(text: str, what: str) -> Range:
     return (numbers[0], numbers[1], numbers[2])
 
 
-def parse_profile(texts: Iterable[str], batch: str | None = None) -> Profile:
-    """Sizes by dimension from "T=1:320:4096", and those of "B" from `batch`.
+def parse_profile(texts: Iterable[str]) -> Profile:
+    """Parse sizes by dimension from texts such as "T=1:320:4096" or "T=1:320:4096,B=1:8:32".
 
     Raises:
         UsageError: not of that form, or a dimension twice.
     """
-    found: Profile = {}
+    profile: Profile = {}
     for text in texts:
         for part in text.split(","):
             name, equals, sizes = part.partition("=")
-            ok = bool(equals) and name in DEFAULTS and name not in found
+            ok = bool(equals) and name in DEFAULTS and name not in profile
             require(ok, "profile", part, f"NAME=LEAST:BEST:LARGEST, each of {', '.join(DEFAULTS)} once at most")
-            found[name] = parse_range(sizes, f"profile of {name}")
-    if batch is not None:
-        require("B" not in found, "profile", f"B={':'.join(map(str, found.get('B', ())))}", "given by --batch alone")
-        found["B"] = parse_range(batch, "batch")
-    return found
+            profile[name] = parse_range(sizes, f"profile of {name}")
+    return profile
 
 
 def profile_of(graph: Graph, asked: Mapping[str, Range]) -> Profile:
-    """The part of a profile that a graph has use for, defaults where nothing is asked."""
+    """Return the part of a profile that a graph uses, with defaults for dimensions that are not given."""
     names = sorted({d for t in graph.inputs for d in t.shape if isinstance(d, str)})
     defaults = {**DEFAULTS, "B": _HEAD_BATCH} if "T" in names else DEFAULTS
     unknown = [n for n in names if n not in DEFAULTS]
@@ -68,15 +65,15 @@ def profile_of(graph: Graph, asked: Mapping[str, Range]) -> Profile:
 
 
 def shapes_of(tensor: Tensor, profile: Mapping[str, Range]) -> tuple[tuple[int, ...], ...]:
-    """Least, best and largest shape of a tensor."""
+    """Return the least, best and largest shape of a tensor."""
     return tuple(tuple(d if isinstance(d, int) else profile[d][i] for d in tensor.shape) for i in range(3))
 
 
 def sizes_of(tensor: Tensor, shape: Sequence[int]) -> dict[str, int]:
-    """What the free dimensions are in an array of this shape; of the same rank."""
+    """Return the sizes of the free dimensions in an array of this shape, of the same rank."""
     return {d: n for d, n in zip(tensor.shape, shape, strict=True) if isinstance(d, str)}
 
 
 def describe(profile: Mapping[str, Range]) -> str:
-    """As it is written on the command line: "B=1:1:8,T=1:320:4096"."""
+    """Format the profile as on the command line: "B=1:1:8,T=1:320:4096"."""
     return ",".join(f"{n}={':'.join(map(str, r))}" for n, r in sorted(profile.items()))

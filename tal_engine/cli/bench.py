@@ -5,56 +5,103 @@ from __future__ import annotations
 import json
 from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperCommand
 
+from .._util.files import check_outputs, write_text
 from ..backends import NOT_LOADED
-from ..benching import STAGES, TRANSFERS, Bench, Contender, Measured, Workload, bench
+from ..diagnostics.benchmark import STAGES, TRANSFERS, Bench, Contender, Measured, Workload, bench
 from ..engine import EMBEDDED_PLAN
-from ..files import write_text
 from ..records import Segment
 from .console import errors, stdout
 from .inputs import expand_sources
+from .shared import Device, Json, Key, PlanArgument, Threads, Timeout, former, former_path
+
+
+class _Bench(TyperCommand):
+    """Until 0.2 `--json` took the file to write."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the former spelling as `--output`."""
+        return super().parse_args(ctx, former_path(args, "--json", "--output"))
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("bench")(run)
+    app.command("bench", cls=_Bench)(run)
 
 
 def run(
-    plan: Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")] = None,
-    video: Annotated[list[Path] | None, typer.Option(help="A video, or a folder of videos; repeatable.")] = None,
-    features: Annotated[list[Path] | None, typer.Option(help="A feature file (.npz), or a folder; repeatable.")] = None,
-    synthetic: Annotated[int, typer.Option(help="Instead: random features of so many snippets.")] = 0,
-    device: Annotated[str, typer.Option(help="Where it runs, as tal localize takes it.")] = "auto",
-    compare: Annotated[str, typer.Option(help="Devices to measure in turns, as cpu,cuda; instead of --device.")] = "",
-    compare_plan: Annotated[list[Path] | None, typer.Option(help="Another plan to measure in turns.")] = None,
-    runs: Annotated[int, typer.Option(help="Passes over the input.")] = 10,
-    batch: Annotated[int, typer.Option(help="Videos of one length that go through the head together.")] = 1,
-    threads: Annotated[int, typer.Option(help="CPU threads of the runtime; 0 lets it choose.")] = 0,
-    truth: Annotated[Path | None, typer.Option(help="Annotations of the input: accuracy next to speed.")] = None,
-    rules: Annotated[str, typer.Option("--protocol", help="Rules of the accuracy, as tal eval takes them.")] = (
-        "activitynet"
-    ),
-    cold: Annotated[bool, typer.Option(help="Start fresh processes: cold start and peak memory.")] = True,
-    output: Annotated[Path | None, typer.Option("--json", help="Write all figures (schema tal.bench/1).")] = None,
+    plan: PlanArgument = None,
+    video: Annotated[
+        list[Path] | None, typer.Option(help="A video, or a folder of videos; repeatable.", rich_help_panel="Sources")
+    ] = None,
+    features: Annotated[
+        list[Path] | None,
+        typer.Option(help="A feature file (.npz), or a folder; repeatable.", rich_help_panel="Sources"),
+    ] = None,
+    synthetic: Annotated[
+        int, typer.Option(help="Instead: random features of so many snippets.", rich_help_panel="Sources")
+    ] = 0,
+    device: Device = "auto",
+    compare: Annotated[
+        str,
+        typer.Option(help="Devices to measure in turns, as cpu,cuda; instead of --device.", rich_help_panel="The run"),
+    ] = "",
+    compare_plan: Annotated[
+        list[Path] | None, typer.Option(help="Another plan to measure in turns.", rich_help_panel="The run")
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Passes over the input.", rich_help_panel="The run")] = 10,
+    head_batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Videos of one length that go through the head together; default: 1.",
+            rich_help_panel="The run",
+        ),
+    ] = None,
+    batch: Annotated[int | None, typer.Option("--batch", hidden=True)] = None,
+    threads: Threads = 0,
+    truth: Annotated[
+        Path | None, typer.Option(help="Annotations of the input: accuracy next to speed.", rich_help_panel="Sources")
+    ] = None,
+    rules: Annotated[
+        str,
+        typer.Option("--protocol", help="Rules of the accuracy, as tal eval takes them.", rich_help_panel="Sources"),
+    ] = ("activitynet"),
+    timeout: Timeout = 0.0,
+    key: Key = None,
+    cold: Annotated[
+        bool, typer.Option(help="Start fresh processes: cold start and peak memory.", rich_help_panel="The run")
+    ] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write all figures (JSON, schema tal.bench/1).", rich_help_panel="Outputs"),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Measure latency by stage, throughput, cold start, memory and accuracy; several devices and plans in turns."""
+    if batch is not None:
+        head_batch = former("--batch", "--head-batch", batch, head_batch)
     sources = [
         *(expand_sources(video) if video else []),
         *(expand_sources(features, features=True) if features else []),
     ]
-    work = Workload(sources, synthetic, batch, runs, threads, _truth(truth), rules)
+    check_outputs({f"--output {output}": output}, [*sources, *(p for p in (plan, truth) if p), *(compare_plan or [])])
+    work = Workload(sources, synthetic, head_batch or 1, runs, threads, _truth(truth), rules, timeout, key)
     plans = [plan or EMBEDDED_PLAN, *(compare_plan or [])]
     devices = [d.strip() for d in compare.split(",")] if compare else [device]
     found = bench([Contender(p, d) for p, d in product(plans, devices)], work, cold=cold)
     if output is not None:
         write_text(output, json.dumps(found.document, indent=1) + "\n")
         errors.print(f"wrote {output}")
-    _print(found)
+    if as_json:
+        typer.echo(json.dumps(found.document))
+    else:
+        _print(found)
 
 
 def _truth(path: Path | None) -> dict[str, list[Segment]] | None:

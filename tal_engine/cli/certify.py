@@ -9,16 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._util.extras import need
+from .._util.files import write_text
 from ..engine import TALEngine
 from ..errors import UsageError
-from ..extras import need
-from ..files import write_text
 from .console import errors
-from .inputs import given, with_settings
+from .inputs import stream_settings
+from .shared import (
+    Conf,
+    Device,
+    FormerLatency,
+    Key,
+    LookAhead,
+    MoreStreamOptions,
+    PlanOption,
+    Quiet,
+    Step,
+    Timeout,
+    Window,
+    former,
+)
 
 if TYPE_CHECKING:
+    from ..diagnostics.soak_test import Certificate
     from ..options import StreamOptions
-    from ..stream.certify import Certificate
 
 #: A promise is broken.
 _GATE = 3
@@ -34,44 +48,55 @@ def certify(
         Path | None, typer.Argument(help="A video that is shown again and again, or features (.npz) for --hours alone.")
     ] = None,
     synthetic: Annotated[
-        bool, typer.Option("--synthetic", help="Made-up exercises; so it is without a source.")
+        bool,
+        typer.Option("--synthetic", help="Made-up exercises; so it is without a source.", rich_help_panel="Sources"),
     ] = False,
-    plan: Annotated[Path | None, typer.Option(help="A plan; without it, the embedded demo plan.")] = None,
-    hours: Annotated[float, typer.Option(help="Stream-hours of features through the head; 0 leaves it out.")] = 24.0,
+    plan: PlanOption = None,
+    hours: Annotated[
+        float,
+        typer.Option(help="Stream-hours of features through the head; 0 leaves it out.", rich_help_panel="The run"),
+    ] = 24.0,
     frame_hours: Annotated[
-        float, typer.Option(help="Stream-hours of frames through the whole path; 0 leaves it out.")
+        float,
+        typer.Option(help="Stream-hours of frames through the whole path; 0 leaves it out.", rich_help_panel="The run"),
     ] = 2.0,
-    window: Annotated[float | None, typer.Option(help="Seconds that the head sees; default: the plan's.")] = None,
-    step: Annotated[float | None, typer.Option(help="Seconds between two looks.")] = None,
-    latency: Annotated[float | None, typer.Option(help="Seconds that a decision waits after an action's end.")] = None,
-    stream_options: Annotated[list[str] | None, typer.Option(help="More of StreamOptions, NAME=VALUE.")] = None,
-    conf: Annotated[float | None, typer.Option(help="Least score; default: the plan's operating point.")] = None,
-    seed: Annotated[int, typer.Option(help="Of what is made up.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write OUT.html, a page with curves, and OUT.json.")
+    window: Window = None,
+    step: Step = None,
+    look_ahead: LookAhead = None,
+    latency: FormerLatency = None,
+    stream_options: MoreStreamOptions = None,
+    conf: Conf = None,
+    seed: Annotated[int, typer.Option(help="Of what is made up.", rich_help_panel="The run")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write OUTPUT.html, a page with curves, and OUTPUT.json.", rich_help_panel="Outputs"
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", hidden=True)] = None,
+    device: Device = "auto",
+    timeout: Timeout = 0.0,
+    key: Key = None,
+    quiet: Quiet = False,
 ) -> None:
     """Certify that finals come within the declared latency and memory does not grow; prints JSON, exits 3 if not."""
     if source is not None and synthetic:
         raise UsageError(f"--synthetic is without a source, {source} is given")
     need("psutil")
     if out is not None:
+        output = former("--out", "--output", out, output)
+    if output is not None:
         need("matplotlib")
-    engine = TALEngine.load(plan, device)
-    how = with_settings(
-        engine.plan.manifest.stream,
-        [*given({"window": window, "step": step, "look_ahead": latency}), *(stream_options or [])],
-    )
+    engine = TALEngine.load(plan, device, timeout=timeout, key=key)
+    how = stream_settings(engine.plan.manifest.stream, window, step, look_ahead, latency, stream_options)
     found = _runs(engine, source, how, conf, hours, frame_hours, seed, quiet)
     runs = [c.to_dict() for c in found]
     document = {"plan": f"sha256:{engine.plan.sha256}", "min_score": conf, "runs": runs}
-    if out is not None:
-        from ..sinks import certificate
+    if output is not None:
+        from ..outputs.render import certificate
 
-        certificate.write(out.with_suffix(".html"), engine.plan.manifest.name, runs)
-        write_text(out.with_suffix(".json"), json.dumps(document, indent=1) + "\n")
+        certificate.write(_beside(output, ".html"), engine.plan.manifest.name, runs)
+        write_text(_beside(output, ".json"), json.dumps(document, indent=1) + "\n")
     typer.echo(json.dumps({**document, "runs": [{k: v for k, v in r.items() if k != "curve"} for r in runs]}))
     broken = [f"{c.what}: {words}" for c in found for words in c.broken]
     for words in broken:
@@ -90,7 +115,7 @@ def _runs(
     seed: int,
     quiet: bool,
 ) -> list[Certificate]:
-    from ..stream import certify as work
+    from ..diagnostics import soak_test as work
 
     if not hours and not frame_hours:
         raise UsageError("--hours and --frame-hours are 0: nothing would be certified")
@@ -99,17 +124,17 @@ def _runs(
         found: list[Certificate] = []
         if hours:
             rows = engine.features(video).streams
-            stream = engine.stream("certify", how, min_score=conf)
+            stream = engine.open_stream("certify", how, min_score=conf)
             found.append(work.certify(stream, "features", work.feature_steps(stream, rows, seed), hours, _told(quiet)))
         if frame_hours:
-            stream = engine.stream("certify", how, min_score=conf)
+            stream = engine.open_stream("certify", how, min_score=conf)
             steps = work.frame_steps(stream, video)
             found.append(work.certify(stream, "frames", steps, frame_hours, _told(quiet)))
     return found
 
 
 def _told(quiet: bool) -> Any:
-    """Says every tenth of a run that it goes on."""
+    """Report every tenth of a run."""
     said = [0]
 
     def report(done: float, hours: float) -> None:
@@ -119,3 +144,9 @@ def _told(quiet: bool) -> Any:
             errors.print(f"{done:.2f} of {hours:g} hours")
 
     return None if quiet else report
+
+
+def _beside(out: Path, ending: str) -> Path:
+    """Return OUT with an ending; that of OUT.html and OUT.json is replaced, any other dot is part of the name."""
+    name = out.name[: -len(out.suffix)] if out.suffix.lower() in (".html", ".json") else out.name
+    return out.with_name(name + ending)

@@ -40,7 +40,7 @@ errors = Console(file=cast("IO[str]", _Stderr()), highlight=False, soft_wrap=Tru
 
 
 def stdout() -> Console:
-    """Stdout. Pipes and files have no width, so nothing is cut there."""
+    """Return a console on stdout. Pipes and files have no width, so nothing is cut there."""
     width = None if sys.stdout.isatty() else 1000
     return Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
 

@@ -14,15 +14,16 @@ import typer
 from rich.progress import Progress
 from rich.table import Table as RichTable
 
+from .._util.names import Finder
 from ..annotations import Annotations, align_names
+from ..annotations.tables import Table
+from ..diagnostics.latency_curve import CurvePoint, latency_curve
 from ..engine import TALEngine
 from ..errors import UsageError
 from ..features import load_features
 from ..metrics import Evaluation, Protocol, evaluate_tables
 from ..metrics.online import OnlineEvaluation, evaluate_online
 from ..records import Features
-from ..stream.curve import CurvePoint, latency_curve
-from ..tables import Table
 from . import online
 from .console import errors, stdout, warn
 from .inputs import expand_sources
@@ -33,7 +34,7 @@ ALL = float("-inf")
 
 
 def parse_seconds(text: str | None, what: str) -> tuple[float, ...] | None:
-    """Seconds from ``30,60,inf``; None stays.
+    """Parse seconds such as ``30,60,inf``; None stays.
 
     Raises:
         UsageError: not numbers of 0 or more.
@@ -59,6 +60,8 @@ class Asked:
     latencies: tuple[float, ...] | None
     rules: Protocol
     threads: int
+    timeout: float = 0.0
+    key: str | None = None
 
 
 def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: Asked, as_json: bool) -> None:
@@ -66,7 +69,7 @@ def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: 
     subset, paths = _chosen(found, source, subset)
     truth = found.table(subset)
     ambiguous = {v.name: v.ambiguous for v in found.subset(subset).values() if v.ambiguous}
-    engine = TALEngine.load(asked.plan, asked.device)
+    engine = TALEngine.load(asked.plan, asked.device, timeout=asked.timeout, key=asked.key)
     with _bar() as say:
         features = {name: _features(engine, path, say) for name, path in paths.items()}
         whole = {v: list(engine.localize(f, min_score=ALL, top_k=0)) for v, f in features.items()}
@@ -91,12 +94,14 @@ def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: 
 
 
 def _chosen(found: Annotations, source: Path, subset: str | None) -> tuple[str, dict[str, Path]]:
-    """The subset, and the file of each of its videos; other files are left out and said."""
+    """Choose the subset and the file of each of its videos; other files are left out with a note."""
     paths = expand_sources([source], features=True)
-    known, note = align_names(Table.of((), source=str(source), videos=[p.stem for p in paths]), tuple(found.videos))
-    if len(known.videos) != len(paths):
-        twice = next(p for i, p in enumerate(paths) if p.stem in {q.stem for q in paths[:i]})
-        raise UsageError(f"{source}: two files are called {twice.stem!r}: a video has one")
+    find, owner = Finder(found.videos), dict[str, Path]()
+    for path in paths:
+        if (name := find(str(path))) is not None and owner.setdefault(name, path) != path:
+            raise UsageError(f"{source}: two files are called {name!r}, {owner[name]} and {path}: a video has one")
+    listed = Table.of((), source=str(source), videos=[str(p) for p in paths]).shortened()
+    known, note = align_names(listed, tuple(found.videos))
     subset = subset or found.only_subset(known.videos)
     names = found.subset(subset)
     mine = {n: p for n, p in zip(known.videos, paths, strict=True) if n in names}
@@ -119,7 +124,7 @@ def _features(engine: TALEngine, path: Path, say: Callable[[str, float, float], 
 
 @contextmanager
 def _bar() -> Iterator[Callable[[str, float, float], None]]:
-    """What is worked on, for people."""
+    """Show what is being worked on."""
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("", total=1)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total or None)

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table as RichTable
 
+from .._util.files import check_outputs
+from ..errors import UsageError
 from .console import errors, stdout
 from .inputs import with_settings
-from .train import bars
+from .label_report import print_labels
+from .progress import bars
+from .shared import Json
 
 if TYPE_CHECKING:
-    from ..data.check import Report
+    from ..lab.data.check import Report
 
 app = typer.Typer(help="Data sets: check, convert, simulate.", no_args_is_help=True)
 
@@ -24,21 +28,37 @@ _SHOWN = 5
 
 @app.command("check")
 def check(
-    source: Annotated[Path, typer.Argument(help="Description (.yaml, .json), or annotations alone.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Description (.yaml, .json), annotations or labels alone, or with --labels a folder of videos."
+        ),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Labels of the videos in the folder SOURCE: CSV, JSON, or folders named by class."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Manifest to write (JSON).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     allow_pickle: Annotated[bool, typer.Option(help="Read the npy layout, which is made of pickles.")] = False,
 ) -> None:
     """Read every annotation and feature file and say what is missing, broken or doubtful.
 
-    Exit status 1 where no video is usable.
+    Of labels it says per class how many videos, points and seconds there are, what is missing, and which rows were
+    left out and why. Exit status 1 where no video is usable, 5 where a file is not there.
     """
     _need_extra()
-    from ..data import check as checks
+    from ..lab.data import check as checks
 
+    check_outputs({f"--output {output}": output}, [p for p in (source, labels) if p is not None])
+    if labels is not None and source.is_file():
+        raise UsageError(f"{source}: --labels is for a folder of videos; a description names its own (labels: FILE)")
     with bars() as bar:
         report, document = checks.check(
-            source, allow_pickle=allow_pickle, progress=lambda done, total: bar("features", done, total, "")
+            source,
+            allow_pickle=allow_pickle,
+            labels=labels,
+            progress=lambda done, total: bar("videos" if labels else "features", done, total, ""),
         )
     if output is not None:
         checks.write_manifest(output, document)
@@ -61,7 +81,7 @@ def convert(
 ) -> None:
     """Turn the pickled public layouts into plain files and a description."""
     _need_extra()
-    from ..data.convert import convert as run
+    from ..lab.data.convert_layouts import convert as run
 
     with bars() as bar:
         written = run(
@@ -88,8 +108,8 @@ def simulate(
 ) -> None:
     """Plant actions at the level of features and write them as public data sets are published."""
     _need_extra()
-    from ..data.public import write_simulation
-    from ..data.synthetic import SimulatorOptions
+    from ..lab.data.synthetic import SimulatorOptions
+    from ..lab.data.write_public import write_simulation
 
     chosen = SimulatorOptions(train=videos, test=test, classes=classes, difficulty=difficulty, seed=seed)
     errors.print(f"wrote {write_simulation(output, with_settings(chosen, options or []))}")
@@ -97,15 +117,17 @@ def simulate(
 
 def _need_extra() -> None:
     """Name the extra where it is missing, before an import of it fails."""
-    from ..extras import need
+    from .._util.extras import need
 
     for module in ("torch", "yaml"):
         need(module)
 
 
 def _print(report: Report) -> None:
-    from ..data.check import FATAL, NOTES
+    from ..lab.data.check import FATAL, NOTES
 
+    if report.labels is not None:
+        print_labels(report.labels, report.notes)
     out = stdout()
     table = RichTable(title=report.name, title_justify="left")
     table.add_column("subset")
@@ -123,5 +145,5 @@ def _print(report: Report) -> None:
             out.print(f"  {f.video}: {f.message}")
         if len(found) > _SHOWN:
             out.print(f"  and {len(found) - _SHOWN} more")
-    if not report.findings:
+    if not report.findings and report.labels is None:
         out.print("nothing to report")

@@ -22,8 +22,8 @@ def render(
     workers: Annotated[int, typer.Option(help="Processes; 0 = one a core.")] = 0,
 ) -> None:
     """Render exercise videos with exact truth; nothing is downloaded."""
-    from ..demo.dataset import render_split
-    from .train import bars
+    from ..demo.demo_set import render_split
+    from .progress import bars
 
     with bars() as bar:
         path = render_split(
@@ -50,13 +50,13 @@ def run(
     seed: Annotated[int, typer.Option(help="Which video; of ten, this one goes well and shows two actions.")] = 2035,
 ) -> None:
     """Render a video, localize it with the embedded plan, print found beside true, draw the timeline."""
-    from ..demo.dataset import render_split
+    from ..demo.demo_set import render_split
     from .localize import Format, localize
 
     render_split(output / "demo", "test", 1, seed)
     video = output / "demo" / "videos" / "test_00000.mp4"
     errors.print(f"rendered {video}")
     truth = output / "demo" / "annotations.json"
-    localize([video], plot=output / "timeline.png", truth=truth, device="cpu")
-    localize([video], output=output / "segments.json", form=Format.activitynet, device="cpu", quiet=True)
+    localize([str(video)], plot=output / "timeline.png", truth=truth, device="cpu")
+    localize([str(video)], output=output / "segments.json", form=Format.activitynet, device="cpu", quiet=True)
     errors.print(f"wrote {output / 'segments.json'} and {output / 'timeline.png'}")

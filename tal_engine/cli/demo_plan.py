@@ -1,7 +1,8 @@
 """Makes the embedded demonstration model from nothing: one seed in, two asset files and a log out.
 
 Render clips -> pre-train the tiny encoders, one a core -> render videos -> train PVLR from video-level labels
--> choose the operating point on validation videos -> export behind the gate.
+-> choose the operating point on validation videos -> export behind the gate -> calibrate scores on validation videos,
+and keep what the features of the training videos look like.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,26 +20,29 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..data.catalog import Catalog, read_catalog
-from ..data.dataset import open_dataset
-from ..data.features import FeatureStore
-from ..demo.dataset import render_split
+from .._util.files import write_text
+from ..demo.demo_set import render_split
 from ..engine import EMBEDDED_PLAN, TALEngine
 from ..errors import UsageError
 from ..export import bundle
-from ..export.encoders import EncoderSet, tiny_encoders
-from ..files import write_text
-from ..methods import load_method
+from ..export.encoder_graphs import EncoderSet, tiny_encoders
+from ..export.fit_domain import fit_domain
+from ..export.fit_scores import fit_calibration
+from ..inference.operating_point import best_f1
+from ..lab.data.catalog import Catalog, read_catalog
+from ..lab.data.dataset import open_dataset
+from ..lab.data.feature_reader import FeatureStore
+from ..lab.methods import load_method
+from ..lab.nn.tiny import TINY_WEIGHTS
+from ..lab.training import checkpoint
+from ..lab.training.pretrain_tiny import pretrain
+from ..lab.training.recipe import demo_config, demo_options
+from ..lab.training.runs import train_head
+from ..lab.training.snippets import cut_clips
 from ..metrics import WTAL_TIOUS, evaluate
-from ..nn.tiny import TINY_WEIGHTS
-from ..operating_point import best_f1
 from ..options import SegmentOptions
-from ..plan import read_plan
-from ..train import checkpoint
-from ..train.recipe import demo_config, demo_options
-from ..train.runs import train_head
-from ..train.snippets import cut_clips
-from ..train.tiny import pretrain
+from ..plan.archive import Plan, read_plan, with_calibration, write_plan
+from ..records import Features, Segment
 
 log = logging.getLogger("tal_engine")
 
@@ -93,6 +97,7 @@ def make(work: Path, seed: int, workers: int) -> None:
         history.step(f"rendered {split}", partial(rendered, split, count, work / "videos"))
     history.step("trained pvlr", lambda: _trained(work))
     history.step("exported", lambda: _exported(work))
+    history.step("calibrated scores and fitted the domain", lambda: _explained(work))
     made = {"plan_sha256": read_plan(EMBEDDED_PLAN).sha256}
     made |= {"tal_engine": __version__, "python": platform.python_version()}
     write_text(EMBEDDED_PLAN.with_suffix(".json"), json.dumps(history.record | made, indent=1) + "\n")
@@ -122,11 +127,56 @@ def _exported(work: Path) -> dict[str, Any]:
     return {**figures, "parity": plan.manifest.parity, "bytes": EMBEDDED_PLAN.stat().st_size}
 
 
+def _explained(work: Path) -> dict[str, Any]:
+    """Calibrate the plan's scores on validation videos, and record its training domain; its graphs stay as they are."""
+    plan, catalog = read_plan(EMBEDDED_PLAN), read_catalog(work / "videos")
+    store = _features(catalog, tiny_encoders(("rgb", "flow", "clip")))
+    held_out = {v.name: (store.get(v), list(v.instances)) for v in catalog.subset("validation")}
+    changed = explained(plan, [store.get(v) for v in catalog.subset("train")], held_out)
+    write_plan(EMBEDDED_PLAN, changed)
+    return explanation(changed)
+
+
+def explained(
+    plan: Plan, trained: Sequence[Features], held_out: Mapping[str, tuple[Features, Sequence[Segment]]]
+) -> Plan:
+    """Add calibrated scores and a domain to the plan.
+
+    Args:
+        plan: its graphs, hashes and operating point stay as they are.
+        trained: features of training videos.
+        held_out: features and true instances of videos that neither head nor operating point nor anything else was
+            tested on, by name.
+    """
+    engine = TALEngine(plan, "cpu")
+    wanted = {name: {s: f.streams[s] for s in plan.manifest.streams} for name, (f, _) in held_out.items()}
+    every: dict[str, Any] = {"min_score": -np.inf, "top_k": 0, "calibrated": False}
+    found = {name: engine.localize(features, **every) for name, features in wanted.items()}
+    truth = {name: instances for name, (_, instances) in held_out.items()}
+    calibration = fit_calibration(truth, found, plan.vocabulary, fitted_on="rendered validation videos")
+    domain = fit_domain(trained, list(plan.manifest.streams), fitted_on="rendered training videos")
+    return with_calibration(plan, calibration=calibration, domain=domain.stored())
+
+
+def explanation(plan: Plan) -> dict[str, Any]:
+    """Return the figures of what `explained` fitted, for the log."""
+    c, d = plan.manifest.calibration, plan.manifest.domain
+    assert c is not None and d is not None  # noqa: S101, PT018 - `explained` made both
+    return {
+        "calibration": {"videos": c.videos, "segments": c.segments, "ece": c.ece},
+        "domain": {"videos": d.videos, "snippets": d.snippets, "bytes": len(plan.files[d.member])},
+    }
+
+
+def _features(catalog: Catalog, encoders: EncoderSet) -> FeatureStore:
+    return FeatureStore(catalog, encoders.snippet, encoders.open(["rgb", "flow", "clip"]))
+
+
 def _operating_point(catalog: Catalog, encoders: EncoderSet) -> dict[str, float]:
-    """The score with the best F1 at tIoU 0.5 on the validation videos, and their mAP."""
+    """Find the score with the best F1 at tIoU 0.5 on the validation videos, and their mAP."""
     engine = TALEngine.load(EMBEDDED_PLAN, "cpu")
     streams = list(engine.plan.manifest.streams)
-    store = FeatureStore(catalog, encoders.snippet, encoders.open(["rgb", "flow", "clip"]))
+    store = _features(catalog, encoders)
     found, truth = {}, {}
     for video in catalog.subset("validation"):
         features = store.get(video)

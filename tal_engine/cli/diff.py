@@ -11,9 +11,10 @@ from rich.table import Table
 
 from ..annotations import read_annotations, read_detections
 from ..errors import UsageError
-from ..plan import read_plan
+from ..plan.archive import read_plan
 from .console import stdout
 from .inputs import expand_sources
+from .shared import Json
 
 if TYPE_CHECKING:
     from ..export.diff import Difference
@@ -38,12 +39,12 @@ def diff(
     gate: Annotated[
         bool, typer.Option("--gate", help="Exit with 3 if they differ by more than the precision allows.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (schema tal.diff/1).")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare tensors and segments: which appeared, vanished, moved by how many ms, or were scored anew.
 
     Segments are the same if they are of one class and overlap by half or more (tIoU); each is matched once, largest
-    overlap first. Tensors count relative to 1 + their largest value.
+    overlap first. Tensors count relative to 1 + their largest value. --json prints the schema tal.diff/1.
     """
     from ..export.diff import compare_detections, compare_plans
 
@@ -56,7 +57,9 @@ def diff(
     elif on:
         raise UsageError(f"--on {on[0]}: detections are compared as they are, only plans are run")
     else:
-        found = compare_detections(read_detections(a), read_detections(b), wanted)
+        numbers = wanted.numbers if wanted else None
+        before, after = (read_detections(path, classes=numbers) for path in (a, b))
+        found = compare_detections(before, after, wanted)
     if as_json:
         typer.echo(json.dumps(found.document, allow_nan=False))
     else:
@@ -83,7 +86,7 @@ def _print(found: Difference) -> None:
 
 
 def _rows(found: Difference) -> Table:
-    """The largest changes of each kind: by score, by milliseconds, by difference of scores."""
+    """Tabulate the largest changes of each kind: by score, by milliseconds, by difference of scores."""
     table = Table(show_header=True)
     for column in ("", "source", "class", "start s", "end s", "score", "by"):
         table.add_column(column)

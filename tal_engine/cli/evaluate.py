@@ -12,13 +12,19 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table as RichTable
 
+from .._util.files import check_outputs
+from .._util.untrusted import parse_json, read_text
 from ..annotations import Annotations, align_names, read_annotations
+from ..annotations.class_numbers import class_numbers
+from ..annotations.tables import Table
 from ..errors import UsageError
-from ..metrics import Evaluation, Protocol, average_recall, evaluate_tables, explain, protocol
+from ..metrics import PROTOCOLS, Evaluation, Protocol, average_recall, evaluate_tables, explain, protocol
+from ..metrics.explain import TIE_POINTS, tie_span
 from ..metrics.online import OnlineEvaluation, evaluate_online
-from ..tables import Table
+from ..metrics.protocols import parse_tious
 from . import online as finals
 from .console import errors, stdout, warn
+from .shared import Device, Json, Key, PlanOption, Threads, Timeout
 
 
 def register(app: typer.Typer) -> None:
@@ -36,46 +42,80 @@ def evaluate(
             "a folder of them."
         ),
     ],
-    rules: Annotated[str, typer.Option("--protocol", help="Named rules; see README.")] = "activitynet",
+    rules: Annotated[
+        str, typer.Option("--protocol", help=f"Rules by name: {', '.join(PROTOCOLS)}.", rich_help_panel="Rules")
+    ] = "activitynet",
     subset: Annotated[
-        str | None, typer.Option(help="Subset of the annotations; default: the one that has detections.")
+        str | None,
+        typer.Option(help="Subset of the annotations; default: the one that has detections.", rich_help_panel="Rules"),
     ] = None,
     tiou_thresholds: Annotated[
-        str | None, typer.Option(help="Overlaps, as 0.3,0.5 or 0.5:0.95:0.05; default: the protocol's.")
+        str | None,
+        typer.Option(
+            help="Overlaps: 0.3,0.5 or a range, 0.5:0.95:0.05 or 0.5:0.05:0.95; default: the protocol's.",
+            rich_help_panel="Rules",
+        ),
     ] = None,
-    exclude: Annotated[Path | None, typer.Option(help="Videos to leave out: a JSON list, or a name a line.")] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Videos to leave out: a JSON list, or a name a line.", rich_help_panel="Rules")
+    ] = None,
     compat: Annotated[
-        list[str] | None, typer.Option(help="A rule instead of the protocol's: ties=argsort, nan_hit=true, ...")
+        list[str] | None,
+        typer.Option(help="A rule instead of the protocol's: ties=argsort, nan_hit=true, ...", rich_help_panel="Rules"),
     ] = None,
-    other: Annotated[str | None, typer.Option("--explain", help="Another protocol: which rule moves how much.")] = None,
-    recall: Annotated[bool, typer.Option(help="AR@AN and its area too.")] = False,
+    other: Annotated[
+        str | None,
+        typer.Option("--explain", help="Another protocol: which rule moves how much.", rich_help_panel="Rules"),
+    ] = None,
+    recall: Annotated[bool, typer.Option(help="AR@AN and its area too.", rich_help_panel="Outputs")] = False,
     online: Annotated[
         bool,
         typer.Option(
             "--online",
             help="Score the finals of `tal stream`'s events (.jsonl), and how late they came. Videos or features "
             "are streamed, for each of --windows and --latencies.",
+            rich_help_panel="Streams",
         ),
     ] = False,
-    plan: Annotated[
-        Path | None, typer.Option(help="Plan that streams videos or features; without it, the demo plan.")
-    ] = None,
+    plan: PlanOption = None,
     windows: Annotated[
-        str | None, typer.Option(help="Seconds that its head sees, as 30,60,inf; inf covers the video.")
+        str | None,
+        typer.Option(help="Seconds that its head sees, as 30,60,inf; inf covers the video.", rich_help_panel="Streams"),
     ] = None,
     latencies: Annotated[
-        str | None, typer.Option(help="Seconds that decisions wait, as 2,8,inf; inf is as long as the window.")
+        str | None,
+        typer.Option(
+            help="Seconds that decisions wait, as 2,8,inf; inf is as long as the window.", rich_help_panel="Streams"
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N: where the plan runs.")] = "auto",
-    report: Annotated[Path | None, typer.Option(help="Error analysis as one HTML page.")] = None,
-    per_class: Annotated[bool, typer.Option(help="AP of every class.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    threads: Annotated[int, typer.Option(help="Threads; 0 = one a core.")] = 0,
-    allow_pickle: Annotated[bool, typer.Option(help="Read the npy layout, which is made of pickles.")] = False,
+    device: Device = "auto",
+    class_list: Annotated[
+        str | None,
+        typer.Option(
+            help="What class numbers in a .txt mean: a file of numbers and names, or thumos14 (7 to 97), or "
+            "alphabetical (1 to 20); default: the detclasslist.txt of the annotations.",
+            rich_help_panel="Rules",
+        ),
+    ] = None,
+    score_key: Annotated[
+        str, typer.Option(help="Key or column that holds the scores of the detections.", rich_help_panel="Rules")
+    ] = "score",
+    timeout: Timeout = 0.0,
+    key: Key = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Error analysis as one HTML page.", rich_help_panel="Outputs")
+    ] = None,
+    per_class: Annotated[bool, typer.Option(help="AP of every class.", rich_help_panel="Outputs")] = True,
+    as_json: Json = False,
+    threads: Threads = 0,
+    allow_pickle: Annotated[
+        bool, typer.Option(help="Read the npy layout, which is made of pickles.", rich_help_panel="Rules")
+    ] = False,
 ) -> None:
     """Score detections: mAP over temporal IoU, with the rules and counts that it comes from."""
     from .inputs import with_settings
 
+    check_outputs({f"--report {report}": report}, [p for p in (truth, predictions, exclude) if p is not None])
     wanted = with_settings(protocol(rules), compat or [])
     if tiou_thresholds is not None:
         wanted = wanted.with_tious(parse_tious(tiou_thresholds))
@@ -88,15 +128,17 @@ def evaluate(
         from .curve import Asked, evaluate_curve, parse_seconds
 
         asked = Asked(
-            plan, device, parse_seconds(windows, "windows"), parse_seconds(latencies, "latencies"), wanted, threads
-        )
+            plan, device, parse_seconds(windows, "windows"), parse_seconds(latencies, "latencies"), wanted, threads,
+            timeout, key,
+        )  # fmt: skip
         evaluate_curve(found, predictions, subset, asked, as_json)
         return
     if plan is not None or windows is not None or latencies is not None:
         raise UsageError(
             f"--plan, --windows and --latencies stream videos or features with --online, not {predictions}"
         )
-    listed, decided = finals.read(predictions, online)
+    numbers = found.numbers if class_list is None else class_numbers(class_list)
+    listed, decided = finals.read(predictions, online, numbers, score_key)
     detections, note = align_names(listed, tuple(found.videos))
     subset = subset or found.only_subset(detections.videos)
     chosen = found.subset(subset)
@@ -114,6 +156,12 @@ def evaluate(
         document["recall"] = {"auc": curve.auc, "ar": {str(k): curve.at(k) for k in (1, 5, 10, 100)}}
     if other is not None:
         document["explain"] = _explained(table, detections, wanted, protocol(other), ambiguous)
+        least, most = tie_span(table, detections, wanted, ambiguous=ambiguous)
+        document["ties"] = {"least": least, "most": most}
+        if 100 * (most - least) > TIE_POINTS:
+            warn(
+                f"equal scores decide {100 * (most - least):.2f} points: give scores more digits, or compare with care"
+            )
     if report is not None:
         _report(report, found, subset, detections, score)
     if as_json:
@@ -138,34 +186,11 @@ def _scored(
     return timely.quality, timely
 
 
-def parse_tious(text: str) -> tuple[float, ...]:
-    """Overlaps from ``0.3,0.5`` or ``first:last:step``.
-
-    Raises:
-        UsageError: not numbers in [0, 1].
-    """
-    try:
-        if ":" in text:
-            first, last, step = (float(v) for v in text.split(":"))
-            count = round((last - first) / step) + 1
-            values = tuple(round(first + i * step, 10) for i in range(count))
-        else:
-            values = tuple(float(v) for v in text.split(","))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        values = ()
-    if not values or not all(0 <= v <= 1 for v in values) or len(values) > 64:
-        raise UsageError(f"tiou-thresholds is {text!r}, must be numbers in [0, 1] as 0.3,0.5 or first:last:step")
-    return values
-
-
 def _names(path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as e:
-        raise UsageError(f"{path}: cannot be read ({e.strerror})") from e
-    try:
-        names = json.loads(text)
-    except ValueError:
+    text = read_text(path, "list of video names", UsageError)
+    if text.lstrip()[:1] in ("[", "{"):
+        names = parse_json(text, str(path), UsageError)
+    else:
         names = [line.strip() for line in text.splitlines() if line.strip()]
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise UsageError(f"{path}: must be a JSON list of video names, or one name a line")
@@ -202,8 +227,8 @@ def _explained(
 
 
 def _report(path: Path, found: Annotations, subset: str | None, detections: Table, score: Evaluation) -> None:
-    from ..metrics.errors import analyse
-    from ..sinks.report import write
+    from ..metrics.error_analysis import analyse
+    from ..outputs.render.evaluation_report import write
 
     write(path, analyse(found, subset, detections, score))
     errors.print(f"wrote {path}")
@@ -229,10 +254,14 @@ def _print(score: Evaluation, document: dict[str, object], per_class: bool) -> N
     out.print("counts: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in counts.items()))
     default = asdict(Protocol(name="", tious=()))
     special = {k: v for k, v in asdict(score.protocol).items() if k not in ("name", "tious") and v != default[k]}
+    out.print("overlaps: " + ", ".join(f"{t:g}" for t in tious))
     out.print("rules: " + (", ".join(f"{k}={v}" for k, v in special.items()) or "all default"))
     if isinstance(recall := document.get("recall"), dict):
         ar = ", ".join(f"AR@{k} {100 * v:.2f}" for k, v in recall["ar"].items())
         out.print(f"recall: {ar}, AUC {100 * recall['auc']:.2f}")
+    if isinstance(tied := document.get("ties"), dict):
+        least, most = 100 * tied["least"], 100 * tied["most"]
+        out.print(f"ties: equal scores decide {most - least:.2f} points, from {least:.2f} to {most:.2f}")
     if isinstance(why := document.get("explain"), dict):
         out.print(f"from {why['from']} ({100 * why['start']:.2f}) to {why['to']}, rule by rule:")
         for s in why["steps"]:

@@ -15,8 +15,8 @@ from .console import errors
 from .inputs import Weights, named_files, with_settings
 
 if TYPE_CHECKING:
-    from ..export.encoders import EncoderSet
-    from ..train.checkpoint import Checkpoint
+    from ..export.encoder_graphs import EncoderSet
+    from ..lab.training.checkpoint import Checkpoint
 
 
 class Precision(StrEnum):
@@ -52,7 +52,7 @@ def triton(
 ) -> None:
     """Write a plan as a model repository of Triton Inference Server."""
     from ..export.triton import write_repository
-    from ..plan import read_plan
+    from ..plan.archive import read_plan
 
     names = write_repository(read_plan(plan), output, max_batch=max_batch, delay_us=delay_us)
     errors.print(f"{output}: {', '.join(names)}")
@@ -61,42 +61,48 @@ def triton(
 @app.command("checkpoint")
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The plan to write.")],
-    name: Annotated[str | None, typer.Option(help="Name in the manifest; default: the file's name.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The plan to write.", rich_help_panel="The plan")],
+    name: Annotated[
+        str | None, typer.Option(help="Name in the manifest; default: the file's name.", rich_help_panel="The plan")
+    ] = None,
     encoders: Annotated[
         str | None,
         typer.Option(
             metavar="SPEC",
             help="Encoders to embed, such as i3d, i3d:rgb+clip:ViT-B-32, lite0; none: the plan reads features. "
             "Default: tiny, if the head was trained on it.",
+            rich_help_panel="Encoders",
         ),
     ] = None,
     weights: Weights = None,
-    conf: Annotated[float, typer.Option(help="Operating point: segments below this score are not reported.")] = float(
-        "-inf"
-    ),
+    conf: Annotated[
+        float,
+        typer.Option(help="Operating point: segments below this score are not reported.", rich_help_panel="The plan"),
+    ] = float("-inf"),
     stream_options: Annotated[
         list[str] | None,
         typer.Option(
             help="How streams are localized, NAME=VALUE of StreamOptions, such as window=30, step=1 or look_ahead=4: "
-            "the lateness that the plan promises follows."
+            "the lateness that the plan promises follows.",
+            rich_help_panel="The plan",
         ),
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="Of the graphs; fp16 halves the plan, bf16 is for TensorRT.")
+        Precision,
+        typer.Option(help="Of the graphs; fp16 halves the plan, bf16 is for TensorRT.", rich_help_panel="The plan"),
     ] = Precision.FP32,
 ) -> None:
     """Freeze a checkpoint into a plan, behind the parity gate."""
     stream = with_settings(StreamOptions(), stream_options or [])
     from ..export import bundle
-    from ..train.checkpoint import load
+    from ..lab.training.checkpoint import load
 
     found = load(checkpoint)
     plan = bundle.export(
         found,
         _encoders(found, encoders, named_files(weights or [])),
         output,
-        name=name or output.stem,
+        name=name or output.name.removesuffix(".plan"),
         segment=SegmentOptions(min_score=conf),
         stream=stream,
         precision=precision.value,
@@ -110,8 +116,8 @@ def export(
 
 
 def _encoders(found: Checkpoint, spec: str | None, weights: dict[str, Path]) -> EncoderSet | None:
-    """The encoders of the streams that inference reads, on the snippets that the head was trained on."""
-    from ..export.encoders import open_encoders
+    """Open the encoders of the streams that inference reads, on the snippets that the head was trained on."""
+    from ..export.encoder_graphs import open_encoders
 
     contract = found.provenance.get("contract", {})
     trained = {str(e.get("name", "")) for e in contract.get("encoders", {}).values()}

@@ -10,9 +10,11 @@ import typer
 from rich.table import Table
 
 from ..errors import UsageError
+from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from ..video.flow import FlowSource
 from .console import complain, errors, stdout, warn
-from .inputs import Geometry, Weights, encoders_of, expand_sources
+from .inputs import Geometry, MaxPixels, MaxSnippets, Weights, encoders_of, expand_sources
+from .shared import Device, Json
 
 app = typer.Typer(help="Extract features of videos, compare feature files, show what made them.", no_args_is_help=True)
 
@@ -20,31 +22,52 @@ app = typer.Typer(help="Extract features of videos, compare feature files, show 
 TOLERANCE, COSINE = 1e-3, 0.999
 
 
+#: Of a device on which ONNX Runtime computes flow, not torch.
+ONNX = "onnx:"
+
+
 @app.command()
 def extract(
     videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder: one NAME.npz a video.")],
-    encoders: Annotated[str, typer.Option(metavar="SPEC", help="Such as i3d, i3d:rgb+clip:ViT-B-32, lite0, tiny.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder: one NAME.npz a video.", rich_help_panel="Outputs")
+    ],
+    encoders: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC", help="Such as i3d, i3d:rgb+clip:ViT-B-32, lite0, tiny.", rich_help_panel="Encoders"
+        ),
+    ],
     weights: Weights = None,
     snippet: Geometry = None,
     flow_from: Annotated[
-        Path | None, typer.Option(help="Flow that was computed before: NAME/flow_x_00001.jpg, or NAME.npz.")
+        Path | None,
+        typer.Option(help="Flow that was computed before: NAME/flow_x_00001.jpg, or NAME.npz.", rich_help_panel="Flow"),
     ] = None,
     flow_device: Annotated[
-        str | None, typer.Option(help="Compute TV-L1 flow by torch on this device, such as cuda.")
+        str | None,
+        typer.Option(
+            help="Compute TV-L1 flow on this device: by torch, such as cuda; without it, onnx:cuda.",
+            rich_help_panel="Flow",
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Videos that are worked on at a time.")] = 2,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[bool, typer.Option(help="Make files anew that are there.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Videos that are worked on at a time.", rich_help_panel="Machine")
+    ] = 2,
+    device: Device = "auto",
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_snippets: MaxSnippets = MAX_SNIPPETS,
+    overwrite: Annotated[bool, typer.Option(help="Make files anew that are there.", rich_help_panel="Outputs")] = False,
 ) -> None:
     """Write the features of videos. What is there is kept, so an interrupted run goes on where it was."""
-    from ..extraction import Extractor, extract_all
-    from .train import bars
+    from ..inference.extraction import Extractor, extract_all
+    from .progress import bars
 
     paths = expand_sources(videos)
     found = encoders_of(encoders, weights, snippet)
     flow = _flow(flow_from, flow_device)
-    extractor = Extractor(found.snippet, found.open(tuple(found.specs), device), flow)
+    limits = Limits(max_pixels=max_pixels, max_snippets=max_snippets)
+    extractor = Extractor(found.snippet, found.open(tuple(found.specs), device), flow, limits)
     done: dict[Path, float] = {}
     with bars() as bar:
 
@@ -74,8 +97,12 @@ def _flow(stored: Path | None, device: str | None) -> FlowSource | None:
         from ..video.stored_flow import FlowFiles
 
         return FlowFiles(stored)
+    if device is not None and device.startswith(ONNX):
+        from ..video.flow_tvl1 import OnnxTvl1
+
+        return OnnxTvl1(device.removeprefix(ONNX))
     if device is not None:
-        from ..nn.tvl1 import TorchTvl1
+        from ..lab.nn.tvl1 import TorchTvl1
 
         return TorchTvl1(device)
     return None
@@ -114,7 +141,7 @@ def check(
 @app.command()
 def info(
     path: Annotated[Path, typer.Argument(help="A feature file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what is in a feature file and what made it."""
     from ..features import load_features

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -11,26 +12,65 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import pydantic
 import typer
 
+from .._util.names import IMAGE_SUFFIXES, PLAYLIST, PLAYLIST_SUFFIXES, VIDEO_SUFFIXES, exists
 from ..errors import UsageError, VideoError, VideoFault
-from ..video.source import VIDEO_SUFFIXES
+from ..options import StreamOptions
+from .console import warn
+from .shared import former
 
 if TYPE_CHECKING:
-    from ..export.encoders import EncoderSet
+    from ..export.encoder_graphs import EncoderSet
 
 T = TypeVar("T")
+
+#: Options of every command that reads video files; see `limits.Limits`.
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Most pixels of a picture, decoded or scaled; more is an error before the work.",
+        rich_help_panel="Machine",
+    ),
+]
+MaxSnippets = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Most snippets of a video; a frame that is years away is an error before the work.",
+        rich_help_panel="Machine",
+    ),
+]
 
 #: Options of every command that opens encoders; see `encoders_of`.
 Weights = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=PATH", help="Weights of an encoder, such as i3d:rgb=rgb_imagenet.pt; repeatable."),
+    typer.Option(
+        metavar="NAME=PATH",
+        help="Weights of an encoder, such as i3d:rgb=rgb_imagenet.pt; repeatable.",
+        rich_help_panel="Encoders",
+    ),
 ]
 Geometry = Annotated[
-    list[str] | None, typer.Option(help="Fields of the snippets' geometry: NAME=VALUE, such as stride=8.")
+    list[str] | None,
+    typer.Option(help="Fields of the snippets' geometry: NAME=VALUE, such as stride=8.", rich_help_panel="Encoders"),
 ]
+
+
+def expand_inputs(sources: Sequence[str | Path], *, features: bool = False) -> list[str | Path]:
+    """`expand_sources` of texts that may also be addresses or ``playlist:PATH``: these stay as they are."""
+    if not sources:
+        raise UsageError("no input: give at least one video, feature file, folder or address")
+    found: list[str | Path] = []
+    for text in map(str, sources):
+        named = ("://" in text or text.startswith(PLAYLIST)) and not exists(text)
+        found += [text] if named else expand_sources([Path(text)], features=features)
+    return _once(found)
 
 
 def expand_sources(sources: Sequence[Path], *, features: bool = False) -> list[Path]:
-    """Files as they are, folders as the videos in them, in order and without repeats.
+    """List files as they are, and folders as the videos in them, in order and without repeats.
+
+    Hidden files in folders are no videos. Pictures and folders of pictures are left out, and that is said.
 
     Args:
         sources: files and folders.
@@ -47,18 +87,45 @@ def expand_sources(sources: Sequence[Path], *, features: bool = False) -> list[P
         if not source.is_dir():
             found.append(source)
             continue
-        inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+        files = [p for p in _files(source) if p.is_file()]
+        inside = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES]
         if features and not inside:
-            inside = sorted(source.rglob("*.npz"))
+            inside = [p for p in files if p.suffix == ".npz"]
+        skipped = _pictures(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES | PLAYLIST_SUFFIXES)
         if not inside:
             what = "no videos and no feature files (.npz)" if features else "no videos"
-            raise VideoError(VideoFault.NO_VIDEOS, f"{source}: {what} in this folder")
+            raise VideoError(VideoFault.NO_VIDEOS, f"{source}: {what} in this folder{skipped and f', only {skipped}'}")
+        if skipped:
+            warn(f"{source}: left out: {skipped}")
         found += inside
-    return list(dict.fromkeys(found))
+    return _once(found)
+
+
+def _once(paths: list[T]) -> list[T]:
+    """Drop repeated paths under another spelling."""
+    first: dict[str, T] = {}
+    for path in paths:
+        first.setdefault(os.path.abspath(path) if isinstance(path, Path) else str(path), path)  # noqa: PTH100
+    return list(first.values())
+
+
+def _files(folder: Path) -> list[Path]:
+    """List the files of a folder and those below it, without hidden files and folders."""
+    return sorted(p for p in folder.rglob("*") if not any(part[0] == "." for part in p.relative_to(folder).parts))
+
+
+def _pictures(found: Iterable[Path]) -> str:
+    """Describe files that are read when named, but not for being in a folder; "" for none."""
+    kinds: dict[str, list[Path]] = {"picture": [], "playlist": []}
+    for path in found:
+        kinds["picture" if path.suffix.lower() in IMAGE_SUFFIXES else "playlist"].append(path)
+    how = {"picture": "named, it is read as a still; tal stream reads a folder of them", "playlist": "playlist:PATH"}
+    said = [f"{len(p)} {k}{'s' * (len(p) > 1)} such as {p[0]} ({how[k]})" for k, p in kinds.items() if p]
+    return " and ".join(said)
 
 
 def with_settings(options: T, settings: Sequence[str]) -> T:
-    """A dataclass with fields replaced from ``name=value`` texts.
+    """Replace fields of a dataclass from ``name=value`` texts.
 
     A field that is a mapping is set by key, ``name.key=value``; its other keys stay. Values of keys
     are JSON (``0.2``, ``true``) or else text.
@@ -85,12 +152,30 @@ def with_settings(options: T, settings: Sequence[str]) -> T:
 
 
 def given(values: Mapping[str, Any]) -> list[str]:
-    """Settings for `with_settings` of the options that were given; those that are None were not."""
+    """Convert the options that are not None to settings for `with_settings`."""
     return [f"{name}={json.dumps(v) if not isinstance(v, str) else v}" for name, v in values.items() if v is not None]
 
 
+def stream_settings(
+    options: StreamOptions,
+    window: float | None,
+    step: float | None,
+    look_ahead: float | None,
+    latency: float | None,
+    more: Sequence[str] | None,
+) -> StreamOptions:
+    """Merge a plan's stream options with those of the command line: named, 0.1's `latency`, or NAME=VALUE.
+
+    Raises:
+        UsageError: as `with_settings`, or a look-ahead by both names.
+    """
+    if latency is not None:
+        look_ahead = former("--latency", "--look-ahead", latency, look_ahead)
+    return with_settings(options, [*given({"window": window, "step": step, "look_ahead": look_ahead}), *(more or [])])
+
+
 def named_files(texts: Sequence[str]) -> dict[str, Path]:
-    """Files by name from ``NAME=PATH`` texts.
+    """Parse files by name from ``NAME=PATH`` texts.
 
     Raises:
         UsageError: a text of another form, or a name twice.
@@ -107,21 +192,21 @@ def named_files(texts: Sequence[str]) -> dict[str, Path]:
 
 
 def encoders_of(spec: str, weights: Sequence[str] | None = None, snippet: Sequence[str] | None = None) -> EncoderSet:
-    """All encoders of a spec, from the texts of ``--encoders``, ``--weights`` and ``--snippet``.
+    """Open all encoders of a spec, from the texts of ``--encoders``, ``--weights`` and ``--snippet``.
 
     Raises:
         UsageError: what cannot be understood, or does not go together.
         CheckpointError, MissingExtraError: see `export.encoders.open_encoders`.
     """
-    from ..export.encoders import open_encoders
-    from ..nn.encoders import geometry, parse
+    from ..export.encoder_graphs import open_encoders
+    from ..lab.nn.encoders import geometry, parse
 
     options = with_settings(geometry(parse(spec)), snippet or ())
     return open_encoders(spec, named_files(weights or ()), snippet=options)
 
 
 def _with_key(mapping: Any, keys: Sequence[str], value: Any, setting: str) -> dict[str, Any]:
-    """A mapping with one value, perhaps of a mapping in it, replaced."""
+    """Replace one value of a mapping, perhaps of a mapping in it."""
     if not isinstance(mapping, Mapping):
         raise UsageError(f"cannot set {setting!r}: only fields that are mappings have keys, this is {mapping!r}")
     key, *rest = keys

@@ -1,19 +1,23 @@
 """Entry point: collects the commands and turns errors into exit statuses.
 
 0 success; 1 runtime error; 2 usage; 3 a quality gate refused; 4 not for this machine or version;
-5 a source is unavailable; 130 interrupted.
+5 a source is unavailable or an input missing; 130 interrupted (Ctrl-C), 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import signal
 import sys
+from types import FrameType
 
 import typer
 
 from .. import __version__
+from .._util.extras import is_optional, missing
 from ..errors import MissingExtraError, TALError
-from ..extras import is_optional, missing
 from .console import LogLines, complain, errors
 
 app = typer.Typer(
@@ -21,7 +25,8 @@ app = typer.Typer(
     help="Temporal action localization: a video in, labelled time segments out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -43,12 +48,14 @@ def _register() -> None:
     from . import (
         bench,
         certify,
+        convert,
         data,
         demo,
         diff,
         evaluate,
         export,
         features,
+        fit,
         import_checkpoint,
         localize,
         plan,
@@ -57,7 +64,9 @@ def _register() -> None:
         verify_stream,
     )
 
-    for module in (localize, stream, verify_stream, certify, bench, diff, evaluate, train, import_checkpoint):
+    for module in (
+        localize, stream, verify_stream, certify, bench, diff, evaluate, train, fit, import_checkpoint, convert,
+    ):  # fmt: skip
         module.register(app)
     app.add_typer(export.app, name="export")
     app.add_typer(plan.app, name="plan")
@@ -66,8 +75,30 @@ def _register() -> None:
     app.add_typer(features.app, name="features")
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as on Ctrl-C, so that nothing half written is left behind; a second signal ends at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(128 + number)
+
+
 def run() -> None:
     """Run the command line and exit."""
+    try:
+        _run()
+    except SystemExit as e:
+        limit = sys.modules.get("tal_engine.backends.run_limit")
+        if limit is None or not limit.left_behind():
+            raise
+        # A graph that could not be ended still runs: to tear its library down below it could crash.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(e.code if isinstance(e.code, int) else int(e.code is not None))
+
+
+def _run() -> None:
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
     _register()
     try:
         app()

@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from ..annotations import read_detections
+from ..annotations.class_numbers import ClassNumbers
 from ..annotations.finals import read_finals
+from ..annotations.tables import Table
 from ..metrics.online import OnlineEvaluation
-from ..tables import Table
 
 
-def read(path: Path, online: bool) -> tuple[Table, NDArray[np.float64] | None]:
-    """Detections, and when each was decided if they are finals of streams."""
-    return read_finals(path) if online else (read_detections(path), None)
+def read(
+    path: Path, online: bool, classes: ClassNumbers | None, score_key: str
+) -> tuple[Table, NDArray[np.float64] | None]:
+    """Read detections, and when each was decided if they are finals of streams."""
+    return read_finals(path) if online else (read_detections(path, classes=classes, score_key=score_key), None)
 
 
 def document(found: OnlineEvaluation) -> dict[str, object]:
-    """Ready for JSON; a delay that nobody had is None."""
+    """Convert the result to JSON values; a delay without hits is None."""
     tious = found.quality.protocol.tious
     aedt = {f"{t:g}": None if math.isnan(v) else float(v) for t, v in zip(tious, found.aedt, strict=True)}
     average = found.average_aedt
@@ -34,7 +37,7 @@ def document(found: OnlineEvaluation) -> dict[str, object]:
 
 
 def show(out: Console, found: OnlineEvaluation) -> None:
-    """For people."""
+    """Print the result."""
     rows = zip(found.quality.protocol.tious, found.aedt, found.hits, strict=True)
     delays = ", ".join(f"{t:g}: {v:.2f} s ({n} hits)" for t, v, n in rows if n)
     out.print(f"AEDT, from the true end to the decision: {delays or 'nothing was hit'}")

@@ -8,29 +8,33 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from .._util.files import whole_file, write_text
+from .._util.instructions import instructions
+from ..backends import Runtime
+from ..diagnostics.doctor import TIMEOUT_S
 from ..engine import EMBEDDED_PLAN, TALEngine
 from ..errors import UsageError
-from ..files import whole_file, write_text
-from ..manifest import MANIFEST
-from ..plan import Plan, read_plan
-from ..stream.window import Pace
-from . import plan_build
+from ..plan.archive import Plan, parse_plan, read_plan, read_plan_bytes
+from ..plan.manifest import MANIFEST, Manifest
+from ..plan.signatures import verified
+from ..streaming.window import StreamTiming
+from . import plan_build, plan_sign
 from .console import stdout
 from .plan_doctor import doctor
+from .shared import Device, Json, Key, PlanArgument
 
-app = typer.Typer(help="Inspect, verify, build and unpack plans.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, verify, sign, build and unpack plans.", no_args_is_help=True)
 plan_build.register(app)
+plan_sign.register(app)
 app.command("doctor")(doctor)
-
-PlanPath = Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")]
 
 
 @app.command()
 def inspect(
-    plan: PlanPath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest itself.")] = False,
+    plan: PlanArgument = None,
+    as_json: Json = False,
 ) -> None:
-    """Print what is inside a plan."""
+    """Print what is inside a plan; with --json its manifest itself."""
     found = read_plan(plan or EMBEDDED_PLAN)
     if as_json:
         typer.echo(found.document.decode(), nl=False)
@@ -53,9 +57,11 @@ def _summary(path: Path, plan: Plan) -> Table:
         "head reads": ", ".join(f"{k} {v}" for k, v in m.streams.items()),
         "proposals": "pairs of boundaries" if m.evaluator is not None else "groups above thresholds",
         "streams": f"the last {m.stream.window:g} s every {m.stream.step:g} s; finals at most "
-        f"{Pace.of(m.stream, m.snippet).declared_s:.1f} s after the end of an action",
+        f"{StreamTiming.of(m.stream, m.snippet).max_latency_s:.1f} s after the end of an action",
         "precision": m.precision,
-        "operating point": f"score >= {m.segment.min_score:.3f}",
+        "scores": _scores(m),
+        "operating point": _operating_point(m),
+        "domain": _domain(m),
         "gate": ", ".join(f"{k} {v}" for k, v in m.parity.get("head", {}).items()),
         "made by": ", ".join(f"{k} {v}" for k, v in m.producer.items()),
         "engines": ", ".join(e.member for e in m.engines) or "none: built for each card where they are needed",
@@ -67,13 +73,72 @@ def _summary(path: Path, plan: Plan) -> Table:
     return table
 
 
+def _scores(m: Manifest) -> str:
+    c = m.calibration
+    if c is None:
+        return "raw: they order the segments of a class and mean nothing else"
+    error = "not measured" if c.ece is None else f"{c.ece:.3f}"
+    on = ", ".join(t for t in (c.fitted_on, f"{c.videos} videos", f"{c.segments} segments") if t)
+    return f"calibrated ({c.method}, tIoU {c.tiou:g}; {on}); expected calibration error {error}"
+
+
+def _domain(m: Manifest) -> str:
+    d = m.domain
+    if d is None:
+        return "unknown: results cannot say whether a video is like the training videos"
+    on = ", ".join(t for t in (d.fitted_on, f"{d.videos} videos", f"{d.snippets} snippets") if t)
+    return f"known from {on}; warns below {d.warn_below:g}"
+
+
+def _operating_point(m: Manifest) -> str:
+    if m.thresholds is None:
+        return f"score >= {m.segment.min_score:.3f}"
+    t = m.thresholds
+    rate = "" if t.false_alarms_per_hour is None else f" {t.false_alarms_per_hour:g}"
+    least = ", ".join(f"{name} {v:.3f}" for name, v in t.classes.items())
+    return f"chosen for {t.chosen_for.replace('_', ' ')}{rate}: {least}"
+
+
 @app.command()
-def verify(plan: PlanPath = None, device: str = "auto") -> None:
-    """Check structure, hashes and manifest, and load the graphs on this machine."""
+def verify(
+    plan: PlanArgument = None,
+    device: Device = "auto",
+    key: Key = None,
+    signature: Annotated[Path | None, typer.Option(help="File of the signature; default: PLAN.minisig.")] = None,
+) -> None:
+    """Check signature (with --key), structure, hashes and manifest, load the graphs here, and gate again if needed.
+
+    A plan whose numerical gate ran on other instruction sets than this processor's is gated again.
+    """
     path = plan or EMBEDDED_PLAN
-    engine = TALEngine.load(path, device)
+    if signature is not None and key is None:
+        raise UsageError(f"--signature {signature} needs --key, the public key that it is to be by")
+    data = read_plan_bytes(path)
+    signed = "" if key is None else f"; signed by this key ({verified(data, path, key, signature)})"
+    engine = TALEngine(parse_plan(data, str(path)), device, timeout=TIMEOUT_S)
     engine.load_encoders()
-    typer.echo(f"{path}: sound; {engine.description}; sha256 {engine.plan.sha256}")
+    _gate_again(engine.plan, device)
+    typer.echo(f"{path}: sound; {engine.description}; sha256 {engine.plan.sha256}{signed}")
+
+
+def _gate_again(plan: Plan, device: str) -> None:
+    """Run the gate on this CPU where the plan's own ran on other instruction sets; cards have no such gate.
+
+    Raises:
+        ParityError: a graph does not compute here what it says.
+    """
+    if Runtime(device).device.kind != "cpu" or not plan.manifest.parity:
+        return
+    from ..export.regate import gate_here, gated_elsewhere
+
+    elsewhere = gated_elsewhere(plan)
+    if not elsewhere:
+        return
+    worst = max(part["tensor"] for part in gate_here(plan).values())
+    typer.echo(
+        f"gate: ran on {'; '.join(elsewhere)}, this is {instructions()}: run again, tensors are within {worst:.1e} of "
+        "the graphs without optimizations"
+    )
 
 
 @app.command()

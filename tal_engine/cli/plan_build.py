@@ -5,23 +5,26 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.table import Table
 
-from ..backends.cache import EngineCache
+from .._util.files import cache_folder, whole_file, write_text
+from .._util.instructions import instructions
 from ..backends.cuda import CudaDevice, Device
+from ..backends.engine_cache import EngineCache
 from ..backends.profile import Profile, describe, parse_profile, profile_of
-from ..backends.tensorrt_flavour import Flavour, check_targets, load_flavour
-from ..backends.tensorrt_open import cached_engine
+from ..backends.tensorrt.edition import Flavour, check_targets, load_flavour
+from ..backends.tensorrt.engines import cached_engine
 from ..engine import EMBEDDED_PLAN, TALEngine
 from ..errors import BackendError, MissingExtraError, UsageError, require
-from ..files import cache_folder, whole_file, write_text
-from ..manifest import EngineRecord
-from ..plan import Plan, read_plan, with_engines, write_plan
+from ..plan.archive import Plan, read_plan, with_engines, write_plan
+from ..plan.fields import EngineRecord
+from ..plan.int8 import int8_notes
 from .console import errors, stdout
 from .inputs import expand_sources
+from .shared import PlanArgument, former
 
 
 class Runtime(StrEnum):
@@ -48,46 +51,67 @@ def register(app: typer.Typer) -> None:
 
 
 def build(
-    plan: Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")] = None,
+    plan: PlanArgument = None,
     backend: Annotated[
-        Runtime, typer.Option(help="onnxruntime only changes the precision, ort-trt lets it build.")
+        Runtime,
+        typer.Option(help="onnxruntime only changes the precision, ort-trt lets it build.", rich_help_panel="The plan"),
     ] = Runtime.TENSORRT,
-    precision: Annotated[Precision | None, typer.Option(help="Default: the plan's own.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Default: the plan's own.", rich_help_panel="The plan")
+    ] = None,
     calibration: Annotated[
         list[Path] | None,
-        typer.Option(help="For int8: feature files, or videos where the plan has encoders; or folders; repeatable."),
+        typer.Option(
+            help="For int8: feature files, or videos where the plan has encoders; or folders; repeatable.",
+            rich_help_panel="The plan",
+        ),
     ] = None,
     profile: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=LEAST:BEST:LARGEST", help="Sizes of a free dimension, such as T=1:320:4096; repeatable."
+            metavar="NAME=LEAST:BEST:LARGEST",
+            help="Sizes of a free dimension, such as T=1:320:4096, or B=1:8:32 for the batch; repeatable.",
+            rich_help_panel="Engines",
         ),
     ] = None,
-    batch: Annotated[str | None, typer.Option(metavar="LEAST:BEST:LARGEST", help="The same for B, the batch.")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", hidden=True)] = None,
     sm: Annotated[
         str | None,
-        typer.Option(help="Compute capabilities, such as 86,89; one engine for each. Default: this machine's card."),
+        typer.Option(
+            help="Compute capabilities, such as 86,89; one engine for each. Default: this machine's card.",
+            rich_help_panel="Engines",
+        ),
     ] = None,
     timing_cache: Annotated[
-        Path | None, typer.Option(help="File that keeps what TensorRT timed. Default: in the cache folder.")
+        Path | None,
+        typer.Option(
+            help="File that keeps what TensorRT timed. Default: in the cache folder.", rich_help_panel="Engines"
+        ),
     ] = None,
-    embed: Annotated[bool, typer.Option("--embed", help="Put the engines into the plan.")] = False,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Put the engines into the plan.", rich_help_panel="The plan")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="With --embed or onnxruntime the plan to write, else a folder for the engines."
+            "--output",
+            "-o",
+            help="With --embed or onnxruntime the plan to write, else a folder for the engines.",
+            rich_help_panel="The plan",
         ),
     ] = None,
 ) -> None:
     """Compile a plan's graphs for certain cards, or write the plan in another precision."""
-    found, asked = read_plan(plan or EMBEDDED_PLAN), parse_profile(profile or [], batch)
+    found, asked = read_plan(plan or EMBEDDED_PLAN), parse_profile(_profiles(profile or [], batch))
     if backend is Runtime.ONNXRUNTIME:
         _refuse(backend, {"--sm": sm, "--timing-cache": timing_cache, "--embed": embed, "--profile": asked})
         if output is None:
             raise UsageError("--backend onnxruntime needs --output, the plan to write")
         variant = _in_precision(found, precision, calibration or [])
         write_plan(output, variant)
-        errors.print(f"{output}: {variant.manifest.precision}")
+        errors.print(f"{output}: {variant.manifest.precision}; its gate ran on {instructions()}")
+        for note in int8_notes(variant.manifest):
+            errors.print(note)
         return
     if backend is Runtime.ORT_TRT:
         _refuse(
@@ -120,7 +144,7 @@ def _warm_up(plan: Plan, precision: Precision | None) -> None:
 
 
 def _place(plan: Path | None, output: Path | None, embed: bool, *, is_variant: bool) -> Path:
-    """Where the engines go: into a plan, a folder or the cache."""
+    """Return where the engines go: into a plan, a folder or the cache."""
     if is_variant and output is None:
         what = "--embed would overwrite the plan with it" if embed else "no plan on disk would use its engines"
         raise UsageError(f"another --precision makes another plan: {what}; add --embed and --output")
@@ -133,6 +157,11 @@ def _place(plan: Path | None, output: Path | None, embed: bool, *, is_variant: b
     return plan if embed and plan is not None else EngineCache().folder
 
 
+def _profiles(texts: list[str], batch: str | None) -> list[str]:
+    """Return the texts of `--profile`, and of `--batch`, which until 0.2 was the profile of "B"."""
+    return texts if batch is None else [*texts, former("--batch", "--profile", f"B={batch}", None)]
+
+
 def _refuse(backend: Runtime, options: dict[str, Any]) -> None:
     given = [name for name, value in options.items() if value]
     if given:
@@ -140,24 +169,25 @@ def _refuse(backend: Runtime, options: dict[str, Any]) -> None:
 
 
 def _in_precision(plan: Plan, precision: Precision | None, calibration: list[Path]) -> Plan:
-    """The plan as it is, or its variant, which has passed the gate."""
+    """Return the plan as it is, or its variant, which has passed the parity check."""
     same = precision is None or precision.value == plan.manifest.precision
     if (precision is Precision.INT8 and not same) != bool(calibration):
         raise UsageError("--calibration belongs to --precision int8, which needs it")
     if precision is None or same:
         return plan
     from ..export.calibration import Calibration
+    from ..export.variant import Precision as VariantPrecision
     from ..export.variant import make_variant
 
     sources = expand_sources(calibration, features=True) if calibration else []
-    variant: Plan = make_variant(plan, precision.value, Calibration(sources) if sources else None)
-    return variant
+    target = cast("VariantPrecision", precision.value)
+    return make_variant(plan, target, Calibration(sources) if sources else None)
 
 
 def _engines(
     plan: Plan, flavour: Flavour, asked: Profile, sm: str | None, timing_cache: Path | None
 ) -> list[tuple[EngineRecord, bytes]]:
-    """An engine of each graph for each target, out of the cache where it has them."""
+    """Return an engine of each graph for each target, from the cache where it has them."""
     used = {d for g in plan.manifest.graphs for t in g.inputs for d in t.shape}
     idle = sorted(set(asked) - used)
     if idle:
@@ -184,7 +214,7 @@ def _targets(sm: str | None) -> list[str]:
 
 
 def _card() -> Device | None:
-    """This machine's first card."""
+    """Open this machine's first GPU."""
     try:
         return CudaDevice(0)
     except (BackendError, MissingExtraError):
@@ -192,7 +222,7 @@ def _card() -> Device | None:
 
 
 def _refuse_unkept(built: list[tuple[EngineRecord, bytes]]) -> None:
-    """A cache that cannot be written costs other commands a warning; here nothing would be left of the work."""
+    """Raise an error if the cache cannot be written: here nothing would be left of the work."""
     cache = EngineCache()
     for record, _ in built:
         if cache.newest(record.__eq__) is None:

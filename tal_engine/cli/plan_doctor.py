@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from ..diagnosis import Diagnosis
-from ..doctor import examine
+from .._util.hardware import Machine
+from ..diagnostics.doctor import TIMEOUT_S, examine
+from ..diagnostics.support_report import Diagnosis
 from ..engine import EMBEDDED_PLAN
-from ..hardware import Machine
 from .console import stdout
+from .shared import Device, Json, Key, PlanArgument, Timeout
 
-_VERDICTS = {0: "runs here", 1: "cannot be used, here or elsewhere", 4: "does not run here as asked"}
+_VERDICTS = {
+    0: "runs here",
+    1: "cannot be used, here or elsewhere",
+    3: "is not signed as required",
+    4: "does not run here as asked",
+    5: "is not there, or cannot be read",
+}
 
 
 def doctor(
-    plan: Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")] = None,
-    device: Annotated[str, typer.Option(help="Where it is to run, as tal localize takes it.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (schema tal.doctor/1).")] = False,
+    plan: PlanArgument = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    timeout: Timeout = TIMEOUT_S,
+    key: Key = None,
 ) -> None:
-    """Say what is in a plan, what this machine has and whether it runs; exit status 0, 1 (damaged) or 4 (not here)."""
+    """Say what is in a plan, what this machine has and whether it runs.
+
+    Exit status 0; 1: the plan is damaged or its graphs are not what its manifest says, so no machine runs it; 3: it is
+    not signed by --key; 4: it does not run here. --json prints the schema tal.doctor/1.
+    """
     # What is logged of falling back is among the findings.
     logging.getLogger("tal_engine").setLevel(logging.ERROR)
-    found = examine(plan or EMBEDDED_PLAN, device)
+    found = examine(plan or EMBEDDED_PLAN, device, timeout=timeout, key=key)
     if as_json:
         typer.echo(json.dumps(found.document, indent=1))
     else:
@@ -62,6 +73,7 @@ def _table(title: str, *columns: str) -> Table:
 def _machine(machine: Machine) -> Table:
     table = _table("machine", "what", "found")
     table.add_row("processor", f"{machine.cpu}, {machine.cores} cores, {machine.memory_mib / 1024:.1f} GiB")
+    table.add_row("instructions", machine.instructions)
     for g in machine.cards.gpus:
         table.add_row(f"card {g.index}", f"{g.name} ({g.target}), {g.free_mib} of {g.memory_mib} MiB free")
     if machine.cards.gpus:
@@ -75,7 +87,7 @@ def _machine(machine: Machine) -> Table:
 def _devices(found: Diagnosis) -> Table:
     table = _table("devices", "device", "installed", "why not", "what helps")
     for d in found.devices:
-        table.add_row(d.device, "yes" if d.installed else "no", d.why, d.fix)
+        table.add_row(d.device + " (experimental)" * d.experimental, "yes" if d.installed else "no", d.why, d.fix)
     return table
 
 

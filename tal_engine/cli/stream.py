@@ -14,16 +14,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._util.files import check_folder, check_outputs, write_text
+from .._util.repeats import repeated
 from ..engine import TALEngine
 from ..errors import SinkError, UsageError
-from ..files import check_folder, write_text
 from ..options import LiveOptions
 from .console import complain, errors, warn
-from .inputs import given, with_settings
+from .inputs import given, stream_settings, with_settings
+from .shared import (
+    Conf,
+    Device,
+    FormerLatency,
+    Key,
+    LookAhead,
+    MoreStreamOptions,
+    PlanOption,
+    Quiet,
+    RawScores,
+    Step,
+    Timeout,
+    Window,
+)
+
+#: Sinks that are files.
+_FILE_SINKS = ("jsonl:", "csv:", "srt:", "vtt:")
 
 if TYPE_CHECKING:
-    from ..sinks.live import Fan
-    from ..stream.scheduler import StreamScheduler
+    from ..outputs.sinks.sink import Fan
+    from ..streaming.scheduler import StreamScheduler
 
 
 def register(app: typer.Typer) -> None:
@@ -39,59 +57,91 @@ def stream(
             "NAME=SOURCE gives a name."
         ),
     ],
-    plan: Annotated[Path | None, typer.Option(help="A plan; without it, the embedded demo plan.")] = None,
+    plan: PlanOption = None,
     sink: Annotated[
         list[str] | None,
-        typer.Option(help="Also send events to jsonl:, csv:, srt:, vtt:PATH, webhook:URL, mqtt://, kafka://."),
+        typer.Option(
+            help="Also send events to jsonl:, csv:, srt:, vtt:PATH, webhook:URL, mqtt://, kafka://.",
+            rich_help_panel="Outputs",
+        ),
     ] = None,
     sink_options: Annotated[
         list[str] | None,
-        typer.Option(help="Of SinkOptions, NAME=VALUE: max_bytes, every_s, keep, fsync, dead_letters."),
+        typer.Option(
+            help="Of SinkOptions, NAME=VALUE: max_bytes, every_s, keep, fsync, dead_letters.", rich_help_panel="Outputs"
+        ),
     ] = None,
-    provisional: Annotated[bool, typer.Option(help="Tell also of actions that are open or may change.")] = False,
-    window: Annotated[float | None, typer.Option(help="Seconds that the head sees; default: the plan's.")] = None,
-    step: Annotated[float | None, typer.Option(help="Seconds between two looks.")] = None,
-    latency: Annotated[float | None, typer.Option(help="Seconds that a decision waits after an action's end.")] = None,
-    stream_options: Annotated[list[str] | None, typer.Option(help="More of StreamOptions, NAME=VALUE.")] = None,
-    realtime: Annotated[bool, typer.Option(help="Pace files as if they were live.")] = False,
-    policy: Annotated[str | None, typer.Option(help="wait, drop_oldest, drop_latest or adaptive.")] = None,
-    live_options: Annotated[list[str] | None, typer.Option(help="More of LiveOptions, NAME=VALUE.")] = None,
-    conf: Annotated[float | None, typer.Option(help="Least score; default: the plan's operating point.")] = None,
+    provisional: Annotated[
+        bool, typer.Option(help="Tell also of actions that are open or may change.", rich_help_panel="What is found")
+    ] = False,
+    window: Window = None,
+    step: Step = None,
+    look_ahead: LookAhead = None,
+    latency: FormerLatency = None,
+    stream_options: MoreStreamOptions = None,
+    realtime: Annotated[bool, typer.Option(help="Pace files as if they were live.", rich_help_panel="Sources")] = False,
+    policy: Annotated[
+        str | None, typer.Option(help="wait, drop_oldest, drop_latest or adaptive.", rich_help_panel="Sources")
+    ] = None,
+    live_options: Annotated[
+        list[str] | None, typer.Option(help="More of LiveOptions, NAME=VALUE.", rich_help_panel="Sources")
+    ] = None,
+    conf: Conf = None,
+    raw_scores: RawScores = False,
     state: Annotated[
-        Path | None, typer.Option(help="Folder that keeps the streams' state: a restart goes on from there.")
+        Path | None,
+        typer.Option(
+            help="Folder that keeps the streams' state: a restart goes on from there.", rich_help_panel="Sources"
+        ),
     ] = None,
-    save_video: Annotated[Path | None, typer.Option(help="Annotated video of one stream.")] = None,
-    clips: Annotated[Path | None, typer.Option(help="Folder for a clip of each final event of one stream.")] = None,
-    metrics: Annotated[int | None, typer.Option(metavar="PORT", help="Serve /metrics, /healthz, /readyz.")] = None,
-    metrics_host: Annotated[str, typer.Option(help="Address that they are served on.")] = "127.0.0.1",
-    report: Annotated[Path | None, typer.Option(help="Write at the end what was and what was not analysed.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")] = False,
+    save_video: Annotated[
+        Path | None, typer.Option(help="Annotated video of one stream.", rich_help_panel="Outputs")
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a clip of each final event of one stream.", rich_help_panel="Outputs"),
+    ] = None,
+    metrics: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Serve /metrics, /healthz, /readyz.", rich_help_panel="Outputs")
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="Address that they are served on.", rich_help_panel="Outputs")
+    ] = "127.0.0.1",
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write at the end what was and what was not analysed.", rich_help_panel="Outputs"),
+    ] = None,
+    device: Device = "auto",
+    timeout: Timeout = 0.0,
+    key: Key = None,
+    quiet: Quiet = False,
 ) -> None:
     """Localize live streams: JSON Lines of final events on stdout, each within the declared latency.
 
     Ctrl-C decides what is open, closes everything and exits with 130; with --state open actions stay open for the next
     start.
     """
-    from ..stream.scheduler import StreamScheduler
-    from ..video.addresses import expand_streams
+    from ..live.addresses import expand_streams
+    from ..streaming.scheduler import StreamScheduler
 
-    if report is not None:
-        check_folder(report.parent, f"the folder of --report {report}")
-    engine = TALEngine.load(plan, device)
-    ours = {"window": window, "step": step, "look_ahead": latency}
-    how = with_settings(engine.plan.manifest.stream, [*given(ours), *(stream_options or [])])
+    if report is not None and (report.is_file() or not report.exists()):
+        check_folder(report.resolve().parent, f"the folder of --report {report}")
+    engine = TALEngine.load(plan, device, timeout=timeout, key=key)
+    how = stream_settings(engine.plan.manifest.stream, window, step, look_ahead, latency, stream_options)
     live = with_settings(
         LiveOptions(), [*given({"policy": policy, "realtime": realtime or None}), *(live_options or [])]
     )
     names = [s for text in sources for s in expand_streams(text)]
-    scheduler = StreamScheduler(engine, names, how, live, provisional=provisional, min_score=conf, snapshots=state)
+    _check_outputs(sources, names, sink or [], {f"--report {report}": report, f"--save-video {save_video}": save_video})
+    scheduler = StreamScheduler(
+        engine, names, how, live, provisional=provisional, min_score=conf, calibrated=not raw_scores, snapshots=state
+    )
     with ExitStack() as stack:
         stopped = stack.enter_context(_stopping(scheduler))
         sinks = _event_sinks(sink or [], sink_options or [], state, stopped)
         fan = stack.enter_context(_all(chain(sinks, _picture_sinks(scheduler, save_video, clips)), scheduler))
         if metrics is not None:
-            from ..stream.telemetry import MetricsServer
+            from ..streaming.metrics_server import MetricsServer
 
             server = stack.enter_context(MetricsServer(scheduler, metrics, metrics_host))
             errors.print(f"metrics on http://{metrics_host}:{server.port}/metrics")
@@ -114,16 +164,28 @@ def stream(
     raise typer.Exit(next(failed, 0 if complete else SinkError.exit_code))
 
 
+def _check_outputs(
+    sources: Sequence[str], names: Sequence[str], sinks: Sequence[str], outputs: dict[str, str | Path | None]
+) -> None:
+    """Refuse files to write that are sources, or one file under two names; a video that is there is kept."""
+    from ..live.addresses import address_of
+
+    files = {f"--sink {text}": text.partition(":")[2] for text in sinks if text.startswith(_FILE_SINKS)}
+    check_outputs(outputs | {what: path for what, path in files.items() if path not in ("", "-")},
+                  [*sources, *(address_of(n).uri for n in names)])  # fmt: skip
+
+
 def _event_sinks(
     texts: Sequence[str], settings: Sequence[str], state: Path | None, stopped: Sequence[int]
 ) -> Iterator[Any]:
-    """Sinks that want events only; stdout is always among them."""
-    from ..redaction import redact_address
-    from ..sinks.by_name import SinkOptions, open_sink
-    from ..sinks.live import JsonLines
+    """Open the sinks that take events only; stdout is always among them."""
+    from .._util.redaction import redact_address
+    from ..outputs.sinks.registry import SinkOptions, open_sink
+    from ..outputs.sinks.sink import JsonLines
 
-    if twice := next((t for t in texts if texts.count(t) > 1), None):
-        raise UsageError(f"--sink {redact_address(twice)!r} is given {texts.count(twice)} times, must be once")
+    if twice := repeated(texts):
+        times = texts.count(twice[0])
+        raise UsageError(f"--sink {redact_address(twice[0])!r} is given {times} times, must be once")
     yield JsonLines(sys.stdout, lambda: bool(stopped))
     how = with_settings(SinkOptions(), settings)
     for text in texts:
@@ -132,8 +194,8 @@ def _event_sinks(
 
 @contextmanager
 def _all(opened: Iterable[Any], scheduler: StreamScheduler) -> Iterator[Fan]:
-    """All sinks as one, which also sees the pictures; says at the end what they could not take."""
-    from ..sinks.live import Fan
+    """Combine all sinks, which also receive the frames; report at the end what they could not take."""
+    from ..outputs.sinks.sink import Fan
 
     sinks: list[Any] = []
     with ExitStack() as stack:
@@ -157,23 +219,23 @@ def _all(opened: Iterable[Any], scheduler: StreamScheduler) -> Iterator[Fan]:
 
 
 def _picture_sinks(scheduler: StreamScheduler, video: Path | None, clips: Path | None) -> Iterator[Any]:
-    """Sinks that want to see the pictures."""
+    """Open the sinks that receive frames."""
     wait = scheduler.declared_latency_s
     if (video or clips) and len(scheduler.streams) > 1:
         raise UsageError(f"--save-video and --clips are for one stream, there are {len(scheduler.streams)}")
     if video is not None:
-        from ..sinks.overlay import LiveOverlay
+        from ..outputs.render.overlay import LiveOverlay
 
         yield LiveOverlay(video, 2 * wait)
     if clips is not None:
-        from ..sinks.clips import LiveClips
+        from ..outputs.sinks.clips import LiveClips
 
         yield LiveClips(clips, scheduler.streams[0].state.options.window + wait)
 
 
 @contextmanager
 def _stopping(scheduler: StreamScheduler) -> Iterator[list[int]]:
-    """The first Ctrl-C or SIGTERM ends the streams in order, the second at once; which one came."""
+    """End the streams in order at the first Ctrl-C or SIGTERM, at once at the second; lend the list of signals."""
     came: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .motions import ACTIONS
+from .exercises import ACTIONS
 from .render import render_joints
 from .scene import Image
 from .script import PROPS, Script, write_script
@@ -21,7 +21,7 @@ _PLACES = ("in a gym", "in a room", "at home", "")
 
 
 def vocabulary() -> list[str]:
-    """All words that captions are made of."""
+    """List all words that captions are made of."""
     texts = [*_SUBJECTS, *_PLACES, *ACTIONS, *PROPS, "doing with next to and a an photo frame of standing walking",
              "arms up crouching bending forward sitting exercise workout video"]  # fmt: skip
     return sorted({w for t in texts for w in t.split()})
@@ -29,12 +29,12 @@ def vocabulary() -> list[str]:
 
 def captioned(count: int, seed: int, size: int, a_video: int = 6) -> Iterator[tuple[Image, str]]:
     """`count` pictures [size, size, 3] with a caption each; `a_video` come from the same scene."""
-    made, number = 0, 0
-    while made < count:
+    count_so_far, number = 0, 0
+    while count_so_far < count:
         rng = np.random.default_rng([seed, 104729, number])
         script = write_script("caption", [seed, 104729, number, 1], duration=(20.0, 40.0), instances=(2, 4))
         joints = script.joints()
-        take = np.sort(rng.choice(len(joints), size=min(a_video, count - made), replace=False))
+        take = np.sort(rng.choice(len(joints), size=min(a_video, count - count_so_far), replace=False))
         side = int(size * 4 / 3)
         pictures = render_joints(
             joints[take], view=script.view, person_m=script.body.height, girth=script.body.girth,
@@ -43,7 +43,7 @@ def captioned(count: int, seed: int, size: int, a_video: int = 6) -> Iterator[tu
         left = (side - size) // 2
         for i, picture in zip(take, pictures, strict=True):
             yield np.ascontiguousarray(picture[:, left : left + size]), _caption(script, joints[i], i / script.fps, rng)
-        made += len(take)
+        count_so_far += len(take)
         number += 1
 
 
@@ -66,7 +66,7 @@ def _caption(script: Script, joints: Array, t: float, rng: np.random.Generator) 
 
 
 def _posture(joints: Array) -> str:
-    """What a passer-by would say of a pose."""
+    """Describe a pose in a few words, as a passer-by would."""
     height = joints[JOINT["head"], 1] - min(joints[JOINT["toe_l"], 1], joints[JOINT["toe_r"], 1])
     hands = max(joints[JOINT["wrist_l"], 1], joints[JOINT["wrist_r"], 1])
     hips = joints[JOINT["pelvis"], 1] - min(joints[JOINT["ankle_l"], 1], joints[JOINT["ankle_r"], 1])

@@ -32,7 +32,7 @@ class Clothes:
 
     @staticmethod
     def sample(rng: np.random.Generator) -> Clothes:
-        """Random clothes: long or short sleeves and trousers."""
+        """Draw random clothes: long or short sleeves and trousers."""
         skin = _SKIN[int(rng.integers(len(_SKIN)))]
         shirt, trousers = colour(rng, 20, 240), colour(rng, 20, 200)
         return Clothes(
@@ -77,14 +77,14 @@ class Projector:
         self._centre = np.array([width * (0.5 + view.offset[0]), height * (0.53 + view.offset[1])])
 
     def __call__(self, points: Array) -> tuple[Array, Array]:
-        """Pixels [..., 2] and depths [...] of points [..., 3] in metres."""
+        """Project points [..., 3] in metres to pixels [..., 2] and depths [...]."""
         seen = (points - self._eye) @ self._axes.T
         depth = np.maximum(seen[..., 2], 0.3)
         pixels = seen[..., :2] / depth[..., None] * self._focal * (1, -1) + self._centre
         return pixels, depth
 
     def pixels_per_metre(self, depth: Array) -> Array:
-        """Size of a metre at a depth."""
+        """Return the size of a metre at a depth, in pixels."""
         return np.asarray(self._focal / depth)
 
 
@@ -103,7 +103,9 @@ class Painter:
 
         Args:
             picture: [H, W, 3] uint8, changed in place.
-            pixels: [joints, 2] positions; depth: [joints]; scale: [joints] pixels a metre.
+            pixels: positions [joints, 2] (x, y).
+            depth: depths [joints] in metres.
+            scale: pixels per metre [joints].
             shift: the camera's shake in pixels.
         """
         at = pixels + shift
@@ -162,7 +164,7 @@ def _disc(picture: Image, x: float, y: float, radius: float, tone: tuple[float, 
 
 
 def _capsule(picture: Image, a: Array, b: Array, ra: float, rb: float, tone: Array) -> None:
-    """A limb: two discs and the quadrilateral between them. Plain floats: called 30 times a frame."""
+    """Draw a limb: two discs and the quadrilateral between them. Plain floats: called 30 times a frame."""
     rgb = _rgb(tone)
     (ax, ay), (bx, by) = a.tolist(), b.tolist()
     _disc(picture, ax, ay, ra, rgb)

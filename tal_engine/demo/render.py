@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 240, 320
 
 
 def render(script: Script, height: int = HEIGHT, width: int = WIDTH) -> Iterator[Image]:
-    """Frames [height, width, 3] uint8 RGB of a script."""
+    """Render the frames [height, width, 3] uint8 RGB of a script."""
     return render_joints(
         script.joints(),
         view=script.view,
@@ -41,7 +41,7 @@ def render_joints(
     height: int = HEIGHT,
     width: int = WIDTH,
 ) -> Iterator[Image]:
-    """Frames of any motion given as joints [frames, joints, 3] in metres, feet near y = 0."""
+    """Render any motion given as joints [frames, joints, 3] in metres, feet near y = 0."""
     rng = np.random.default_rng([seed, 1])
     painter = Painter(Clothes.sample(rng), person_m, girth, light=float(rng.uniform(-1, 1)))
     scene = Scene(seed, props, height, width)
@@ -57,14 +57,14 @@ def render_joints(
 
 
 def image_points(script: Script, height: int = HEIGHT, width: int = WIDTH) -> Array:
-    """Where the joints are in the rendered frames: [frames, joints, 2] pixels (x, y)."""
+    """Project the joints into the rendered frames: [frames, joints, 2] pixels (x, y)."""
     joints = script.joints()
     pixels, _ = Projector(script.view, script.body.height, height, width)(joints)
     return np.asarray(pixels + _shake(len(joints), script.fps, script.view)[:, None, :])
 
 
 def _shake(frames: int, fps: float, view: View) -> Array:
-    """A hand-held camera: slow drift and a little tremble, [frames, 2] pixels."""
+    """Simulate a hand-held camera: slow drift and a little tremble, [frames, 2] pixels."""
     rng = np.random.default_rng(view.seed)
     t = np.arange(frames)[:, None] / fps
     out = np.zeros((frames, 2))

@@ -21,7 +21,7 @@ MARGIN = 16
 
 
 def colour(rng: Generator, low: int = 30, high: int = 225, vivid: float = 1.0) -> Colour:
-    """A random RGB colour; `vivid` below 1 pulls it towards grey, as most walls are."""
+    """Draw a random RGB colour; `vivid` below 1 pulls it towards grey, as most walls are."""
     rgb = rng.integers(low, high, 3)
     r, g, b = (rgb * vivid + rgb.mean() * (1 - vivid)).astype(int)
     return int(r), int(g), int(b)
@@ -180,7 +180,7 @@ class Scene:
         self._size = (width, height)
 
     def background(self, t: float, shift: tuple[float, float]) -> Image:
-        """The scene without the figure at time t, moved by `shift` pixels."""
+        """Draw the scene without the figure at time t, moved by `shift` pixels."""
         dx, dy = (float(np.clip(v, -MARGIN + 1, MARGIN - 1)) for v in shift)
         move = np.array([[1, 0, dx - MARGIN], [0, 1, dy - MARGIN]], np.float32)
         picture: Image = cv2.warpAffine(self._canvas, move, self._size).astype(np.uint8, copy=False)

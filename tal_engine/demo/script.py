@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .motions import ACTIONS, IDLE, Motion, perform, tremor
+from .exercises import ACTIONS
+from .motions import IDLE, Motion, perform, tremor
 from .skeleton import Array, Body, P, forward_kinematics
 
 #: Objects that stand near a person who does an action, and also near people who do not.
@@ -58,7 +59,7 @@ class View:
 
     @staticmethod
     def sample(rng: np.random.Generator) -> View:
-        """A random camera: mostly from the front half, sometimes from behind."""
+        """Draw a random camera: mostly from the front half, sometimes from behind."""
         wide = rng.random() < 0.15
         return View(
             azimuth=float(rng.uniform(-np.pi, np.pi) if wide else rng.normal(0, 0.55)),
@@ -86,15 +87,15 @@ class Script:
     motion_seed: int
 
     def frames(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return round(self.duration * self.fps)
 
     def instances(self) -> list[tuple[float, float, str]]:
-        """The truth: (start, end, label) of every exercise, seconds."""
+        """Return the truth: (start, end, label) of every exercise, in seconds."""
         return [(p.start, p.end, p.label) for p in self.performances if p.label is not None]
 
     def joints(self) -> Array:
-        """Joint positions [frames, joints, 3] in metres."""
+        """Compute joint positions [frames, joints, 3] in metres."""
         n = self.frames()
         t: Array = (np.arange(n, dtype=np.float64) + 0.5) / self.fps
         rng = np.random.default_rng(self.motion_seed)
@@ -112,7 +113,7 @@ class Script:
 
 
 def _fade(t: Array, start: float, end: float) -> Array:
-    """1 inside a performance, falling smoothly to 0 half a blend outside of it."""
+    """Fade in and out: 1 inside a performance, falling smoothly to 0 half a blend outside of it."""
     half = _BLEND_S / 2
     rise = np.clip((t - (start - half)) / _BLEND_S, 0, 1)
     fall = np.clip(((end + half) - t) / _BLEND_S, 0, 1)
@@ -146,7 +147,7 @@ def write_script(
     instances: tuple[int, int] = (3, 12),
     fps: float = 25.0,
 ) -> Script:
-    """An untrimmed video: exercises with pauses between them.
+    """Write an untrimmed video: exercises with pauses between them.
 
     Most videos show one kind of exercise, as in THUMOS14, some two or three. The prop that goes
     with an exercise is often in view, before and after it too, and now and then in videos without
@@ -198,7 +199,7 @@ def _props(rng: np.random.Generator, labels: list[str]) -> tuple[str, ...]:
 
 
 def trimmed_script(name: str, motion: Motion, seed: int | list[int], duration: float, fps: float = 25.0) -> Script:
-    """A clip that shows one motion from its first to its last frame."""
+    """Write a clip that shows one motion from its first to its last frame."""
     rng = np.random.default_rng(seed)
     props = tuple(str(p) for p in rng.choice(PROPS, size=int(rng.integers(0, 3)), replace=False))
     start = -float(rng.uniform(0.3, 2.0))

@@ -44,7 +44,7 @@ class Body:
 
     @staticmethod
     def sample(rng: np.random.Generator) -> Body:
-        """A random adult."""
+        """Draw a random adult."""
         return Body(
             height=float(rng.uniform(1.5, 1.95)),
             legs=float(rng.uniform(0.93, 1.07)),
@@ -55,7 +55,7 @@ class Body:
 
 
 def _rot(axis: int, angle: Array) -> Array:
-    """Rotation matrices [F, 3, 3] about x, y or z (axis 0, 1, 2)."""
+    """Return rotation matrices [F, 3, 3] about x, y or z (axis 0, 1, 2)."""
     c, s = np.cos(angle), np.sin(angle)
     m = np.zeros((len(angle), 3, 3))
     i, j = [(1, 2), (2, 0), (0, 1)][axis]
@@ -69,7 +69,7 @@ def _apply(m: Array, v: tuple[float, float, float]) -> Array:
 
 
 def forward_kinematics(pose: Array, body: Body) -> Array:
-    """Joint positions of a pose sequence.
+    """Compute the joint positions of a pose sequence.
 
     Args:
         pose: [F, len(POSE)]; angles in radians, x, z and lift in metres.

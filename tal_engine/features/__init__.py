@@ -2,7 +2,7 @@
 
 from .contract import Difference, check_contract, contract_of, differences, merged
 from .graph import EncoderGraph, encode
-from .stored import load_features, save_features
+from .store import load_features, save_features
 
 __all__ = [
     "Difference", "EncoderGraph", "check_contract", "contract_of", "differences", "encode", "load_features", "merged",

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.arrays import ArrayFile, as_float32
 from ..errors import FeatureError
 from ..records import Features
 from .contract import Difference, differences
-from .stored import load_features
+from .store import load_features
 
 
 @dataclass(frozen=True)
@@ -25,34 +26,33 @@ class StreamComparison:
     largest: float
 
     def within(self, tolerance: float, cosine: float) -> bool:
-        """As many rows, no value further apart than `tolerance`, or no direction further than `cosine`."""
+        """Return whether the rows are as many, and no value or no direction differs by more than the tolerance."""
         return self.rows[0] == self.rows[1] and (self.largest <= tolerance or self.cosine_least >= cosine)
 
 
 def read_for_comparison(path: Path, stream: str) -> Features | NDArray[np.float32]:
-    """A feature file of ours, or an array [T, D] of another tool: ``.npy``, or "features" or `stream` of an ``.npz``.
+    """Read one of our feature files, or another tool's array [T, D] from ``.npy`` or ``.npz``.
+
+    Args:
+        path: a feature file of this package, a ``.npy`` file, or an ``.npz`` file with an array.
+        stream: name of the array in an ``.npz`` file; the name "features" is tried too.
 
     Raises:
-        FeatureError: it holds no such array.
+        FeatureError: the file holds no such array.
     """
-    try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            found = file
-        elif "record" in file.files:
+    with ArrayFile(path) as file:
+        if file.names is None:
+            array = as_float32(file.read())
+        elif "record" in file.names:
             return load_features(path)
         else:
-            name = next((n for n in (stream, "features") if n in file.files), None)
+            name = next((n for n in (stream, "features") if n in file.names), None)
             if name is None:
-                raise FeatureError(f"{path}: has {sorted(file.files)}, neither {stream!r} nor 'features'")
-            found = file[name]
-    except FileNotFoundError:
-        raise FeatureError(f"{path}: no such feature file") from None
-    except (OSError, ValueError, EOFError) as e:
-        raise FeatureError(f"{path}: not a feature file ({e})") from e
-    if found.ndim != 2 or not np.isfinite(found).all():
-        raise FeatureError(f"{path}: has shape {list(found.shape)}, must be [T, D] of finite values")
-    return np.asarray(found, np.float32)
+                raise FeatureError(f"{path}: has {sorted(file.names)[:8]}, neither {stream!r} nor 'features'")
+            array = as_float32(file.read(name))
+    if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
+        raise FeatureError(f"{path}: has shape {list(array.shape)}, must be [T, D] of finite values")
+    return array
 
 
 def compare(
@@ -72,11 +72,13 @@ def compare(
         FeatureError: nothing to compare, or rows of different width.
     """
     if isinstance(b, Features):
-        both = [s for s in a.streams if s in b.streams and stream in (None, s)]
-        if not both:
+        common = [s for s in a.streams if s in b.streams and stream in (None, s)]
+        if not common:
             raise FeatureError(f"no stream in common: {sorted(a.streams)} and {sorted(b.streams)}")
-        found, wanted = b.contract, a.contract
-        return [_stream(s, a.streams[s], b.streams[s]) for s in both], differences(found, wanted) if found else []
+        recorded, wanted = b.contract, a.contract
+        return [_stream(s, a.streams[s], b.streams[s]) for s in common], differences(
+            recorded, wanted
+        ) if recorded else []
     name = stream or (next(iter(a.streams)) if len(a.streams) == 1 else None)
     if name is None or name not in a.streams:
         raise FeatureError(f"stream is {name!r}, must be one of {', '.join(a.streams)}")

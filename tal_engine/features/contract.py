@@ -11,11 +11,14 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from ..errors import FeatureError
-from ..manifest import Encoder
-from ..options import PIXELS, SnippetOptions
+from ..options import NEAR_PIXELS, PIXELS, SnippetOptions
+from ..plan.fields import Encoder
 
 #: Parts that records of older versions do not have: there they are not compared, and nothing is said of it.
-_ADDED = ("pixels", "libraries")
+_ADDED = ("pixels", "libraries", "flow")
+
+#: Parts that change features a little: where they differ that is a warning, and features are taken.
+_SLIGHT = ("flow",)
 
 #: Snippet options that older records lack. What they were made with is the default.
 _LATER = ("interpolation", "flow_of")
@@ -29,20 +32,29 @@ class Difference(NamedTuple):
     wanted: Any
 
 
-def contract_of(snippet: SnippetOptions, encoders: Iterable[Encoder], pixels: str = PIXELS) -> dict[str, Any]:
-    """What these encoders on these snippets make, of pixels by the rules of that name; by default those of now."""
-    made = {
+def contract_of(
+    snippet: SnippetOptions, encoders: Iterable[Encoder], pixels: str = PIXELS, flow: str = ""
+) -> dict[str, Any]:
+    """Record what these encoders make of these snippets.
+
+    Args:
+        snippet: how frames become snippets.
+        encoders: the encoders, one for each stream.
+        pixels: name of the pixel rules; default: those of this version.
+        flow: implementation of the flow, see `video.flow_rules`; "" if unknown or if there is no flow.
+    """
+    records = {
         e.stream: {"name": e.name, "weights_sha256": e.weights_sha256, "dim": e.dim, **e.preprocess} for e in encoders
     }
-    return {"snippet": asdict(snippet), "encoders": made, "pixels": pixels}
+    return {"snippet": asdict(snippet), "encoders": records, "pixels": pixels} | ({"flow": flow} if flow else {})
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:
-    """Fields of `wanted` that `found` has otherwise or not at all; what only `found` has does not matter."""
-    known = dict(_flat(_completed(found)))
+    """List the fields of `wanted` that `found` lacks or has with another value; extra fields of `found` are ignored."""
+    recorded = dict(_flat(_completed(found)))
     needed = _flat(_completed(wanted))
-    asked = [(n, v) for n, v in needed if n in known or n.partition(".")[0] not in _ADDED]
-    return [Difference(name, known.get(name), value) for name, value in asked if known.get(name) != value]
+    asked = [(n, v) for n, v in needed if n in recorded or n.partition(".")[0] not in _ADDED]
+    return [Difference(name, recorded.get(name), value) for name, value in asked if recorded.get(name) != value]
 
 
 def check_contract(
@@ -68,10 +80,12 @@ def check_contract(
         return [f"{source}: carries no record of its origin; nothing proves that it matches the head"]
     unknown = sorted(set(wanted["encoders"]) - set(found.get("encoders", {})))
     warnings = [f"{source}: stream {stream!r} carries no record of its encoder" for stream in unknown]
-    known = {s: e for s, e in wanted["encoders"].items() if s not in unknown}
-    for field, other, value in differences(found, {**wanted, "encoders": known}):
+    recorded = {s: e for s, e in wanted["encoders"].items() if s not in unknown}
+    for field, other, value in differences(found, {**wanted, "encoders": recorded}):
         if other is None:
             warnings.append(f"{source}: carries no record of {field}, the head was trained on {value!r}")
+        elif field in _SLIGHT or (field == "pixels" and {other, value} <= NEAR_PIXELS):
+            warnings.append(f"{source}: {field} is {other!r}, the head was trained on {value!r}: scores may be off")
         elif force:
             warnings.append(f"{source}: forced: {field} is {other!r}, the head was trained on {value!r}")
         else:
@@ -80,9 +94,9 @@ def check_contract(
 
 
 def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The record of streams that come from several files: the encoders of all, and beside them what all say alike.
+    """Merge the records of streams from several files: all encoders, and every other field that all have in common.
 
-    Empty where one of them has none: then nothing proves that they belong together.
+    Empty if one of them has no record, since nothing then proves that they belong together.
     """
     if len(records) == 1 or not all(records):
         return dict(records[0]) if len(records) == 1 else {}
@@ -92,7 +106,7 @@ def merged(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _completed(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The record with the options that it is too old to name."""
+    """Add the default of each option that is younger than the record."""
     if "snippet" not in record:
         return record
     default = SnippetOptions()
@@ -100,7 +114,7 @@ def _completed(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _flat(record: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
-    """Fields of nested mappings as (a.b.c, value)."""
+    """Yield the fields of nested mappings as (a.b.c, value)."""
     for key, value in record.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{path}{key}.")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..errors import FeatureError
-from ..manifest import Encoder
+from ..plan.fields import Encoder
 from ..records import Features, Snippets
 
 
@@ -23,7 +23,7 @@ class EncoderGraph:
     backend: Backend
 
     def __call__(self, snippets: Snippets) -> NDArray[np.float32]:
-        """Features [N, dim] of a batch of snippets."""
+        """Compute features [N, dim] of a batch of snippets."""
         value = snippets.frames if self.spec.reads == "frames" else snippets.flow
         if value is None:
             raise FeatureError(f"encoder {self.spec.name} reads flow, the snippets have none")
@@ -38,7 +38,7 @@ def encode(
     duration: Callable[[], float],
     progress: Callable[[float], None] | None = None,
 ) -> Features:
-    """Features of a whole video; only one batch of frames is in memory at a time.
+    """Compute the features of a whole video; only one batch of frames is in memory at a time.
 
     Args:
         snippets: batches, in order.

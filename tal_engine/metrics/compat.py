@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..annotations.tables import Table
 from ..errors import UsageError
-from ..tables import Table
 from .protocols import Protocol
 
 
 def average_precision(truth: Table, detections: Table, rules: Protocol) -> NDArray[np.float64]:
-    """AP [tious, classes] as the ActivityNet toolkit ("argsort") or mmaction2 ("listed") order equals.
+    """Compute AP [tious, classes] in another evaluator's order of equal scores.
 
     bench/peers.md, disagreements 1, 2, 8 and 14.
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
-from ..errors import FeatureError
+from .._util.names import Finder
+from ..annotations.tables import Table
+from ..errors import DataError
 from ..records import Segment
-from ..tables import Table
 from ..vocabulary import Vocabulary
 from .compat import average_precision as compat_average_precision
 from .protocols import PROTOCOLS, Protocol
@@ -64,7 +65,7 @@ class Evaluation:
         return float(self.mean_ap[self.protocol.tious.index(tiou)])
 
     def class_ap(self, tiou: float) -> dict[str, float]:
-        """AP by class at one of the overlaps, for classes with truth."""
+        """Return AP by class at one of the overlaps, for classes with truth."""
         row = self.ap[self.protocol.tious.index(tiou)]
         return {name: float(v) for name, v in zip(self.labels, row, strict=True) if not np.isnan(v)}
 
@@ -99,10 +100,10 @@ def evaluate(
         tious: overlaps instead of the protocol's.
 
     Raises:
-        FeatureError: a value that is not finite, or a segment that ends before it starts.
+        DataError: a value that is not finite, or a segment that ends before it starts.
     """
     names = tuple(vocabulary) if vocabulary is not None else ()
-    names = names or tuple(sorted({s.label for found in truth.values() for s in found}))
+    names = names or tuple(sorted({s.label for segments in truth.values() for s in segments}))
     rules = protocol or PROTOCOLS["activitynet"]
     rules = rules if tious is None else rules.with_tious(tuple(tious))
     return evaluate_tables(
@@ -142,16 +143,27 @@ def _average_precision(p: Prepared, rules: Protocol, threads: int) -> NDArray[np
         matching=rules.matching,
         rule=rules.ap,
         inclusive=rules.inclusive,
-        true_first=rules.ties == "true_first",
+        ties=rules.ties if rules.ties in ("true_first", "true_last") else "ranked",
+        rank=None if rules.ties == "total" else _rank(d),
         ignorable=p.ignorable,
         threads=threads,
     )
 
 
+def _rank(d: Table) -> NDArray[np.int64]:
+    """Rank the detections by score, then name of the video, then position in the input."""
+    place = {name: i for i, name in enumerate(sorted(d.videos))}
+    by_name = np.array([place[name] for name in d.videos], np.int64)
+    rank = np.empty(len(d), np.int64)
+    rank[np.lexsort((by_name[d.video], -d.score))] = np.arange(len(d))
+    return rank
+
+
 def prepare(truth: Table, detections: Table, rules: Protocol, ambiguous: Ambiguous) -> Prepared:
     """Apply everything that comes before matching."""
     if not truth.labels:
-        raise FeatureError("the truth has no instances, so there is nothing to score")
+        raise DataError("the truth has no instances, so there is nothing to score")
+    detections = detections.called_as(truth.videos)
     truth, detections, counts, warnings = _excluded(truth, detections, rules)
     truth = _clean_truth(truth, rules, counts)
     if rules.round_s:
@@ -170,15 +182,16 @@ def prepare(truth: Table, detections: Table, rules: Protocol, ambiguous: Ambiguo
 
 def _excluded(truth: Table, detections: Table, rules: Protocol) -> tuple[Table, Table, dict[str, int], list[str]]:
     """Leave out the videos that the protocol leaves out."""
-    gone = set(rules.exclude)
+    find = Finder(truth.videos)
+    gone = {find(name) or name for name in rules.exclude}
     kept = tuple(v for v in truth.videos if v not in gone)
     counts = {"excluded_videos": len(truth.videos) - len(kept)}
-    out, known = truth.renamed(kept, truth.labels)
-    counts["excluded_instances"] = int((~known).sum())
+    remaining, present = truth.renamed(kept, truth.labels)
+    counts["excluded_instances"] = int((~present).sum())
     stays = np.array([v not in gone for v in detections.videos], bool)
     keep = stays[detections.video] if len(detections) else np.zeros(0, bool)
     counts["excluded_detections"] = int((~keep).sum())
-    return out, detections.where(keep), counts, []
+    return remaining, detections.where(keep), counts, []
 
 
 def _clean_truth(truth: Table, rules: Protocol, counts: dict[str, int]) -> Table:
@@ -195,7 +208,7 @@ def _clean_truth(truth: Table, rules: Protocol, counts: dict[str, int]) -> Table
 
 
 def _repeated(truth: Table, tolerance: float) -> NDArray[np.bool_]:
-    """Instances within a tolerance of an earlier, kept one of their video and class, at both ends."""
+    """Mark instances within a tolerance, at both ends, of an earlier kept one of their video and class."""
     out = np.zeros(len(truth), bool)
     kept: dict[tuple[int, int], list[int]] = {}
     for i in range(len(truth)):
@@ -222,7 +235,7 @@ def _rounded(t: Table, unit: float) -> Table:
 def _in_terms_of(
     truth: Table, detections: Table, rules: Protocol, counts: dict[str, int], warnings: list[str]
 ) -> Table:
-    """Detections in the truth's names; names that only they have are counted and reported."""
+    """Renumber detections by the truth's names; count and report names that only they have."""
     labels = truth.labels
     if rules.unknown_labels == "collide":
         detections = _collided(detections, labels)
@@ -235,18 +248,18 @@ def _in_terms_of(
     detections = detections.where(~unknown)
     strangers = tuple(v for v in detections.videos if v not in set(truth.videos))
     videos = truth.videos + strangers if rules.foreign_videos == "count" else truth.videos
-    out, known = detections.renamed(videos, labels)
-    foreign = int((out.video >= len(truth.videos)).sum()) + int((~known).sum())
+    renumbered, present = detections.renamed(videos, labels)
+    foreign = int((renumbered.video >= len(truth.videos)).sum()) + int((~present).sum())
     counts["foreign_detections"] = foreign
     if foreign:
         fate = "count as wrong" if rules.foreign_videos == "count" else "are left out"
         warnings.append(f"{foreign} detections in {len(strangers)} videos that the truth does not list {fate}, "
                         f"first: {strangers[0]!r}")  # fmt: skip
-    return out
+    return renumbered
 
 
 def _collided(detections: Table, labels: tuple[str, ...]) -> Table:
-    """ActionFormer's renumbering: raw number -> position among the true classes, or else unchanged.
+    """Renumber as ActionFormer does: raw number -> position among the true classes, or else unchanged.
 
     Raw numbers are positions in the sorted list of all names.
     """
@@ -258,12 +271,13 @@ def _collided(detections: Table, labels: tuple[str, ...]) -> Table:
         index = became.get(number[name], number[name])
         names.append(labels[index] if index < len(labels) else name)
     merged = tuple(dict.fromkeys(names))
-    at = np.array([merged.index(n) for n in names], np.int32)
+    place = {name: i for i, name in enumerate(merged)}
+    at = np.array([place[n] for n in names], np.int32)
     return replace(detections, labels=merged, label=at[detections.label] if len(detections) else detections.label)
 
 
 def _touches(detections: Table, ambiguous: Ambiguous) -> NDArray[np.bool_]:
-    """Which detections overlap an ambiguous stretch of their video."""
+    """Mark detections that overlap an ambiguous stretch of their video."""
     out = np.zeros(len(detections), bool)
     at = {name: i for i, name in enumerate(detections.videos)}
     for name, stretches in ambiguous.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..tables import Table
+from ..annotations.tables import Table
 from .detection import Ambiguous, evaluate_tables
 from .protocols import Protocol
 
@@ -19,6 +19,25 @@ class Step:
     after: Any
     average: float
     moved: float
+
+
+#: Points of mAP that equal scores may decide before `tal eval --explain` warns.
+TIE_POINTS = 0.1
+
+
+def tie_span(
+    truth: Table, detections: Table, rules: Protocol, *, ambiguous: Ambiguous | None = None
+) -> tuple[float, float]:
+    """Return the average mAP with true positives after, and before, all others of the same score.
+
+    Where the two differ, an order that detections do not have decides. Which detections are right is settled first, in
+    the order of `ties="video"`: an order that also changes the matching can lie outside of the span.
+    """
+    first, last = (
+        evaluate_tables(truth, detections, replace(rules, ties=ties, nan_hit=False), ambiguous=ambiguous).average
+        for ties in ("true_last", "true_first")
+    )
+    return first, last
 
 
 def explain(

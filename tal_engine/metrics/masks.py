@@ -21,26 +21,27 @@ class MaskOverlap(NamedTuple):
 
 
 def truth_mask(instances: Sequence[Segment], classes: Sequence[str], centers: NDArray[np.float64]) -> Mask:
-    """[T, C]: whether the middle of each snippet [T] (seconds) lies in an instance of each class."""
+    """Mark [T, C] whether the centre of each snippet [T] (seconds) lies in an instance of each class."""
     out = np.zeros((len(centers), len(classes)), bool)
+    column = {name: i for i, name in enumerate(classes)}
     for s in instances:
-        out[:, list(classes).index(s.label)] |= (s.start <= centers) & (centers < s.end)
+        out[:, column[s.label]] |= (s.start <= centers) & (centers < s.end)
     return out
 
 
 def mask_overlap(pairs: Iterable[tuple[Mask, Mask]]) -> MaskOverlap:
-    """Mean IoU of (found, true) masks [T, C] of videos.
+    """Compute the mean IoU of (found, true) masks [T, C] of videos.
 
     Foreground: of each class that a video has, averaged over videos and classes. Background: of the
     snippets without any of these classes, averaged over videos. Classes that a video does not have
-    are not looked at, as in CBP+VLP's Table 3 (the definition is ours: methods.md 5.3).
+    are not looked at, as in CBP+VLP's Table 3 (the definition is ours).
     """
     foreground: list[float] = []
     background: list[float] = []
-    for found, true in pairs:
+    for predicted, true in pairs:
         present = true.any(axis=0)
-        foreground += [_iou(found[:, c], true[:, c]) for c in np.flatnonzero(present)]
-        no_found, no_true = (np.asarray(~m[:, present].any(axis=1)) for m in (found, true))
+        foreground += [_iou(predicted[:, c], true[:, c]) for c in np.flatnonzero(present)]
+        no_found, no_true = (np.asarray(~m[:, present].any(axis=1)) for m in (predicted, true))
         if no_found.any() or no_true.any():
             background.append(_iou(no_found, no_true))
     return MaskOverlap(*(float(np.mean(v)) if v else float("nan") for v in (foreground, background)))

@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FeatureError
-from ..tables import Table
+from ..annotations.tables import Table
+from ..errors import DataError
 from .detection import Ambiguous, Evaluation, evaluate_tables, prepare
 from .protocols import Protocol
 
@@ -43,8 +43,8 @@ class OnlineEvaluation:
     @property
     def average_aedt(self) -> float:
         """Mean over the overlaps at which anything was hit; NaN if none."""
-        found = self.aedt[self.hits > 0]
-        return float(found.mean()) if len(found) else float("nan")
+        delays = self.aedt[self.hits > 0]
+        return float(delays.mean()) if len(delays) else float("nan")
 
 
 def evaluate_online(
@@ -56,21 +56,22 @@ def evaluate_online(
     ambiguous: Ambiguous | None = None,
     threads: int = 1,
 ) -> OnlineEvaluation:
-    """Score finals of streams and say when they came.
+    """Score final events of streams and their delay.
 
     Args:
         truth: its `videos` are those of the subset.
-        finals: what was told, one row a final.
+        finals: what was emitted, one row per final event.
         decided_at: [len(finals)] seconds of the stream.
         protocol: the rules; the delay always matches as "best_free".
-        ambiguous, threads: see `evaluate_tables`.
+        ambiguous: see `evaluate_tables`.
+        threads: see `evaluate_tables`.
 
     Raises:
-        FeatureError: `decided_at` has another length, or a value that is not finite.
+        DataError: `decided_at` has another length, or a value that is not finite.
     """
     decided = np.asarray(decided_at, np.float64)
     if decided.shape != (len(finals),) or not np.isfinite(decided).all():
-        raise FeatureError(f"decided_at has shape {list(decided.shape)}, must be {len(finals)} finite seconds")
+        raise DataError(f"decided_at has shape {list(decided.shape)}, must be {len(finals)} finite seconds")
     quality = evaluate_tables(truth, finals, protocol, ambiguous=ambiguous, threads=threads)
     p = prepare(truth, finals, protocol, ambiguous or {})
     # The rules do not look at scores: the same rows stay, in the same order.
@@ -87,10 +88,11 @@ def detection_delay(
     *,
     inclusive: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """AEDT in seconds and the number of hits, each [len(tious)].
+    """Compute AEDT in seconds and the number of hits, each [len(tious)].
 
     Args:
-        truth, detections: in the same names of videos and classes.
+        truth: true instances.
+        detections: in the same names of videos and classes.
         decided_at: [len(detections)] seconds.
         tious: overlaps that make a hit.
         inclusive: an overlap of exactly the threshold is enough.
@@ -101,15 +103,15 @@ def detection_delay(
         mine = np.flatnonzero((detections.video == video) & (detections.label == label))
         mine = mine[np.lexsort((mine, detections.end[mine], detections.start[mine], -detections.score[mine]))]
         overlaps = _overlaps(detections, mine, truth, true)
-        for found, tiou in zip(delays, tious, strict=True):
+        for delays_at, tiou in zip(delays, tious, strict=True):
             for i, j in _hits(overlaps, tiou, inclusive):
-                found.append(float(decided_at[mine[i]] - truth.end[true[j]]))
+                delays_at.append(float(decided_at[mine[i]] - truth.end[true[j]]))
     means = [float(np.mean(d)) if d else float("nan") for d in delays]
     return np.array(means), np.array([len(d) for d in delays], np.int64)
 
 
 def _overlaps(a: Table, rows: NDArray[np.intp], b: Table, columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Intersection over union, [rows, columns]; 0 between two that have no length."""
+    """Compute intersection over union, [rows, columns]; 0 between two intervals without length."""
     start, end = a.start[rows][:, None], a.end[rows][:, None]
     inside = np.minimum(end, b.end[columns]) - np.maximum(start, b.start[columns])
     inside = np.maximum(inside, 0.0)
@@ -118,7 +120,7 @@ def _overlaps(a: Table, rows: NDArray[np.intp], b: Table, columns: NDArray[np.in
 
 
 def _hits(overlaps: NDArray[np.float64], tiou: float, inclusive: bool) -> list[tuple[int, int]]:
-    """Which row takes which column."""
+    """Match rows to columns."""
     free = np.ones(overlaps.shape[1], bool)
     out = []
     for i, row in enumerate(overlaps):
@@ -132,7 +134,7 @@ def _hits(overlaps: NDArray[np.float64], tiou: float, inclusive: bool) -> list[t
 
 
 def lateness(seconds: NDArray[np.float64]) -> dict[str, float]:
-    """p50, p99 and max; {} of nothing. p99 is the value that at most one in a hundred exceeds, one that occurred."""
+    """Summarise as p50, p99 and max; {} if empty. p99 occurred, and at most one in a hundred exceeds it."""
     if not len(seconds):
         return {}
     p50, p99 = np.percentile(seconds, [50, 99], method="higher")

@@ -1,6 +1,6 @@
 """Evaluation protocols: every rule that moves a mAP, as named values.
 
-Facts and sources: methods.md 1.1-1.4 and bench/peers.md ("who agrees with whom"). The default of
+Facts and sources: README.md beside this file. The default of
 every field is what we hold to be right; other values reproduce published evaluators.
 """
 
@@ -27,18 +27,20 @@ class Protocol:
     #: Overlaps at which AP is taken.
     tious: tuple[float, ...]
     #: "best_free": a detection takes the free instance it overlaps most. "truth_first": an instance
-    #: takes the free detection that overlaps it most (THUMOS14 development kit).
+    #: takes the free detection that overlaps it most, of equals the better ranked (both kits of THUMOS14).
     matching: Literal["best_free", "truth_first"] = "best_free"
-    #: "interpolated": area under the precision envelope. "plain": mean precision at true positives.
-    ap: Literal["interpolated", "plain"] = "interpolated"
+    #: "interpolated": area under the precision envelope. "plain": mean precision at true positives (THUMOS14's later
+    #: kit). "eleven_point": mean of the best precision at recalls of at least 0, 0.1, ..., 1 (its first kit).
+    ap: Literal["interpolated", "plain", "eleven_point"] = "interpolated"
     #: An overlap of exactly the threshold is enough.
     inclusive: bool = True
     #: Order of equal scores. "total": start, end, video, then as listed. "listed": as listed, and of
     #: instances that a detection overlaps equally the last listed (mmaction2). "argsort": numpy's
     #: unstable sort, reversed, for scores and for equal overlaps (ActivityNet toolkit and its copies):
-    #: depends on numpy's version and the processor. "true_first": true positives first (THUMOS14
-    #: development kit).
-    ties: Literal["total", "listed", "argsort", "true_first"] = "total"
+    #: depends on numpy's version and the processor. "video": names of
+    #: videos in order, then as listed (THUMOS14's later kit). "true_first": the same with true positives before
+    #: all others (its first kit); "true_last" with them after all others, which only `tie_span` needs.
+    ties: Literal["total", "listed", "argsort", "video", "true_first", "true_last"] = "total"
     #: Detections over a stretch annotated as ambiguous. "keep"; "ignore": they are no false positives
     #: (THUMOS14); "drop": deleted before scoring, whatever their class (W-TALC family).
     ambiguous: Literal["keep", "ignore", "drop"] = "keep"
@@ -66,7 +68,7 @@ class Protocol:
         return self.ties in ("argsort", "listed") or self.nan_hit
 
     def with_tious(self, tious: tuple[float, ...]) -> Protocol:
-        """The same rules at other overlaps."""
+        """Return the same rules at other overlaps."""
         return replace(self, tious=tious)
 
 
@@ -76,12 +78,22 @@ PROTOCOLS = {
     p.name: p
     for p in (
         Protocol(name="activitynet", tious=linspace(0.5, 0.95, 10)),
-        # The challenge of 2014: overlap > threshold, plain AP, ambiguous stretches ignored, 213 videos.
+        # TH14evalDet_Updated.m, the later kit: overlap > threshold, ambiguous stretches ignored, 213 videos.
         Protocol(
             name="thumos14-official",
             tious=WTAL_TIOUS,
             matching="truth_first",
             ap="plain",
+            inclusive=False,
+            ties="video",
+            ambiguous="ignore",
+        ),
+        # TH14evaldet.m and TH14eventdetpr.m, the first kit (TH14evalkit).
+        Protocol(
+            name="thumos14-evalkit",
+            tious=WTAL_TIOUS,
+            matching="truth_first",
+            ap="eleven_point",
             inclusive=False,
             ties="true_first",
             ambiguous="ignore",
@@ -103,7 +115,39 @@ PROTOCOLS = {
 
 
 def protocol(name: str) -> Protocol:
-    """A protocol by name."""
+    """Return a protocol by name."""
     if name not in PROTOCOLS:
         raise UsageError(f"unknown protocol {name!r}; known: {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
+
+
+def parse_tious(text: str) -> tuple[float, ...]:
+    """Read overlaps: ``0.3,0.5``, or a range of two or more as ``first:last:step`` or ``first:step:last``.
+
+    Both orders are in use and no text is a range of two or more in both, but for the same overlaps.
+
+    Raises:
+        UsageError: not numbers in [0, 1], or no range of two or more.
+    """
+    try:
+        numbers = [float(v) for v in text.split(":" if ":" in text else ",")]
+    except ValueError:
+        numbers = []
+    values: tuple[float, ...] = tuple(numbers)
+    if ":" in text:
+        ranges = [_range(numbers[0], *pair) for pair in (numbers[1:], numbers[:0:-1])] if len(numbers) == 3 else []
+        values = next((r for r in ranges if len(r) > 1), ())
+    if not values or not all(0 <= v <= 1 for v in values) or len(values) > 64:
+        raise UsageError(
+            f"tiou-thresholds is {text!r}, must be 1 to 64 numbers in [0, 1] as 0.3,0.5, or a range of two or more as "
+            "first:last:step or first:step:last"
+        )
+    return values
+
+
+def _range(first: float, last: float, step: float) -> tuple[float, ...]:
+    """Return first, first + step, ... up to last; empty where that is no range."""
+    if not (0 <= first <= last <= 1 and step > 1e-6):
+        return ()
+    count = int((last - first) / step + 1e-6) + 1
+    return tuple(round(first + i * step, 10) for i in range(count))

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
+from ..annotations.tables import Table
 from ..options import linspace
-from ..tables import Table
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def average_recall(
     steps: int = 100,
     threads: int = 1,
 ) -> RecallCurve:
-    """AR@AN by the ActivityNet toolkit's rule: every video keeps the same share of its proposals.
+    """Compute AR@AN by the ActivityNet toolkit's rule: every video keeps the same share of its proposals.
 
     Args:
         truth: true instances; labels are ignored.
@@ -58,6 +58,7 @@ def average_recall(
         threads: of the C++ core; the result does not depend on it.
     """
     tious = tious or linspace(0.5, 0.95, 10)
+    proposals = proposals.called_as(truth.videos, "proposals")
     names = tuple(dict.fromkeys((*truth.videos, *proposals.videos)))
     t, _ = truth.renamed(names, truth.labels)
     p, _ = proposals.renamed(names, proposals.labels)

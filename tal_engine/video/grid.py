@@ -6,19 +6,20 @@ Knows slots and pictures; knows nothing of files, of flow, or of what a picture'
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..limits import Limits
 from ..options import SnippetOptions
 from .source import Image
 
 
 def slot_centre(slot: int, options: SnippetOptions) -> float:
-    """Seconds of the moment whose picture slot `slot` shows: the middle of [slot, slot + 1) / fps.
+    """Return the time in seconds whose frame slot `slot` shows: the middle of [slot, slot + 1) / fps.
 
     Snippet i of `snippet.timeline_of` is slots [i * stride, i * stride + window). Neither adds up steps, so
     the millionth slot is as exact as the first, and what is shown there is off by less than a frame.
@@ -27,7 +28,7 @@ def slot_centre(slot: int, options: SnippetOptions) -> float:
 
 
 def slots_of(seconds: float, options: SnippetOptions) -> int:
-    """How many slots a video of so many seconds fills: those whose centre lies before its end, at least one."""
+    """Count the slots that `seconds` of video fill: those whose centre lies before the end, at least one."""
     return max(math.ceil(seconds * options.fps - 0.5), 1)
 
 
@@ -38,9 +39,18 @@ class SnippetGrid:
     first frame. A snippet begins every `stride` slots. Memory: at most one window of slots.
     """
 
-    def __init__(self, options: SnippetOptions, show: Callable[[Image], Image]) -> None:
+    def __init__(
+        self,
+        options: SnippetOptions,
+        show: Callable[[Image], Image],
+        limits: Limits | None = None,
+        name: str = "video",
+        *,
+        endless: bool = True,
+    ) -> None:
         self._options = options
         self._show = show
+        self._limits, self._name, self._endless = limits or Limits(), name, endless
         self._begun = False
         self._image: Callable[[], Image]  # the frame on screen once begun; pixels are made when a slot shows it
         self._picture: Image | None = None
@@ -49,41 +59,65 @@ class SnippetGrid:
         self._fresh = 0  # slots in `_held` that no snippet has shown yet
         self._size: tuple[int, ...] | None = None
 
-    def push(self, seconds: float, image: Callable[[], Image]) -> Iterator[list[Image]]:
-        """Snippets that are complete now that another frame is on screen from `seconds` on, which must not fall.
+    def push(self, seconds: float, image: Callable[[], Image]) -> list[list[Image]]:
+        """Return the snippets that are complete now that another frame is on screen from `seconds` on.
 
-        They are made while they are asked for, so the iterator must be read to its end before the next frame.
+        `seconds` must not fall. If the picture of the frame before cannot be made, its error is raised and the new
+        frame is not taken; all slots up to the broken picture are kept, so the call can be repeated.
+
+        Raises:
+            VideoError: there would be more than the limits allow: of a stream in one go, of a file since its start.
         """
+        self._check(seconds)
+        complete: list[list[Image]] = []
         while self._begun and slot_centre(self._slot, self._options) < seconds:
-            yield from self._next()
+            complete += self._fill_slot()
         self._begun, self._image, self._picture = True, image, None
+        return complete
 
-    def finish(self, seconds: float) -> Iterator[list[Image]]:
-        """The last snippets of frames that end at `seconds`; the one place where short videos are padded."""
+    def finish(self, seconds: float) -> list[list[Image]]:
+        """Return the last snippets of frames that end at `seconds`; the one place where short videos are padded.
+
+        If the last picture cannot be made, its error is raised and the call can be repeated.
+        """
         if not self._begun:
-            return
+            return []
+        self._check(seconds)
+        complete: list[list[Image]] = []
         for _ in range(self._slot, slots_of(seconds, self._options)):
-            yield from self._next()
+            complete += self._fill_slot()
         if self._fresh and (self._options.tail == "pad" or self._given == 0):
-            yield self._held + [self._held[-1]] * (self._options.window - len(self._held))
+            complete.append(self._held + [self._held[-1]] * (self._options.window - len(self._held)))
+        return complete
 
-    def _next(self) -> Iterator[list[Image]]:
-        """Fill one slot with what is on screen."""
+    def _check(self, seconds: float) -> None:
+        begin = slot_centre(self._slot, self._options) if self._endless else 0.0
+        self._limits.check_length(self._name, begin, seconds, self._options)
+
+    def _fill_slot(self) -> list[list[Image]]:
+        """Fill one slot with the picture on screen; return the snippet that this completes, if any.
+
+        The picture is made before anything changes. All slots that one frame fills show the same picture, so an error
+        can only come with the first of them, when no snippet of this frame has been completed yet.
+        """
+        picture = None if self._skip else self._shown()
         self._slot += 1
-        if self._skip:
+        if picture is None:
             self._skip -= 1
-            return
-        self._held.append(self._shown())
+            return []
+        self._held.append(picture)
         self._fresh += 1
-        if len(self._held) == self._options.window:
-            yield self._held
-            self._given += 1
-            self._fresh = 0
-            self._skip = max(self._options.stride - self._options.window, 0)
-            self._held = self._held[self._options.stride :]
+        if len(self._held) < self._options.window:
+            return []
+        complete = self._held
+        self._given += 1
+        self._fresh = 0
+        self._skip = max(self._options.stride - self._options.window, 0)
+        self._held = complete[self._options.stride :]
+        return [complete]
 
     def _shown(self) -> Image:
-        """The picture on screen in the size of the first: frames that stay as decoded may change it on the way."""
+        """Return the frame on screen at the first frame's size; frames kept as decoded may change size midway."""
         if self._picture is None:
             picture = self._show(self._image())
             self._size = self._size or picture.shape
@@ -93,7 +127,7 @@ class SnippetGrid:
         return self._picture
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.uint8]]]:
-        """Numbers and pictures from which `restore` goes on."""
+        """Return the numbers and images that `restore` needs to resume."""
         numbers = {"slot": self._slot, "skip": self._skip, "given": self._given, "fresh": self._fresh}
         pictures = {"picture": self._shown()} if self._begun else {}
         if self._held:

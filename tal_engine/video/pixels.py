@@ -17,6 +17,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ..errors import VideoError, VideoFault
+from ..limits import Limits
+from .color_conversion import Converter
 from .source import Image, VideoSource
 
 #: Transfer characteristics and primaries by their numbers in ITU-T H.273, tables 2 and 3.
@@ -52,11 +54,17 @@ class Display:
     mirror_y: bool = False
     aspect: Fraction = Fraction(1)
     light: NDArray[np.float32] | None = None
+    limits: Limits = field(default_factory=Limits)
     # Kept from frame to frame: a new one a frame takes about as long to set up as a small picture takes to convert.
-    _convert: VideoReformatter = field(default_factory=VideoReformatter, repr=False, compare=False)
+    _convert: Converter = field(default_factory=Converter, repr=False, compare=False)
+
+    @property
+    def is_plain(self) -> bool:
+        """Pictures are neither turned nor stretched nor toned down."""
+        return not (self.swap or self.mirror_x or self.mirror_y) and self.aspect == 1 and self.light is None
 
     def rgb(self, frame: VideoFrame) -> Image:
-        """The picture, [H, W, 3] RGB.
+        """Convert the frame to RGB [H, W, 3].
 
         Raises:
             VideoError: the frame's pixel format cannot be converted.
@@ -78,9 +86,9 @@ class Display:
             width = round(width * self.aspect)
         elif self.aspect < 1:
             height = round(height / self.aspect)
+        self.limits.check_picture(self.name, width, height, "a picture is")
         kind = "rgb24" if self.light is None else "rgb48le"
-        # One thread: the decoder's threads already fill the cores, and the result is the same.
-        stored = self._convert.reformat(frame, width, height, kind, threads=1).to_ndarray()
+        stored = self._convert(frame, width, height, kind).to_ndarray()
         if self.light is None:
             return stored.astype(np.uint8, copy=False)
         light = cv2.transform(self.light[stored], _TO_709)
@@ -88,7 +96,7 @@ class Display:
 
 
 def display_of(frame: VideoFrame, stream: VideoStream, video: VideoSource) -> Display:
-    """What the first frame and the stream say about showing this file; changes of the picture go to its warnings."""
+    """Read from the first frame and the stream how to display the file; append changes to its warnings."""
     swap, mirror_x, mirror_y = _orientation(frame)
     say = video.warnings.append
     aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -113,7 +121,7 @@ def display_of(frame: VideoFrame, stream: VideoStream, video: VideoSource) -> Di
         say(f"the transfer characteristic is {_AS_THEY_ARE[transfer]}: levels are shown unconverted")
     elif light is None and primaries in _WIDE:
         say(f"colour primaries are {_WIDE[primaries]}: colours are shown unconverted, a little paler")
-    return Display(video.name, swap, mirror_x, mirror_y, aspect, light)
+    return Display(video.name, swap, mirror_x, mirror_y, aspect, light, video.limits)
 
 
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
@@ -137,7 +145,7 @@ def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def _light(transfer: int) -> NDArray[np.float32]:
-    """Linear light of 16-bit codes, 1 at the most; linear up to the knee, then an exponential that nears 1.
+    """Map 16-bit codes to linear light in 0..1: linear up to the knee, then an exponential that approaches 1.
 
     PQ is absolute; HLG is for a display of 1000 cd/m2, its system gamma 1.2 taken by channel (ITU-R BT.2100).
     """
@@ -157,7 +165,7 @@ def _light(transfer: int) -> NDArray[np.float32]:
 
 
 def progressive(frames: Iterator[tuple[float, VideoFrame]], video: VideoSource) -> Iterator[tuple[float, VideoFrame]]:
-    """Whole pictures: from the first interlaced frame on, frames pass a deinterlacer, one for one.
+    """Deinterlace from the first interlaced frame on, one frame out for each frame in.
 
     The filter leaves frames alone that are not marked as interlaced. It is made again when the
     size or pixel format changes.

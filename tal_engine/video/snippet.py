@@ -6,7 +6,7 @@ Every function is a generator, so memory holds one batch whatever the length of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import cv2
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError, VideoFault
+from ..limits import Limits
 from ..options import SnippetOptions, timeline_of
 from ..records import Snippets
 from .grid import SnippetGrid
@@ -22,10 +23,13 @@ from .source import Image, VideoSource
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 
-def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator[Snippets]:
+def cut(
+    video: VideoSource, options: SnippetOptions, batch: int = 8, *, show: Callable[[Image], Image] | None = None
+) -> Iterator[Snippets]:
     """Yield the snippets of a video in batches of up to `batch`.
 
-    Frames are resized and cropped; where flow is of whole frames, the flow stage crops them (`cropped`).
+    Frames are resized and cropped; where flow is of whole frames, the flow stage crops them (`cropped`). With `show`
+    that is done to each instead, whose results are all of one shape.
 
     Raises:
         VideoError: not one frame could be decoded.
@@ -33,7 +37,7 @@ def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator
     timeline = timeline_of(options)
     first = filled = 0
     frames: Image | None = None
-    for window in _windows(video, options):
+    for window in _windows(video, options, show):
         if frames is None:
             frames = np.empty((batch, options.window, *window[0].shape), np.uint8)
         for place, picture in zip(frames[filled], window, strict=True):  # the one copy of a picture
@@ -49,18 +53,38 @@ def cut(video: VideoSource, options: SnippetOptions, batch: int = 8) -> Iterator
         raise VideoError(VideoFault.NO_FRAMES, f"{video.name}: has no frames{detail}")
 
 
-def grid_of(options: SnippetOptions) -> SnippetGrid:
-    """A grid that shows pictures as the options say; where flow is of whole frames, they are not cropped yet."""
+def grid_of(options: SnippetOptions, video: VideoSource | None = None) -> SnippetGrid:
+    """Create a grid that shows frames as the options say; frames for whole-frame flow are not cropped yet.
+
+    It keeps to the limits of `video`; without a video it keeps to the defaults and serves a stream without end.
+    """
     fitted = resized if options.crops_after_flow else fit
-    return SnippetGrid(options, lambda image: fitted(image, options))
+    name, limits = ("stream", Limits()) if video is None else (video.name, video.limits)
+
+    def show(image: Image) -> Image:
+        high, wide = image.shape[:2]
+        if options.resize:
+            high, wide = options.fitted_size(high, wide)
+        limits.check_picture(name, wide, high, "a picture is scaled to" if options.resize else "a picture is")
+        return fitted(image, options)
+
+    return SnippetGrid(options, show, limits, name, endless=video is None)
 
 
-def _windows(video: VideoSource, options: SnippetOptions) -> Iterator[list[Image]]:
-    """Windows of pictures of all frames; how far the video was read is kept up to date."""
-    grid = grid_of(options)
+def _windows(
+    video: VideoSource, options: SnippetOptions, show: Callable[[Image], Image] | None
+) -> Iterator[list[Image]]:
+    """Yield windows of images of all frames, and keep up to date how far the video was read."""
+    grid = grid_of(options, video)
+    if show is not None:
+        grid = SnippetGrid(options, show, video.limits, video.name, endless=False)
+    last: float | None = None
     for frame in video.frames:
         yield from grid.push(frame.pts_seconds, frame.image)
-        video.seen = max(frame.pts_seconds, 0.0) + video.frame_seconds
+        last = max(frame.pts_seconds, 0.0)
+        video.seen = last + video.frame_seconds
+    if last is not None:
+        video.seen = last + video.frame_seconds  # the last picture may stay for longer than the others
     window = options.window / options.fps
     if 0 < video.seen < window:
         video.warnings.append(
@@ -69,32 +93,26 @@ def _windows(video: VideoSource, options: SnippetOptions) -> Iterator[list[Image
     yield from grid.finish(video.seen)
 
 
-def fitted_size(h: int, w: int, options: SnippetOptions) -> tuple[int, int]:
-    """Height and width of a picture whose shorter side has become `resize`, before the crop."""
-    scale = options.resize / min(h, w)
-    return max(round(h * scale), options.resize), max(round(w * scale), options.resize)
-
-
 def fit(image: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
-    """Shorter side to `resize`, then the centre `crop`; a picture or a flow field, [H, W, C]. Resize 0 leaves it."""
+    """Resize an image or flow field [H, W, C] to shorter side `resize` and crop its centre; resize 0 leaves it."""
     if not options.resize:
         return image
-    h, w = fitted_size(image.shape[0], image.shape[1], options)
+    h, w = options.fitted_size(*image.shape[:2])
     top, left = (h - options.crop) // 2, (w - options.crop) // 2
     scaled = _scaled(image, h, w, top + options.crop, left + options.crop, options)
     return scaled[top : top + options.crop, left : left + options.crop]
 
 
 def resized(image: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
-    """Shorter side to `resize`, the whole picture or flow field, [H, W, C]. Resize 0 leaves it."""
+    """Resize an image or flow field [H, W, C] to shorter side `resize` without cropping; resize 0 leaves it."""
     if not options.resize:
         return image
-    h, w = fitted_size(image.shape[0], image.shape[1], options)
+    h, w = options.fitted_size(*image.shape[:2])
     return _scaled(image, h, w, h, w, options)
 
 
 def _scaled(image: NDArray[Pixel], h: int, w: int, bottom: int, right: int, options: SnippetOptions) -> NDArray[Pixel]:
-    """At least rows and columns up to `bottom` and `right` of the picture in h x w; the rest is not worked out."""
+    """Scale the image to h x w, computing at least the rows and columns up to `bottom` and `right`."""
     tall, wide = image.shape[:2]
     if (tall, wide) == (h, w):
         return image
@@ -105,12 +123,12 @@ def _scaled(image: NDArray[Pixel], h: int, w: int, bottom: int, right: int, opti
 
 
 def _reach(end: int, scaled: int, stored: int) -> int:
-    """How much of a side of `stored` pixels shows in the first `end` of `scaled` ones, neighbours included."""
+    """Return how many of `stored` pixels, neighbours included, show in the first `end` of `scaled` pixels."""
     return min(math.ceil(end * stored / scaled) + 2, stored)
 
 
 def cropped(images: NDArray[Pixel], options: SnippetOptions) -> NDArray[Pixel]:
-    """The flow stage's crop of whole pictures or flow, [..., H, W, C]; what needs none stays as it is."""
+    """Apply the flow stage's crop to whole images or flow [..., H, W, C]; leave what needs none."""
     if not (options.resize and options.crops_after_flow):
         return images
     top, left = ((side - options.crop) // 2 for side in images.shape[-3:-1])

@@ -7,7 +7,6 @@ the same frames a second. Nothing is resampled in time: flow between other frame
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.arrays import memory_limit, read_arrays
+from .._util.names import path_ends, video_name
 from ..errors import FlowError
 from ..options import SnippetOptions
 from ..records import Snippets
 from .flow import finished
 from .grid import slots_of
-from .snippet import cropped, fit, fitted_size
+from .snippet import cropped, fit
 from .source import VideoSource
 
 _IMAGE = re.compile(r"flow_([xy])_(\d+)\.jpg")
@@ -48,21 +49,23 @@ class FlowFiles:
     name = "stored"
 
     def __call__(self, snippets: Iterable[Snippets], options: SnippetOptions, video: VideoSource) -> Iterator[Snippets]:
-        """The snippets of a video with its stored flow; see `with_stored_flow`."""
-        flow = open_flow(self.root, Path(video.name).stem, self.bound)
+        """Add the stored flow of a video to its snippets; see `with_stored_flow`."""
+        flow = open_flow(self.root, video.name, self.bound)
         return with_stored_flow(snippets, options, flow, lambda: video.seen)
 
 
 def open_flow(root: Path, name: str, bound: float = 20.0) -> StoredFlow:
-    """Find the flow of a video.
+    """Find the flow of a video, by as much of its path as there are folders of it in `root`.
 
     Raises:
         FlowError: there is none, a jpg of a pair or between two others is missing, or an npz is not as it should be.
     """
-    if (root / name).is_dir():
-        return _images(root / name, bound)
-    if (root / f"{name}.npz").is_file():
-        return _archive(root / f"{name}.npz")
+    for called in path_ends(name):
+        if (root / called).is_dir():
+            return _images(root / called, bound)
+        if (root / f"{called}.npz").is_file():
+            return _archive(root / f"{called}.npz")
+    name = video_name(name)
     raise FlowError(f"{root}: no flow of {name!r}; looked for {name}/flow_x_00001.jpg and {name}.npz")
 
 
@@ -75,7 +78,10 @@ def with_stored_flow(
     grow with the resize. Frames that repeat move by zero, whatever is stored: 8-bit flow has no exact zero.
 
     Args:
-        seen: seconds of video that were read, asked at the end to check the count: one field a slot, or one less.
+        snippets: batches of frames.
+        options: size, crop and clipping.
+        flow: the stored fields of the whole video.
+        seen: returns the seconds of video that were read, to check the count at the end: one field a slot, or one less.
 
     Raises:
         FlowError: there are fewer or more fields than the video's slots ask for, or one cannot be read.
@@ -101,27 +107,27 @@ def with_stored_flow(
 
 def _fitted(field: NDArray[np.float32], options: SnippetOptions) -> NDArray[np.float32]:
     h, w = field.shape[:2]
-    tall, wide = fitted_size(h, w, options)
+    tall, wide = options.fitted_size(h, w)
     return fit(field, options) * np.array([wide / w, tall / h], np.float32)
 
 
 def _images(folder: Path, bound: float) -> StoredFlow:
-    """Numbers may begin at 0 (open-mmlab/denseflow) or 1 (yjxiong/dense_flow), and follow one another."""
-    found: dict[str, dict[int, Path]] = {"x": {}, "y": {}}
+    """Open a folder of flow images, numbered without gaps from 0 (open-mmlab/denseflow) or 1 (yjxiong/dense_flow)."""
+    paths: dict[str, dict[int, Path]] = {"x": {}, "y": {}}
     for path in folder.iterdir():
         if match := _IMAGE.fullmatch(path.name):
-            found[match[1]][int(match[2])] = path
-    numbers = sorted(found["x"].keys() | found["y"].keys())
+            paths[match[1]][int(match[2])] = path
+    numbers = sorted(paths["x"].keys() | paths["y"].keys())
     if not numbers:
         raise FlowError(f"{folder}: no flow; looked for files such as flow_x_00001.jpg")
     first = min(numbers[0], 1)
     wanted = range(first, numbers[-1] + 1)
-    missing = [f"flow_{axis}_{n:05d}.jpg" for n in wanted for axis in "xy" if n not in found[axis]]
+    missing = [f"flow_{axis}_{n:05d}.jpg" for n in wanted for axis in "xy" if n not in paths[axis]]
     if missing:
         raise FlowError(f"{folder}: {len(missing)} files are missing, the first is {missing[0]}")
 
     def read(i: int) -> NDArray[np.float32]:
-        x, y = (_grey(found[axis][first + i]) for axis in "xy")
+        x, y = (_grey(paths[axis][first + i]) for axis in "xy")
         if x.shape != y.shape:
             raise FlowError(f"{folder}: field {first + i} is {list(x.shape)} in x and {list(y.shape)} in y")
         return np.stack([x, y], -1).astype(np.float32) * np.float32(2 * bound / 255) - np.float32(bound)
@@ -130,19 +136,19 @@ def _images(folder: Path, bound: float) -> StoredFlow:
 
 
 def _grey(path: Path) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # it declares more pixels than OpenCV reads
+        image = None
     if image is None:
         raise FlowError(f"{path}: is not a picture that can be read")
     return image.astype(np.uint8, copy=False)
 
 
 def _archive(path: Path) -> StoredFlow:
-    """An npz with `flow` [F, H, W, 2], float16 or float32 pixels; held in memory."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            fields = file["flow"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
-        raise FlowError(f"{path}: cannot be read as an npz with an array 'flow' ({e})") from e
+    """Open an npz with `flow` [F, H, W, 2], float16 or float32, in pixels; it is held in memory."""
+    what = "archive (.npz) with an array 'flow'"
+    fields = read_arrays(path, what, FlowError, names=("flow",), limit=memory_limit(), ratio_from=1 << 30)["flow"]
     if fields.ndim != 4 or fields.shape[-1] != 2 or fields.dtype not in (np.float16, np.float32):
         raise FlowError(
             f"{path}: 'flow' is {list(fields.shape)} of {fields.dtype}, must be [F, H, W, 2] of float16 or float32"

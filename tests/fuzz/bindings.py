@@ -133,7 +133,7 @@ def average_precision(s: Source) -> None:
     g, n = s.below(8), s.below(40)
     options = _core.ApOptions(
         thresholds=s.reals(s.below(5)), matching=_pick(s, _core.Matching), rule=_pick(s, _core.ApRule),
-        inclusive=bool(s.below(2)), true_first=bool(s.below(2)),
+        inclusive=bool(s.below(2)), ties=_pick(s, _core.Ties),
     )  # fmt: skip
     extra = {"rank": _ids(s, n, 9, np.int64)} if s.below(2) else {}
     extra |= {"ignorable": _ids(s, n, 1, np.uint8)} if s.below(2) else {}

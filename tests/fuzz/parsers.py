@@ -7,6 +7,7 @@ returns values that break its promises.
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from functools import cache
@@ -16,8 +17,8 @@ import numpy as np
 
 from tal_engine.annotations import read_annotations, read_detections
 from tal_engine.errors import TALError
-from tal_engine.manifest import parse_manifest
-from tal_engine.plan import parse_plan
+from tal_engine.plan.archive import parse_plan
+from tal_engine.plan.manifest import parse_manifest
 
 #: Parts one target's input into several files.
 CUT = b"\n--8<--\n"
@@ -28,14 +29,16 @@ NPY = ("videoname", "subset", "segments", "labels", "duration", "classlist", "ur
 
 @cache
 def _room() -> Path:
-    """A folder for the files of one input; in memory where the machine has that."""
+    """A folder for the files of one input: the one that TAL_FUZZ_ROOM names, or a new one in memory if possible."""
+    if named := os.environ.get("TAL_FUZZ_ROOM"):
+        return Path(named)
     memory = Path("/dev/shm")
     folder = tempfile.mkdtemp(prefix="tal-fuzz-", dir=memory if memory.is_dir() else None)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
-def _folder(name: str, files: dict[str, bytes]) -> Path:
+def room(name: str, files: dict[str, bytes]) -> Path:
     folder = _room() / name
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
@@ -60,19 +63,19 @@ def _annotations(path: Path) -> None:
 
 
 def activitynet(data: bytes) -> None:
-    _annotations(_folder("activitynet", {"gt.json": data}) / "gt.json")
+    _annotations(room("activitynet", {"gt.json": data}) / "gt.json")
 
 
 def bmn(data: bytes) -> None:
     """The JSON file, and video_info_new.csv beside it if the input has a second part."""
     text, cut, info = data.partition(CUT)
     files = {"gt.json": text} | ({"video_info_new.csv": info} if cut else {})
-    _annotations(_folder("bmn", files) / "gt.json")
+    _annotations(room("bmn", files) / "gt.json")
 
 
 def thumos(data: bytes) -> None:
     names = ("Jump_test.txt", "Run_val.txt", "Ambiguous_test.txt")
-    _annotations(_folder("thumos", dict(zip(names, data.split(CUT), strict=False))))
+    _annotations(room("thumos", dict(zip(names, data.split(CUT), strict=False))))
 
 
 @cache
@@ -87,7 +90,7 @@ def npy_files() -> dict[str, bytes]:
         "classlist": np.array([b"Jump", b"Run"]),
         "url": np.array(["https://x/watch?v=video_1", "https://x/watch?v=video_2"]),
     }
-    folder = _folder("npy-columns", {})
+    folder = room("npy-columns", {})
     for name, column in columns.items():
         np.save(folder / f"{name}.npy", column, allow_pickle=True)
     return {p.name: p.read_bytes() for p in folder.iterdir()}
@@ -97,11 +100,11 @@ def npy(data: bytes) -> None:
     which, content = data[:1], data[1:]
     index = which[0] % (len(NPY) + 1) if which else 0
     name = f"{NPY[index]}.npy" if index < len(NPY) else "Ambiguous_test.txt"
-    _annotations(_folder("npy", npy_files() | {name: content}))
+    _annotations(room("npy", npy_files() | {name: content}))
 
 
 def _detections(data: bytes, suffix: str) -> None:
-    path = _folder(f"detections-{suffix}", {f"found.{suffix}": data}) / f"found.{suffix}"
+    path = room(f"detections-{suffix}", {f"found.{suffix}": data}) / f"found.{suffix}"
     try:
         table = read_detections(path)
     except TALError as e:

@@ -28,8 +28,8 @@ def bmn_bce(probability, target):
     return total / len(target)
 
 
-def contrast(x, classes, start, end, background, temperature):
-    """L_c of starts, then of ends; classes are sets."""
+def contrast(x, classes, start, end, background, temperature, similarity):
+    """L_c of starts, then of ends (Eq. 1); classes are sets."""
     out = []
 
     def mean(low, high):
@@ -38,7 +38,7 @@ def contrast(x, classes, start, end, background, temperature):
             share = max(0.0, min(high, t + 1) - max(low, t))
             total, weight = total + share * x[t], weight + share
         v = total / weight
-        return v / np.linalg.norm(v)
+        return v / np.linalg.norm(v) if similarity == "cosine" else v
 
     ground = [mean(a, b) for a, b in background]
     for borders in (start, end):
@@ -66,11 +66,13 @@ def interpolated(x, at):
     return np.stack([np.interp(at, t, x[:, d]) for d in range(x.shape[1])], -1)
 
 
-def pem(classes, confidences, hot, overlaps, positive):
-    """Binary cross-entropies of probabilities, summed over classes, mean over proposals."""
+def pem(classes, confidences, hot, overlaps, positive, target="tiou", terms="both"):
+    """Cross-entropies of probabilities, both terms or as in Eq. 3; summed over classes, mean over proposals."""
     total = 0.0
     for p, s, y, o in zip(classes, confidences, hot, overlaps, strict=True):
         for c in range(len(y)):
-            for chance, wanted in ((p[c], y[c] * (o >= positive)), (s[c], y[c] * o)):
-                total -= wanted * math.log(chance) + (1 - wanted) * math.log(1 - chance)
+            own = y[c] * (o >= positive)
+            for chance, wanted in ((p[c], own), (s[c], y[c] * o if target == "tiou" else own)):
+                total -= wanted * math.log(chance)
+                total -= (1 - wanted) * math.log(1 - chance) if terms == "both" else 0
     return total / len(hot)

@@ -38,10 +38,11 @@ def distillation(h, p, over):
     return total / (labels if over == "pairs" else snippets)
 
 
-def contrast(f, h, tau):
-    """Mean over all anchors that have a positive; 0 where there are none, or no background."""
+def contrast(f, h, tau, similarity, reduction):
+    """Eq. 7 over all anchors that have a positive; 0 where there are none, or no background."""
     f = f.reshape(-1, f.shape[-1])
-    f = f / np.linalg.norm(f, axis=1, keepdims=True)
+    if similarity == "cosine":
+        f = f / np.linalg.norm(f, axis=1, keepdims=True)
     h = h.reshape(-1, h.shape[-1])
     background = [j for j in range(len(f)) if all(v == 0 for v in h[j])]
     losses = []
@@ -52,4 +53,6 @@ def contrast(f, h, tau):
             if positives and background:
                 negatives = sum(math.exp(f[i] @ f[j] / tau) for j in background)
                 losses.append(-math.log(positives / (positives + negatives)))
-    return float(np.mean(losses)) if losses else 0.0
+    if not losses:
+        return 0.0
+    return float(np.sum(losses) if reduction == "sum" else np.mean(losses))

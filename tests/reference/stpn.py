@@ -35,18 +35,19 @@ def stored(shared: Path, setting: str, streams: Sequence[str]) -> Features:
     return Features(found, Timeline(max(float(ends[0]) - width, 0.0), step, width), SECONDS)
 
 
-def by_hand(shared: Path, streams: Mapping[str, Any]) -> tuple[Any, Any]:
-    """(weighted activations, video probabilities); of two streams the mean, and the probability of the surer one."""
-    weighted, video = [], []
+def by_hand(shared: Path, streams: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """(weighted activations, attention, video probabilities); of two streams the means, and the surer probability."""
+    weighted, attentions, video = [], [], []
     for stream, x in streams.items():
         with np.load(weights(shared, stream)) as archive:
             w = dict(archive)
         hidden = np.maximum(x @ w["Attention.dense.kernel"] + w["Attention.dense.bias"], 0)
         attention = _sigmoid(hidden @ w["Attention.dense_1.kernel"] + w["Attention.dense_1.bias"])
         kernel, bias = w["Classification.class_weight.kernel"], w["Classification.class_weight.bias"]
+        attentions.append(attention[:, 0])
         weighted.append(attention * _sigmoid(x @ kernel))
         video.append(_sigmoid((attention * x).mean(0) @ kernel + bias))
-    return np.mean(weighted, axis=0), np.max(video, axis=0)
+    return np.mean(weighted, axis=0), np.mean(attentions, axis=0), np.max(video, axis=0)
 
 
 def overlap(segment: Segment, start: float = ACTION[1], end: float = ACTION[2]) -> float:

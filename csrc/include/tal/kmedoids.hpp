@@ -1,6 +1,6 @@
 // Splits a video into one contiguous cluster a labelled point, and cuts actions out of the clusters.
 //
-// Defined in methods.md 7.3: point supervision gives one frame inside each action; features near in
+// Point supervision gives one frame inside each action; features near in
 // direction belong together.
 #pragma once
 

@@ -15,15 +15,23 @@ namespace tal {
 enum class Matching { best_free, truth_first };
 
 //   interpolated  area under the precision envelope (VOC 2010, ActivityNet)
-//   plain         mean of the precision at each true positive (THUMOS14 development kit)
-enum class ApRule { interpolated, plain };
+//   plain         mean of the precision at each true positive (THUMOS14, later kit: TH14evalDet_Updated.m)
+//   eleven_point  mean of the best precision at recalls of at least 0, 0.1, ..., 1 (VOC 2007; THUMOS14,
+//                 first kit: TH14eventdetpr.m). Recalls are compared exactly, as 10 * right >= level * truth.
+enum class ApRule { interpolated, plain, eleven_point };
+
+// Where true positives stand among predictions of equal score.
+//   ranked       where `rank`, or the default order, puts them
+//   true_first   before all others (THUMOS14, first kit)
+//   true_last    after all others; with true_first, the span of scores that an order of ties can give
+enum class Ties { ranked, true_first, true_last };
 
 struct ApOptions {
   std::vector<double> thresholds;  // at most 64
   Matching matching = Matching::best_free;
   ApRule rule = ApRule::interpolated;
   bool inclusive = true;     // an overlap of exactly the threshold is enough
-  bool true_first = false;   // among equal scores, true positives count first (THUMOS14's stable sort)
+  Ties ties = Ties::ranked;
 };
 
 // n labelled intervals of a data set; non-owning. Labels are 0 .. classes - 1, videos 0 .. videos - 1.
@@ -42,7 +50,7 @@ struct PredictionColumns {
   const double* end = nullptr;
   const double* score = nullptr;
   // Null: by score descending, ties by start, end, video, then input order. Otherwise a position
-  // for each prediction; smaller comes first.
+  // for each prediction; smaller comes first. Ranks must not contradict the scores unless ties are ranked.
   const std::int64_t* rank = nullptr;
   // Null, or 1 for predictions that count for nothing unless they are right.
   const std::uint8_t* ignorable = nullptr;

@@ -17,7 +17,7 @@ enum class NmsKind { hard, linear, gaussian, suppressor };
 
 struct NmsOptions {
   NmsKind kind = NmsKind::gaussian;
-  double sigma = 0.3;
+  double sigma = 0.2;  // PVLR on THUMOS14; CO2-Net and HAM-Net 0.3
   // Overlaps up to this are left alone. 0: every overlap counts (the usual gaussian rule).
   double threshold = 0.0;
   // BMN's second threshold: the better interval's length times this is added to the threshold

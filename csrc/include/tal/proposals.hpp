@@ -42,12 +42,14 @@ struct ProposalOptions {
   ClassScore class_score = ClassScore::softmax;
   double class_threshold = 0.2;  // a class is kept if its video probability reaches this
   bool class_fallback = true;    // if none does, keep the best one
-  std::int64_t topk_ratio = 8;   // video logit of a class: mean of its max(1, T / topk_ratio) largest values
+  // The video logit of a class is the mean of its max(1, T / topk_ratio) largest values: 20 in PVLR's test, 8 in the
+  // BaS-Net family.
+  std::int64_t topk_ratio = 20;
   std::int64_t min_length = 1;   // groups of fewer points (after up-sampling) are dropped
   std::int64_t upsample = 1;     // linear up-sampling factor of all sequences, after scaling
   bool background = true;        // the last column of the CAS is background: no proposals of it
   // Published code tests index values with .any(): a threshold that keeps point 0 alone gives
-  // nothing (methods.md 1.5). True reproduces that.
+  // nothing. True reproduces that.
   bool compat_any = false;
 };
 

@@ -27,7 +27,7 @@ typedef enum tal_status {
 
 typedef struct tal_owner tal_owner;
 
-// "0.1.0"
+// "0.2.0"
 const char* tal_version(void);
 
 // What went wrong in the last call of this thread that failed; "" before the first. Cut at 500 bytes.
@@ -146,7 +146,8 @@ tal_status tal_suppress(const tal_intervals* in, const tal_nms_options* options,
 // -- mean_ap.hpp, recall.hpp -------------------------------------------------------------------
 
 enum { TAL_MATCH_BEST_FREE = 0, TAL_MATCH_TRUTH_FIRST = 1 };
-enum { TAL_AP_INTERPOLATED = 0, TAL_AP_PLAIN = 1 };
+enum { TAL_AP_INTERPOLATED = 0, TAL_AP_PLAIN = 1, TAL_AP_ELEVEN_POINT = 2 };
+enum { TAL_TIES_RANKED = 0, TAL_TIES_TRUE_FIRST = 1, TAL_TIES_TRUE_LAST = 2 };
 
 typedef struct tal_ap_options {
   const double* thresholds;  // [threshold_count], at most 64
@@ -154,7 +155,7 @@ typedef struct tal_ap_options {
   int32_t matching;
   int32_t rule;
   int32_t inclusive;
-  int32_t true_first;
+  int32_t ties;
 } tal_ap_options;
 
 tal_ap_options tal_ap_options_default(void);

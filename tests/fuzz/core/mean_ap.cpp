@@ -4,9 +4,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::Bytes in(data, size);
   tal_ap_options o = tal_ap_options_default();
   o.matching = static_cast<std::int32_t>(in.up_to(2));
-  o.rule = static_cast<std::int32_t>(in.up_to(1));
+  o.rule = static_cast<std::int32_t>(in.up_to(3));
   o.inclusive = in.coin();
-  o.true_first = in.coin();
+  o.ties = static_cast<std::int32_t>(in.up_to(3));
   const std::size_t count = in.up_to(70);
   const std::vector<double> thresholds = in.reals(count > 66 ? count : count % 6);
   o.thresholds = thresholds.data();

@@ -1,0 +1,54 @@
+"""The part of docs/fit.md on what the table of heads was measured on, from the stored results of bench_fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pages import machine_lines, plus_minus, table
+
+_WHAT = {
+    "msrc12": "MSRC-12, real skeletons",
+    "vts": "VTS, open surgery",
+    "gym": "gym clips, I3D",
+    "tiny": "procedural videos, small encoders",
+    "lite0": "procedural videos, `lite0`",
+}
+_MEASURE = {"video": "video mAP", "point": "point mAP", "segment": "mAP@0.1:0.7"}
+
+
+def section(document: Mapping[str, Any]) -> str:
+    """A table for each set: labels that were trained on, head, figure, calibration error, seconds."""
+    lines: list[str] = []
+    for name, part in document["figures"].items():
+        seeds = sorted({s for r in part["rows"].values() for s in r["runs"]})
+        measure = _MEASURE[part["measured"]]
+        folds = next(iter(part["rows"].values()))["folds"]
+        lines += [
+            f"{_WHAT[name]}: {part['videos']} videos of {part['groups']} groups, {60 * part['hours']:.0f} minutes, "
+            f"{part['classes']} classes, {part['labels']} labels; {folds} folds, {len(seeds)} seed"
+            f"{'s' if len(seeds) > 1 else ''}.",
+            "",
+            *table(["labels", "head", f"{measure}, %", "calibration error, points", "CPU s"], _rows(part, measure)),
+            "",
+        ]
+    lines.append("All heads have the settings of the table, none its own best; a difference on one seed may be chance.")
+    machines = {_WHAT[n]: document["parts"][n]["machine"] for n in document["figures"]}
+    return "\n".join([*lines, *machine_lines(machines, "torch")])
+
+
+def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
+    kept = [r for r in part["rows"].values() if not _repeats(r, part["rows"], measure)]
+    rows = sorted(kept, key=lambda r: (r["kind"], -r["summary"][measure]["mean"]))
+    return [
+        [r["kind"], f"`{r['head']}`", *(plus_minus(r["summary"][m]) for m in (measure, "ECE")),
+         f"{r['summary']['cpu_s']['mean']:.0f}"]
+        for r in rows
+    ]  # fmt: skip
+
+
+def _repeats(row: Mapping[str, Any], rows: Mapping[str, Any], measure: str) -> bool:
+    """Whether a head that reads no times got the same of stronger labels as of labels of videos."""
+    weak = rows.get(f"video: {row['head']}")
+    same = weak is not None and weak["summary"][measure]["values"] == row["summary"][measure]["values"]
+    return row["kind"] != "video" and same

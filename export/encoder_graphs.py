@@ -1,0 +1,128 @@
+"""Encoders as graphs: torch weights to ONNX, described as the plan wants them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+from ..backends import open_backend
+from ..features import EncoderGraph
+from ..lab.nn.encoders import geometry, open_parts, parse
+from ..lab.nn.text import TextEncoder
+from ..lab.nn.tiny import TINY_WEIGHTS
+from ..lab.training.snippets import SNIPPET
+from ..options import SnippetOptions
+from ..plan.fields import Encoder
+from .parity import check_encoder
+from .to_onnx import to_onnx
+
+#: Height and width of the frames that graphs of any size are traced on.
+_NATIVE = {"H": 120, "W": 160}
+
+
+@dataclass(frozen=True)
+class EncoderSet:
+    """Encoders that belong together: one snippet geometry, one graph a stream, a text tower if there is one."""
+
+    snippet: SnippetOptions
+    specs: dict[str, Encoder]
+    graphs: dict[str, bytes]
+    text: TextEncoder | None
+
+    def open(self, streams: Iterable[str], device: str = "auto") -> list[EncoderGraph]:
+        """Load the encoders of some streams on a device."""
+        specs = [self.specs[s] for s in streams]
+        graphs = [open_backend(self.graphs[e.stream], e.name, device, spec=e.graph) for e in specs]
+        return [EncoderGraph(e, g) for e, g in zip(specs, graphs, strict=True)]
+
+
+def tiny_encoders(streams: Iterable[str], weights: Path = TINY_WEIGHTS) -> EncoderSet:
+    """Open the tiny encoders of some of the streams "rgb", "flow", "clip"."""
+    return open_encoders("tiny", {"tiny": weights}, streams=streams, snippet=SNIPPET)
+
+
+def open_encoders(
+    spec: str,
+    weights: Mapping[str, Path] = MappingProxyType({}),
+    *,
+    streams: Iterable[str] | None = None,
+    snippet: SnippetOptions | None = None,
+) -> EncoderSet:
+    """Open encoders by name, as graphs that passed the parity check.
+
+    Args:
+        spec: names joined by "+": "i3d", "i3d:rgb+clip:ViT-B-32", "lite0"; `nn.encoders` lists them.
+        weights: files by name: "i3d:rgb", "i3d:flow", "clip" (or "clip:ViT-B-32"), "videoclip-xl".
+        streams: only these, in this order; the others need no weights.
+        snippet: replaces the choice of `nn.encoders.geometry`.
+
+    Raises:
+        UsageError: unknown names, two encoders of one stream, encoders that cannot share snippets, weights that are
+            needed and missing or that nothing takes.
+        CheckpointError: weights that cannot be used.
+        MissingExtraError: a package that an encoder needs.
+        ExportError, ParityError: as for `encoder_graph`.
+    """
+    parts = parse(spec)
+    snippet = snippet or geometry(parts)
+    opened, text = open_parts(parts, weights, snippet, streams)
+    exported = {o.stream: encoder_graph(o.graph, o.name, o.stream, snippet, o.preprocess, o.net) for o in opened}
+    order = exported if streams is None else [s for s in streams if s in exported]
+    return EncoderSet(snippet, {s: exported[s][0] for s in order}, {s: exported[s][1] for s in order}, text)
+
+
+def encoder_graph(
+    net: nn.Module,
+    name: str,
+    stream: str,
+    snippet: SnippetOptions,
+    preprocess: Mapping[str, str] = MappingProxyType({}),
+    weights: nn.Module | None = None,
+) -> tuple[Encoder, bytes]:
+    """Export an encoder for a plan and check its parity; return its record and its graph.
+
+    Args:
+        net: reads "frames", uint8 [N, window, H, W, 3], or "flow", float32 [N, window, H, W, 2], by that name;
+            returns [N, dim].
+        name: of the encoder, for people and contracts.
+        stream: name of the features.
+        snippet: geometry of its inputs; where that leaves frames as decoded, their H and W are free.
+        preprocess: what the net does to its inputs, for contracts.
+        weights: the part of the net whose weights are hashed; default: all of it.
+
+    Raises:
+        ExportError: it cannot be traced on such snippets.
+        ParityError: graph and network differ.
+    """
+    frames = net.reads == "frames"
+    free = {0: "B"} if snippet.resize or not frames else {0: "B", 2: "H", 3: "W"}
+    side = [_NATIVE[free[i]] if i in free else snippet.for_flow.crop for i in (2, 3)]
+    shape = (2, snippet.window, *side)
+    example = torch.zeros(*shape, 3, dtype=torch.uint8) if frames else torch.zeros(*shape, 2)
+    content, graph = to_onnx(net, {str(net.reads): example}, free, f"encoder_{stream}.onnx")
+    check_encoder(net, content, graph)
+    record = Encoder(
+        name=name,
+        stream=stream,
+        reads="frames" if frames else "flow",
+        dim=int(graph.outputs[0].shape[-1]),
+        weights_sha256=weights_hash(weights or net),
+        graph=graph,
+        preprocess=dict(preprocess),
+    )
+    return record, content
+
+
+def weights_hash(net: nn.Module) -> str:
+    """Hash of a network's weights: names, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()

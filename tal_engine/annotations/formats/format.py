@@ -1,0 +1,152 @@
+"""What a format is: its name, how it is told, read and written, and what it can hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ...errors import UsageError
+from .frame_clock import FrameClock, clock_of
+from .table import AnnotationTable
+
+if TYPE_CHECKING:
+    from ..labels.label_files import VideoFiles
+
+#: What rows may have that not every format can hold.
+Feature = Literal["segments", "points", "video_labels", "subject", "score", "comment", "overlaps"]
+
+
+@dataclass
+class Context:
+    """What readers and writers are told beside the file, and where they say what got lost.
+
+    Args:
+        fps: frames a second, for formats that count frames and do not say their rate.
+        video: the video file that is annotated, or a folder of them: their frames' times are the clock of such formats.
+        name: name of the video where the file does not say it.
+    """
+
+    fps: float | None = None
+    video: str | Path | None = None
+    name: str | None = None
+    losses: Counter[str] = field(default_factory=Counter)
+    dropped: int = 0
+    _clocks: dict[Path, FrameClock] = field(default_factory=dict, repr=False)
+    _files: VideoFiles | None = field(default=None, repr=False)
+
+    def lose(self, what: str, count: int = 1) -> None:
+        """Enter that something could not be held; equal sentences are counted."""
+        if count:
+            self.losses[what] += count
+
+    def drop(self, what: str, count: int = 1) -> None:
+        """Enter that rows could not be held at all."""
+        self.lose(what, count)
+        self.dropped += count
+
+    def clock(self, video: str = "", stated: float | None = None) -> FrameClock:
+        """Choose the clock of frames: of the given video, at the given rate, or as the file states.
+
+        Args:
+            video: name of the video, to find it where a folder was given.
+            stated: frames a second that the file states.
+
+        Raises:
+            UsageError: there is none of these.
+            VideoError: the video cannot be read.
+        """
+        path = self._video_file(video)
+        if path is not None:
+            if path not in self._clocks:
+                self._clocks[path] = clock_of(path)
+            return self._clocks[path]
+        rate = stated if self.fps is None else self.fps
+        if rate is None:
+            raise UsageError("frames are counted and nothing says how many a second: give --fps or --video")
+        return FrameClock(rate)
+
+    def _video_file(self, name: str) -> Path | None:
+        """Return the given video, or the one of a name in the given folder."""
+        if self.video is None or not Path(self.video).is_dir():
+            return None if self.video is None else Path(self.video)
+        from ..labels.label_files import VideoFiles, video_files  # labels read files of tools, and so import this
+        from ..labels.label_rows import RowError
+
+        if self._files is None:
+            self._files = VideoFiles(video_files(Path(self.video)), Path(self.video))
+        try:
+            return self._files.find(name)
+        except RowError as e:
+            raise UsageError(f"{self.video}: {e}; its frames are the clock of the labels") from e
+
+    def named(self, path: Path) -> str:
+        """Name of the video of a file that does not say it."""
+        if self.name is None and self.video is not None and not Path(self.video).is_dir():
+            return Path(self.video).name
+        return self.name or path.stem
+
+
+Reader = Callable[[Path, Context], AnnotationTable]
+Writer = Callable[[AnnotationTable, Path, Context], None]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One annotation format.
+
+    Attributes:
+        name: what ``--from`` and ``--to`` call it.
+        title: what its users call it.
+        suffixes: endings of its files, longest first.
+        read, write: None where it is only written, or only read.
+        holds: what of a row survives writing.
+        one_video: a file holds one video; several are written to a folder, a file each.
+        by_name: is written only where it is named: its endings say too little.
+        unit: of its times, for the documentation: what is written, and how it is rounded.
+        recognise: whether a file, by its first 64 KiB as text, is of this format; None: by its ending alone.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    holds: frozenset[Feature]
+    unit: str
+    read: Reader | None = None
+    write: Writer | None = None
+    one_video: bool = False
+    by_name: bool = False
+    recognise: Callable[[str], bool] | None = None
+
+
+def holds(*features: Feature) -> frozenset[Feature]:
+    """Return what a format holds, beside segments."""
+    return frozenset(("segments", *features))
+
+
+def without(table: AnnotationTable, form: Format, context: Context) -> AnnotationTable:
+    """Select the rows that a format can hold; record the others as lost."""
+    kinds = table.kinds
+    keep = kinds == "segment"
+    for kind, feature, words in (
+        ("point", "points", "a point in time left out"),
+        ("video", "video_labels", "a label of a whole video left out"),
+    ):
+        if feature in form.holds:
+            keep = keep | (kinds == kind)
+        else:
+            context.drop(f"{words}: {form.title} cannot hold it", int((kinds == kind).sum()))
+    kept = table if keep.all() else table.where(keep)
+    for column, words in (("subject", "a subject"), ("comment", "a comment")):
+        if column not in form.holds:
+            context.lose(f"{words} left out: {form.title} cannot hold it", int((getattr(kept, column) != "").sum()))
+    if "score" not in form.holds:
+        context.lose(f"a score left out: {form.title} cannot hold it", int((kept.score == kept.score).sum()))
+    return kept
+
+
+def choices(formats: Iterable[Format]) -> str:
+    """List names of formats for messages."""
+    return ", ".join(sorted(f.name for f in formats))

@@ -1,0 +1,41 @@
+"""XML from outside, without entities, and XML to write."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from ..._util.files import whole_file
+from ..._util.untrusted import guarded, read_bytes
+from ...errors import DataError
+
+
+def read_xml(path: Path, what: str, root: str) -> ET.Element:
+    """Read the root element of a file.
+
+    Args:
+        path: the file.
+        what: kind of file ("ELAN file"), for messages.
+        root: required name of its root.
+
+    Raises:
+        DataError: missing, no XML, entities declared in it, or another root.
+    """
+    from defusedxml.ElementTree import fromstring
+
+    data = read_bytes(path, what)
+    with guarded(path, what):
+        found: ET.Element = fromstring(data)
+    if found.tag != root:
+        raise DataError(f"{path}: its root is <{found.tag[:40]}>, {what} has <{root}>")
+    return found
+
+
+def write_xml(path: Path, root: ET.Element) -> None:
+    """Write a document, indented, UTF-8."""
+    ET.indent(root)
+    buffer = io.BytesIO()
+    ET.ElementTree(root).write(buffer, encoding="UTF-8", xml_declaration=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(buffer.getvalue() + b"\n")

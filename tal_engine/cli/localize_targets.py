@@ -1,0 +1,62 @@
+"""What ``tal localize`` writes for each video besides its result: pictures and annotated videos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from .._util.files import check_outputs
+from .._util.names import file_names
+from ..records import Segment
+from ..results import Localization
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Pictures and videos that are written for each source; of several sources, each with its own name."""
+
+    paths: list[str | Path]
+    plot: Path | None
+    save_video: Path | None
+
+    @cached_property
+    def plots(self) -> dict[str | Path, Path]:
+        return self._one_each(self.plot)
+
+    @cached_property
+    def videos(self) -> dict[str | Path, Path]:
+        return self._one_each(self.save_video)
+
+    def _one_each(self, target: Path | None) -> dict[str | Path, Path]:
+        if target is None or len(self.paths) == 1:
+            return dict.fromkeys(self.paths, target) if target is not None else {}
+        cut = len(target.name) - len(target.suffix)
+        own = zip(self.paths, file_names(self.paths), strict=True)
+        return {p: target.with_name(f"{target.name[:cut]}-{name}{target.suffix}") for p, name in own}
+
+    def check(self, output: Path | None, inputs: list[str | Path]) -> None:
+        """Refuse to overwrite an input or another output, before anything runs."""
+        outputs: dict[str, str | Path | None] = {f"--output {output}": output}
+        outputs |= {f"--plot {t}": t for t in self.plots.values()}
+        outputs |= {f"--save-video {t}": t for t in self.videos.values()}
+        check_outputs(outputs, inputs)
+
+    def there(self, path: str | Path) -> bool:
+        """Return whether all files of a source exist already."""
+        return all(t.exists() for of in (self.plots, self.videos) if (t := of.get(path)) is not None)
+
+    def write(self, path: str | Path, result: Localization, truth: list[Segment] | None) -> None:
+        """Write what was asked for of a source."""
+        if path in self.plots:
+            result.plot(self.plots[path], truth)
+        if path in self.videos:
+            _save_video(self.videos[path], path, result)
+
+
+def _save_video(target: Path, source: str | Path, result: Localization) -> None:
+    from ..outputs.render.overlay import write
+    from ..video import open_video
+
+    with open_video(source) as video:
+        write(target, result, ((f.pts_seconds, f.image()) for f in video.frames), video.fps)

@@ -1,0 +1,1 @@
+"""From videos and labels to a plan: checks, features, folds, training, calibration, thresholds, export, report."""

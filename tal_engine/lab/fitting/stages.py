@@ -1,0 +1,104 @@
+"""The stages of a fit that train: held-out folds, halves of them, and the head of all videos."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...annotations.labels import VideoLabels
+from ..training import checkpoint
+from .folds import folds_of
+from .held_out import HeldOut
+from .material import Material
+from .options import Bar
+from .training import Course, Steps, found_by, rows_of, table_of, trained
+from .workplace import Workplace
+
+#: Share of the training videos of a fold that the learning curve takes.
+_HALF = 2
+
+
+def fold_of(material: Material, count: int, seed: int) -> NDArray[np.int64]:
+    """Deal the videos into folds."""
+    return folds_of([v.labels for v in material.videos], material.groups, count, seed)
+
+
+def half_of(material: Material, train: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
+    """Take every second of the training videos, classes dealt out evenly; the videos of a group stay together.
+
+    All of them where they are one group.
+    """
+    chosen = np.flatnonzero(train)
+    groups = [material.groups[i] for i in chosen]
+    if len(set(groups)) < _HALF:
+        return train
+    part = folds_of([material.videos[i].labels for i in chosen], groups, _HALF, seed)
+    sizes = np.bincount(part, minlength=_HALF)
+    half = np.zeros_like(train)
+    half[chosen[part == int(np.argmax(sizes))]] = True
+    return half
+
+
+def held_out(
+    course: Course, material: Material, fold: NDArray[np.int64], place: Workplace, bar: Bar, *, half: bool = False
+) -> HeldOut:
+    """Detect on each fold's videos by a head that was trained on the others, or on half of them."""
+    rows: list[list[Any]] = []
+    count = int(fold.max()) + 1
+    for k in range(count):
+        train, test = fold != k, material.part(fold == k)
+        if half:
+            train = half_of(material, train, course.seed)
+        name = f"{'half' if half else 'fold'}{k}"
+        tell = _told(bar, f"{'half of ' if half else ''}fold {k + 1}/{count}")
+        rows += _kept(place, name, _fold_work(course, material.part(train), test, place, name, tell))
+    seconds = {n: course.features[n].duration for n in material.names}
+    table = table_of(rows, material.names, list(course.vocabulary))
+    return HeldOut(table, material.videos, fold, tuple(course.vocabulary), material.kind, seconds)
+
+
+def _fold_work(
+    course: Course,
+    train: Sequence[VideoLabels],
+    test: Sequence[VideoLabels],
+    place: Workplace,
+    name: str,
+    tell: Steps,
+) -> Callable[[], Any]:
+    def work() -> list[list[Any]]:
+        return rows_of(found_by(course, trained(course, train, place.checkpoint(name), tell), test))
+
+    return work
+
+
+def final(course: Course, material: Material, place: Workplace, bar: Bar) -> checkpoint.Checkpoint:
+    """Train the head of all videos."""
+
+    def work() -> dict[str, Any]:
+        net = trained(course, material.videos, place.checkpoint("all"), _told(bar, "all videos"))
+        return {"parameters": sum(p.numel() for p in net.parameters())}
+
+    _kept(place, "all", work)
+    return checkpoint.load(place.checkpoint("all"))
+
+
+def _kept(place: Workplace, stage: str, work: Callable[[], Any]) -> Any:
+    """Run a stage whose seconds count even if it is interrupted."""
+    began = time.monotonic()
+    try:
+        return place.run(stage, work)
+    except BaseException:
+        place.spent(stage, time.monotonic() - began)
+        raise
+
+
+def _told(bar: Bar, task: str) -> Steps:
+    def tell(step: int, steps: int, loss: float) -> None:
+        if step % 10 == 0 or step == steps:
+            bar(task, step, steps, f"loss {loss:.3f}")
+
+    return tell

@@ -1,0 +1,1 @@
+"""Live sources: cameras, RTSP and HLS connections, their clocks, queues and coverage."""

@@ -1,0 +1,1 @@
+"""What becomes of results: files, pictures, and sinks of live events."""

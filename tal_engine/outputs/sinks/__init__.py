@@ -1,0 +1,1 @@
+"""Where the events of live streams go: files, clips, webhooks, MQTT, Kafka."""

@@ -1,0 +1,1 @@
+"""Localizations to files: one module per format. Each writes whole files or nothing."""

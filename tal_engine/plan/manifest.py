@@ -1,0 +1,236 @@
+"""The manifest of a plan: its fields, what must agree with what, and reading it. Knows no files and no zip."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from .._util.untrusted import parse_json
+from ..errors import PlanError, PlanFault, require
+from ..options import (
+    BoundaryOptions,
+    NmsOptions,
+    ProposalOptions,
+    PyramidOptions,
+    SegmentOptions,
+    SnippetOptions,
+    StreamOptions,
+)
+from ..vocabulary import Vocabulary
+from .domain_fields import DomainRecord
+from .fields import Encoder, EngineRecord, Graph, Member, Method, Name, Size, Strict, Width
+from .graph_rules import check_graphs
+from .score_fields import ScoreCalibration, ScoreThresholds, check_scores, least_raw
+
+#: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields. Spec 2 added
+#: `evaluator`, spec 3 `engines`, `stream`, `snippet.interpolation` and `snippet.flow_of`, spec 4 `calibration`,
+#: `thresholds`, `domain` and proposals of pyramids.
+LAYOUT, SPEC = 1, 4
+
+MANIFEST = "manifest.json"
+
+
+class Schema(Strict):
+    """Versions of the plan."""
+
+    layout: Size = LAYOUT
+    spec: Size = SPEC
+
+
+def _kind(value: Any) -> str:
+    """Return the kind of a proposal stage's options: of boundaries they name `peak_share`, of a pyramid `strides`."""
+    for mark, options, kind in (("peak_share", BoundaryOptions, "boundary"), ("strides", PyramidOptions, "pyramid")):
+        if mark in value if isinstance(value, dict) else isinstance(value, options):
+            return kind
+    return "threshold"
+
+
+_Proposal = Annotated[
+    Annotated[ProposalOptions, pydantic.Tag("threshold")]
+    | Annotated[BoundaryOptions, pydantic.Tag("boundary")]
+    | Annotated[PyramidOptions, pydantic.Tag("pyramid")],
+    pydantic.Discriminator(_kind),
+]
+
+#: What heads give, by the kind of proposal stage: outputs that must be there, in this order, and those that may.
+_OUTPUTS = {
+    "threshold": (["cas"], {"attention", "video"}),
+    "boundary": (["start", "end", "embedding"], set[str]()),
+    "pyramid": (["score", "distance"], set[str]()),
+}
+
+
+class Manifest(Strict):
+    """Everything the runtime needs to know, field by field."""
+
+    schema_: Schema = pydantic.Field(default_factory=Schema, alias="schema")
+    name: str
+    description: str = ""
+    method: Method
+    vocabulary: list[str]
+    snippet: SnippetOptions
+    encoders: list[Encoder]
+    streams: Annotated[dict[Name, Width], pydantic.Field(min_length=1)]
+    head: Graph
+    #: Scores proposals: embedding [T, D] and positions [P, points] to score [P, C]; only with `BoundaryOptions`.
+    evaluator: Graph | None = None
+    proposal: _Proposal
+    nms: NmsOptions
+    #: Its `min_score` is on the scale that results have: calibrated where there is a `calibration`.
+    segment: SegmentOptions
+    calibration: ScoreCalibration | None = None
+    thresholds: ScoreThresholds | None = None
+    #: What its training features looked like.
+    domain: DomainRecord | None = None
+    stream: StreamOptions = StreamOptions()
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
+    producer: dict[str, str] = pydantic.Field(default_factory=dict)
+    provenance: dict[str, Any] = pydantic.Field(default_factory=dict)
+    parity: dict[str, dict[str, Any]] = pydantic.Field(default_factory=dict)
+    members: dict[str, Member] = pydantic.Field(default_factory=dict)
+    #: Engines that are inside; others lie in the cache of each machine.
+    engines: list[EngineRecord] = pydantic.Field(default_factory=list)
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self) -> Manifest:
+        names = [t.name for t in self.head.outputs]
+        needed, optional = _OUTPUTS[_kind(self.proposal)]
+        rest = names[len(needed) :]
+        if names[: len(needed)] != needed or set(rest) - optional or len(set(names)) < len(names):
+            more = f", then {sorted(optional)} if it has them" if optional else ""
+            raise ValueError(f"head gives {names}, must give {needed} first{more}")
+        self._scores_classes()
+        for e in self.encoders:
+            if self.streams.get(e.stream) != e.dim:
+                raise ValueError(f"encoder {e.name} gives {e.stream}[{e.dim}], streams say {self.streams}")
+            if e.reads == "flow" and self.snippet.flow == "none":
+                raise ValueError(f"encoder {e.name} reads flow, snippet.flow is 'none'")
+        check_graphs(self)
+        check_scores(self.vocabulary, self.calibration, self.thresholds, self.segment.min_score)
+        if self.domain is not None:
+            self.domain.check(self.streams, self.members)
+        contract = self.provenance.get("contract", {})
+        if not isinstance(contract, dict) or not isinstance(contract.get("pixels", ""), str):
+            raise ValueError(f"provenance.contract is {contract!r:.200}, must be an object whose pixels are a text")
+        known = {g.member for g in self.graphs}
+        for engine in self.engines:
+            if engine.graph not in known:
+                raise ValueError(f"engine {engine.member} was built from {engine.graph}, which no graph is")
+        return self
+
+    def _scores_classes(self) -> None:
+        """Check that the graph whose columns are classes has as many as there are."""
+        graph, classes = self.evaluator or self.head, len(Vocabulary(self.vocabulary))
+        if isinstance(self.proposal, BoundaryOptions) != (self.evaluator is not None):
+            raise ValueError("an evaluator belongs to a proposal stage that pairs boundaries, and to no other")
+        if isinstance(self.proposal, ProposalOptions):
+            classes += self.proposal.background
+        if self.evaluator is not None:
+            io = [t.name for t in (*graph.inputs, *graph.outputs)]
+            if io != ["embedding", "positions", "score"]:
+                raise ValueError(f"evaluator reads and gives {io}, must be embedding, positions and score")
+        columns = graph.outputs[0].shape[-1]
+        if columns != classes:
+            raise ValueError(f"{graph.member} gives {columns} columns, vocabulary and background make {classes}")
+
+    @property
+    def graphs(self) -> list[Graph]:
+        """Every graph of the plan."""
+        own = [self.head] if self.evaluator is None else [self.head, self.evaluator]
+        return [*own, *(e.graph for e in self.encoders)]
+
+    def with_segment(self, min_score: float | None, top_k: int | None, *, calibrated: bool = True) -> Manifest:
+        """Return the manifest with another choice of segments and scores.
+
+        Args:
+            min_score: the least score of all classes, on the scale that results have; None keeps the plan's, class by
+                class.
+            top_k: None keeps the plan's.
+            calibrated: False gives raw scores. Which segments are enough stays as it was unless `min_score` is given.
+
+        Raises:
+            UsageError: `min_score` is above 1 and scores are calibrated.
+        """
+        changes = {"min_score": min_score, "top_k": top_k}
+        wanted = replace(self.segment, **{name: v for name, v in changes.items() if v is not None})  # type: ignore[arg-type]
+        update: dict[str, Any] = {"segment": wanted}
+        if min_score is not None:
+            update["thresholds"] = None
+        if self.calibration is not None and calibrated:
+            allowed = "at most 1, as this plan's scores are calibrated; raw scores: calibrated=False (--raw-scores)"
+            require(wanted.min_score <= 1, "min_score", min_score, allowed)
+        elif self.calibration is not None:
+            update["calibration"] = None
+            if min_score is None:
+                update["thresholds"] = self._raw_thresholds(self.calibration)
+        return self.model_copy(update=update)
+
+    def _raw_thresholds(self, calibration: ScoreCalibration) -> ScoreThresholds:
+        """Return the least raw scores that are enough once they are calibrated."""
+        named = {} if self.thresholds is None else self.thresholds.classes
+        least = {n: named.get(n, self.segment.min_score) for n in self.vocabulary}
+        classes = {n: least_raw(calibration.classes[n], v) for n, v in least.items()}
+        return ScoreThresholds.model_construct(classes=classes, chosen_for="operating_point")
+
+    def to_json(self) -> str:
+        """Serialize the manifest as it is stored."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=1) + "\n"
+
+
+#: What pydantic adds to the place of an error in a union.
+_BRANCHES = ("constrained-int", "constrained-str")
+
+
+def parse_manifest(text: bytes | str, name: str = "plan") -> Manifest:
+    """Validate a manifest.
+
+    Raises:
+        PlanError: naming the field that is unknown, missing or wrong, or the newer schema.
+    """
+    bad = partial(PlanError, PlanFault.BAD_MANIFEST)
+    raw = parse_json(text, f"{name}: {MANIFEST}", bad, finite=False)
+    if not isinstance(raw, dict):
+        raise bad(f"{name}: {MANIFEST} is not an object")
+    _refuse_newer(raw, name)
+    try:
+        # Strict, so that no text passes for a number; as JSON, where strictness still takes lists for tuples.
+        return Manifest.model_validate_json(json.dumps(_with_infinities(raw)), strict=True)
+    except pydantic.ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part not in (*_OUTPUTS, *_BRANCHES)) or "manifest"
+        faults = {
+            "extra_forbidden": PlanFault.UNKNOWN_FIELD,
+            "unexpected_keyword_argument": PlanFault.UNKNOWN_FIELD,
+            "missing": PlanFault.MISSING_FIELD,
+        }
+        fault = faults.get(first["type"], PlanFault.BAD_VALUE)
+        raise PlanError(fault, f"{name}: manifest field {where}: {first['msg'].removeprefix('Value error, ')}") from e
+    except ValueError as e:  # an option's own rule
+        raise PlanError(PlanFault.BAD_VALUE, f"{name}: manifest: {e}") from e
+
+
+def _with_infinities(raw: dict[str, Any]) -> dict[str, Any]:
+    """Convert infinite scores to numbers: some versions of pydantic write them as texts."""
+    found = dict(raw)
+    for stage in ("nms", "segment"):
+        options = found.get(stage)
+        if isinstance(options, dict) and options.get("min_score") in ("-Infinity", "Infinity"):
+            found[stage] = {**options, "min_score": float(options["min_score"])}
+    return found
+
+
+def _refuse_newer(raw: dict[str, Any], name: str) -> None:
+    schema = raw.get("schema")
+    if not isinstance(schema, dict):
+        raise PlanError(PlanFault.MISSING_FIELD, f"{name}: manifest field schema is missing")
+    for field, known in (("layout", LAYOUT), ("spec", SPEC)):
+        version = schema.get(field)
+        if isinstance(version, int | float) and version > known:
+            raise PlanError(
+                PlanFault.NEWER_SCHEMA,
+                f"{name}: schema.{field} is {version}, this runtime reads up to {known}: upgrade tal-engine",
+            )

@@ -1,0 +1,318 @@
+"""A stream without its models: frames in, snippets out; features in, windows out; proposals in, events out.
+
+The owner of the models, for one stream or for many, runs encoders on the snippets and the head on the windows, in
+order. It may wait in order to batch those of several streams: the events do not depend on when models run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError, require
+from ..events import Event
+from ..features import contract_of
+from ..inference.domain import DomainModel
+from ..inference.score_rule import ScoreRule
+from ..options import StreamOptions
+from ..plan.manifest import Manifest
+from ..records import Proposals, Snippets
+from ..video.snippet import grid_of
+from ..video.source import Image
+from ..vocabulary import Vocabulary
+from .domain_watch import DomainWatch
+from .finalizer import Finalizer
+from .marks import GAPS_KEPT, Cut, Gap, PendingSnippet, PendingStamp
+from .restore import check_state
+from .window import FeatureRing, FeatureVector, StreamTiming, Window
+
+
+class StreamState:
+    """One stream. Not safe to share between threads; memory does not depend on the stream's length.
+
+    Call, in this order and as often as there is data: `push` or `flush`; then `add` the features of every snippet that
+    they returned; then take the `windows` and `finalize` each with its proposals.
+
+    The state is up to date when a call returns. An image that cannot be decoded raises its error from `push` or `flush`
+    before anything has changed, so the call may be repeated; refused features likewise. Snippets and windows that were
+    taken and then dropped, because a model failed on them, cannot be taken again: end such a stream with `cut`, or
+    begin another one.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        plan: str,
+        source: str,
+        options: StreamOptions | None = None,
+        model: DomainModel | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            manifest: of the plan.
+            plan: its hash, for events.
+            source: name of the stream, for events.
+            options: None takes the plan's.
+            model: what the plan's training features looked like; None: the stream's `domain` is not known.
+        """
+        self._watch = DomainWatch(model, source, manifest.name)
+        self.manifest, self.plan, self.source = manifest, plan, source
+        self.options = manifest.stream if options is None else options
+        self.timing = StreamTiming.of(self.options, manifest.snippet)
+        vocabulary = Vocabulary(manifest.vocabulary)
+        self._rule = ScoreRule.of(manifest)
+        #: What was decided, how late, and what is open.
+        self.finalizer = Finalizer(
+            self.timing, self.options, self._rule, vocabulary, source, f"sha256:{plan.removeprefix('sha256:')}"
+        )
+        self._ring = FeatureRing(self.timing, manifest.streams, contract_of(manifest.snippet, manifest.encoders))
+        self._grid = grid_of(self.manifest.snippet)
+        self._live = False  # a frame came since the last cut
+        self._origin = 0.0  # its seconds
+        self._pts, self._interval = 0.0, 0.0  # of the newest frame, and seconds between the last two
+        self._wall: float | None = None
+        self._given = self._added = 0  # snippets so far
+        self._from = 0  # snippets given before this grid
+        self._of_rows = False
+        self._stamps: deque[PendingStamp] = deque()
+        self._cuts: deque[Cut] = deque()
+        self._windows: deque[Window] = deque()
+        #: Number of skipped frames, whose time was not finite or not after the last one's.
+        self.refused = 0
+        self.gaps: deque[Gap] = deque(maxlen=GAPS_KEPT)
+        self.unanalysed_s = 0.0
+
+    @property
+    def declared_latency_s(self) -> float:
+        """Longest time from the end of an action to its final event, in seconds of the stream's clock.
+
+        Look-ahead (or gap, if longer), step, a snippet, and one frame, since a snippet is complete once the next frame
+        arrives. If frames are more than a slot apart, the time between the last two is added.
+        """
+        return self.timing.max_latency_s
+
+    @property
+    def domain(self) -> float | None:
+        """Share of videos like the training videos that are less usual than the last window; None: not known."""
+        return self._watch.share
+
+    def set_session_id(self, session: str) -> None:
+        """Make ids differ from those of other streams of its name: for sources whose frames never come again."""
+        self.finalizer.session = session
+
+    @property
+    def newest(self) -> float | None:
+        """Seconds of the newest frame; None at the start and after a cut."""
+        return self._pts if self._live else None
+
+    def resumed(self, wall: float) -> float:
+        """Return the stream's seconds at a wall-clock time after a restart: it follows the clock, never back."""
+        soonest = self._pts + 1.0 / self.manifest.snippet.fps
+        return soonest if self._wall is None else max(wall - self._wall, soonest)
+
+    def push(self, image: Callable[[], Image], pts: float, wall: float | None = None) -> list[PendingSnippet]:
+        """Take a frame that is on screen from `pts` seconds on; return the snippets that it completes.
+
+        A frame whose time is not finite or not after the last one's is skipped and counted. After `max_still` seconds
+        without a frame the stream is cut: open actions are decided and the clock restarts at this frame.
+
+        Args:
+            image: returns the image, [H, W, 3] uint8 RGB; called when a slot shows it.
+            pts: seconds, as the source counts.
+            wall: wall clock of the frame, seconds since 1970.
+
+        Raises:
+            UsageError: see `check_frames`.
+        """
+        self.check_frames()
+        if not math.isfinite(pts) or (self._live and pts <= self._pts):
+            self.refused += 1
+            return []
+        ready: list[PendingSnippet] = []
+        if self._live and pts - self._pts > self.options.max_still:
+            end = self._end()
+            ready += self._finish(end)
+            self.gaps.append(Gap(end, pts))
+            self.unanalysed_s += pts - end
+        origin = self._origin if self._live else pts
+        # The frame's own time counts only once its predecessor's image is decoded, which is what can fail.
+        complete = self._grid.push(pts - origin, image)
+        self._interval = pts - self._pts if self._live else 0.0
+        self._live, self._origin, self._pts = True, origin, pts
+        self._wall = None if wall is None else wall - pts
+        return ready + [self._ready(window) for window in complete]
+
+    def flush(self, end: float | None = None) -> list[PendingSnippet]:
+        """End the stream and return its last snippets. The next frame begins another stream.
+
+        Args:
+            end: seconds where the last frame leaves the screen; None: it stays as long as the one before it.
+
+        Raises:
+            UsageError: see `check_end`.
+        """
+        self.check_end(end)
+        return self._finish(self._end() if end is None else end) if self._live else []
+
+    def check_frames(self) -> None:
+        """Refuse frames where features were pushed.
+
+        Raises:
+            UsageError: this is a stream of features.
+        """
+        if self._of_rows:
+            raise UsageError(f"{self.source}: a frame was pushed into a stream of features")
+
+    def check_end(self, end: float | None) -> None:
+        """Refuse an end that `flush` cannot use.
+
+        Raises:
+            UsageError: `end` is not after the newest frame's time, or within the newest row's own or later.
+        """
+        if self._live and end is not None:
+            newest = self._pts - min(self.timing.timeline.step, self.timing.timeline.width) * self._of_rows
+            require(newest < end < math.inf, "end", end, f"seconds after the newest frame ({newest})")
+
+    def release(self) -> None:
+        """Drop images, features and windows; the stream cannot continue, its counts stay readable."""
+        self._grid = grid_of(self.manifest.snippet)
+        self._ring.begin(0.0)
+        for waiting in (self._stamps, self._cuts, self._windows):
+            waiting.clear()
+
+    def _end(self) -> float:
+        if self._of_rows:
+            return self._pts
+        return self._pts + min(self._interval or 1.0 / self.manifest.snippet.fps, self.timing.timeline.width)
+
+    def _finish(self, end: float) -> list[PendingSnippet]:
+        ready = [self._ready(window) for window in self._grid.finish(end - self._origin)]
+        self._close(end)
+        return ready
+
+    def cut(self) -> None:
+        """End the stream without its last, incomplete snippet, whose images cannot be decoded."""
+        if self._live:
+            self._close(self._end())
+
+    def _close(self, end: float) -> None:
+        if self._given > self._from:
+            self._cuts.append(Cut(self._given, end, self._pts, self._wall))
+        self._grid, self._live, self._from, self._of_rows = grid_of(self.manifest.snippet), False, self._given, False
+        self._at_cut()
+
+    def _ready(self, window: list[Image]) -> PendingSnippet:
+        time, stamp = self.timing.timeline, PendingStamp(self._given - self._from, self._origin, self._pts, self._wall)
+        end = float(time.right(stamp.first + 1))
+        ready = PendingSnippet(Snippets(np.stack(window)[None], None, stamp.first, time, end), stamp.pts, stamp.wall)
+        self._stamps.append(stamp)
+        self._given += 1
+        return ready
+
+    def push_row(self, row: FeatureVector, wall: float | None = None) -> None:
+        """Take the features of the next snippet of a stream that has no frames; its clock begins at 0.
+
+        Args:
+            row: stream name -> [D].
+            wall: wall clock where the snippet ends, seconds since 1970.
+
+        Raises:
+            UsageError: frames were pushed: their features are added with `add`.
+            FeatureError: see `FeatureRing.check`; nothing was taken.
+        """
+        if self._live and not self._of_rows:
+            raise UsageError(f"{self.source}: features were pushed into a stream of frames")
+        self._ring.check(row)
+        self._live, self._origin, self._of_rows = True, 0.0, True
+        number = self._given - self._from
+        self._pts = float(self.timing.timeline.right(number + 1))
+        self._wall = None if wall is None else wall - self._pts
+        self._stamps.append(PendingStamp(number, 0.0, self._pts, self._wall))
+        self._given += 1
+        self.add(row)
+
+    def add(self, row: FeatureVector) -> None:
+        """Take the features of the oldest snippet that has none yet.
+
+        Raises:
+            UsageError: every snippet has its features.
+            FeatureError: see `FeatureRing.check`; nothing was taken.
+        """
+        if not self._stamps:
+            raise UsageError(f"{self.source}: features were added and no snippet waits for them")
+        self._ring.check(row)
+        stamp = self._stamps.popleft()
+        if stamp.first == 0:
+            self._ring.begin(stamp.origin)
+        self._added += 1
+        if self._ring.add(row):
+            self._windows.append(self._ring.window(stamp.pts, stamp.wall))
+        self._at_cut()
+
+    def _at_cut(self) -> None:
+        while self._cuts and self._cuts[0].after == self._added:
+            cut = self._cuts.popleft()
+            self._windows.append(self._ring.window(cut.pts, cut.wall, cut.end))
+
+    def windows(self) -> list[Window]:
+        """Take the windows on which the head has to run; each is returned once and must be finalized in this order."""
+        due = list(self._windows)
+        self._windows.clear()
+        return due
+
+    def finalize(self, window: Window, proposals: Proposals) -> list[Event]:
+        """Decide, in order, the events of the oldest pending window; its proposals are suppressed, best first.
+
+        Their scores are raw; events have calibrated ones where the plan calibrates.
+        """
+        self._watch.look(window.features)
+        return self.finalizer.finalize(window, self._rule.shown(proposals))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return numbers, ready for JSON, and arrays that `restore` needs to resume.
+
+        Raises:
+            UsageError: snippets wait for features, or windows for the head.
+        """
+        waiting = self._given - self._added + len(self._windows)
+        if waiting:
+            raise UsageError(f"{self.source}: cannot be saved now, {waiting} snippets or windows are pending")
+        grid, pictures = self._grid.state()
+        ring, rows = self._ring.state()
+        numbers = {name: getattr(self, f"_{name}") for name in _NUMBERS} | {name: getattr(self, name) for name in _OPEN}
+        numbers |= {
+            "gaps": [list(g) for g in self.gaps],
+            "grid": grid,
+            "ring": ring,
+            "settler": self.finalizer.state(),
+        }
+        return numbers, {**pictures, **{f"rows.{name}": values for name, values in rows.items()}}
+
+    def restore(self, numbers: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Resume from a `state` of a stream of the same plan and options.
+
+        Raises:
+            SnapshotError: the state is malformed or of another stream; nothing was changed.
+        """
+        check_state(numbers, arrays, self.manifest, self.timing)
+        for name in _NUMBERS:
+            setattr(self, f"_{name}", numbers[name])
+        for name in _OPEN:
+            setattr(self, name, numbers[name])
+        self._added = self._given
+        self.gaps = deque((Gap(*g) for g in numbers["gaps"]), maxlen=GAPS_KEPT)
+        self._grid.restore(numbers["grid"], arrays)
+        rows = {name.removeprefix("rows."): a for name, a in arrays.items() if name.startswith("rows.")}
+        self._ring.restore(numbers["ring"], rows)
+        self.finalizer.restore(numbers["settler"])
+
+
+#: Numbers of a `StreamState` that are saved, by their attributes' names.
+_NUMBERS = ("live", "origin", "pts", "interval", "wall", "given", "from", "of_rows")
+_OPEN = ("refused", "unanalysed_s")

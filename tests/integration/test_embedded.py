@@ -1,0 +1,106 @@
+"""The embedded demonstration model: what it says of itself, and that it does what README shows."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tal_engine import TALEngine
+from tal_engine.annotations import read_annotations
+from tal_engine.demo.demo_set import render_split
+from tal_engine.engine import EMBEDDED_PLAN
+from tal_engine.metrics import evaluate
+from tests.integration.test_cli import tal
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three videos that no training run has seen: another seed, split, bodies and scenes."""
+    folder = tmp_path_factory.mktemp("held_out")
+    render_split(folder, "test", 3, seed=77, workers=2)
+    return folder
+
+
+def test_it_finds_actions_in_videos_it_never_saw(data):
+    engine = TALEngine.load(device="cpu")
+    truth = {v.name: list(v.instances) for v in read_annotations(data / "annotations.json")}
+    found = {name: list(engine.localize(data / "videos" / f"{name}.mp4", min_score=-np.inf, top_k=0)) for name in truth}
+    score = evaluate(truth, found, tious=(0.3, 0.5))
+    # A floor far under the benchmark's figure: it catches a wrong plan or runtime, not noise.
+    assert score.at(0.3) > 0.4
+    assert score.at(0.5) > 0.3
+
+
+def test_default_segments_are_few_and_in_the_video(data):
+    engine = TALEngine.load(device="cpu")
+    result = engine.localize(data / "videos" / "test_00000.mp4")
+    assert 1 <= len(result) <= 60
+    for segment in result:
+        assert 0 <= segment.start < segment.end <= result.info.duration
+        assert segment.label in engine.plan.vocabulary
+        assert 1 >= segment.score >= engine.plan.manifest.thresholds.classes[segment.label]
+    assert result.info.calibrated
+    assert result.info.domain > engine.plan.manifest.domain.warn_below
+    assert result.info.warnings == []
+
+
+def test_it_passed_the_gate_and_says_where_it_comes_from():
+    plan = TALEngine.load(device="cpu").plan
+    log = json.loads(EMBEDDED_PLAN.with_suffix(".json").read_text())
+    assert log["plan_sha256"] == plan.sha256
+    assert plan.manifest.parity
+    assert "demonstration" in plan.manifest.description
+    steps = {s["what"]: s for s in log["steps"]}
+    assert steps["trained pvlr"]["config"] == plan.manifest.method.config
+    assert steps["exported"]["parity"] == plan.manifest.parity
+    (least,) = {round(v, 9) for v in plan.manifest.thresholds.classes.values()}  # the operating point, calibrated
+    known = plan.manifest.calibration.classes["jog"](np.array([round(steps["exported"]["min_score"], 4)]))
+    assert least == pytest.approx(float(known[0]), abs=1e-6)
+    fitted = steps["calibrated scores and fitted the domain"]
+    assert plan.manifest.calibration.ece == fitted["calibration"]["ece"] < 0.05
+    assert len(plan.files[plan.manifest.domain.member]) == fitted["domain"]["bytes"] < 300_000
+    assert EMBEDDED_PLAN.stat().st_size < 8e6
+
+
+def test_the_demo_prints_found_beside_true(tmp_path):
+    done = tal("demo", "run", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "true instance" in done.stdout
+    assert "tIoU" in done.stdout
+    assert "demonstration" in done.stderr
+    document = json.loads((tmp_path / "out" / "segments.json").read_text())
+    assert document["results"]["test_00000"]
+    assert (tmp_path / "out" / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_plan_given_says_so(data, tmp_path):
+    done = tal("localize", data / "videos" / "test_00001.mp4", "-o", tmp_path / "o.json", "--plot", tmp_path / "t.png")
+    assert done.returncode == 0, done.stderr
+    assert "no --plan given: the embedded demonstration model, not a product" in done.stderr
+    assert (tmp_path / "t.png").stat().st_size > 10_000
+
+
+def test_real_videos_decode_localize_and_plot(shared, tmp_path):
+    engine = TALEngine.load(device="cpu")
+    for path in sorted((shared / "videos").glob("*.mp4")):
+        result = engine.localize(path)
+        assert result.info.duration > 5
+        # One of the clips has pixels that are not square, which is told and no fault.
+        (told,) = (w for w in result.info.warnings if not w.startswith("pixels are"))
+        assert "unlike anything that plan demo was trained on" in told
+        assert result.info.out_of_domain
+        result.plot(tmp_path / "t.png")
+
+
+def test_the_command_says_that_a_real_video_is_unlike_what_it_was_trained_on(shared, tmp_path):
+    out = tmp_path / "o.json"
+    done = tal("localize", shared / "videos" / "demo.mp4", "-o", out, "--save-video", tmp_path / "v.mp4")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "unlike anything that plan demo was trained on" in said
+    assert "tal fit" in said
+    external = json.loads(out.read_text())["external_data"]
+    assert external["domain"]["demo"] < 0.01
+    assert any("tal fit" in w for w in external["warnings"]["demo"])
