@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
 
 import typer
@@ -44,35 +45,30 @@ def _root(
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[LogLines(detailed=verbose)])
 
 
-def _register() -> None:
-    from . import (
-        bench,
-        certify,
-        convert,
-        data,
-        demo,
-        diff,
-        evaluate,
-        export,
-        features,
-        fit,
-        import_checkpoint,
-        localize,
-        plan,
-        stream,
-        train,
-        verify_stream,
-    )
+#: Module of each command, in the order of the help. What one command needs, the others do not wait for.
+_MODULES = {
+    "localize": "localize", "predict": "localize", "stream": "stream", "verify-stream": "verify_stream",
+    "certify": "certify", "bench": "bench", "diff": "diff", "eval": "evaluate", "val": "evaluate", "train": "train",
+    "fit": "fit", "import": "import_checkpoint", "convert": "convert",
+}  # fmt: skip
+#: Modules of groups of commands, each with an `app`.
+_GROUPS = ("export", "plan", "demo", "data", "features")
 
-    for module in (
-        localize, stream, verify_stream, certify, bench, diff, evaluate, train, fit, import_checkpoint, convert,
-    ):  # fmt: skip
-        module.register(app)
-    app.add_typer(export.app, name="export")
-    app.add_typer(plan.app, name="plan")
-    app.add_typer(demo.app, name="demo")
-    app.add_typer(data.app, name="data")
-    app.add_typer(features.app, name="features")
+
+def _register(command: str | None = None) -> None:
+    """Add a command with its module, or all of them."""
+    named = [name for name in (*_MODULES, *_GROUPS) if command in (None, name)]
+    for module in dict.fromkeys(_MODULES[name] for name in named if name in _MODULES):
+        import_module(f"{__package__}.{module}").register(app)
+    for group in _GROUPS:
+        if group in named:
+            app.add_typer(import_module(f"{__package__}.{group}").app, name=group)
+
+
+def _named(arguments: list[str]) -> str | None:
+    """Name of the command that arguments begin with; None where all must be known: for help, advice, completion."""
+    first = next((a for a in arguments if a not in ("-v", "--verbose")), None)
+    return first if first in _MODULES or first in _GROUPS or first == "--version" else None
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -99,7 +95,7 @@ def run() -> None:
 def _run() -> None:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _end)
-    _register()
+    _register(_named(sys.argv[1:]))
     try:
         app()
     except TALError as e:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from tal_engine.cli import main
 from tal_engine.cli.shared import former_path
 from tal_engine.errors import UsageError
+from tests.waiting import alone
 
 #: Options that mean the same in all commands that have them, and are told in the same words.
 SHARED = {"--device", "--json", "--batch", "--timeout", "--quiet", "--threads", "--plan", "--window", "--step",
@@ -138,3 +139,25 @@ def test_two_spellings_at_once_are_refused(tmp_path):
     done = CliRunner().invoke(main.app, ["certify", "--out", str(tmp_path / "a"), "-o", str(tmp_path / "b")])
     assert isinstance(done.exception, UsageError)
     assert "one option" in str(done.exception)
+
+
+def test_a_command_loads_its_own_module_and_no_other():
+    """What one command needs, the others do not wait for; together they are all that there are."""
+    everything = typer.main.get_command(main.app).commands
+    assert set(everything) == {*main._MODULES, *main._GROUPS}
+    code = "import sys, json; from tal_engine.cli import main; main._register(sys.argv[1]);"
+    code += "print(json.dumps([m for m in sys.modules if m.startswith('tal_engine.')]))"
+    assert "tal_engine.cli.evaluate" in alone(code, "eval")
+    assert not {"tal_engine.cli.localize", "tal_engine.engine", "tal_engine.cli.plan"} & set(alone(code, "convert"))
+    assert "tal_engine.errors" in alone(code, "--version")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["localize", "a.mp4"], "localize"), (["-v", "plan", "inspect"], "plan"), (["--version"], "--version"),
+        (["--help"], None), ([], None), (["localise"], None), (["-x", "train"], None),
+    ],
+)  # fmt: skip
+def test_the_command_that_arguments_name(arguments, name):
+    assert main._named(arguments) == name
