@@ -57,6 +57,6 @@ def run(
     video = output / "demo" / "videos" / "test_00000.mp4"
     errors.print(f"rendered {video}")
     truth = output / "demo" / "annotations.json"
-    localize([str(video)], plot=output / "timeline.png", truth=truth, device="cpu")
-    localize([str(video)], output=output / "segments.json", form=Format.activitynet, device="cpu", quiet=True)
-    errors.print(f"wrote {output / 'segments.json'} and {output / 'timeline.png'}")
+    segments, picture = output / "segments.json", output / "timeline.png"
+    localize([str(video)], output=segments, form=Format.activitynet, plot=picture, truth=truth, device="cpu")
+    errors.print(f"wrote {segments} and {picture}")

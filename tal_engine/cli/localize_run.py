@@ -120,10 +120,17 @@ class _Work:
             return
         if not w.quiet:
             report(result)
-        if w.output is None and w.form is None:
-            stdout().print(table_of(result, self.truth(source)))
+        true = self.truth(source)
+        if self._shown(true):
+            stdout().print(table_of(result, true))
         self._keep(name, source, before, result)
-        self.targets.write(source, result, self.truth(source))
+        self.targets.write(source, result, true)
+
+    def _shown(self, true: list[Segment] | None) -> bool:
+        """Say whether a table is printed: where nothing else is written, or where truth is to stand beside."""
+        if self.wanted.output is None:
+            return self.wanted.form is None
+        return true is not None and not self.wanted.quiet
 
     def _keep(self, name: str, source: str | Path, before: tuple[int, int] | None, result: Localization) -> None:
         self.batch.add(name, result)

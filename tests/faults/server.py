@@ -75,7 +75,7 @@ def _prepare() -> None:
 
     cli._register()
     command: Any = typer.main.get_command(cli.app)
-    cli._register, cli.app = (lambda: None), command
+    cli._register, cli.app = (lambda _=None: None), command
 
 
 def _learn(path: str) -> None:
