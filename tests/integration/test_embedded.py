@@ -16,7 +16,6 @@ from tal_engine.engine import EMBEDDED_PLAN
 from tal_engine.metrics import evaluate
 from tests.integration.test_cli import tal
 
-
 #: Of each video: enough for a few actions, and a minute less to draw and to read than all of it.
 SECONDS = 30
 
