@@ -199,18 +199,6 @@ def test_errors_name_what_is_allowed(tmp_path, call, said):
         call(tmp_path)
 
 
-def test_chapters_are_points(tmp_path):
-    path = tmp_path / "x.txt"
-    path.write_text("Intro words\n0:00 Start\n00:05 loading\n1:02:03 - unloading\n")
-    assert [(r.label, r.start, r.end) for r in read(path)] == [
-        ("Start", 0, None),
-        ("loading", 5, None),
-        ("unloading", 3723, None),
-    ]
-    write(read(path), tmp_path / "y.txt", "chapters")
-    assert (tmp_path / "y.txt").read_text() == "0:00 Start\n0:05 loading\n1:02:03 unloading\n"
-
-
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 20)), max_size=15))
 def test_lanes_are_as_few_as_can_be(pairs):
     table = AnnotationTable.of(Annotation("v", "a", s, s + d) for s, d in pairs)
@@ -250,7 +238,11 @@ def test_the_command(tmp_path):
     done = tal("convert", str(tmp_path / "x.csv"), "-o", str(tmp_path / "y.rttm"), "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["written"] == 2
-    strict = tal("convert", str(tmp_path / "x.csv"), "-o", str(tmp_path / "y.rttm"), "--strict")
+    kept = (tmp_path / "y.rttm").read_bytes()
+    again = tal("convert", str(tmp_path / "x.csv"), "-o", str(tmp_path / "y.rttm"), "--fps", "25")
+    assert "is there already; --overwrite replaces it" in " ".join(again.stderr.split())
+    assert (again.returncode, (tmp_path / "y.rttm").read_bytes()) == (2, kept)
+    strict = tal("convert", str(tmp_path / "x.csv"), "-o", str(tmp_path / "y.rttm"), "--overwrite", "--strict")
     assert strict.returncode == 3
     assert "1 x a point in time left out" in strict.stderr
     listed = tal("convert", "--formats", "--json")
