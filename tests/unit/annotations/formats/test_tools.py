@@ -242,7 +242,7 @@ def test_a_video_is_the_clock_of_frames(tmp_path):
     write_mp4(tmp_path / "v.mp4", moving_square(20, 48, 64))
     table = AnnotationTable.of([Annotation("v.mp4", "a", 0.0, 0.4)])
     write(table, tmp_path / "x.json", "fiftyone", video=tmp_path / "v.mp4")
-    entry = json.loads((tmp_path / "x.json").read_text())["labels"]["v.mp4"][0]
+    entry = json.loads((tmp_path / "x.json").read_text())["labels"]["v"][0]
     assert entry["support"] == [1, 10]  # 25 frames a second
     assert np.allclose([(r.start, r.end) for r in read(tmp_path / "x.json", video=tmp_path / "v.mp4")], [(0.0, 0.4)])
 
