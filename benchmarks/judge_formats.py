@@ -4,8 +4,8 @@
 
 For libraries that cannot be installed beside ours: they replace OpenCV, pin other versions or are large. Those that
 can judge in tests/unit/annotations/formats. Each judge reads what we write at 25 and 30000/1001 frames a second, we
-read what it writes: a boundary that comes out on another frame is a failure, and the exit status is 1. VIA 3 is no package:
-it is judged where --via names a checkout of github.com/ox-vgg/via and node is installed.
+read what it writes: a boundary that comes out on another frame is a failure, and the exit status is 1. VIA 3 is no
+package: it is judged where --via names a checkout of github.com/ox-vgg/via and node is installed.
 
 The last line is JSON.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ JUDGES = {
         "per-frame", ("deepethogram==0.5.0", "pandas==3.1.1", "numpy==2.4.6", "python-dateutil", "h5py==3.16.0"),
         "deepethogram_labels.py", "ours.csv", deps=False,
     ),
+    "sppas": Judge("anvil", ("sppas==5.1.0",), "anvil_sppas.py", "ours.anvil"),
     "via": Judge("via", (), "via.mjs", "ours.json"),
 }  # fmt: skip
 
@@ -90,7 +92,8 @@ def judged(name: str, judge: Judge, fps: float, folder: Path, command: list[str]
     losses = write(table, folder / judge.file, judge.form)
     (folder / "rows.json").write_text(json.dumps(told(table, fps)))
     (folder / "v.mp4").touch()
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    home = os.environ | {"HOME": str(folder), "XDG_DATA_HOME": str(folder)}  # some keep files there
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=home)
     if done.returncode:
         raise SystemExit(f"{name}: its judge ended with status {done.returncode}")
     said = json.loads(done.stdout.strip().splitlines()[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.util import find_spec
 from itertools import pairwise
 
 import numpy as np
@@ -171,7 +172,7 @@ def test_videos_that_would_share_a_file_are_refused(tmp_path):
 def test_formats_are_told_by_their_files(tmp_path):
     one = TABLE.where(np.array([0]))
     for form in writable():
-        if form.name == "parquet":
+        if form.name == "parquet" or (form.name == "nwb" and find_spec("ndx_ethogram") is None):
             continue
         path = tmp_path / f"{form.name}{form.suffixes[0]}"
         write(one, path, form.name, fps=25)

@@ -23,7 +23,8 @@ from tal_engine.errors import DataError, UsageError
 #: Format -> ending of its files.
 EXACT = {
     "via": "json", "via-csv": "csv", "cvat": "xml", "label-studio": "json", "fiftyone": "json", "otio": "otio",
-    "edl": "edl", "sportscode": "xml", "coco": "json",
+    "edl": "edl", "sportscode": "xml", "coco": "json", "anvil": "anvil", "dartfish": "dartclip", "dartfish-csv": "csv",
+    "fcpxml": "fcpxml",
 }  # fmt: skip
 RATES = (25.0, 30000 / 1001, 24.0)
 
@@ -75,7 +76,7 @@ def test_frames_come_back(tmp_path_factory, name, fps, drawn):
     assert frames(read(again, name, fps=fps), fps) == frames(table, fps)
 
 
-@pytest.mark.parametrize("name", ["via", "via-csv", "otio"])
+@pytest.mark.parametrize("name", ["via", "via-csv", "otio", "anvil", "fcpxml"])
 def test_points_come_back(tmp_path, name):
     if name == "otio":
         pytest.importorskip("opentimelineio")
