@@ -58,6 +58,7 @@ JUDGES = {
         "per-frame", ("deepethogram==0.5.0", "pandas==3.1.1", "numpy==2.4.6", "python-dateutil", "h5py==3.16.0"),
         "deepethogram_labels.py", "ours.csv", deps=False,
     ),
+    "kloppy": Judge("sportscode", ("kloppy==3.19.1",), "sportscode_kloppy.py", "ours.xml"),
     "sppas": Judge("anvil", ("sppas==5.1.0",), "anvil_sppas.py", "ours.anvil"),
     "via": Judge("via", (), "via.mjs", "ours.json"),
 }  # fmt: skip
@@ -105,6 +106,7 @@ def judged(name: str, judge: Judge, fps: float, folder: Path, command: list[str]
         "losses": list(losses),
     }
     out["invents"] = sum((found - wanted).values())
+    out |= {"notes": said["notes"]} if said["notes"] else {}
     wrote = [said["wrote"]] if isinstance(said["wrote"], str) else said["wrote"] or []
     for file in wrote:
         rows = [[r.label, r.start, r.end] for r in read(folder / file, fps=fps)]

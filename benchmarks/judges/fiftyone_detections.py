@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 os.environ["FIFTYONE_DO_NOT_TRACK"] = "1"
+import fiftyone
 import fiftyone.core.labels as fol
 import fiftyone.utils.data as foud
-from talk import answer, rows
+from talk import answer, rate, rows
 
 folder = Path(sys.argv[1])
 (folder / "data").mkdir()
@@ -24,4 +25,14 @@ with exporter:
     wanted = [fol.TemporalDetection(label=label, support=[first + 1, end]) for label, first, end, _, _ in rows()]
     exporter.export_sample(str(folder / "v.mp4"), fol.TemporalDetections(detections=wanted), None)
 (folder / "theirs.json").write_text((folder / "export" / "labels.json").read_text())
-answer(frames=found, wrote="theirs.json")
+# The same rows as suggestions in a field of a sample, by tal_engine's own function.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tal_engine.annotations.formats import Annotation, AnnotationTable  # noqa: E402
+from tal_engine.annotations.suggest.fiftyone_field import add_predictions  # noqa: E402
+
+sample = fiftyone.Sample(filepath=str(folder / "v.mp4"), metadata=fiftyone.VideoMetadata(frame_rate=rate()))
+table = AnnotationTable.of(Annotation("v.mp4", label, start, end, score=0.5) for label, _, _, start, end in rows())
+assert add_predictions([sample], table, "tal") == ()
+held = sorted([d.label, *d.support, d.confidence] for d in sample["tal"].detections)
+assert held == sorted([label, first + 1, end, 0.5] for label, first, end, _, _ in rows()), held
+answer(frames=found, wrote="theirs.json", notes=["suggestions in a sample's field have the same frames"])
