@@ -48,6 +48,9 @@ def convert(
         float | None,
         typer.Option(min=0.001, help="Frames a second, where frames are counted.", rich_help_panel="Formats"),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an output that is there.", rich_help_panel="Outputs")
+    ] = False,
     strict: Annotated[
         bool, typer.Option(help="Exit with status 3 if the output does not hold everything.", rich_help_panel="Outputs")
     ] = False,
@@ -58,13 +61,16 @@ def convert(
 ) -> None:
     """Convert annotations: any format that is read to any that is written.
 
-    Says what the output does not hold, how often, and by how much times moved.
+    Says what the output does not hold, how often, and by how much times moved. An output that is there is kept, unless
+    --overwrite is given.
     """
     if formats:
         _list(as_json=as_json)
         return
     if source is None or output is None:
         raise UsageError("needs SOURCE and --output, or --formats")
+    if not overwrite and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output}: is there already; --overwrite replaces it, or choose another name")
     from ..annotations.formats import convert as convert_file
 
     report = convert_file(source, output, source=source_format, target=target_format, fps=fps, video=video)

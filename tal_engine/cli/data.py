@@ -1,4 +1,4 @@
-"""``tal data``: check data sets, convert public ones, simulate some."""
+"""``tal data``: check and view data sets, convert public ones, simulate some."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table as RichTable
 from .._util.files import check_outputs
 from ..errors import UsageError
 from .console import errors, stdout
+from .data_view import view
 from .inputs import with_settings
 from .label_report import print_labels
 from .progress import bars
@@ -20,7 +21,8 @@ from .shared import Json
 if TYPE_CHECKING:
     from ..lab.data.check import Report
 
-app = typer.Typer(help="Data sets: check, convert, simulate.", no_args_is_help=True)
+app = typer.Typer(help="Data sets: check, view, convert, simulate.", no_args_is_help=True)
+app.command("view")(view)
 
 #: Names that are printed of each kind of finding; the manifest and --json have all.
 _SHOWN = 5

@@ -105,6 +105,37 @@ def analyse(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Matches:
+    """What every detection is.
+
+    Attributes:
+        kind: [N] -1 for right, else the position in `KINDS`.
+        instance: [N] the instance that a right detection found; -1 for others.
+    """
+
+    kind: NDArray[np.int8]
+    instance: NDArray[np.int64]
+
+
+def match(truth: Table, detections: Table, tiou: float = 0.5) -> Matches:
+    """Match detections to instances, the best first, each instance once.
+
+    Args:
+        truth: instances.
+        detections: with `videos` and `labels` numbered as in the truth.
+        tiou: overlap from which a detection of the same label is right.
+
+    Example:
+        >>> truth = Table.of([("v", "jump", 0.0, 2.0, 1.0)], source="truth")
+        >>> found = Table.of([("v", "jump", 0.0, 2.2, 0.9), ("v", "jump", 0.0, 2.0, 0.5)], source="found")
+        >>> match(truth, found).kind.tolist()
+        [-1, 0]
+    """
+    matched = _Matched(Prepared(truth, detections), tiou)
+    return Matches(matched.kind, matched.match)
+
+
 class _Matched:
     """Detections of each class in order, each right, or wrong in a way."""
 

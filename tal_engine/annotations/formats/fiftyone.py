@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..._util.files import write_text
+from ..._util.names import without_ending
 from ..._util.untrusted import guarded, listed, read_json
-from ...errors import DataError
+from ...errors import DataError, UsageError
 from .format import Context, Format, holds
 from .lines import interval
 from .table import Annotation, AnnotationTable, Media
@@ -64,9 +65,17 @@ def _row(video: str, entry: dict[str, Any], classes: list[str] | None, context: 
 
 
 def write_fiftyone(table: AnnotationTable, path: Path, context: Context) -> None:
-    """Write labels.json; put the videos into a folder "data" beside it."""
+    """Write labels.json; put the videos into a folder "data" beside it.
+
+    Raises:
+        UsageError: two videos differ in their endings alone; FiftyOne knows them by their names without.
+    """
     classes = {label: k for k, label in enumerate(table.labels)}
-    labels = {name: list(_entries(table.of_video(name), classes, context)) for name in table.videos}
+    labels: dict[str, list[dict[str, Any]]] = {}
+    for name in table.videos:
+        if (known := without_ending(name)) in labels:
+            raise UsageError(f"{name!r} and another video are both {known!r} without an ending, as FiftyOne calls them")
+        labels[known] = list(_entries(table.of_video(name), classes, context))
     write_text(path, json.dumps({"classes": list(classes), "labels": labels}, indent=1) + "\n")
 
 

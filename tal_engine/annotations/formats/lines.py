@@ -196,32 +196,48 @@ def _is_sed(head: str) -> bool:
 _CHAPTER = re.compile(r"\s*(?:(\d+):)?(\d{1,2}):(\d{2})(?:\.(\d+))?\s+(?:[-\u2013\u2014:]\s+)?(\S.*)")
 
 
+#: What stands at 0:00 where nothing begins: YouTube shows no chapters of a list that begins later.
+_ADDED = "Start (added)"
+
+
 def read_chapters(path: Path, context: Context) -> AnnotationTable:
-    """Read time codes with labels as points: where a label ends is not said. Other lines are skipped."""
-    name = context.named(path)
+    """Read time codes with labels as points: where a label ends is not said. Other lines are skipped.
+
+    Raises:
+        DataError: no line with a time code, or times that are none.
+    """
+    name, codes = context.named(path), 0
 
     def parse(line: str) -> Annotation | None:
+        nonlocal codes
         if (m := _CHAPTER.match(line)) is None:
             return None
+        codes += 1
         hours, minutes, whole, fraction, label = m.groups()
         if int(whole) >= 60 or (hours is not None and int(minutes) >= 60):
             raise ValueError("minutes and seconds must be below 60")
         value = int(hours or 0) * 3600 + int(minutes) * 60 + float(f"{whole}.{fraction or 0}")
-        return Annotation(name, label.strip(), value)
+        return None if value == 0 and label.strip() == _ADDED else Annotation(name, label.strip(), value)
 
-    return rows_of(path, "list of chapters", parse)
+    table = rows_of(path, "list of chapters", parse)
+    if not codes:
+        raise DataError(f"{path}: no line such as '1:30 label', so it is no list of chapters")
+    return table
 
 
 def write_chapters(table: AnnotationTable, path: Path, context: Context) -> None:
-    """Write a chapter for each start, in whole seconds; YouTube wants the first at 0:00, so one is added."""
+    """Write a chapter for each start, in whole seconds; one is added at 0:00 if none begins there (not read again)."""
     lines, rows = [], list(timed(table))
     if not rows or round(rows[0].start or 0.0) > 0:
-        lines.append("0:00 Start\n")
+        lines.append(f"0:00 {_ADDED}\n")
     for r in rows:
-        whole = round(r.start or 0.0)
+        whole, label = round(r.start or 0.0), _one_line(r.label)
         hours = f"{whole // 3600}:{whole // 60 % 60:02d}" if whole >= 3600 else f"{whole // 60}"
-        lines.append(f"{hours}:{whole % 60:02d} {_one_line(r.label)}\n")
+        lines.append(f"{hours}:{whole % 60:02d} {label}\n")
         context.lose("an end left out: chapters end where the next begins", r.end is not None)
+        found = _CHAPTER.match(lines[-1])
+        if found is None or found[5].strip() != r.label or (whole == 0 and label == _ADDED):
+            context.lose(f"a label that reads otherwise in a list of chapters: {r.label!r}")
     write_text(path, "".join(lines))
 
 

@@ -24,6 +24,8 @@ from .lines import seconds
 from .table import Annotation, AnnotationTable
 
 _HEAD = "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata"
+#: The head of "Only Temporal Segments as CSV".
+_SEGMENTS = "# CSV_HEADER = metadata_id,file_list,temporal_segment_start,temporal_segment_end,metadata"
 #: Attributes of ours: id -> name.
 _ATTRIBUTES = {"1": "action", "2": "subject", "3": "score", "4": "comment"}
 
@@ -61,7 +63,9 @@ class _Values:
 
 
 def read_via_csv(path: Path, context: Context) -> AnnotationTable:
-    """Read an exported table.
+    """Read an exported table: of all annotations, or "Only Temporal Segments".
+
+    The latter names attributes and not their options, so a chosen option is known by its id alone.
 
     Raises:
         DataError: naming every row that cannot be read.
@@ -71,20 +75,33 @@ def read_via_csv(path: Path, context: Context) -> AnnotationTable:
     for line in text.splitlines()[:20]:
         if line.startswith(("# ATTRIBUTE = ", "# ATTRIBUTES = ")):
             attributes = parse_json(line.partition(" = ")[2], str(path))
-    rows, wrong = list[Annotation](), list[str]()
+    rows, wrong, parse = list[Annotation](), list[str](), _segment if _SEGMENTS in text else _entry
     with guarded(path, "table of VIA"):
         values = _Values(attributes)
         for number, cells in enumerate(csv.reader(io.StringIO(text)), 1):
             if not cells or cells[0].startswith("#"):
                 continue
             try:
-                files, z, xy, metadata = (json.loads(cells[k]) for k in (1, 3, 4, 5))
+                files, z, xy, metadata = parse(cells)
                 rows += values.rows(PurePath(files[0]).name, z, xy, metadata)
             except (ValueError, IndexError, TypeError) as e:
                 wrong.append(f"line {number}: {e}")
     if wrong:
         raise DataError(f"{path}: {listed(wrong)}")
     return AnnotationTable.of(rows, notes=[f"{n} x {what}" for what, n in values.left_out.items()])
+
+
+def _entry(cells: list[str]) -> tuple[Any, ...]:
+    """Return files, times, region and metadata of a row of the whole table."""
+    files, z, xy, metadata = (json.loads(cells[k]) for k in (1, 3, 4, 5))
+    return files, z, xy, metadata
+
+
+def _segment(cells: list[str]) -> tuple[Any, ...]:
+    """Return the same of a row of temporal segments: regions have a start and no end there."""
+    files, metadata = json.loads(cells[1]), json.loads(cells[4])
+    z = [float(x) for x in cells[2:4] if x]
+    return files, z, [], metadata
 
 
 def read_via(path: Path, context: Context) -> AnnotationTable:
@@ -133,7 +150,8 @@ def write_via(table: AnnotationTable, path: Path, context: Context) -> None:
     ids = {name: str(k) for k, name in enumerate(table.videos, 1)}
     project = {
         "project": {"pid": "__VIA_PROJECT_ID__", "rev": "__VIA_PROJECT_REV_ID__",
-                    "rev_timestamp": "__VIA_PROJECT_REV_TIMESTAMP__", "pname": path.stem, "creator": "tal_engine",
+                    "rev_timestamp": "__VIA_PROJECT_REV_TIMESTAMP__", "pname": path.stem,
+                    "data_format_version": "3.1.1", "creator": "tal_engine",
                     "created": 0, "vid_list": list(ids.values())},
         "config": {"file": {"loc_prefix": {"1": "", "2": "", "3": "", "4": ""}},
                    "ui": {"file_content_align": "center", "file_metadata_editor_visible": True,

@@ -32,10 +32,18 @@ def read_xml(path: Path, what: str, root: str) -> ET.Element:
     return found
 
 
-def write_xml(path: Path, root: ET.Element) -> None:
-    """Write a document, indented, UTF-8."""
+def write_xml(path: Path, root: ET.Element, kind: str = "") -> None:
+    """Write a document, indented, UTF-8.
+
+    Args:
+        path: the file.
+        root: what to write.
+        kind: document type to declare; "": none.
+    """
     ET.indent(root)
     buffer = io.BytesIO()
-    ET.ElementTree(root).write(buffer, encoding="UTF-8", xml_declaration=True)
+    buffer.write(b'<?xml version="1.0" encoding="UTF-8"?>\n')
+    buffer.write(f"<!DOCTYPE {kind}>\n".encode() if kind else b"")
+    ET.ElementTree(root).write(buffer, encoding="UTF-8", xml_declaration=False)
     with whole_file(path) as temporary:
         temporary.write_bytes(buffer.getvalue() + b"\n")

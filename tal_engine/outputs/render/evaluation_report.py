@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from ...metrics.error_analysis import Bucket, ErrorAnalysis
 
-_COLOURS = {
+#: Of what a detection is.
+COLOURS = {
     "right": "#059669",
     "double detection": "#2563eb",
     "wrong label": "#7c3aed",
@@ -82,7 +83,7 @@ def _cuts(a: ErrorAnalysis) -> Figure:
     axes = figure.subplots()
     names = [f"{c.times_truth}G" for c in a.cuts]
     bottom = [0.0] * len(names)
-    for kind, colour in _COLOURS.items():
+    for kind, colour in COLOURS.items():
         share = [100 * (c.right if kind == "right" else c.wrong[kind]) / max(c.detections, 1) for c in a.cuts]
         axes.bar(names, share, 0.8, bottom, color=colour, label=kind)
         bottom = [b + s for b, s in zip(bottom, share, strict=True)]

@@ -10,17 +10,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #111827; max-width: 980px; margin: 2rem auto; padding: 0 1rem; }
+:root { color-scheme: light dark; --page: #fff; --ink: #111827; --quiet: #6b7280; --line: #9ca3af; --field: #f9fafb;
+  --hover: #eef2ff; --focus: #2563eb; }
+@media (prefers-color-scheme: dark) { :root { --page: #111827; --ink: #e5e7eb; --quiet: #9ca3af; --line: #4b5563;
+  --field: #1f2937; --hover: #1e293b; --focus: #60a5fa; } a { color: #93c5fd; } svg { background: #fff; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 980px;
+  margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; } td, th { padding: .2rem .8rem; text-align: right; }
-th { border-bottom: 1px solid #9ca3af; } td:first-child, th:first-child { text-align: left; }
-svg { max-width: 100%; height: auto; } p.small { color: #6b7280; }
+th { border-bottom: 1px solid var(--line); } td:first-child, th:first-child { text-align: left; }
+svg { max-width: 100%; height: auto; } .small { color: var(--quiet); }
 """
 
 
-def html(title: str, body: str) -> str:
-    """Render the page."""
-    head = f"<meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
-    return f"<!doctype html>\n<html lang=en>{head}\n{body}</html>\n"
+def html(title: str, body: str, *, style: str = "", policy: str = "") -> str:
+    """Render the page, in light or dark as the reader's system asks for.
+
+    Args:
+        title: of the window.
+        body: HTML.
+        style: further CSS.
+        policy: what the page may fetch (Content-Security-Policy); "": whatever it names.
+    """
+    guard = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">' if policy else ""
+    head = f'<meta charset=utf-8>{guard}<meta name=viewport content="width=device-width"><title>{escape(title)}</title>'
+    return f"<!doctype html>\n<html lang=en>{head}<style>{_STYLE}{style}</style>\n{body}</html>\n"
 
 
 def table(head: list[str], rows: list[list[Any]]) -> str:

@@ -23,7 +23,8 @@ from tal_engine.errors import DataError, UsageError
 #: Format -> ending of its files.
 EXACT = {
     "via": "json", "via-csv": "csv", "cvat": "xml", "label-studio": "json", "fiftyone": "json", "otio": "otio",
-    "edl": "edl", "sportscode": "xml", "coco": "json",
+    "edl": "edl", "sportscode": "xml", "coco": "json", "anvil": "anvil", "dartfish": "dartclip", "dartfish-csv": "csv",
+    "fcpxml": "fcpxml",
 }  # fmt: skip
 RATES = (25.0, 30000 / 1001, 24.0)
 
@@ -75,7 +76,7 @@ def test_frames_come_back(tmp_path_factory, name, fps, drawn):
     assert frames(read(again, name, fps=fps), fps) == frames(table, fps)
 
 
-@pytest.mark.parametrize("name", ["via", "via-csv", "otio"])
+@pytest.mark.parametrize("name", ["via", "via-csv", "otio", "anvil", "fcpxml"])
 def test_points_come_back(tmp_path, name):
     if name == "otio":
         pytest.importorskip("opentimelineio")
@@ -242,7 +243,7 @@ def test_a_video_is_the_clock_of_frames(tmp_path):
     write_mp4(tmp_path / "v.mp4", moving_square(20, 48, 64))
     table = AnnotationTable.of([Annotation("v.mp4", "a", 0.0, 0.4)])
     write(table, tmp_path / "x.json", "fiftyone", video=tmp_path / "v.mp4")
-    entry = json.loads((tmp_path / "x.json").read_text())["labels"]["v.mp4"][0]
+    entry = json.loads((tmp_path / "x.json").read_text())["labels"]["v"][0]
     assert entry["support"] == [1, 10]  # 25 frames a second
     assert np.allclose([(r.start, r.end) for r in read(tmp_path / "x.json", video=tmp_path / "v.mp4")], [(0.0, 0.4)])
 
