@@ -20,8 +20,8 @@ class VideoLabels:
 
     name: what the video is called from now on. path: its file, None where no folder was given. told: classes that were
     given for the video as a whole. background: somebody said that none of the actions occurs. subset: "" where the file
-    names none. duration: 0 where it is not known. ambiguous: stretches that were annotated as undecidable. group: who or
-    what is in it, so that videos of one group are held out together; "" where the file does not say.
+    names none. duration: 0 where it is not known. ambiguous: stretches that were annotated as undecidable. group: such
+    as the person in it; videos of one group are held out together. "" where the file does not say.
     """
 
     name: str
@@ -59,7 +59,7 @@ class VideoLabels:
 
 @dataclass(frozen=True)
 class ClassCount:
-    """What there is of a class: videos, points, segments, seconds of segments, videos without times, groups of videos."""
+    """What there is of a class: videos, points, segments and their seconds, videos without times, groups of videos."""
 
     label: str
     videos: int
