@@ -203,15 +203,12 @@ def section(out):
             cells = [f"{row[k][0]:.3f} ± {row[k][1]:.3f}" for k in ("auroc", "auroc_pieces")]
             cells += [f"{100 * row[k][0]:.0f} %" for k in ("false_warnings", "real_told")]
             lines.append(f"| {kind} | {row['videos']} | {' | '.join(cells)} |")
-    n, c = out[kinds[0]]["counts"], out["calibration"]
+    n = out[kinds[0]]["counts"]
     ms = out[kinds[0]]["cost"]["ms_a_window_of_94_snippets"]
     lines.append(
         f"\n{n['held_out']} held-out procedural videos of other bodies, scenes and seeds against {n['real']} real "
         f"clips, which are {n['real_independent']} independent videos, each also faster, mirrored and as its centre; "
-        f"± is the deviation over {DRAWS} random training sets. A look at a window of 60 s takes {ms:.2f} ms. The "
-        f"embedded plan's scores on {c['videos']} rendered test videos: expected calibration error {c['ece']:.3f} over "
-        f"all {c['segments']} segments, most of which score near 0, and {c['ece_of_shown']:.2f} over the {c['shown']} "
-        "that are reported, which are too few for a steady figure."
+        f"± is the deviation over {DRAWS} random training sets. A look at a window of 60 s takes {ms:.2f} ms."
     )
     return "\n".join(lines)
 

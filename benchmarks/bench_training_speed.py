@@ -9,6 +9,7 @@ of the seconds of neighbouring turns; loss terms of the first step say that both
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -19,7 +20,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,36 +137,53 @@ def work(case: Case) -> None:
         print(json.dumps({**taken, "terms": terms[0]}), flush=True)
 
 
+#: What a step takes, by the names that it has now and had in earlier revisions.
+ROOMS = (
+    ("lab.heads.interface", "heads.interface"),
+    ("lab.methods", "methods"),
+    ("lab.nn.hashed_text", "nn.hashed"),
+    ("lab.training.distributed", "train.distributed"),
+    ("lab.training.recipe", "train.recipe"),
+    ("lab.training.training_options", "train.options"),
+    ("lab.training.training_state", "train.state"),
+)
+
+
+def room(names: tuple[str, ...]) -> Any:
+    """The module of the first name that the tree has."""
+    for name in names:
+        with suppress(ModuleNotFoundError):
+            return importlib.import_module(f"tal_engine.{name}")
+    raise ModuleNotFoundError(f"no module of tal_engine is called {' or '.join(names)}")
+
+
 def stepper(case: Case) -> Any:
     """A step of the loop: batch in memory, loss, gradient and its norm, optimizer."""
     import torch
     from torch import nn
 
-    from tal_engine.lab.heads.interface import Batch
-    from tal_engine.lab.methods import load_method, uses_points
-    from tal_engine.lab.nn.hashed_text import HashedText
-    from tal_engine.lab.training.distributed import this_world
-    from tal_engine.lab.training.recipe import fitted, recipe
-    from tal_engine.lab.training.training_options import TrainOptions
-    from tal_engine.lab.training.training_state import Task, begin
+    interface, methods, hashed, distributed, recipes, choices, states = (room(names) for names in ROOMS)
     from tal_engine.vocabulary import Vocabulary
 
     torch.manual_seed(0)
-    method, classes = load_method(case.method), 20
-    chosen = recipe(method, case.recipe)
-    config = fitted(method.Config(**chosen.config), {"rgb": case.width, "flow": case.width, "joint": case.width})
+    method, classes = methods.load_method(case.method), 20
+    chosen = recipes.recipe(method, case.recipe)
+    config = recipes.fitted(
+        method.Config(**chosen.config), {"rgb": case.width, "flow": case.width, "joint": case.width}
+    )
     labels = torch.eye(classes)[torch.arange(BATCH) // 2]
     streams = {s: torch.randn(BATCH, case.length, case.width).relu() for s in method.training_streams(config)}
     points = None
-    if uses_points(method):
+    if methods.uses_points(method):
         points = torch.zeros(BATCH, case.length, classes)
         points[:, 20 :: case.length // 3] = labels[:, None]
-    batch = Batch(streams, labels, 3, None, tuple(f"v{i}" for i in range(BATCH)), points)
-    options = TrainOptions(
+    batch = interface.Batch(streams, labels, 3, None, tuple(f"v{i}" for i in range(BATCH)), points)
+    options = choices.TrainOptions(
         device="cpu", **{k: v for k, v in chosen.train.items() if k in ("learning_rate", "weight_decay")}
     )
-    task = Task(method, config, Vocabulary([f"action {i}" for i in range(classes)]), options, {})
-    state = begin(task, HashedText(case.width) if method.uses_text else None, this_world(options))
+    task = states.Task(method, config, Vocabulary([f"action {i}" for i in range(classes)]), options, {})
+    text = hashed.HashedText(case.width) if method.uses_text else None
+    state = states.begin(task, text, distributed.this_world(options))
 
     def step() -> dict[str, float]:
         state.optimizer.zero_grad()

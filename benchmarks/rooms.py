@@ -51,6 +51,8 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "cost": (*RUNTIME, *LEARNING, "export", "benchmarks/methods_cost.py"),
     },
     "bench_fit": {"": (*TRAINED, "benchmarks/bench_fit.py", "benchmarks/fit_worlds.py")},
+    "bench_mixed": {"": (*TRAINED, "benchmarks/bench_mixed.py", "benchmarks/fit_worlds.py")},
+    "bench_calibration": {"": (*RUNTIME, *DRAWN, f"{_T}/metrics", "export", "benchmarks/bench_calibration.py")},
     "bench_ablation": {"": TRAINED},
     "bench_training_speed": {"": (*LEARNING, "benchmarks/bench_training_speed.py")},
     "loss_parity": {"": LEARNING},

@@ -47,4 +47,15 @@ def write_world(root, videos=12, noise=0.3, classes=CLASSES, same=False):
     for kind, head in heads.items():
         with (root / f"{kind}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([head.split(","), *rows[kind]])
+    _write_mixed(root, rows, videos)
     return root
+
+
+def _write_mixed(root, rows, videos):
+    """Half of the videos with segments, a quarter with points, the others with their class alone: ``mixed.csv``."""
+    half, rest = [f"v{i:02d}" for i in range(videos // 2)], [f"v{i:02d}" for i in range(3 * videos // 4)]
+    lines = [r for r in rows["segments"] if r[0] in half]
+    lines += [[n, t, "", c] for n, t, c in rows["points"] if n in rest and n not in half]
+    lines += [[n, "", "", c] for n, c in rows["video"] if n not in rest]
+    with (root / "mixed.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["video", "start", "end", "label"], *lines])

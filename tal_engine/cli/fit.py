@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -116,6 +117,13 @@ def fit(
     _say(made, report or place / "report.html")
 
 
+def _error(e: Mapping[str, Any], what: str) -> str:
+    """Say a calibration error beside luck."""
+    if e["found"] is None:
+        return f"not measured ({what})"
+    return f"{100 * e['found']:.1f} points of {e['outcomes']} detections ({what}; by luck {100 * e['by_chance']:.1f})"
+
+
 def _say(made: FitReport, page: Path) -> None:
     """Print the table on stdout, everything else on stderr."""
     d = made.document
@@ -124,8 +132,7 @@ def _say(made: FitReport, page: Path) -> None:
         warn(warning)
     for note in d["notes"]:
         errors.print(note)
-    scores = d["scores"]
-    error = "not measured" if scores["error"] is None else f"{100 * scores['error']:.1f} points"
+    error = ", ".join(_error(d["scores"][k], what) for k, what in (("whole", "all"), ("shown", "above thresholds")))
     errors.print(f"{d['measure']}: {d['meaning']}; calibration error {error}; {sum(d['seconds'].values()):.0f} s")
     for step in made.next_steps:
         errors.print(f"- {step}")

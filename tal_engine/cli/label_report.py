@@ -21,11 +21,17 @@ def print_labels(labels: Labels, notes: Sequence[str] = ()) -> None:
     table = Table(
         title=f"{labels.source}: {len(labels)} videos{more}; labels: {_KINDS[labels.kind]}", title_justify="left"
     )
-    for name in ("class", "videos", "without times", "points", "segments", "seconds"):
+    grouped = bool(labels.groups)
+    for name in ("class", "videos", *(["groups"] if grouped else []), "without times", "points", "segments", "seconds"):
         table.add_column(name, justify="left" if name == "class" else "right")
     for c in labels.counts():
-        table.add_row(c.label, str(c.videos), str(c.without_times), str(c.points), str(c.segments), f"{c.seconds:.1f}")
+        of = [str(c.groups)] if grouped else []
+        counts = (str(c.videos), *of, str(c.without_times), str(c.points), str(c.segments))
+        table.add_row(c.label, *counts, f"{c.seconds:.1f}")
     out.print(table)
+    if grouped:
+        out.print(f"{len(labels.groups)} groups, each held out as a whole by tal fit: {', '.join(labels.groups[:10])}"
+                  f"{' ...' if len(labels.groups) > 10 else ''}")  # fmt: skip
     for sentence in labels.missing():
         out.print(f"missing: {sentence}")
     for sentence in (*labels.notes, *notes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,3 +71,69 @@ def reliability(probability: Floats, right: NDArray[np.bool_], bins: int = 10) -
     place = np.minimum((probability * bins).astype(np.int64), bins - 1)
     masks = [m for m in (place == b for b in range(bins)) if m.any()]
     return [(float(probability[m].mean()), float(right[m].mean()), int(m.sum())) for m in masks]
+
+
+class CalibrationError(NamedTuple):
+    """An expected calibration error, and what a perfectly calibrated score would show on as few outcomes.
+
+    found: see `calibration_error`. by_chance: its mean where each outcome is right with just the probability that is
+    claimed; the share of right ones in a bin then differs from the claim by luck alone, so this is the bias of `found`.
+    p: how often luck does as much; scores are known to be off where it is small. corrected: the root of the mean
+    squared error of the bins, less its bias. outcomes: how many there are.
+    """
+
+    found: float
+    by_chance: float
+    p: float
+    corrected: float
+    outcomes: int
+
+
+def judged_error(
+    probability: Floats, right: NDArray[np.bool_], bins: int = 10, draws: int = 1000, seed: int = 0
+) -> CalibrationError:
+    """Measure an expected calibration error beside what luck makes of it; all NaN of nothing.
+
+    Args:
+        probability: [n] of being right.
+        right: [n] outcomes.
+        bins: of equal width.
+        draws: of outcomes from the probabilities (consistency resampling: Bröcker and Smith, Weather and Forecasting
+            2007; as a test: Vaicenavicius et al., AISTATS 2019).
+        seed: of the draws.
+
+    Example:
+        >>> found = judged_error(np.full(26, 0.5), np.arange(26) < 16)  # 10 points off, of 26 outcomes
+        >>> round(found.found, 2), round(found.by_chance, 2), found.p > 0.2
+        (0.12, 0.08, True)
+    """
+    n = len(right)
+    if not n:
+        return CalibrationError(*[float("nan")] * 4, 0)
+    place = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    hot = (place[:, None] == np.arange(bins)).astype(np.float64)
+    hot = hot[:, hot.any(0)]
+    drawn = np.random.default_rng(seed).random((draws, n)) < probability
+    claimed = probability @ hot
+    by_chance = np.abs(drawn @ hot - claimed).sum(1) / n
+    found = calibration_error(probability, right, bins)
+    p = (1 + int((by_chance >= found - 1e-12).sum())) / (1 + draws)
+    return CalibrationError(found, float(by_chance.mean()), p, corrected_error(probability, right, bins), n)
+
+
+def corrected_error(probability: Floats, right: NDArray[np.bool_], bins: int = 10) -> float:
+    """Compute the root mean square calibration error with the bias of the bins taken off; 0 where that is more.
+
+    A bin of m outcomes of which a share r is right adds r (1 - r) / (m - 1) to its squared error by luck. Bins of a
+    single outcome say nothing of their luck and are left out.
+
+    Source: Kumar, Liang and Ma, "Verified Uncertainty Calibration", NeurIPS 2019, section 5.
+
+    >>> corrected_error(np.full(4, 0.5), np.array([True, True, False, False]))
+    0.0
+    """
+    parts = [(p, r, m) for p, r, m in reliability(probability, right, bins) if m > 1]
+    if not parts:
+        return float("nan")
+    square = sum(m * ((p - r) ** 2 - r * (1 - r) / (m - 1)) for p, r, m in parts) / sum(m for *_, m in parts)
+    return float(np.sqrt(max(square, 0.0)))

@@ -38,3 +38,17 @@ def average_precision(scores, right, positives):
     return (
         sum(max((p for h, p in precision if h >= level), default=0.0) for level in range(1, positives + 1)) / positives
     )
+
+
+def corrected_error(probabilities, right, bins=10):
+    """Root of the mean squared calibration error, each bin less its own bias (Kumar et al., 2019), bin by bin."""
+    total, count = 0.0, 0
+    for b in range(bins):
+        mine = [(p, r) for p, r in zip(probabilities, right, strict=True) if min(int(p * bins), bins - 1) == b]
+        if len(mine) < 2:
+            continue
+        claimed, true = (sum(x[i] for x in mine) / len(mine) for i in (0, 1))
+        variance = sum((r - true) ** 2 for _, r in mine) / (len(mine) - 1)
+        total += len(mine) * ((claimed - true) ** 2 - variance / len(mine))
+        count += len(mine)
+    return max(total / count, 0.0) ** 0.5

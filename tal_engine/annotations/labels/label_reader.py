@@ -166,13 +166,13 @@ def _video(
     points: dict[Point, str] = {}
     segments: dict[Segment, str] = {}
     empty = [row for row in rows if not row.label]
-    subset = ""
+    subset = group = ""
     for row in rows:
-        if subset and row.subset and row.subset != subset:
-            wrong = f"puts video {name!r} into subset {row.subset!r}, which is in {subset!r}"
-            problems.append(Problem(row.where, wrong, "a video is in one subset"))
+        wrong = _elsewhere(name, "subset", row.subset, subset) or _elsewhere(name, "group", row.group, group)
+        if wrong:
+            problems.append(Problem(row.where, *wrong))
             continue
-        subset = subset or row.subset
+        subset, group = subset or row.subset, group or row.group
         if row.start is None:
             told.setdefault(row.label, row.where)
         elif row.end is None:
@@ -186,7 +186,14 @@ def _video(
                              "an empty label is a video's only one") for r in empty]  # fmt: skip
     at = sorted(segments, key=lambda s: (s.start, s.end, s.label))
     return VideoLabels(name, path, tuple(sorted(told)), tuple(sorted(points)), tuple(at), not acts, subset, duration,
-                       doubtful)  # fmt: skip
+                       doubtful, group)  # fmt: skip
+
+
+def _elsewhere(video: str, what: str, named: str, before: str) -> tuple[str, str] | None:
+    """Say what is wrong with a row that puts a video into a second subset or group; None where it does not."""
+    if not named or not before or named == before:
+        return None
+    return f"puts video {video!r} into {what} {named!r}, which is in {before!r}", f"a video is in one {what}"
 
 
 def _once(found: dict[T, str], item: T, row: LabelRow, problems: list[Problem]) -> None:

@@ -17,7 +17,8 @@ class LabelRow:
 
     where: the place in the file ("line 7"), for messages. label: "" says that none of the actions occurs in the video.
     start, end: both None where the label is of the whole video; end None for a point. subset: "" where the file names
-    none. subject, score, comment: what files may say besides.
+    none. subject, score, comment: what files may say besides. group: of the video, such as the person in it; videos of
+    one group are held out together.
     """
 
     where: str
@@ -29,6 +30,7 @@ class LabelRow:
     subject: str = ""
     score: float | None = None
     comment: str = ""
+    group: str = ""
 
     @property
     def kind(self) -> Kind:

@@ -20,7 +20,8 @@ class VideoLabels:
 
     name: what the video is called from now on. path: its file, None where no folder was given. told: classes that were
     given for the video as a whole. background: somebody said that none of the actions occurs. subset: "" where the file
-    names none. duration: 0 where it is not known. ambiguous: stretches that were annotated as undecidable.
+    names none. duration: 0 where it is not known. ambiguous: stretches that were annotated as undecidable. group: such
+    as the person in it; videos of one group are held out together. "" where the file does not say.
     """
 
     name: str
@@ -32,6 +33,7 @@ class VideoLabels:
     subset: str = ""
     duration: float = 0.0
     ambiguous: tuple[tuple[float, float], ...] = ()
+    group: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ class VideoLabels:
 
 @dataclass(frozen=True)
 class ClassCount:
-    """What there is of a class: videos, those with times, points, segments and seconds of segments."""
+    """What there is of a class: videos, points, segments and their seconds, videos without times, groups of videos."""
 
     label: str
     videos: int
@@ -65,6 +67,7 @@ class ClassCount:
     segments: int
     seconds: float
     without_times: int
+    groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,11 @@ class Labels:
         """How many rows the problems are about."""
         return sum(p.rows for p in self.problems)
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that the file names, sorted."""
+        return tuple(sorted({v.group for v in self if v.group}))
+
     def counts(self) -> list[ClassCount]:
         """Count what there is of each class, in the order of the classes."""
         videos, bare, points, segments = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
@@ -111,7 +119,9 @@ class Labels:
             segments.update(s.label for s in v.segments)
             for s in v.segments:
                 seconds[s.label] += s.end - s.start
-        return [ClassCount(c, videos[c], points[c], segments[c], round(seconds[c], 3), bare[c]) for c in self.classes]
+        groups = {c: len({v.group for v in self if v.group and c in v.labels}) for c in self.classes}
+        return [ClassCount(c, videos[c], points[c], segments[c], round(seconds[c], 3), bare[c], groups[c])
+                for c in self.classes]  # fmt: skip
 
     def supervising(self, kind: Kind) -> tuple[list[VideoLabels], list[VideoLabels]]:
         """Split videos into those that can supervise a method which reads labels of a kind, and the others.
@@ -141,6 +151,9 @@ class Labels:
                     f"{len(no)} of {len(self)} videos cannot supervise a method that reads {kind}s: "
                     f"{_some([v.name for v in no])}"
                 )
+        alone = [v.name for v in self if not v.group]
+        if self.groups and alone:
+            out.append(f"{len(alone)} of {len(self)} videos have no group, each is one by itself: {_some(alone)}")
         if self.unlabelled:
             out.append(f"{len(self.unlabelled)} videos of the folder have no label: {_some(self.unlabelled)}")
         return out
@@ -152,6 +165,7 @@ class Labels:
             "kind": self.kind,
             "videos": len(self),
             "background": sum(v.background for v in self),
+            "groups": {g: [v.name for v in self if v.group == g] for g in self.groups},
             "classes": [c.__dict__ for c in self.counts()],
             "missing": self.missing(),
             "notes": list(self.notes),

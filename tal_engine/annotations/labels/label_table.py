@@ -25,9 +25,12 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "end": ("end", "stop", "to", "endtime", "stoptime", "tend", "offset", "endseconds", "endsec", "finish"),
     "subset": ("subset", "split", "partition"),
     "subject": ("subject", "person", "animal", "individual"),
+    "group": ("group", "groups", "groupid"),
     "score": ("score", "confidence"),
     "comment": ("comment", "comments", "note", "notes"),
 }  # fmt: skip
+#: Names of the column of subjects that say who is in the video, and by that which videos belong together.
+_WHO = ("person",)
 _OF_NAME = {name: column for column, names in COLUMNS.items() for name in names}
 #: Numbers of frames: no time without a rate.
 _FRAMES = re.compile(r"(start|begin|from|end|stop|to|point|time)?(frame|frames|framenumber|frameindex|imageindex)")
@@ -44,6 +47,11 @@ class _Header:
     at: dict[str, int]
     unit: dict[str, float]
     decimal_comma: bool
+    who: bool = False
+
+    def group(self, row: Sequence[str]) -> str:
+        """Return the group of the line's video: its own column, else the person."""
+        return self.text(row, "group") or (self.text(row, "subject") if self.who else "")
 
     def text(self, row: Sequence[str], column: str) -> str:
         return row[self.at[column]].strip() if column in self.at else ""
@@ -112,7 +120,8 @@ def _header(path: Path, names: list[str], separator: str, out: Rows) -> _Header:
         )
     if ignored:
         out.notes.append(f"columns that are not read: {', '.join(ignored[:12])}")
-    return _Header(len(names), at, unit, separator != ",")
+    who = "subject" in at and _plain(names[at["subject"]]) in _WHO
+    return _Header(len(names), at, unit, separator != ",", who)
 
 
 def _plain(name: str) -> str:
@@ -164,7 +173,7 @@ def _rows(where: str, row: list[str], header: _Header) -> Iterator[LabelRow]:
     score = _score(header.text(row, "score"))
     for label in labels or [""]:
         for span in dict.fromkeys(spans or [(None, None)]):
-            yield LabelRow(where, video, label, *span, subset, subject, score, comment)
+            yield LabelRow(where, video, label, *span, subset, subject, score, comment, header.group(row))
 
 
 def _score(text: str) -> float | None:

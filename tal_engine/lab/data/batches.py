@@ -26,7 +26,8 @@ class BatchSampler:
     where the method reads them; several of one class in one snippet are one there. A video's labels are then the
     classes of its points. Background videos have neither labels nor points: nothing happens in them. segments:
     likewise; a video may have none, and of a window that shows a part of a video another is drawn while it shows no
-    segment.
+    segment. mixed: videos may have classes without points or segments; those are labels too, and `Batch.untimed` says
+    where they are.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class BatchSampler:
         widths: Mapping[str, int] | None = None,
         points: Points | None = None,
         segments: Mapping[str, Sequence[Segment]] | None = None,
+        mixed: bool = False,
     ) -> None:
         self._streams = tuple(streams)
         self._names = [v.name for v in videos]
@@ -50,7 +52,7 @@ class BatchSampler:
         self._points = None
         if points is not None:
             both = zip(self._names, self._features, strict=True)
-            empty = {v.name for v in videos if v.background}
+            empty = {v.name for v in videos if v.background or (mixed and not points.get(v.name))}
             self._points = [[] if n in empty else snippets_of(points.get(n, ()), f, vocabulary, n) for n, f in both]
         self._segments = None
         if segments is not None:
@@ -58,6 +60,12 @@ class BatchSampler:
             self._segments = [in_snippets(segments.get(n, ()), f, vocabulary, n) for n, f in both]
         of = points if segments is None else segments
         labels = [v.labels if of is None else tuple({p.label for p in of.get(v.name, ())}) for v in videos]
+        self._untimed = None
+        if mixed and of is not None:
+            timed = _multi_hot(videos, labels, vocabulary, bare=True)
+            labels = [tuple({*v.labels, *known}) for v, known in zip(videos, labels, strict=True)]
+            untimed = _multi_hot(videos, labels, vocabulary, bare=True) - timed
+            self._untimed = untimed if untimed.any() else None
         self._labels = _multi_hot(videos, labels, vocabulary, bare=segments is not None)
         _check_streams(videos, self._features, self._streams, widths or {})
         self._of_class = [np.flatnonzero(column) for column in self._labels.T]
@@ -92,7 +100,8 @@ class BatchSampler:
         if self._segments is not None:
             seen = (on_window(self._segments[r], i, self._features[r]) for r, i in zip(rows, index, strict=True))
             segments = tuple(torch.from_numpy(s.astype(np.float32)) for s in seen)
-        return Batch(streams, torch.from_numpy(self._labels[rows]), self._pairs, mask, names, points, segments)
+        untimed = None if self._untimed is None else torch.from_numpy(self._untimed[rows])
+        return Batch(streams, torch.from_numpy(self._labels[rows]), self._pairs, mask, names, points, segments, untimed)
 
     def _sampled(self, row: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw the snippets of a video that a step reads; they show a segment if they can."""

@@ -13,6 +13,8 @@ _UNIT: Mapping[Kind, str] = {"video": "videos", "point": "clicks", "segment": "s
 _GAIN = 0.03
 #: Expected calibration error that is aimed at.
 _ERROR = 0.05
+#: Above this probability by chance an error may be luck.
+_LUCK = 0.05
 #: A class whose AP is below is not found.
 _POOR = 0.3
 
@@ -20,7 +22,7 @@ _POOR = 0.3
 def next_steps(document: Mapping[str, Any]) -> list[str]:
     """Write sentences for the user, what helps most first, from a report's document; the last says how to go on."""
     kind: Kind = document["kind"]
-    out = [*_more_labels(document, kind), *_confused(document), *_not_found(document)]
+    out = [*_not_usable(document), *_more_labels(document, kind), *_confused(document), *_not_found(document)]
     if kind == "video":
         out.append(
             "Click one moment of each action (video,time,label): labels of videos cannot say where actions start and "
@@ -65,20 +67,43 @@ def _confused(document: Mapping[str, Any]) -> list[str]:
     return out
 
 
+def _not_usable(document: Mapping[str, Any]) -> list[str]:
+    """Name classes of which nothing was found on held-out videos."""
+    labels = {c["name"]: c["labels"] for c in document["classes"]}
+    names = [f"{name!r} ({labels[name]} labels)" for name in document["not_usable"]]
+    if not names:
+        return []
+    return [
+        f"Not usable yet: {', '.join(names)}. Nothing of it was found on held-out videos: look whether its labels are "
+        "right and whether one can see it, add videos of it, or take its rows out."
+    ]
+
+
 def _not_found(document: Mapping[str, Any]) -> list[str]:
     poor = [c["name"] for c in document["classes"] if c["ap"] is not None and c["ap"] < _POOR]
+    poor = [name for name in poor if name not in document["not_usable"]]
     if not poor:
         return []
     return [f"Hardly found: {', '.join(map(repr, poor))} (AP below {100 * _POOR:.0f}). Do not rely on them yet."]
 
 
+def _off(error: Mapping[str, Any], which: str) -> list[str]:
+    """Say that scores are off, and whether that may be the luck of few detections."""
+    if error["found"] is None or error["found"] <= _ERROR:
+        return []
+    what = (
+        f"Scores of the {error['outcomes']} detections {which} are off by {100 * error['found']:.0f} points on average "
+        f"on held-out videos (aimed at {100 * _ERROR:.0f})"
+    )
+    if error["p"] > _LUCK:
+        return [f"{what}, where luck alone makes {100 * error['by_chance']:.0f}: more videos would tell."]
+    return [f"{what}, and luck makes {100 * error['by_chance']:.0f}: do not read them as probabilities yet."]
+
+
 def _scores(document: Mapping[str, Any]) -> list[str]:
     out, scores = [], document["scores"]
-    if scores["error"] is not None and scores["error"] > _ERROR:
-        out.append(
-            f"Scores are off by {100 * scores['error']:.0f} points on average on held-out videos (aimed at "
-            f"{100 * _ERROR:.0f}): more videos make them better."
-        )
+    out += _off(scores["shown"], "that reach their threshold")
+    out += [] if out else _off(scores["whole"], "of all scores")
     wanted, least = scores["false_alarms_per_hour"], 1 / max(document["hours"], 1e-9)
     if wanted is not None and wanted < 3 * least:
         out.append(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ...records import Segment
 from .calibration import applied
-from .held_out import MEASURES, HeldOut, class_ap, confusion, figures, passing, segmental
+from .held_out import MEASURES, HeldOut, by_each_kind, class_ap, confusion, figures, passing, segmental
 from .material import Material
 from .outcomes import Outcomes
 from .scores import Scores
@@ -21,32 +22,43 @@ _TIMELINES = 12
 def assessed(
     held: HeldOut, outcomes: Outcomes, scores: Scores, material: Material, half: HeldOut | None, per_hour: float | None
 ) -> dict[str, Any]:
-    """Collect all that was measured, ready for JSON."""
-    found = held.found
-    place = {c: i for i, c in enumerate(held.vocabulary)}
-    label = np.array([place[found.labels[c]] for c in found.label], np.int64)
-    probability = applied(scores.curves, found.score, label)
-    least = {c: t.score for c, t in zip(held.vocabulary, scores.thresholds, strict=True)}
-    shown = passing(held, probability, least)
+    """Collect all that was measured, ready for JSON; `held` is what can be judged."""
+    shown = _shown(held, scores)
     name, meaning = MEASURES[held.kind]
     measured = figures(held, outcomes)
+    classes = _classes(material, measured["class_ap"], scores)
     return {
         "kind": held.kind,
+        "trained_on": material.kind,
+        "supply": {**asdict(material.supply), "mixed": material.supply.mixed, "text": str(material.supply)},
         "measure": name,
         "meaning": meaning,
         "videos": len(held.videos),
-        "background": sum(not v.labels for v in held.videos),
+        "background": material.supply.background,
         "hours": held.hours,
         "folds": int(held.fold.max()) + 1,
         "groups": len(set(material.groups)),
         "figures": measured["figures"],
         "segmental_f1": segmental(held, shown),
-        "classes": _classes(material, measured["class_ap"], scores),
+        "classes": classes,
+        "not_usable": [c["name"] for c in classes if not c["recall"]],
         "confusion": confusion(held, shown),
         "scores": scores.document(held.vocabulary, per_hour),
         "curve": None if half is None else _curve(measured["class_ap"], half),
-        "timelines": _timelines(held, shown),
     }
+
+
+def shown_beside(held: HeldOut, scores: Scores) -> dict[str, Any]:
+    """Collect what needs all labels and all detections, those that nothing can judge too: timelines, every figure."""
+    return {"timelines": _timelines(held, _shown(held, scores)), "by_kind": by_each_kind(held)}
+
+
+def _shown(held: HeldOut, scores: Scores) -> dict[str, list[Segment]]:
+    """Take the detections that the plan would show, by video."""
+    place = {c: i for i, c in enumerate(held.vocabulary)}
+    label = np.array([place[held.found.labels[c]] for c in held.found.label], np.int64)
+    probability = applied(scores.curves, held.found.score, label)
+    return passing(held, probability, {c: t.score for c, t in zip(held.vocabulary, scores.thresholds, strict=True)})
 
 
 def _classes(material: Material, ap: Mapping[str, float | None], scores: Scores) -> list[dict[str, Any]]:

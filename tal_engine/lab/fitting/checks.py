@@ -35,10 +35,9 @@ def check_labels(material: Material, least: int = LEAST_VIDEOS) -> list[str]:
 
 def _too_few(material: Material, least: int) -> list[str]:
     items, groups, out = material.videos, material.groups, []
-    if len(items) < LEAST_IN_ALL[material.kind]:
-        out.append(
-            f"{len(items)} videos, at least {LEAST_IN_ALL[material.kind]} are needed: some are held out to measure on"
-        )
+    needed = LEAST_IN_ALL[material.measured]
+    if len(items) < needed:
+        out.append(f"{len(items)} videos, at least {needed} are needed: some are held out to measure on")
     for label in material.vocabulary:
         having = {g for g, item in zip(groups, items, strict=True) if label in item.labels}
         if len(having) < least:

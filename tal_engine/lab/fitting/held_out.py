@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ...annotations.tables import Table
 from ...metrics import WTAL_TIOUS, evaluate_tables, protocol
 from ...metrics.segmental import PERCENTS, one_at_a_time, segmental_f1
 from ...records import Segment
+from .known import known_by, truth_of
 from .outcomes import Outcomes, average_precision, mean_ap, outcomes_of
 
 #: Headline figure of each kind of label, and what it can say.
@@ -31,7 +32,8 @@ MEASURES: Mapping[Kind, tuple[str, str]] = {
 class HeldOut:
     """Detections on videos, each by a head that was not trained on it.
 
-    fold: of each video. seconds: duration of each video, by name.
+    fold: of each video. seconds: duration of each video, by name. unknown: (video, class) that no detection can be
+    judged for; `judged` leaves out what was detected there.
     """
 
     found: Table
@@ -40,6 +42,7 @@ class HeldOut:
     vocabulary: tuple[str, ...]
     kind: Kind
     seconds: Mapping[str, float]
+    unknown: frozenset[tuple[str, str]] = frozenset()
 
     def outcomes(self) -> Outcomes:
         """Judge each detection right or wrong."""
@@ -50,12 +53,31 @@ class HeldOut:
         """Length of all videos."""
         return sum(self.seconds[v.name] for v in self.videos) / 3600
 
+    def hours_of(self, label: str) -> float:
+        """Length of the videos of which it is known when a class occurs in them, or that it does not."""
+        return sum(self.seconds[v.name] for v in self.videos if (v.name, label) not in self.unknown) / 3600
+
+    @property
+    def able(self) -> int:
+        """How many videos with actions have all their classes known."""
+        bare = {name for name, _ in self.unknown}
+        return sum(not v.background and v.name not in bare for v in self.videos)
+
+    def judged(self, kind: Kind) -> HeldOut:
+        """Take what labels of a kind can judge: detections of classes that a video knows so, or does not have."""
+        unknown = frozenset((v.name, c) for v in self.videos for c in set(v.labels) - known_by(v, kind))
+        t = self.found
+        rows = np.array([(t.videos[v], t.labels[c]) not in unknown for v, c in zip(t.video, t.label, strict=True)],
+                        bool)  # fmt: skip
+        truth = tuple(truth_of(v, kind) for v in self.videos)
+        return replace(self, found=t.where(rows), videos=truth, kind=kind, unknown=unknown)
+
     def part(self, keep: NDArray[np.bool_]) -> HeldOut:
         """Take some of the videos."""
         names = {v.name for v, k in zip(self.videos, keep, strict=True) if k}
         rows = np.array([self.found.videos[v] in names for v in self.found.video], bool)
         chosen = tuple(v for v in self.videos if v.name in names)
-        return HeldOut(self.found.where(rows), chosen, self.fold[keep], self.vocabulary, self.kind, self.seconds)
+        return replace(self, found=self.found.where(rows), videos=chosen, fold=self.fold[keep])
 
 
 def figures(held: HeldOut, outcomes: Outcomes) -> dict[str, Any]:
@@ -67,6 +89,16 @@ def figures(held: HeldOut, outcomes: Outcomes) -> dict[str, Any]:
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         out[name] = {"mean": float(np.mean(values)) if values else None, "sd": sd, "values": values}
     return {"figures": out, "class_ap": class_ap(held, outcomes)}
+
+
+def by_each_kind(held: HeldOut) -> dict[str, Any]:
+    """Measure by every kind of label that some video has: the headline figure of it, and of how many videos."""
+    out: dict[str, Any] = {}
+    for kind, (name, _) in MEASURES.items():
+        part = held.judged(kind)
+        if part.able:
+            out[kind] = {"measure": name, "videos": part.able, **figures(part, part.outcomes())["figures"][name]}
+    return out
 
 
 def _figures(held: HeldOut) -> dict[str, float]:

@@ -1,24 +1,23 @@
-"""What is fitted: videos with labels of one kind, and who belongs together."""
+"""What is fitted: videos, each with the labels that it has, and who belongs together."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 from ..._util.untrusted import read_csv
 from ...annotations.labels import Kind, Labels, VideoLabels
-from ...annotations.points import Point
 from ...errors import UsageError
 from ...records import Features
 from ...vocabulary import Vocabulary
+from .known import KINDS, Supply, classes_known, known_by, labels_in, no_stronger, supply_of
+from .rules import kind_for, truth_for
 
-#: Weakest first: an action occurs in a video, a moment of it, its start and its end.
-KINDS: tuple[Kind, ...] = get_args(Kind)
 #: What ``--task`` takes for each kind.
 TASKS = {"video": "video", "points": "point", "point": "point", "segments": "segment", "segment": "segment"}
+_NAMES: Mapping[Kind, str] = {"video": "labels of videos", "point": "points", "segment": "segments"}
 #: Columns of a table of groups that may hold the group.
 _GROUP_COLUMNS = ("group", "person", "subject", "animal")
 
@@ -28,10 +27,11 @@ FeaturesOf = Mapping[str, Features]
 
 @dataclass(frozen=True)
 class Material:
-    """The videos of a fit, all read as one kind of label.
+    """The videos of a fit; each gives what it has.
 
+    kind: what the head reads, the strongest; a head of points or segments learns from weaker labels what they say.
     groups: of each video; videos of one group are held out together. notes: what was left out or taken as something
-    else, for people.
+    else, for people. truth: what is measured by, `kind` unless said otherwise.
     """
 
     kind: Kind
@@ -39,6 +39,17 @@ class Material:
     videos: tuple[VideoLabels, ...]
     groups: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    truth: Kind | None = None
+
+    @property
+    def measured(self) -> Kind:
+        """The kind of label that detections on held-out videos are judged by."""
+        return self.truth or self.kind
+
+    @property
+    def supply(self) -> Supply:
+        """How many videos give what."""
+        return supply_of(self.videos)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,79 +57,69 @@ class Material:
         return tuple(v.name for v in self.videos)
 
     def labels_of(self, label: str) -> int:
-        """Count the labels of a class: videos, points or segments, by the kind."""
-        return sum(number(v, self.kind, label) for v in self.videos)
+        """Count the labels of a class: videos, points or segments, whatever each video has."""
+        return sum(labels_in(v, label) for v in self.videos)
 
     def part(self, keep: Sequence[bool]) -> tuple[VideoLabels, ...]:
         """Take some of the videos."""
         return tuple(v for v, k in zip(self.videos, keep, strict=True) if k)
 
 
-def number(video: VideoLabels, kind: Kind, label: str) -> int:
-    """Count the labels of a class in one video."""
-    if kind == "video":
-        return int(label in video.labels)
-    return sum(x.label == label for x in (video.points if kind == "point" else video.segments))
-
-
 def material_of(labels: Labels, task: str = "auto", groups: str | None = None) -> Material:
-    """Read labelled videos as one kind of label; those whose labels are weaker are left out, and that is noted.
+    """Take labelled videos for a fit, with what each of them has.
 
     Args:
         labels: what was read.
-        task: "auto" takes the strongest kind that every video has; or "video", "points", "segments".
+        task: "video", "points" or "segments": the strongest kind of label that is read; "auto" reads all there are, and
+            `rules.kind_for` decides by their counts which kind the head is of.
         groups: a regular expression that finds the group in a video's name, by its first bracket or as a whole; or a
-            ``.csv`` with the columns video and group (or person). None: each video is its own.
+            ``.csv`` with the columns video and group (or person). None: the groups that the labels name, else each
+            video is its own.
 
     Raises:
         UsageError: an unknown task, no video has such labels, or a video has no group.
         DataError: the table of groups cannot be read.
     """
-    kind = _kind(labels, task)
-    yes, no = labels.supervising(kind)
-    notes = [*labels.notes]
-    if no:
-        notes.append(f"{len(no)} videos lack {kind} labels of some of their classes and are left out: {some(no)}")
-    stronger = [v for v in yes if KINDS.index(_strongest(v)) > KINDS.index(kind)]
-    if stronger and task == "auto":
-        notes.append(
-            f"{len(stronger)} videos have more than {kind} labels, which is all that every video has; the rest is not "
-            f"read: {some(stronger)}"
-        )
-    videos = tuple(_read_as(v, kind) for v in yes)
-    find = (lambda name: name) if groups is None else grouping(groups)
+    if task != "auto" and task not in TASKS:
+        raise UsageError(f"task is {task!r}, must be auto, video, points or segments")
+    most: Kind = "segment" if task == "auto" else next(k for k in KINDS if k == TASKS[task])
+    if task != "auto" and not any(v.labels and known_by(v, most) == set(v.labels) for v in labels):
+        raise UsageError(f"task is {task!r}, and no video of {labels.source} has such labels of all its classes")
+    videos = tuple(no_stronger(v, most) for v in labels)
+    if groups is None:
+        of = tuple(f"group {v.group}" if v.group else v.name for v in videos)
+    else:
+        find = grouping(groups)
+        of = tuple(find(v.name) for v in videos)
     used = {label for v in videos for label in v.labels}
     vocabulary = Vocabulary([c for c in labels.classes if c in used])
-    return Material(kind, vocabulary, videos, tuple(find(v.name) for v in videos), tuple(notes))
+    counts = {k: classes_known(videos, of, k) for k in KINDS}
+    kind = kind_for(counts) if task == "auto" else most
+    truth = truth_for(counts)
+    notes = [*labels.notes, *_said(videos, kind, truth), *_grouped(videos, of)]
+    return Material(kind, vocabulary, videos, of, tuple(notes), truth)
 
 
-def _kind(labels: Labels, task: str) -> Kind:
-    if task == "auto":
-        return next(k for k in reversed(KINDS) if not labels.supervising(k)[1])
-    if task not in TASKS:
-        raise UsageError(f"task is {task!r}, must be auto, video, points or segments")
-    kind: Kind = next(k for k in KINDS if k == TASKS[task])
-    if not any(not v.background for v in labels.supervising(kind)[0]):
-        raise UsageError(f"task is {task!r}, and no video of {labels.source} has such labels of all its classes")
-    return kind
+def _said(videos: Sequence[VideoLabels], kind: Kind, truth: Kind) -> list[str]:
+    """Say what comes of labels that are not all of one kind."""
+    supply = supply_of(videos)
+    if not supply.mixed:
+        return []
+    weaker = [v.name for v in videos if known_by(v, kind) != set(v.labels)]
+    out = [f"{len(videos)} videos: {supply}; the head reads {_NAMES[kind]}, detections are judged by {_NAMES[truth]}"]
+    if weaker:
+        out.append(
+            f"{len(weaker)} videos have weaker labels for some of their classes and teach what those say: "
+            f"{some(weaker)}"
+        )
+    return out
 
 
-def _strongest(video: VideoLabels) -> Kind:
-    return "segment" if video.segments else "point" if video.points else "video"
-
-
-def _read_as(video: VideoLabels, kind: Kind) -> VideoLabels:
-    """Reduce a video to labels of a kind; the middle of a segment without a point is a point of it."""
-    if kind == "segment":
-        return replace(video, told=video.labels)
-    free = [s for s in video.segments if not any(_holds(s.start, s.end, s.label, p) for p in video.points)]
-    middles = [Point((s.start + s.end) / 2, s.label) for s in free]
-    points = tuple(sorted([*video.points, *middles])) if kind == "point" else ()
-    return replace(video, told=video.labels, points=points, segments=())
-
-
-def _holds(start: float, end: float, label: str, point: Point) -> bool:
-    return point.label == label and start <= point.seconds <= end
+def _grouped(videos: Sequence[VideoLabels], groups: Sequence[str]) -> list[str]:
+    """Say how many groups there are, where videos belong together."""
+    if len(set(groups)) == len(videos):
+        return []
+    return [f"{len(videos)} videos of {len(set(groups))} groups; a group is held out as a whole"]
 
 
 def grouping(text: str) -> Callable[[str], str]:

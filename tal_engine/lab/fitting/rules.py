@@ -59,6 +59,41 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+#: Groups of videos in which every class has to be known by points, or by segments, for a head that reads them, and for
+#: figures by them: two thirds to train on and one to measure on.
+LEAST_KNOWN = 3
+#: Share of its videos in which every class has to be known by points, or by segments, for a head that reads them: the
+#: least that was measured (`benchmarks/bench_mixed.py`), where the stronger kind did better all the same.
+LEAST_SHARE = 0.25
+
+#: Of each kind of label and class, the groups of videos that have the class and know it so.
+Known = Mapping[Kind, Mapping[str, int]]
+
+
+def kind_for(known: Known) -> Kind:
+    """Choose what kind of label the head reads in a set that may be mixed: the strongest that suffices.
+
+    >>> kind_for({"video": {"run": 8}, "point": {"run": 8}, "segment": {"run": 3}})
+    'segment'
+    """
+    return _strongest(known, LEAST_SHARE)
+
+
+def truth_for(known: Known) -> Kind:
+    """Choose what kind of label detections are judged by: the strongest that every class has in enough videos."""
+    return _strongest(known, 0.0)
+
+
+def _strongest(known: Known, share: float) -> Kind:
+    """Find the strongest kind that every class has in `LEAST_KNOWN` groups and in a share of all that have it."""
+    having = known["video"]
+    kinds: tuple[Kind, ...] = ("segment", "point")
+    for kind in kinds:
+        if all(n >= min(LEAST_KNOWN, having[c]) and n >= share * having[c] for c, n in known[kind].items()):
+            return kind
+    return "video"
+
+
 def rule_for(kind: Kind, count: int, head: str | None = None, steps: int | None = None) -> Rule:
     """Find the row for so many labels; or one head by name, with its own "demo" recipe if no row has it.
 

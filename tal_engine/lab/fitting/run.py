@@ -24,7 +24,7 @@ from .scores import Scores, fitted_scores
 from .separation import Chance, against_chance
 from .shipping import ship
 from .tools import Encoders, open_encoders
-from .training import Course, config_for
+from .training import Course, config_for, taught
 from .workplace import Workplace
 
 log = logging.getLogger("tal_engine")
@@ -88,12 +88,12 @@ def fit_with(videos: Path, labels: Path, output: Path, options: FitOptions, bar:
     held, half = _validated(course, material, place, options, bar)
     document, scores = _measured(held, half, material, options)
     found = stages.final(course, material, place, bar)
-    document |= ship(found, encoders, output, scores, document, held, course)
+    document |= ship(found, encoders, output, scores, document, held.judged(material.measured), course)
     document |= _about(read, course, options, place, output)
     chance = Chance(**document["chance"])
     forced = [] if chance.better else [f"{_no_better(chance)}; shipped because of --force"]
     document["warnings"] = [*forced, *warnings, *lost]
-    document["notes"] = [*material.notes, *(str(p) for p in read.problems)]
+    document["notes"] = [*material.notes, *_not_taught(course, material), *(str(p) for p in read.problems)]
     report = FitReport(document | {"next_steps": next_steps(document)})
     report.save(place.folder / "report.json")
     return report
@@ -102,12 +102,15 @@ def fit_with(videos: Path, labels: Path, output: Path, options: FitOptions, bar:
 def _measured(
     held: HeldOut, half: HeldOut | None, material: Material, options: FitOptions
 ) -> tuple[dict[str, Any], Scores]:
-    """Measure, calibrate, and refuse what chance does as well."""
+    """Measure by what labels can judge, calibrate, and refuse what chance does as well."""
+    everything, held = held, held.judged(material.measured)
+    half = None if half is None else half.judged(material.measured)
     outcomes, per_hour = held.outcomes(), options.false_alarms_per_hour
     chance = against_chance(held.found, held.videos, held.vocabulary, held.kind, held.seconds, options.seed)
     _gate(chance, held, options)
     scores = fitted_scores(held, outcomes, per_hour)
     document = assess.assessed(held, outcomes, scores, material, half, per_hour)
+    document |= assess.shown_beside(everything, scores)
     return document | {"chance": chance._asdict()}, scores
 
 
@@ -164,6 +167,15 @@ def _course(material: Material, made: Extracted, record: Mapping[str, Any], opti
     course = Course(rule, material.vocabulary, made.features, record, options.seed)
     config_for(rule, {s: int(x.shape[1]) for s, x in next(iter(made.features.values())).streams.items()})
     return course
+
+
+def _not_taught(course: Course, material: Material) -> list[str]:
+    """Say which videos a head that was chosen by name cannot learn from."""
+    left = set(material.names) - {v.name for v in taught(course.method, material.videos)}
+    if not left:
+        return []
+    what = f"{len(left)} videos lack times of some of their classes and teach {course.rule.head!r} nothing"
+    return [f"{what}: {some(sorted(left))}"]
 
 
 def _validated(

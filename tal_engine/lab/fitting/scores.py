@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...metrics.calibration import calibration_error, reliability
+from ...metrics.calibration import CalibrationError, judged_error, reliability
 from ...plan.score_fields import Knots, ScoreCalibration, ScoreMap, ScoreThresholds
 from .calibration import applied, cross_fitted, curves_by_class
 from .held_out import HeldOut
@@ -23,15 +24,26 @@ OWN_THRESHOLD_FROM = 8
 class Scores:
     """A curve and a threshold for each class, in the order of the classes; thresholds are of probabilities.
 
-    error: expected calibration error by curves that were fitted on the other folds; bins: the same in its parts.
+    whole, shown: calibration error by curves that were fitted on the other folds, pooled over the folds: of all
+    detections, and of those that reach their threshold. bins, bins_shown: the same in their parts.
     """
 
     curves: tuple[ScoreMap, ...]
     thresholds: tuple[Threshold, ...]
-    error: float
-    error_shown: float
+    whole: CalibrationError
+    shown: CalibrationError
     bins: tuple[tuple[float, float, int], ...]
-    outcomes: int
+    bins_shown: tuple[tuple[float, float, int], ...]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error of all detections."""
+        return self.whole.found
+
+    @property
+    def outcomes(self) -> int:
+        """How many detections there are."""
+        return self.whole.outcomes
 
     @property
     def how(self) -> str:
@@ -43,8 +55,10 @@ class Scores:
         return {
             "how": self.how,
             "error": _finite(self.error),
-            "error_shown": _finite(self.error_shown),
+            "whole": {k: _finite(v) for k, v in self.whole._asdict().items()},
+            "shown": {k: _finite(v) for k, v in self.shown._asdict().items()},
             "bins": [list(b) for b in self.bins],
+            "bins_shown": [list(b) for b in self.bins_shown],
             "outcomes": self.outcomes,
             "curves": {c: x.model_dump() for c, x in zip(classes, self.curves, strict=True)},
             "chosen_for": "f1" if per_hour is None else "false_alarms_per_hour",
@@ -93,28 +107,33 @@ def fitted_scores(held: HeldOut, outcomes: Outcomes, per_hour: float | None = No
     curves = curves_by_class(score, right, label, n)
     probability = applied(curves, score, label)
     honest = cross_fitted(score, right, label, held.fold[outcomes.video], n)
-    thresholds = _thresholds(outcomes, probability, n, held.hours, per_hour)
+    hours = [held.hours_of(c) for c in held.vocabulary]
+    thresholds = _thresholds(outcomes, probability, hours, per_hour)
     least = np.array([t.score for t in thresholds])
     shown = honest >= least[label] if len(label) else np.zeros(0, bool)
     return Scores(
-        tuple(curves), tuple(thresholds), calibration_error(honest, right),
-        calibration_error(honest[shown], right[shown]), tuple(reliability(honest, right)), len(score),
+        tuple(curves), tuple(thresholds), judged_error(honest, right), judged_error(honest[shown], right[shown]),
+        tuple(reliability(honest, right)), tuple(reliability(honest[shown], right[shown])),
     )  # fmt: skip
 
 
 def _thresholds(
-    outcomes: Outcomes, probability: NDArray[np.float64], n: int, hours: float, per_hour: float | None
+    outcomes: Outcomes, probability: NDArray[np.float64], hours: Sequence[float], per_hour: float | None
 ) -> list[Threshold]:
-    """Choose for each class; classes share false alarms evenly, so that all together keep to the number."""
+    """Choose for each class; classes share false alarms evenly, so that all together keep to the number.
+
+    A class of which no detection is right, whatever its score, has a threshold above all of them: it would only make
+    false alarms.
+    """
     positives = outcomes.positives.sum(axis=1)
-    together = best_f1(probability, outcomes.right, int(positives.sum()), hours).score
+    together = best_f1(probability, outcomes.right, int(positives.sum()), max(hours)).score
     out = []
-    for c in range(n):
+    for c, length in enumerate(hours):
         mine = outcomes.label == c
-        given = (probability[mine], outcomes.right[mine], int(positives[c]), hours)
+        given = (probability[mine], outcomes.right[mine], int(positives[c]), length)
         if per_hour is not None:
-            out.append(for_false_alarms(*given, per_hour / n))
-        elif positives[c] < OWN_THRESHOLD_FROM:
+            out.append(for_false_alarms(*given, per_hour / len(hours)))
+        elif positives[c] < OWN_THRESHOLD_FROM and outcomes.right[mine].any():
             out.append(at(together, *given))
         else:
             out.append(best_f1(*given))

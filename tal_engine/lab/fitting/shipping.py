@@ -46,6 +46,12 @@ def described(document: Mapping[str, Any]) -> str:
     main = document["figures"][document["measure"]]
     mean = "not measured" if main["mean"] is None else f"{100 * main['mean']:.1f}"
     return (
-        f"Made by tal fit from {document['kind']} labels of {document['videos']} videos; held-out "
+        f"Made by tal fit from {_labels(document)} of {document['videos']} videos; held-out "
         f"{document['measure']} {mean} (sd {100 * main['sd']:.1f} over {document['folds']} folds)."
     )
+
+
+def _labels(document: Mapping[str, Any]) -> str:
+    """Name the labels: one kind, or how many videos have which."""
+    supply = document["supply"]
+    return f"mixed labels ({supply['text']})" if supply["mixed"] else f"{document['trained_on']} labels"

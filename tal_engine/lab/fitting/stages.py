@@ -13,6 +13,7 @@ from ...annotations.labels import VideoLabels
 from ..training import checkpoint
 from .folds import folds_of
 from .held_out import HeldOut
+from .known import known_by
 from .material import Material
 from .options import Bar
 from .training import Course, Steps, found_by, rows_of, table_of, trained
@@ -23,8 +24,12 @@ _HALF = 2
 
 
 def fold_of(material: Material, count: int, seed: int) -> NDArray[np.int64]:
-    """Deal the videos into folds."""
-    return folds_of([v.labels for v in material.videos], material.groups, count, seed)
+    """Deal the videos into folds: each class evenly, in mixed sets also what it is measured by."""
+    labels = [[*v.labels] for v in material.videos]
+    if material.supply.mixed:
+        labels = [of + [f"{c}, {material.measured}" for c in known_by(v, material.measured)]
+                  for of, v in zip(labels, material.videos, strict=True)]  # fmt: skip
+    return folds_of(labels, material.groups, count, seed)
 
 
 def half_of(material: Material, train: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
@@ -58,7 +63,7 @@ def held_out(
         rows += _kept(place, name, _fold_work(course, material.part(train), test, place, name, tell))
     seconds = {n: course.features[n].duration for n in material.names}
     table = table_of(rows, material.names, list(course.vocabulary))
-    return HeldOut(table, material.videos, fold, tuple(course.vocabulary), material.kind, seconds)
+    return HeldOut(table, material.videos, fold, tuple(course.vocabulary), material.measured, seconds)
 
 
 def _fold_work(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ...annotations.labels import VideoLabels
+from ...annotations.labels import Kind, VideoLabels
 from ...annotations.points import Points, draw_points
 from ...annotations.tables import Table
 from ...errors import UsageError
@@ -20,10 +20,11 @@ from ...metrics import protocol
 from ...vocabulary import Vocabulary
 from ..data.batches import BatchSampler
 from ..heads.streams import default_streams, with_streams
-from ..methods import Method, uses_points, uses_segments
+from ..methods import Method, mixes, uses_points, uses_segments
 from ..training.loop import fit
 from ..training.training_options import TrainOptions
 from ..training.validation import Videos, detect
+from .known import known_by, points_of, truth_of
 from .material import FeaturesOf
 from .rules import Rule
 
@@ -85,19 +86,31 @@ def trained(course: Course, videos: Sequence[VideoLabels], folder: Path, tell: S
 
 def _batches(course: Course, videos: Sequence[VideoLabels], options: TrainOptions) -> BatchSampler:
     method, config = course.method, course.config
-    streams = method.training_streams(config)
+    streams, mixed = method.training_streams(config), mixes(method)
+    if not mixed:
+        videos = taught(method, videos)
     return BatchSampler(
         [v.annotated("train") for v in videos], course.features, course.vocabulary, streams, length=options.length,
-        size=options.batch, pairs=options.pairs, sampling=options.sampling,
+        size=options.batch, pairs=options.pairs, sampling=options.sampling, mixed=mixed,
         points=_points(videos, options) if uses_points(method) else None,
-        segments={v.name: v.segments for v in videos} if uses_segments(method) else None,
+        segments={v.name: truth_of(v, "segment").segments for v in videos} if uses_segments(method) else None,
     )  # fmt: skip
 
 
+def taught(method: Method, videos: Sequence[VideoLabels]) -> list[VideoLabels]:
+    """Take the videos that a method learns from: one that reads times and does not mix needs those of all classes."""
+    kind: Kind = "point" if uses_points(method) else "segment" if uses_segments(method) else "video"
+    return [v for v in videos if mixes(method) or known_by(v, kind) == set(v.labels)]
+
+
 def _points(videos: Sequence[VideoLabels], options: TrainOptions) -> Points:
+    """Give the points of videos; with points=uniform or gaussian, segments have drawn ones in place of others."""
+    given = {v.name: points_of(v) for v in videos}
     if options.points == "given":
-        return {v.name: v.points for v in videos}
-    return draw_points([v.annotated("train") for v in videos], options.points, options.seed)
+        return given
+    drawn = draw_points([v.annotated("train") for v in videos], options.points, options.seed)
+    bare = {v.name: {p.label for p in v.points} - {s.label for s in v.segments} for v in videos}
+    return {n: tuple(sorted({*drawn[n], *(p for p in of if p.label in bare[n])})) for n, of in given.items()}
 
 
 def _said(videos: Sequence[VideoLabels]) -> str:

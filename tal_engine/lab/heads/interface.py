@@ -35,7 +35,8 @@ class Batch:
     None when nothing is. names: of the videos, for messages. points: [B, T, C], 1 where a point of
     the class is; None for methods that do not read them. segments: of each video [N, 3], start and
     end in sampled snippets (t is the middle of snippet t) and label id; None for methods that do not
-    read them.
+    read them. untimed: [B, C], 1 where a video has a class and no points or segments of it; None where it has
+    those of all its classes, or the method reads none.
     """
 
     streams: Mapping[str, Tensor]
@@ -45,6 +46,7 @@ class Batch:
     names: tuple[str, ...] = ()
     points: Tensor | None = None
     segments: tuple[Tensor, ...] | None = None
+    untimed: Tensor | None = None
 
     @property
     def clicked(self) -> Tensor:

@@ -3,7 +3,9 @@
 Source: Pilhyeon/Learning-Action-Completeness-from-Points, which is run with one video a forward pass:
 every term is a mean over videos. Our choices: sequences are those of the network as it is at each step (the public
 code's are up to ten steps old), so that there is nothing to keep between steps, and exact; seeds and sequences are of
-the network without dropout; features of all classes of a video are contrasted (public code: of its last one).
+the network without dropout; features of all classes of a video are contrasted (public code: of its last one). Videos of
+which only the classes are known, or the points of some of them, learn the video term; points that there are teach the
+classes that have points. The other terms need all points of a video, and are means over the videos that have them.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ __all__ = ["LACP", "RECIPES", "Config", "build", "freeze", "nms_options", "propo
 name = "lacp"
 uses_text = False
 uses_points = True
+mixes = True
 training_streams = visual_streams
 inference_streams = visual_streams
 
@@ -99,17 +102,20 @@ class LACP(WideHead):
     def objective(self, out: Output, batch: Batch) -> dict[str, Tensor]:
         """Compute video, point, background, score and contrast."""
         c, points, mask = self.config, batch.clicked, batch.mask
+        whole = _whole(batch)
+        clicked = whole if batch.untimed is None else torch.maximum(whole, points.amax((1, 2)))
         # Half precision cannot hold probabilities next to 0 and 1.
         with torch.autocast(out.cas.device.type, enabled=False):
-            p, guide = _suppressed(out.cas), self._guidance(out.parts["clean"], points, mask)
+            p, guide = _suppressed(out.cas), self._guidance(out.parts["clean"], points, mask, whole)
             positive = functional.pad(points, (0, 1))
             negative = functional.pad(torch.zeros_like(points), (0, 1), value=1.0)
+            known = None if batch.untimed is None else 1 - functional.pad(batch.untimed, (0, 1))[:, None]
             return {
                 "video": c.video_weight * self._video(out.cas, batch.labels, mask),
-                "point": c.point_weight * _focal(p, positive, points.amax(-1)),
-                "background": c.background_weight * _focal(p, negative, guide.background),
-                "score": c.score_weight * _completeness(p[..., :-1], guide),
-                "contrast": c.contrast_weight * self._contrast(out.parts["embedded"].float(), guide.sequences),
+                "point": c.point_weight * _focal(p, positive, points.amax(-1), clicked, known),
+                "background": c.background_weight * _focal(p, negative, guide.background, whole),
+                "score": c.score_weight * _completeness(p[..., :-1], guide, whole),
+                "contrast": c.contrast_weight * self._contrast(out.parts["embedded"].float(), guide.sequences, whole),
             }
 
     def _video(self, cas: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
@@ -119,7 +125,7 @@ class LACP(WideHead):
         video = torch.where(labels > 0, topk_mean(p, self.config.topk_ratio, mask), mean)
         return losses.bce(video, labels).mean()
 
-    def _guidance(self, cas: Tensor, points: Tensor, mask: Tensor | None) -> _Guidance:
+    def _guidance(self, cas: Tensor, points: Tensor, mask: Tensor | None, whole: Tensor) -> _Guidance:
         c = self.config
         p, hits = _suppressed(cas).double().cpu().numpy(), (points > 0).cpu().numpy()
         background = np.zeros(p.shape[:2])
@@ -127,6 +133,8 @@ class LACP(WideHead):
         lengths = [p.shape[1]] * len(p) if mask is None else mask.sum(1).long().tolist()
         sequences = []
         for b, n in enumerate(lengths):
+            if not whole[b]:  # what is between its points may be an action
+                continue
             hit = hits[b, :n]
             seeds = sequence.mine_seeds(p[b, :n, -1], hit.max(1), c.background_seed, c.action_seed)
             background[b, :n] = seeds.background
@@ -142,7 +150,7 @@ class LACP(WideHead):
         mined, action, rest, both = (torch.from_numpy(x).to(cas.device, torch.float32) for x in arrays)
         return _Guidance(mined, action, rest, both, sequences)
 
-    def _contrast(self, feature: Tensor, sequences: list[tuple[int, sequence.Sequence]]) -> Tensor:
+    def _contrast(self, feature: Tensor, sequences: list[tuple[int, sequence.Sequence]], whole: Tensor) -> Tensor:
         """Pull actions of a class in one video closer to each other than to what is between them."""
         count = [0] * len(feature)
         chosen = [(b, s) for b, s in sequences if len(s.spans(True)) > 1]
@@ -156,7 +164,7 @@ class LACP(WideHead):
             action = slice(0 if s.first else 1, None, 2)
             rows = near[action].logsumexp(1) - near[action, action].logsumexp(1)
             total = total + rows.mean() / count[b]
-        return total / len(feature)
+        return total / _count(whole)
 
     def activations(self, out: Output) -> dict[str, Tensor]:
         video = topk_mean(torch.sigmoid(out.cas)[..., :-1], self.config.topk_ratio)
@@ -169,17 +177,33 @@ def _suppressed(cas: Tensor) -> Tensor:
     return torch.cat([p[..., :-1] * (1 - p[..., -1:]), p[..., -1:]], dim=-1)
 
 
-def _focal(p: Tensor, target: Tensor, chosen: Tensor) -> Tensor:
-    """Compute focal loss (gamma 2) of p [B, T, C + 1], mean over a video's chosen snippets [B, T], over videos."""
+def _whole(batch: Batch) -> Tensor:
+    """Mark the videos whose classes all have their points, [B]."""
+    if batch.untimed is None:
+        return torch.ones_like(batch.labels[:, 0])
+    return 1 - batch.untimed.amax(1)
+
+
+def _count(videos: Tensor) -> Tensor:
+    """Count marked videos; 1 of none, as their sum is 0 then."""
+    return videos.sum().clamp(min=1)
+
+
+def _focal(p: Tensor, target: Tensor, chosen: Tensor, videos: Tensor, known: Tensor | None = None) -> Tensor:
+    """Compute focal loss (gamma 2) of p [B, T, C + 1], mean over a video's chosen snippets [B, T], over videos [B].
+
+    known: classes that a target is known of, [B, 1, C + 1]; None: all.
+    """
     each = (p - target) ** 2 * losses.bce(p, target)
-    return ((each.sum(-1) * chosen).sum(1) / chosen.sum(1).clamp(min=1)).mean()
+    each = each.sum(-1) if known is None else (each * known).sum(-1)
+    return ((each * chosen).sum(1) / chosen.sum(1).clamp(min=1) * videos).sum() / _count(videos)
 
 
-def _completeness(p: Tensor, guide: _Guidance) -> Tensor:
-    """Compute how much contrast the spans of both kinds lack, squared."""
+def _completeness(p: Tensor, guide: _Guidance, videos: Tensor) -> Tensor:
+    """Compute how much contrast the spans of both kinds lack, squared, mean over videos."""
     action = (guide.action * p).sum((1, 2))
     rest = (guide.rest * (1 - p)).sum((1, 2))
-    return ((2 * guide.found - action - rest) ** 2).mean()
+    return ((2 * guide.found - action - rest) ** 2 * videos).sum() / _count(videos)
 
 
 def _sequences(p: NDArray[np.float64], hit: NDArray[np.bool_], seeds: sequence.Seeds) -> dict[int, sequence.Sequence]:

@@ -8,12 +8,13 @@ from .protocol import (
     has_views,
     load_method,
     milestones_of,
+    mixes,
     uses_points,
     uses_segments,
     views_of,
 )
 
 __all__ = [
-    "METHODS", "Method", "Remembering", "earlier_of", "has_views", "load_method", "milestones_of", "uses_points",
-    "uses_segments", "views_of",
+    "METHODS", "Method", "Remembering", "earlier_of", "has_views", "load_method", "milestones_of", "mixes",
+    "uses_points", "uses_segments", "views_of",
 ]  # fmt: skip

@@ -77,6 +77,9 @@ class Method(Protocol):
     uses_points: bool
     #: Training reads the start and end of every action; modules that do not name it do not.
     uses_segments: bool
+    #: Training reads labels of videos too, where they are without points or segments (`Batch.untimed`); methods that do
+    #: not name it train on videos with times for all classes only.
+    mixes: bool
 
     #: The setting without which training reads the stream of an image-text model; modules that cannot do without it, or
     #: do not read it, do not name one.
@@ -128,6 +131,11 @@ def uses_points(method: Method) -> bool:
 def uses_segments(method: Method) -> bool:
     """Whether a method trains from labels with start and end."""
     return bool(getattr(method, "uses_segments", False))
+
+
+def mixes(method: Method) -> bool:
+    """Return whether a method of points or segments also learns from videos of which only the classes are known."""
+    return bool(getattr(method, "mixes", False))
 
 
 def milestones_of(method: Method, config: Any) -> Mapping[int, str]:

@@ -144,7 +144,7 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     if device.type == "cpu":
         return batch
     streams = {k: v.to(device, non_blocking=True) for k, v in batch.streams.items()}
-    mask, points = (None if x is None else x.to(device) for x in (batch.mask, batch.points))
+    mask, points, untimed = (None if x is None else x.to(device) for x in (batch.mask, batch.points, batch.untimed))
     segments = None if batch.segments is None else tuple(x.to(device) for x in batch.segments)
-    labels = batch.labels.to(device)
-    return replace(batch, streams=streams, labels=labels, mask=mask, points=points, segments=segments)
+    moved = replace(batch, streams=streams, labels=batch.labels.to(device), mask=mask, points=points)
+    return replace(moved, segments=segments, untimed=untimed)

@@ -21,7 +21,7 @@ from ..data.dataset import DataSet
 from ..data.description import Role
 from ..data.feature_source import Progress
 from ..heads.streams import width_of
-from ..methods import Method, has_views, uses_points, uses_segments
+from ..methods import Method, has_views, mixes, uses_points, uses_segments
 from ..nn.text import TextEncoder
 from . import supervision, training_report
 from .distributed import World, joined
@@ -195,6 +195,7 @@ def _batches(
         videos, features, data.vocabulary, streams, length=options.length, size=size, pairs=pairs,
         sampling=options.sampling, widths={s: width_of(config, s) for s in streams}, points=points,
         segments=supervision.segments_of(data, videos) if uses_segments(method) else None,
+        mixed=data.mixed and mixes(method),
     )  # fmt: skip
 
 

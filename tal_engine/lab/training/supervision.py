@@ -10,7 +10,7 @@ from ...annotations.points import Point, Points, draw_points, points_outside
 from ...errors import DataError, FeatureError
 from ...records import Segment
 from ..data.dataset import DataSet
-from ..methods import Method, uses_points
+from ..methods import Method, mixes, uses_points
 from .training_options import TrainOptions
 
 log = logging.getLogger("tal_engine")
@@ -20,7 +20,8 @@ def supervised(data: DataSet, videos: Sequence[AnnotatedVideo], method: Method) 
     """Select the videos that can supervise a method; a warning counts those of a mixed set that are dropped.
 
     A method that reads points cannot learn from a video with a class that has no point in it: it would be told that
-    the class does not occur. Without a point it is no negative either.
+    the class does not occur. Without a point it is no negative either. Methods that say so (`methods.mixes`) learn from
+    the classes of such videos; the log counts them.
 
     Raises:
         DataError: none is left.
@@ -39,11 +40,14 @@ def supervised(data: DataSet, videos: Sequence[AnnotatedVideo], method: Method) 
     gone = [v.name for v in videos if v not in kept]
     if gone:
         some = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
-        log.warning(
-            "%s: %d of %d training videos lack points of some class and cannot supervise %s, which reads points: %s",
-            data.name, len(gone), len(videos), method.name, some,
+        taken = mixes(method)
+        log.log(
+            logging.INFO if taken else logging.WARNING,
+            "%s: %d of %d training videos lack points of some class %s: %s", data.name, len(gone), len(videos),
+            f"and teach {method.name} by their classes" if taken
+            else f"and cannot supervise {method.name}, which reads points", some,
         )  # fmt: skip
-    return kept
+    return list(videos) if mixes(method) else kept
 
 
 def points_of(data: DataSet, videos: Sequence[AnnotatedVideo], options: TrainOptions) -> Points:
@@ -64,7 +68,7 @@ def points_of(data: DataSet, videos: Sequence[AnnotatedVideo], options: TrainOpt
     else:
         points = _trusted(data, {v.name: data.points.get(v.name, ()) for v in videos}, videos)
     empty = {v.name for v in videos if v.background}
-    bare = [name for name, of in points.items() if not of and name not in empty]
+    bare = [] if data.mixed else [name for name, of in points.items() if not of and name not in empty]
     if bare:
         raise FeatureError(f"{data.name}: {len(bare)} training videos have no point label: {', '.join(bare[:20])}")
     return points

@@ -18,6 +18,7 @@ from ..methods import Method
 from ..nn.text import TextEncoder
 from .distributed import World
 from .ema import Ema
+from .freed_memory import keep_freed_memory
 from .training_options import TrainOptions
 
 #: Between the seeds of two processes; seeds of runs that are compared are closer.
@@ -65,6 +66,8 @@ class State:
 def begin(task: Task, text: TextEncoder | None, world: World) -> State:
     """Create the state before the first step. Weights are equal in all processes, noise and batches are not."""
     o = task.options
+    if world.device.type == "cpu":
+        keep_freed_memory()
     torch.manual_seed(o.seed)
     net = task.method.build(task.config, task.vocabulary, text).to(world.device).train()
     if text is not None:

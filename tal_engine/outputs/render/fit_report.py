@@ -47,6 +47,7 @@ def page(d: Document) -> str:
         f"<h1>{escape(Path(d['output']).name)}</h1>",
         _lead(d),
         _headline(d),
+        *_not_usable(d),
         *(f"<p class=warn>{escape(w)}</p>" for w in d["warnings"]),
         "<h2>What would help most</h2>",
         "<ol>" + "".join(f"<li>{escape(s)}</li>" for s in d["next_steps"]) + "</ol>",
@@ -66,6 +67,7 @@ def page(d: Document) -> str:
         "<h2>Can the scores be believed?</h2>",
         _calibration_text(d),
         svg(reliability(d["scores"]["bins"])),
+        *([svg(reliability(d["scores"]["bins_shown"]))] if d["scores"]["bins_shown"] else []),
         "<h2>How it was made</h2>",
         _made(d),
     ]
@@ -77,9 +79,16 @@ def _lead(d: Document) -> str:
     background = f", {d['background']} of them without any action" if d["background"] else ""
     return (
         f"<p class=lead>Finds {names} in videos. Made of {d['videos']} videos ({_duration(d['hours'])}{background}) "
-        f"with {_KINDS[d['kind']]}. Every figure is of videos that the measured head was not trained on: {d['folds']} "
+        f"with {_labels(d)}. Every figure is of videos that the measured head was not trained on: {d['folds']} "
         "folds over videos, each held out once, the last weights of each run.</p>"
     )
+
+
+def _labels(d: Document) -> str:
+    """Name the labels that there were; of a mixed set how many videos have which."""
+    if not d["supply"]["mixed"]:
+        return _KINDS[d["trained_on"]]
+    return f"labels of several kinds ({escape(d['supply']['text'])}); the head reads {_KINDS[d['trained_on']]}"
 
 
 def _headline(d: Document) -> str:
@@ -98,6 +107,12 @@ def _headline(d: Document) -> str:
     return f"<div class=figures>{inner}</div><p class=small>{escape(d['measure'])}: {escape(d['meaning'])}.</p>"
 
 
+def _not_usable(d: Document) -> list[str]:
+    """Name classes of which nothing was found, where nobody can miss it."""
+    names = ", ".join(f"<b>{escape(name)}</b>" for name in d["not_usable"])
+    return [f"<p class=warn>Not usable yet: {names}. Nothing of it was found on held-out videos.</p>"] if names else []
+
+
 def _classes(d: Document) -> str:
     unit = {"video": "videos with it", "point": "clicks", "segment": "segments"}[d["kind"]]
     rows = [
@@ -107,6 +122,7 @@ def _classes(d: Document) -> str:
         ]
         for c in d["classes"]
     ]  # fmt: skip
+    unit = "labels" if d["supply"]["mixed"] else unit
     head = ["class", "videos", unit, "AP, %", "threshold", "precision, %", "recall, %", "false alarms an hour"]
     return table(head, rows)
 
@@ -116,7 +132,16 @@ def _spread(d: Document) -> str:
     for name, f in d["figures"].items():
         folds = [f"{100 * v:.1f}" for v in f["values"]]
         rows.append([name, f"{_percent(f['mean'])} ± {100 * f['sd']:.1f}", ", ".join(folds)])
-    return table(["figure, %", "mean ± sd", "of each fold"], rows)
+    return table(["figure, %", "mean ± sd", "of each fold"], rows) + _by_kind(d)
+
+
+def _by_kind(d: Document) -> str:
+    """Show what weaker and stronger labels say of the same detections, where videos have more than one kind."""
+    if len(d["by_kind"]) < 2:
+        return ""
+    rows = [[f["measure"], _percent(f["mean"]), f["videos"]] for f in d["by_kind"].values()]
+    text = "<p class=small>The same detections, by each kind of label, in the videos whose classes all have it.</p>"
+    return text + table(["figure, %", "mean over folds", "videos with such labels"], rows)
 
 
 def _confusion_text(d: Document) -> str:
@@ -143,15 +168,28 @@ def _calibration_text(d: Document) -> str:
         "point": "it holds a clicked moment of its class",
         "segment": "it overlaps a true segment by half or more",
     }[d["kind"]]
-    shown = "" if scores["error_shown"] is None else (
-        f" Of those above their threshold alone it is {100 * scores['error_shown']:.1f} points."
-    )  # fmt: skip
     return (
         f"<p>A score of 0.7 means: of ten such detections about seven are right, that is, {right}. On {d['videos']} "
         f"held-out videos ({scores['outcomes']} detections), by curves fitted on the other folds, scores are off by "
         f"{_percent(scores['error'])} points on average (expected calibration error, 10 bins; {escape(scores['how'])})."
-        f"{shown}</p>"
+        "</p>" + _luck(scores)
     )
+
+
+def _luck(scores: Document) -> str:
+    """Show errors beside what luck alone would make of them."""
+    rows = [
+        [what, e["outcomes"], _percent(e["found"]), _percent(e["by_chance"]), f"{e['p']:.2f}", _percent(e["corrected"])]
+        for what, e in (("all", scores["whole"]), ("above the thresholds", scores["shown"]))
+        if e["found"] is not None
+    ]
+    head = ["detections", "how many", "error, points", "by luck alone", "p", "corrected"]
+    text = (
+        "<p class=small>Of few detections the share that is right differs from the score by luck. By luck alone: the "
+        "error of scores that are right on average, of as many; p: how often luck makes as much; corrected: root mean "
+        "square error with the luck taken off.</p>"
+    )
+    return table(head, rows) + text
 
 
 def _made(d: Document) -> str:

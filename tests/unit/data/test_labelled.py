@@ -93,9 +93,10 @@ def test_a_method_is_supervised_by_what_there_is(described, caplog):
     data = open_dataset(described(MIXED, split={"test": 0}))
     videos = data.subset("train")
     assert [v.name for v in supervised(data, videos, load_method("co2"))] == [f"v{i}" for i in range(6)]
-    kept = supervised(data, videos, load_method("lacp"))
+    assert supervised(data, videos, load_method("lacp")) == list(videos), "their classes teach it"
+    kept = supervised(data, videos, load_method("apn"))
     assert [v.name for v in kept] == ["v0", "v1", "v3", "v4"]
-    assert "2 of 6 training videos lack points of some class and cannot supervise lacp" in caplog.text
+    assert "2 of 6 training videos lack points of some class and cannot supervise apn" in caplog.text
     assert "v2, v5" in caplog.text
     given = points_of(data, kept, TrainOptions())
     drawn = points_of(data, kept, TrainOptions(points="uniform"))
@@ -218,7 +219,7 @@ def test_check_says_what_there_is_and_what_was_left_out(videos, table):
     document = json.loads(done.stdout)["labels"]
     assert document["classes"] == [
         {"label": "run", "videos": 2, "points": 1, "segments": 2, "seconds": pytest.approx(1.0, abs=0.1),
-         "without_times": 0}
+         "without_times": 0, "groups": 0}
     ]  # fmt: skip
     assert (document["kind"], len(document["left_out"])) == ("mixed", 4)
     done = CliRunner().invoke(app, ["data", "check", str(videos), "--labels", str(table("video,label\nx,run\n"))])
@@ -232,6 +233,13 @@ def test_check_says_what_there_is_and_what_was_left_out(videos, table):
 
 
 FAST = ["--steps", "2", "--train-options", "batch=4", "--train-options", "pairs=1", "--train-options", "length=8"]
+
+
+def test_check_says_which_videos_are_held_out_together(videos, table):
+    path = table("video,label,person\na,run,anna\nb,run,ben\n")
+    done = CliRunner().invoke(app, ["data", "check", str(videos), "--labels", str(path)])
+    assert done.exit_code == 0, done.output
+    assert "2 groups, each held out as a whole by tal fit: anna, ben" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize("method", ["stpn", "lacp"])

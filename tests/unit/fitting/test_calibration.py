@@ -18,7 +18,7 @@ from tal_engine.lab.fitting.calibration import (
 )
 from tal_engine.lab.fitting.outcomes import average_precision
 from tal_engine.lab.fitting.thresholds import best_f1, for_false_alarms
-from tal_engine.metrics.calibration import calibration_error
+from tal_engine.metrics.calibration import calibration_error, corrected_error, judged_error
 from tal_engine.plan.score_fields import Knots, Logistic
 from tests.reference import fit as twin
 
@@ -90,6 +90,32 @@ def test_calibration_error_by_hand():
     # bins: |0.05 - 0| * 1, |0.15 - 0.5| * 2, |0.975 - 1| * 2, over 5
     assert calibration_error(probability, right) == pytest.approx((0.05 + 0.7 + 0.05) / 5)
     assert np.isnan(calibration_error(np.zeros(0), np.zeros(0, bool)))
+
+
+def test_calibration_error_of_few_outcomes_is_mostly_luck():
+    """Of calibrated scores it is what luck makes, the corrected one is near 0, and p is as often small as it says."""
+    rng = np.random.default_rng(3)
+    runs = []
+    for _ in range(120):
+        probability = rng.random(26)
+        runs.append(judged_error(probability, rng.random(26) < probability, draws=99))
+    found, by_chance, corrected = (np.mean([getattr(r, n) for r in runs]) for n in ("found", "by_chance", "corrected"))
+    assert found == pytest.approx(by_chance, abs=0.012)
+    assert found > 0.15
+    assert corrected < found / 2
+    assert np.mean([r.p <= 0.1 for r in runs]) < 0.2
+    probability = rng.random(2000)
+    off = judged_error(probability, rng.random(2000) < probability**3, draws=99)
+    assert off.p == 0.01
+    true = np.sqrt(np.mean((probability - probability**3) ** 2))
+    assert off.corrected == pytest.approx(true, abs=0.03)
+    assert np.isnan(judged_error(np.zeros(0), np.zeros(0, bool)).found)
+
+
+def test_corrected_calibration_error_equals_a_loop(rng):
+    probability = rng.random(60)
+    right = rng.random(60) < 0.4
+    assert corrected_error(probability, right) == pytest.approx(twin.corrected_error(probability, right))
 
 
 def test_held_out_probabilities_do_not_see_their_own_fold(rng):

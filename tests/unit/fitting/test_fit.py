@@ -13,6 +13,7 @@ from tal_engine.cli.main import _register, app
 from tal_engine.errors import FitError, UsageError
 from tal_engine.lab import fit
 from tal_engine.lab.fitting import rules, stages
+from tal_engine.lab.fitting.advice import next_steps
 from tal_engine.lab.fitting.workplace import Workplace
 from tal_engine.plan.archive import read_plan
 from tests.fitted import CLASSES, QUICK, QUICK_RULES, write_world
@@ -85,8 +86,18 @@ def test_the_page_has_every_part(fitted, tmp_path):
     parts = ("What would help most", "Which class is taken for which", "Can the scores be believed?")
     for part in (*parts, "What more labels would bring", "Held-out videos beside", "segmental F1@{10,25,50}"):
         assert part in page
-    assert page.count("<svg") == 3 + len(report.document["timelines"])
+    assert page.count("<svg") == 4 + len(report.document["timelines"])
+    assert "By luck alone" in page
     assert not any(x in page for x in ("<script", "src=", "@import", "<link"))  # it needs no network
+
+
+def test_a_class_of_which_nothing_was_found_is_named(fitted):
+    from tal_engine.outputs.render.fit_report import page
+
+    assert fitted[0].document["not_usable"] == []
+    d = json.loads(json.dumps(fitted[0].document)) | {"not_usable": ["jump"]}
+    assert next_steps(d)[0].startswith("Not usable yet: 'jump' (12 labels). Nothing of it was found on held-out videos")
+    assert "Not usable yet: <b>jump</b>" in page(d)
 
 
 def test_texts_of_users_are_escaped(fitted, tmp_path):
@@ -95,6 +106,20 @@ def test_texts_of_users_are_escaped(fitted, tmp_path):
     d = json.loads(json.dumps(fitted[0].document).replace("jump", "<b>j&p"))
     assert "<b>j&p" not in page(d)
     assert "&lt;b&gt;j&amp;p" in page(d)
+
+
+def test_labels_of_several_kinds_train_one_head_and_are_measured_apart(world, tmp_path):
+    report = fit(world / "f", world / "mixed.csv", tmp_path / "x.plan", curve=False, min_videos=2, **QUICK)
+    d = report.document
+    assert d["supply"]["text"] == "6 with segments, 3 with points, 3 with labels alone"
+    assert (d["trained_on"], d["kind"]) == ("point", "point"), "a class has segments in 2 videos only"
+    assert {k: f["videos"] for k, f in d["by_kind"].items()} == {"video": 12, "point": 9, "segment": 6}
+    assert d["by_kind"]["segment"]["mean"] > 0.5
+    assert "mixed labels (6 with segments" in read_plan(report.output).manifest.description
+    report.to_html(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "labels of several kinds (6 with segments, 3 with points, 3 with labels alone)" in page
+    assert "videos with such labels" in page
 
 
 def test_no_video_is_measured_by_a_head_that_saw_it(world, tmp_path, monkeypatch):
@@ -206,7 +231,7 @@ def test_from_the_command_line(world, tmp_path):
     assert isinstance(again.exception, UsageError)
 
 
-@pytest.mark.parametrize("kind", ["video", "points", "segments"])
+@pytest.mark.parametrize("kind", ["video", "points", "segments", "mixed"])
 def test_the_heads_of_the_real_table_go_from_labels_to_a_plan(world, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(rules, "RULES", REAL_RULES)
     report = fit(world / "f", world / f"{kind}.csv", tmp_path / "x.plan", steps=6, curve=False, force=True, **QUICK)

@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tal_engine.annotations.labels import Labels, VideoLabels
+from tal_engine.annotations.labels import Labels, VideoLabels, read_labels
 from tal_engine.annotations.points import Point
 from tal_engine.annotations.tables import Table
 from tal_engine.errors import FitError, UsageError
 from tal_engine.lab.fitting.checks import check_features, check_labels
-from tal_engine.lab.fitting.held_out import NOTHING, HeldOut, confusion, figures, passing
+from tal_engine.lab.fitting.held_out import NOTHING, HeldOut, by_each_kind, confusion, figures, passing
+from tal_engine.lab.fitting.known import known_by, labels_in, points_of, truth_of
 from tal_engine.lab.fitting.material import grouping, material_of
 from tal_engine.lab.fitting.outcomes import outcomes_of
 from tal_engine.lab.fitting.rules import RULES, rule_for
+from tal_engine.lab.fitting.scores import fitted_scores
 from tal_engine.lab.fitting.separation import against_chance
+from tal_engine.lab.fitting.stages import fold_of
 from tal_engine.metrics.segmental import one_at_a_time, segmental_f1
 from tal_engine.records import Features, Segment
 from tal_engine.timeline import Timeline
@@ -42,20 +45,76 @@ def timed(name, *segments):
 # -- what is read
 
 
-def test_the_strongest_kind_that_every_video_has():
+def test_each_video_gives_what_it_has():
     assert material_of(labels(timed("a", (1, 2, "x")), timed("b", (3, 4, "y")))).kind == "segment"
-    mixed = material_of(labels(timed("a", (1, 3, "x")), clicked("b", (5, "y")), told("c")))
-    assert mixed.kind == "point"
-    assert [(v.name, v.points, v.segments) for v in mixed.videos] == [
-        ("a", (Point(2.0, "x"),), ()), ("b", (Point(5, "y"),), ()), ("c", (), ())
+    mixed = material_of(labels(timed("a", (1, 3, "x")), clicked("b", (5, "y")), told("c"), told("d", "x")))
+    assert [(v.name, v.labels, v.points, v.segments) for v in mixed.videos] == [
+        ("a", ("x",), (), (Segment(1, 3, "x", 1.0),)), ("b", ("y",), (Point(5, "y"),), ()), ("c", (), (), ()),
+        ("d", ("x",), (), ()),
     ]  # fmt: skip
-    assert any("1 videos have more than point labels" in n for n in mixed.notes)
+    assert (mixed.kind, mixed.measured) == ("video", "video"), "one of two videos with x says when"
+    said = "4 videos: 1 with segments, 1 with points, 1 with labels alone, 1 without any action; the head reads"
+    assert any(said in n for n in mixed.notes)
+    assert [mixed.labels_of(c) for c in "xy"] == [2, 1]
 
 
-def test_videos_with_weaker_labels_are_left_out_when_a_task_is_named():
-    found = material_of(labels(timed("a", (1, 3, "x")), told("b", "x"), told("c")), "segments")
-    assert found.names == ("a", "c")
-    assert any("1 videos lack segment labels of some of their classes and are left out: b" in n for n in found.notes)
+def many(**counts):
+    """Videos of one class: so many timed, clicked and told."""
+    of = {"timed": lambda n: timed(n, (1, 3, "x")), "clicked": lambda n: clicked(n, (2, "x")),
+          "told": lambda n: told(n, "x")}  # fmt: skip
+    return [of[kind](f"{kind}{i}") for kind, n in counts.items() for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "kind", "measured"),
+    [
+        ({"timed": 4, "clicked": 12}, "segment", "segment"),  # a quarter of the videos and more have segments
+        ({"timed": 4, "clicked": 13}, "point", "segment"),  # fewer: they teach as points, and still measure
+        ({"timed": 2, "clicked": 5}, "point", "point"),  # too few to measure on
+        ({"clicked": 3, "told": 9}, "point", "point"),
+        ({"clicked": 3, "told": 10}, "video", "point"),
+        ({"clicked": 2, "told": 9}, "video", "video"),
+    ],
+)
+def test_counts_decide_what_the_head_reads_and_what_is_measured(counts, kind, measured):
+    found = material_of(labels(*many(**counts)))
+    assert (found.kind, found.measured) == (kind, measured)
+
+
+def test_a_named_task_reads_nothing_stronger():
+    videos = [timed("a", (1, 3, "x")), told("b", "x"), told("c")]
+    found = material_of(labels(*videos), "segments")
+    assert (found.kind, found.names) == ("segment", ("a", "b", "c"))
+    points = material_of(labels(*videos), "points")
+    assert [(v.points, v.segments, v.labels) for v in points.videos] == [
+        ((Point(2.0, "x"),), (), ("x",)), ((), (), ("x",)), ((), (), ())
+    ]  # fmt: skip
+    whole = material_of(labels(*videos), "video")
+    assert not any(v.points or v.segments for v in whole.videos)
+
+
+def test_a_click_beside_the_segments_of_its_class_leaves_it_unknown_when():
+    both = VideoLabels("v", points=(Point(2.0, "x"), Point(9.0, "x")), segments=(Segment(1, 3, "x", 1.0),))
+    assert known_by(both, "segment") == set()
+    assert known_by(both, "point") == {"x"}
+    assert points_of(both) == (Point(2.0, "x"), Point(9.0, "x"))
+    assert labels_in(both, "x") == 2
+    assert truth_of(both, "segment").labels == ()
+
+
+def test_detections_are_judged_where_labels_can():
+    """Of three videos one knows when x is, one only that it is, and one that it is not."""
+    videos = [timed("a", (1, 3, "x")), told("b", "x"), timed("c", (5, 6, "y"))]
+    rows = [(n, "x", 1, 3, s) for n, s in (("a", 0.9), ("b", 0.8), ("c", 0.7))]
+    of = held("segment", videos, rows)
+    judged = of.judged("segment")
+    o = judged.outcomes()
+    assert list(zip(o.score.tolist(), o.right.tolist(), strict=True)) == [(0.9, True), (0.7, False)]
+    assert (judged.hours_of("x"), judged.hours_of("y")) == (20 / 3600, 30 / 3600)
+    assert judged.able == 2
+    assert [k["videos"] for k in by_each_kind(of).values()] == [3, 2, 2]
+    scores = fitted_scores(judged, o, per_hour=400.0)
+    assert scores.thresholds[0].per_hour == pytest.approx(180.0), "one false alarm of x in 20 s, not in 30 s"
 
 
 def test_a_task_that_no_video_serves():
@@ -76,6 +135,26 @@ def test_groups_by_expression_and_by_table(tmp_path):
     assert [find("a"), find("day1/b")] == ["anna", "ben"]
     with pytest.raises(UsageError, match="has no group of video 'c'"):
         find("c")
+
+
+def test_groups_that_the_labels_name(tmp_path):
+    """A column `person` or `group` holds whole persons out, without --groups; a row that disagrees is named."""
+    rows = ["video,label,person", "a,run,anna", "b,sit,anna", "c,run,ben", "d,sit,", "c,sit,carl"]
+    (tmp_path / "l.csv").write_text("\n".join(rows) + "\n")
+    read = read_labels(tmp_path / "l.csv")
+    assert read.groups == ("anna", "ben")
+    assert [str(p) for p in read.problems] == [
+        "line 6: puts video 'c' into group 'carl', which is in 'ben'; a video is in one group"
+    ]
+    assert "1 of 4 videos have no group, each is one by itself: d" in read.missing()
+    assert read.document()["groups"] == {"anna": ["a", "b"], "ben": ["c"]}
+    assert {c.label: c.groups for c in read.counts()} == {"run": 2, "sit": 1}
+    found = material_of(read)
+    assert found.groups == ("group anna", "group anna", "group ben", "d")
+    assert "4 videos of 3 groups; a group is held out as a whole" in found.notes
+    fold = fold_of(found, 3, 0)
+    assert fold[0] == fold[1]
+    assert material_of(read, groups=r"\w").groups == ("a", "b", "c", "d"), "what is asked for comes first"
 
 
 # -- when it cannot work
@@ -194,6 +273,16 @@ def test_chance_is_told_from_knowledge(rng):
     named = [(v.name, v.labels[0], 0.0, 10.0, 0.9) for v in bare]
     long = {v.name: 10.0 for v in bare}
     assert against_chance(Table.of(named, source="t"), bare, labels_, "video", long).better
+
+
+def test_a_class_that_is_never_right_is_cut_off():
+    """Few labels share the threshold of all classes, but not where every detection of a class is wrong."""
+    videos = [timed(n, (1, 3, "x"), (5, 7, "y")) for n in "abcd"]
+    rows = [(n, "x", 1, 3, 0.5) for n in "abcd"] + [(n, "y", 8, 9, 0.9) for n in "abcd"]
+    of = held("segment", videos, rows)
+    x, y = fitted_scores(of, of.outcomes()).thresholds
+    assert (x.recall, x.wrong) == (1.0, 0)
+    assert (y.recall, y.wrong) == (0.0, 0)
 
 
 def test_segmental_f1_by_hand():

@@ -139,10 +139,42 @@ def test_contrast_is_small_where_actions_are_alike(quiet):
     x[0, :, 0] = 1
     for start, end in cuts.spans(True):
         x[0, start:end] = torch.tensor([0.0, 1, 0, 0])
-    assert quiet._contrast(x, [(0, cuts)]).item() == pytest.approx(np.log1p(3 * np.exp(-10)), rel=1e-2)
-    assert quiet._contrast(torch.ones(1, 20, 4), [(0, cuts)]).item() == pytest.approx(np.log(4), rel=1e-5)
+    one_video = torch.ones(1)
+    assert quiet._contrast(x, [(0, cuts)], one_video).item() == pytest.approx(np.log1p(3 * np.exp(-10)), rel=1e-2)
+    assert quiet._contrast(torch.ones(1, 20, 4), [(0, cuts)], one_video).item() == pytest.approx(np.log(4), rel=1e-5)
     one = sequence.Sequence(np.array([0, 4, 8, 20]), False, 0.0)
-    assert quiet._contrast(x, [(0, one)]).item() == 0
+    assert quiet._contrast(x, [(0, one)], one_video).item() == 0
+
+
+def test_videos_without_points_teach_by_their_classes_alone(quiet):
+    """The terms of points are those of the other videos; the video term is of all."""
+    whole = a_batch(LACP)
+    bare = replace(whole, points=whole.points.clone(), untimed=torch.zeros_like(whole.labels))
+    assert numbers_of(quiet, bare) == pytest.approx(numbers_of(quiet, whole))
+    bare.points[3:] = 0
+    bare.untimed[3:] = whole.labels[3:]
+    streams = {k: x[:3] for k, x in whole.streams.items()}
+    first = numbers_of(quiet, replace(whole, streams=streams, labels=whole.labels[:3], points=whole.points[:3]))
+    found = numbers_of(quiet, bare)
+    assert found["video"] == pytest.approx(numbers_of(quiet, whole)["video"])
+    for name in ("point", "background", "score"):
+        assert found[name] == pytest.approx(first[name], rel=1e-5), name
+
+
+def test_a_point_says_nothing_of_a_class_without_points(quiet):
+    """A second class at unknown times: the point of the first does not say that the second is absent there."""
+    batch = a_batch(LACP, size=1)
+    other = int(1 - batch.labels[0].argmax())
+    labels, untimed = batch.labels.clone(), torch.zeros_like(batch.labels)
+    labels[0, other] = untimed[0, other] = 1
+    out = quiet(batch.streams)
+    out.cas.retain_grad()
+    terms = quiet.objective(out, replace(batch, labels=labels, untimed=untimed))
+    assert [terms[k].item() for k in ("background", "score", "contrast")] == [0, 0, 0]
+    terms["point"].backward()
+    slope = out.cas.grad[0, 8]  # where the point is
+    assert slope[other] == 0
+    assert slope[batch.labels[0].argmax()] < 0
 
 
 def test_drawn_snippets_are_in_their_part():

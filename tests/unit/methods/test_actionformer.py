@@ -17,7 +17,7 @@ from tal_engine.lab.methods.actionformer.blocks import local_attention
 from tal_engine.lab.methods.actionformer.losses import distance_iou, focal
 from tal_engine.lab.methods.actionformer.network import padded_length
 from tal_engine.lab.methods.actionformer.targets import assigned, moments
-from tests.learning import NAMES, WIDTH, a_batch, small_config
+from tests.learning import NAMES, WIDTH, a_batch, quiet_config, small_config
 from tests.reference import actionformer as twin
 
 FORMER = load_method("actionformer")
@@ -206,3 +206,21 @@ def test_published_settings():
     assert sizes["stem.1.up.weight"] == (2048, 512, 1)
     train = FORMER.RECIPES["thumos14"].train
     assert (train["learning_rate"], train["weight_decay"], train["batch"], train["length"]) == (1e-4, 0.05, 2, 2304)
+
+
+def test_a_class_at_unknown_times_is_no_negative():
+    """No moment of such a video learns that the class is absent, or that it is there."""
+    method = load_method("actionformer")
+    torch.manual_seed(0)
+    net = method.build(quiet_config(method), NAMES, None)
+    batch = a_batch(method, size=2)
+    c = int(batch.labels[1].argmax())
+    untimed = torch.zeros_like(batch.labels)
+    untimed[1, c] = 1
+    mixed = replace(batch, segments=(batch.segments[0], batch.segments[1][:0]), untimed=untimed)
+    seen = []
+    net.classifier.register_forward_hook(lambda m, i, o: seen.append(o) or o.retain_grad())
+    terms = net.loss(mixed, 0)
+    terms["cls"].backward()
+    assert all(bool((x.grad[1, c] == 0).all()) for x in seen)
+    assert any(bool((x.grad[1, 1 - c] > 0).any()) for x in seen), "other classes are absent, as the label says"

@@ -17,5 +17,6 @@ __all__ = ["RECIPES", "ActionFormer", "Config", "build", "freeze", "nms_options"
 name = "actionformer"
 uses_text = False
 uses_segments = True
+mixes = True
 training_streams = visual_streams
 inference_streams = visual_streams

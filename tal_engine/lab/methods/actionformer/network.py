@@ -107,6 +107,10 @@ class ActionFormer(nn.Module):
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """cls (focal) and reg (distance-IoU): sums over moments by the running mean of how many learn a segment.
 
+        Where a video has a class at times that nobody told, no moment learns about that class: such videos say which
+        classes are absent. (A term that asks for one moment that is sure of the class made the head worse: VTS, a
+        quarter of the videos with segments, mAP@0.1:0.7 of one seed 42 with it and 67 without.)
+
         Raises:
             UsageError: the batch has no segments.
         """
@@ -121,8 +125,11 @@ class ActionFormer(nn.Module):
             positive = (labels.sum(-1) > 0) & real
             norm = self._normalizer(int(positive.sum()))
             smoothed = labels * (1 - c.smoothing) + c.smoothing / (self.classes + 1)
+            each = focal(logits[real], smoothed[real], c.alpha, c.gamma)
+            if batch.untimed is not None:
+                each = each * (1 - batch.untimed[:, None]).expand_as(logits)[real]
             terms = {
-                "cls": focal(logits[real], smoothed[real], c.alpha, c.gamma).sum() / norm,
+                "cls": each.sum() / norm,
                 "reg": c.reg_weight * distance_iou(distances[positive], wanted[positive]).sum() / norm,
             }
         if not bool(positive.any()):
