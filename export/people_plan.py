@@ -47,8 +47,8 @@ TRAINING, VALIDATION = Counts(), Counts(streams=240, clips=120)
 METHOD = "basnet"
 CONFIG: dict[str, Any] = {"rgb": 0, "flow": 0, "widths": {STREAM: DIM}, "dropout": 0.5, "loss_scale": 10.0}
 OPTIONS: dict[str, Any] = {
-    "steps": 1000, "batch": 16, "pairs": 4, "length": 64, "sampling": "contiguous", "learning_rate": 1e-3,
-    "weight_decay": 1e-4, "save_every": 1000,
+    "steps": 1500, "batch": 16, "pairs": 4, "length": 64, "sampling": "contiguous", "learning_rate": 1e-3,
+    "weight_decay": 1e-4, "save_every": 1500,
 }  # fmt: skip
 #: False alarms an hour that thresholds allow on validation streams; None takes the best F1 of each class.
 PER_HOUR: float | None = None
