@@ -30,7 +30,7 @@ _PICTURE, _GUIDES, _WORLD = Smoothing(0.05, 80.0), Smoothing(0.01, 10.0), Smooth
 
 #: What begins a person: the detector's score, presence, sides of the body that are as alike, and the distance between
 #: the middles of the hips that detector and landmarks see, in radii of the body. Hips may be farther apart, as they are
-#: of people that are small in the picture, where presence and visibility are high and their heads are not down (radians).
+#: of people that are small in the picture, where presence and visibility are high and the head is up (radians).
 _BEGIN_SCORE, _BEGIN_PRESENCE, _BEGIN_ALIKE, _BEGIN_HIPS = 0.5, 0.6, 0.4, 0.1
 _BEGIN_FAR_HIPS, _SURE_PRESENCE, _SURE_VISIBLE, _UPRIGHT = 0.2, 0.97, 0.75, 2.0
 #: What a person must keep to be followed.

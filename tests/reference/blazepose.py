@@ -1,7 +1,7 @@
 """Slow twins of `tal_engine.pose`: the detector's decoding and suppression, the heat map's refinement, One-Euro.
 
-Written from the texts that describe them (MediaPipe's configuration files; Casiez, Roussel, Vogel 2012), one number at a
-time.
+Written from the texts that describe them (MediaPipe's configuration files; Casiez, Roussel, Vogel 2012), one number at
+a time.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ from tal_engine.pose.tracking import PoseOptions, PoseTracker
 from tal_engine.pose.weights import pose_graphs
 
 COUNT = 24
+#: From the hips to the upper end of the circle around a person that is made up, pixels.
+UP = np.array([0.0, -60.0])
 
 
 class Counted:
@@ -88,9 +90,8 @@ class Stage:
         self.places, self.calls = places, list[int]()
 
     def detect(self, image):
-        rim = (0, -60)
         box = np.zeros(4, np.float32)
-        return [Detection(0.9, box, np.array([p, p + rim, p, p], np.float32)) for p in self.places]
+        return [Detection(0.9, box, np.array([p, p + UP, p, p], np.float32)) for p in self.places]
 
     def locate(self, image, regions):
         self.calls.append(len(regions))
@@ -104,7 +105,7 @@ class Stage:
 
         world, flat = made_up(), np.zeros((33, 3), np.float32)
         flat[:, :2] = inside(hips + 60 * world[:, :2])
-        guides = np.concatenate([inside(np.stack([hips, (*hips, 0, -60)])), np.zeros((2, 1))], 1)
+        guides = np.concatenate([inside(np.stack([hips, hips + UP])), np.zeros((2, 1))], 1)
         return Landmarks(flat, np.ones(33), np.ones(33), world, guides.astype(np.float32), 0.99)
 
 
