@@ -44,6 +44,9 @@ _CONFIRM_NEW, _NEW_S, _LOOK_NEW_S = (0.4, 0.2), 1.0, 0.25
 _LOOK_S, _PATIENCE = 1.0, 25
 #: Detections whose hips are as near belong to a person that is followed.
 _SAME_HIPS = 0.3
+#: Of people with less of a region than this little is seen, pixels: 1.25 times the height of the body.
+SMALL = 48
+_SMALL_SIDE = 1.25 * SMALL
 #: A person that was lost keeps its number for so long, seconds.
 _REMEMBERED_S = 1.0
 
@@ -266,4 +269,4 @@ def _count(counts: Counts, people: Sequence[Person]) -> None:
     first = people[0]
     counts.half += bool(first.visible[[25, 26, 27, 28]].max() < 0.3)
     counts.upside_down += bool(abs(first.region.angle) > np.radians(135))
-    counts.small += bool(first.region.side < 2.5 * 24)
+    counts.small += bool(first.region.side < _SMALL_SIDE)
