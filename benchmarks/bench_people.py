@@ -11,13 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import people_noise
 import people_skeletons
 from common import finish
 
 from tal_engine.engine import EMBEDDED_PLAN
 
 #: Parts by name: from the plan to figures.
-PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {"skeletons": people_skeletons.skeletons}
+PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "skeletons": people_skeletons.skeletons, "noise": people_noise.measured,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ from ..plan.archive import Plan, with_calibration, write_plan
 from ..pose.features import DIM
 from ..pose.windows import STREAM
 from . import bundle
-from .encoder_graphs import EncoderSet
+from .encoder_graphs import EncoderSet, open_encoders
 from .fit_domain import fit_domain
 
 log = logging.getLogger("tal_engine")
@@ -135,8 +135,10 @@ def main() -> None:
     parser.add_argument("--output", "-o", type=Path, default=Path("out/people/people.plan"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--encoders", default="pose", help="pose, pose:full, or none: then it reads no videos")
     given = parser.parse_args()
-    make(given.work, given.motion, given.output, given.seed, given.workers)
+    encoders = None if given.encoders == "none" else open_encoders(given.encoders)
+    make(given.work, given.motion, given.output, given.seed, given.workers, encoders)
 
 
 if __name__ == "__main__":

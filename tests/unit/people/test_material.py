@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +15,6 @@ from tal_engine.lab.people.cameras import Noise, filmed
 from tal_engine.lab.people.material import Counts, figures, people
 from tal_engine.lab.people.streams import FPS, strangers, write_clip, write_stream
 from tal_engine.pose.skeleton import JOINTS, LAYOUTS, J, canonical
-
-SHARED = Path(os.environ.get("TAL_SHARED", Path(__file__).parents[4] / "shared")) / "data"
-TRIALS = SHARED / "motion" / "cmu_subjects_01_03" / "joints_mm_30fps.npz"
 
 
 def hips_above_feet(stream):
@@ -104,15 +99,14 @@ def test_examples_have_labels_of_videos_and_subsets_differ():
     assert {e.features.streams["pose"].shape[1] for e in made} == {242}
 
 
-def test_trials_of_real_people_carry_labels_of_whole_trials():
-    if not TRIALS.exists():
-        pytest.skip(f"{TRIALS} is not here")
-    trials = recordings.read_trials(TRIALS)
+def test_trials_of_real_people_carry_labels_of_whole_trials(shared):
+    path = shared / "motion" / "cmu_subjects_01_03" / "joints_mm_30fps.npz"
+    trials = recordings.read_trials(path)
     assert {t.person for t in trials} == {"02", "03"}
     assert {label for t in trials for label in t.labels} <= set(ACTIONS)
     walk = next(t for t in trials if t.name == "02_01")
     assert 1.2 < (walk.joints[:, J["ankle_l"], 1] - walk.joints[:, J["head"], 1]).mean() < 1.9  # metres, upright
-    examples = list(people(TRIALS, "train", 0, persons=("03",)))
+    examples = list(people(path, "train", 0, persons=("03",)))
     assert {e.video.labels for e in examples} == {("walk",)}
     assert len(examples) == 4 * 5
 

@@ -10,6 +10,7 @@ import pytest
 from tal_engine import TALEngine, read_plan
 from tal_engine.errors import FeatureError
 from tal_engine.export import people_plan
+from tal_engine.export.encoder_graphs import open_encoders
 from tal_engine.lab.people.actions import ACTIONS
 from tal_engine.lab.people.material import Counts
 from tests.reference import skeletons as slow
@@ -25,7 +26,7 @@ def plan(tmp_path_factory):
         patch.setattr(people_plan, "TRAINING", Counts(streams=4, clips=72))
         patch.setattr(people_plan, "VALIDATION", Counts(streams=4, clips=18))
         patch.setattr(people_plan, "OPTIONS", people_plan.OPTIONS | {"steps": 70, "batch": 8, "pairs": 2, "length": 24})
-        people_plan.make(folder, folder, folder / "people.plan", seed=0, workers=1)
+        people_plan.make(folder, folder, folder / "people.plan", seed=0, workers=1, encoders=open_encoders("pose"))
     return folder / "people.plan"
 
 
@@ -33,6 +34,7 @@ def test_the_plan_has_what_a_deployed_plan_needs(plan):
     manifest = read_plan(plan).manifest
     assert manifest.vocabulary == list(ACTIONS)
     assert manifest.streams == {"pose": 242}
+    assert [e.reads for e in manifest.encoders] == ["pose"]  # it takes videos too
     assert manifest.snippet.fps == 12.5
     assert manifest.calibration is not None
     assert manifest.thresholds is not None
