@@ -1,4 +1,4 @@
-"""People: the plan on skeletons of real persons, and landmarks (a part of its own module). Stored as people.json.
+"""People: the plan on skeletons of real persons, and landmarks (a part of its own module). Stored as bench_people.json.
 
 python benchmarks/bench_people.py --plan out/people/people.plan --parts skeletons
 """
@@ -36,7 +36,7 @@ def main() -> None:
         print(json.dumps(people_skeletons.skeletons(given.plan, development=True), indent=1))
         return
     for part in given.parts:
-        finish("people", PARTS[part](given.plan), part)
+        finish("bench_people", PARTS[part](given.plan), part)
 
 
 if __name__ == "__main__":
