@@ -101,7 +101,7 @@ def make_plan(
     labels: dict[str, Any] = {"name": name, "method": method.name, "vocabulary": list(checkpoint.vocabulary)}
     files = {member: labelled(content, precision="fp32", **labels) for member, content in files.items()}
     if encoders is not None:  # they passed the gate when they were made
-        files |= {encoders.specs[s].graph.member: encoders.graphs[s] for s in streams}
+        files |= encoders.members(streams)
     manifest = Manifest(
         name=name,
         description=description,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from ..backends import Backend, open_backend
 from ..errors import FeatureError, UsageError, require
-from ..features import EncoderGraph, check_contract, contract_of, load_features
+from ..features import EncoderGraph, SnippetEncoder, check_contract, contract_of, load_features
 from ..inference import score
 from ..inference.extraction import Extractor
 from ..options import timeline_of
 from ..plan.archive import Plan
+from ..plan.fields import Graph
+from ..pose.encoder import PoseFeatures
 from ..records import Features
 from .gate import Feeds, Stages
 
@@ -129,7 +132,7 @@ def read_samples(plan: Plan, calibration: Calibration) -> Samples:
     lengths = [len(next(iter(x.values()))[0]) for x in kept[plan.manifest.head.member]]
     lengths += [len(next(iter(x.values()))[0]) for x in held[plan.manifest.head.member] if held is not kept]
     samples = Samples(kept, held, len(chosen), sum(lengths), same=held is kept)
-    for encoder in plan.manifest.encoders:
+    for encoder in plan.manifest.graph_encoders:
         if not samples.train[encoder.graph.member] or not samples.check[encoder.graph.member]:
             raise UsageError(
                 f"calibration: encoder {encoder.name} of stream {encoder.stream!r} is calibrated on videos, "
@@ -142,7 +145,9 @@ def _recorded(plan: Plan, sources: Sequence[Path]) -> dict[str, list[Feeds]]:
     manifest = plan.manifest
     kept: dict[str, list[Feeds]] = {g.member: [] for g in manifest.graphs}
     recorders = {m: Recorder(open_backend(plan.files[m], m, "cpu"), calls) for m, calls in kept.items()}
-    encoders = [EncoderGraph(e, recorders[e.graph.member]) for e in manifest.encoders]
+    encoders: list[SnippetEncoder] = [EncoderGraph(e, recorders[e.graph.member]) for e in manifest.graph_encoders]
+    if manifest.pose_encoder is not None:
+        encoders.append(PoseFeatures.opened(manifest.pose_encoder, manifest.snippet, partial(_float32, plan)))
     head = recorders[manifest.head.member]
     evaluator = None if manifest.evaluator is None else recorders[manifest.evaluator.member]
     stages = Stages(manifest.proposal, manifest.nms, timeline_of(manifest.snippet))
@@ -150,7 +155,7 @@ def _recorded(plan: Plan, sources: Sequence[Path]) -> dict[str, list[Feeds]]:
         for recorder in recorders.values():
             recorder.next_file()
         features = _features(plan, encoders, source)
-        for encoder in manifest.encoders:
+        for encoder in manifest.graph_encoders:
             recorders[encoder.graph.member].join()
         try:
             score(features, head, manifest)
@@ -162,7 +167,11 @@ def _recorded(plan: Plan, sources: Sequence[Path]) -> dict[str, list[Feeds]]:
     return kept
 
 
-def _features(plan: Plan, encoders: list[EncoderGraph], source: Path) -> Features:
+def _float32(plan: Plan, graph: Graph) -> Backend:
+    return open_backend(plan.files[graph.member], graph.member, "cpu")
+
+
+def _features(plan: Plan, encoders: Sequence[SnippetEncoder], source: Path) -> Features:
     """Take at most `SNIPPETS` features from the middle of a file."""
     manifest = plan.manifest
     if source.suffix == ".npz":

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import torch
 from torch import nn
 
-from ..backends import open_backend
-from ..features import EncoderGraph
+from ..backends import Backend, open_backend
+from ..features import EncoderGraph, SnippetEncoder
 from ..lab.nn.encoders import geometry, open_parts, parse
 from ..lab.nn.text import TextEncoder
 from ..lab.nn.tiny import TINY_WEIGHTS
 from ..lab.training.snippets import SNIPPET
 from ..options import SnippetOptions
-from ..plan.fields import Encoder
+from ..plan.fields import Encoder, Graph, PoseEncoder
+from ..pose.encoder import PoseFeatures, pose_encoder
 from .parity import check_encoder
 from .to_onnx import to_onnx
 
@@ -28,18 +29,37 @@ _NATIVE = {"H": 120, "W": 160}
 
 @dataclass(frozen=True)
 class EncoderSet:
-    """Encoders that belong together: one snippet geometry, one graph a stream, a text tower if there is one."""
+    """Encoders that belong together: one snippet geometry, one graph a stream, a text tower if there is one.
+
+    poses: the members that find poses, if an encoder reads them.
+    """
 
     snippet: SnippetOptions
-    specs: dict[str, Encoder]
+    specs: Mapping[str, Encoder | PoseEncoder]
     graphs: dict[str, bytes]
     text: TextEncoder | None
+    poses: Mapping[str, bytes] = field(default_factory=dict)
 
-    def open(self, streams: Iterable[str], device: str = "auto") -> list[EncoderGraph]:
+    def open(self, streams: Iterable[str], device: str = "auto") -> list[SnippetEncoder]:
         """Load the encoders of some streams on a device."""
-        specs = [self.specs[s] for s in streams]
-        graphs = [open_backend(self.graphs[e.stream], e.name, device, spec=e.graph) for e in specs]
-        return [EncoderGraph(e, g) for e, g in zip(specs, graphs, strict=True)]
+
+        def load(graph: Graph) -> Backend:
+            return open_backend(self.poses[graph.member], graph.member, device, spec=graph)
+
+        opened: list[SnippetEncoder] = []
+        for e in (self.specs[s] for s in streams):
+            if isinstance(e, PoseEncoder):
+                opened.append(PoseFeatures.opened(e, self.snippet, load))
+            else:
+                opened.append(EncoderGraph(e, open_backend(self.graphs[e.stream], e.name, device, spec=e.graph)))
+        return opened
+
+    def members(self, streams: Iterable[str]) -> dict[str, bytes]:
+        """Return the files of the encoders of some streams, as plans hold them."""
+        files: dict[str, bytes] = {}
+        for e in (self.specs[s] for s in streams):
+            files |= self.poses if isinstance(e, PoseEncoder) else {e.graph.member: self.graphs[e.stream]}
+        return files
 
 
 def tiny_encoders(streams: Iterable[str], weights: Path = TINY_WEIGHTS) -> EncoderSet:
@@ -70,11 +90,18 @@ def open_encoders(
         ExportError, ParityError: as for `encoder_graph`.
     """
     parts = parse(spec)
+    streams = None if streams is None else tuple(streams)
     snippet = snippet or geometry(parts)
     opened, text = open_parts(parts, weights, snippet, streams)
     exported = {o.stream: encoder_graph(o.graph, o.name, o.stream, snippet, o.preprocess, o.net) for o in opened}
-    order = exported if streams is None else [s for s in streams if s in exported]
-    return EncoderSet(snippet, {s: exported[s][0] for s in order}, {s: exported[s][1] for s in order}, text)
+    specs: dict[str, Encoder | PoseEncoder] = {stream: record for stream, (record, _) in exported.items()}
+    poses: dict[str, bytes] = {}
+    for part in parts:
+        if part.family == "pose" and (streams is None or part.stream in streams):
+            specs[part.stream], poses = pose_encoder(part.variant)
+    order = [p.stream for p in parts] if streams is None else [s for s in streams if s in specs]
+    graphs = {s: exported[s][1] for s in order if s in exported}
+    return EncoderSet(snippet, {s: specs[s] for s in order}, graphs, text, poses)
 
 
 def encoder_graph(

@@ -56,7 +56,7 @@ def gate_here(plan: Plan) -> dict[str, dict[str, Any]]:
     figures = {"head": gate.check_segments(wanted, tested, manifest.head.member, stages, feeds, limits)}
     if manifest.evaluator is not None:
         figures["evaluator"] = tensors(manifest.evaluator, gate.random_proposals)
-    return figures | {f"encoder {e.stream}": tensors(e.graph, gate.random_snippets) for e in manifest.encoders}
+    return figures | {f"encoder {e.stream}": tensors(e.graph, gate.random_snippets) for e in manifest.graph_encoders}
 
 
 def _literal(content: bytes, member: str) -> Backend:

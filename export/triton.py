@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, require
+from ..errors import ExportError, UsageError, require
 from ..plan.archive import Plan
 from ..plan.fields import Graph, Tensor
 from ..streaming.window import StreamTiming
@@ -86,8 +86,10 @@ def _write(model: Model, folder: Path, plan: Plan) -> None:
 def models(plan: Plan, max_batch: int, delay_us: int) -> Iterator[Model]:
     """Yield the models of a plan; see the top of this file."""
     m = plan.manifest
+    if m.pose_encoder is not None:
+        raise ExportError(f"plan {m.name}: encoder {m.pose_encoder.name} reads poses, which no graph alone finds")
     name = re.sub(r"\W+", "_", m.name) or "plan"
-    encoders = {f"{name}_encoder_{e.stream}": e.graph for e in m.encoders}
+    encoders = {f"{name}_encoder_{e.stream}": e.graph for e in m.graph_encoders}
     batching = {"dynamic_batching": {"max_queue_delay_microseconds": delay_us}}
     for one, graph in {**encoders, f"{name}_head": m.head}.items():
         config, files = _served(plan, graph)
@@ -177,14 +179,14 @@ def _ensemble(plan: Plan, name: str, encoders: Mapping[str, Graph], head: str, *
     of a request go through the encoders as one batch.
     """
     m = plan.manifest
-    read = {t.name: t for e in m.encoders for t in e.graph.inputs}
+    read = {t.name: t for e in m.graph_encoders for t in e.graph.inputs}
     steps = [
         {
             "model_name": one,
             "model_version": -1,
             **_maps({t.name: t.name for t in graph.inputs}, {"feature": f"{stream}_feature"}),
         }
-        for (one, graph), stream in zip(encoders.items(), (e.stream for e in m.encoders), strict=True)
+        for (one, graph), stream in zip(encoders.items(), (e.stream for e in m.graph_encoders), strict=True)
     ]
     given = {t.name: t.name for t in m.head.outputs}
     steps.append({"model_name": head, "model_version": -1, **_maps({s: f"{s}_feature" for s in m.streams}, given)})

@@ -69,7 +69,7 @@ def make_variant(plan: Plan, precision: Precision, calibration: Calibration | No
     parity = _checked(plan, files, precision, samples)
     for graph, part in zip(manifest.graphs, parity.values(), strict=True):
         part |= {"against": "fp32", **shares[graph.member].figures()}
-    for graph in manifest.graphs[: len(manifest.graphs) - len(manifest.encoders)]:
+    for graph in manifest.graphs[: len(manifest.graphs) - len(manifest.graph_encoders)]:
         files[graph.member] = labelled(
             files[graph.member], name=manifest.name, method=manifest.method.name, precision=precision,
             vocabulary=manifest.vocabulary,
@@ -121,7 +121,7 @@ def _checked(
     if manifest.evaluator is not None and pairs[0] is not None and pairs[1] is not None:
         its_feeds = feeds(manifest.evaluator, gate.random_proposals)
         parity["evaluator"] = gate.check_tensors(pairs[0], pairs[1], manifest.evaluator.member, its_feeds, limits)
-    for e in manifest.encoders:
+    for e in manifest.graph_encoders:
         its_feeds = feeds(e.graph, gate.random_snippets)
         parity[f"encoder {e.stream}"] = gate.check_tensors(*both(e.graph), e.graph.member, its_feeds, limits)
     return parity

@@ -53,7 +53,9 @@ class Snippets(_ByValue):
     """A batch of consecutive snippets.
 
     frames: [N, window, H, W, 3] uint8 RGB. flow: [N, window, H, W, 2] float32 pixels a slot, or
-    None. first: index of the first snippet in the video. end: seconds of video read so far.
+    None. first: index of the first snippet in the video. end: seconds of video read so far. pose: [N, window, 15, 4]
+    float32, the joints of the main person and their visibility (`pose.follow`), or None. followed: of snippets of live
+    streams, whose person each shows: what finds its poses in order (`pose.follow.FollowedPoses`).
     """
 
     frames: NDArray[np.uint8]
@@ -61,6 +63,8 @@ class Snippets(_ByValue):
     first: int
     timeline: Timeline
     end: float
+    pose: NDArray[np.float32] | None = None
+    followed: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

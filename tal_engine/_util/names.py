@@ -31,8 +31,10 @@ IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".t
 PLAYLIST_SUFFIXES = frozenset([".ffconcat", ".m3u", ".m3u8", ".mpd", ".pls", ".sdp"])
 #: How a playlist that lies on this machine is asked for: it may then read other files of this machine, no addresses.
 PLAYLIST = "playlist:"
+#: Endings of files of motion capture, which stand in the place of videos.
+MOTION_SUFFIXES = frozenset([".amc", ".bvh"])
 #: All that is an ending and no part of a video's name; features are kept under their video's name.
-MEDIA_ENDINGS = VIDEO_SUFFIXES | IMAGE_SUFFIXES | PLAYLIST_SUFFIXES | {".npz", ".npy"}
+MEDIA_ENDINGS = VIDEO_SUFFIXES | IMAGE_SUFFIXES | PLAYLIST_SUFFIXES | MOTION_SUFFIXES | {".npz", ".npy"}
 
 #: Letters that some file system does not take in a name, and those that are part of a path.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,8 +14,11 @@ from ..errors import UsageError
 from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from ..video.flow import FlowSource
 from .console import complain, errors, stdout, warn
-from .inputs import Geometry, MaxPixels, MaxSnippets, Weights, encoders_of, expand_sources
+from .inputs import Geometry, MaxPixels, MaxSnippets, Weights, encoders_of, expand_sources, with_settings
 from .shared import Device, Json
+
+if TYPE_CHECKING:
+    from ..inference.extraction import Extractor
 
 app = typer.Typer(help="Extract features of videos, compare feature files, show what made them.", no_args_is_help=True)
 
@@ -22,20 +26,25 @@ app = typer.Typer(help="Extract features of videos, compare feature files, show 
 TOLERANCE, COSINE = 1e-3, 0.999
 
 
+#: The encoder whose features skeleton files have too.
+POSE = "pose"
 #: Of a device on which ONNX Runtime computes flow, not torch.
 ONNX = "onnx:"
 
 
 @app.command()
 def extract(
-    videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.")],
+    videos: Annotated[
+        list[Path],
+        typer.Argument(help="Videos, skeleton files (.bvh, .amc, .npz, .csv; for pose), or folders of them."),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder: one NAME.npz a video.", rich_help_panel="Outputs")
     ],
     encoders: Annotated[
         str,
         typer.Option(
-            metavar="SPEC", help="Such as i3d, i3d:rgb+clip:ViT-B-32, lite0, tiny.", rich_help_panel="Encoders"
+            metavar="SPEC", help="Such as i3d, i3d:rgb+clip:ViT-B-32, lite0, tiny, pose.", rich_help_panel="Encoders"
         ),
     ],
     weights: Weights = None,
@@ -51,6 +60,13 @@ def extract(
             rich_help_panel="Flow",
         ),
     ] = None,
+    skeleton: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What skeleton files leave open: NAME=VALUE of layout, fps, axes, subject.",
+            rich_help_panel="Encoders",
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Videos that are worked on at a time.", rich_help_panel="Machine")
     ] = 2,
@@ -63,11 +79,16 @@ def extract(
     from ..inference.extraction import Extractor, extract_all
     from .progress import bars
 
-    paths = expand_sources(videos)
-    found = encoders_of(encoders, weights, snippet)
-    flow = _flow(flow_from, flow_device)
     limits = Limits(max_pixels=max_pixels, max_snippets=max_snippets)
-    extractor = Extractor(found.snippet, found.open(tuple(found.specs), device), flow, limits)
+    bodies, others = _skeletons(videos) if encoders.partition(":")[0] == POSE else ([], videos)
+    paths = [*bodies, *(expand_sources(others) if others or not bodies else [])]
+    extractor = None
+    if len(paths) > len(bodies):
+        found = encoders_of(encoders, weights, snippet)
+        flow = _flow(flow_from, flow_device)
+        extractor = Extractor(found.snippet, found.open(tuple(found.specs), device), flow, limits)
+    if bodies or extractor is None:
+        extractor = _with_skeletons(limits, skeleton or (), extractor)
     done: dict[Path, float] = {}
     with bars() as bar:
 
@@ -88,6 +109,19 @@ def extract(
         errors.print(f"seconds by stage, of all videos: {stages}")
     if outcome.failed:
         raise typer.Exit(next(iter(outcome.failed.values())).exit_code)
+
+
+def _skeletons(sources: list[Path]) -> tuple[list[Path], list[Path]]:
+    from ..inference.skeletons import skeletons_in
+
+    return skeletons_in(sources)
+
+
+def _with_skeletons(limits: Limits, settings: Sequence[str], extractor: Extractor | None) -> Extractor:
+    from ..inference.skeletons import skeleton_extractor
+    from ..pose.skeleton_options import SkeletonOptions
+
+    return skeleton_extractor(limits, with_settings(SkeletonOptions(), settings), extractor)
 
 
 def _flow(stored: Path | None, device: str | None) -> FlowSource | None:

@@ -96,7 +96,8 @@ def _with_fix(why: str) -> tuple[str, str]:
 def _try(plan: Plan, diagnosis: Diagnosis, timeout: float) -> None:
     """Load and run every graph on the device that was asked for, or what it falls back to."""
     manifest = plan.manifest
-    roles = [(manifest.head, "head"), *((e.graph, f"encoder of {e.stream}") for e in manifest.encoders)]
+    roles = [(manifest.head, "head"), *((e.graph, f"encoder of {e.stream}") for e in manifest.graph_encoders)]
+    roles += zip(manifest.pose_graphs, ("encoder's people", "encoder's joints"), strict=False)
     if manifest.evaluator is not None:
         roles.insert(1, (manifest.evaluator, "evaluator"))
     try:

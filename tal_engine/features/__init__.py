@@ -1,10 +1,10 @@
 """Snippets to features, by graphs or from files. Knows nothing of videos or of heads."""
 
 from .contract import Difference, check_contract, contract_of, differences, merged
-from .graph import EncoderGraph, encode
+from .graph import EncoderGraph, SnippetEncoder, encode
 from .store import load_features, save_features
 
 __all__ = [
-    "Difference", "EncoderGraph", "check_contract", "contract_of", "differences", "encode", "load_features", "merged",
-    "save_features",
+    "Difference", "EncoderGraph", "SnippetEncoder", "check_contract", "contract_of", "differences", "encode",
+    "load_features", "merged", "save_features",
 ]  # fmt: skip

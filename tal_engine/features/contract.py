@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from ..errors import FeatureError
 from ..options import NEAR_PIXELS, PIXELS, SnippetOptions
-from ..plan.fields import Encoder
+from ..plan.fields import Encoder, PoseEncoder
 
 #: Parts that records of older versions do not have: there they are not compared, and nothing is said of it.
-_ADDED = ("pixels", "libraries", "flow")
+_ADDED = ("pixels", "libraries", "flow", "poses")
 
 #: Parts that change features a little: where they differ that is a warning, and features are taken.
-_SLIGHT = ("flow",)
+_SLIGHT = ("flow", "poses")
 
 #: Snippet options that older records lack. What they were made with is the default.
 _LATER = ("interpolation", "flow_of")
@@ -33,7 +33,11 @@ class Difference(NamedTuple):
 
 
 def contract_of(
-    snippet: SnippetOptions, encoders: Iterable[Encoder], pixels: str = PIXELS, flow: str = ""
+    snippet: SnippetOptions,
+    encoders: Iterable[Encoder | PoseEncoder],
+    pixels: str = PIXELS,
+    flow: str = "",
+    poses: str = "",
 ) -> dict[str, Any]:
     """Record what these encoders make of these snippets.
 
@@ -42,11 +46,13 @@ def contract_of(
         encoders: the encoders, one for each stream.
         pixels: name of the pixel rules; default: those of this version.
         flow: implementation of the flow, see `video.flow_rules`; "" if unknown or if there is no flow.
+        poses: what found the poses, `PoseEncoder.poses`; "" if unknown or if there are none.
     """
     records = {
         e.stream: {"name": e.name, "weights_sha256": e.weights_sha256, "dim": e.dim, **e.preprocess} for e in encoders
     }
-    return {"snippet": asdict(snippet), "encoders": records, "pixels": pixels} | ({"flow": flow} if flow else {})
+    known = {name: by for name, by in (("flow", flow), ("poses", poses)) if by}
+    return {"snippet": asdict(snippet), "encoders": records, "pixels": pixels, **known}
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:

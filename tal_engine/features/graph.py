@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..errors import FeatureError
-from ..plan.fields import Encoder
+from ..plan.fields import Encoder, PoseEncoder
 from ..records import Features, Snippets
+
+
+class SnippetEncoder(Protocol):
+    """Computes the features of one stream: a graph, or `pose.encoder.PoseFeatures`."""
+
+    @property
+    def spec(self) -> Encoder | PoseEncoder:
+        """What a plan says of it."""
+
+    def __call__(self, snippets: Snippets) -> NDArray[np.float32]:
+        """Compute features [N, dim] of a batch of snippets."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,7 @@ class EncoderGraph:
 
 def encode(
     snippets: Iterable[Snippets],
-    encoders: Sequence[EncoderGraph],
+    encoders: Sequence[SnippetEncoder],
     contract: dict[str, Any],
     duration: Callable[[], float],
     progress: Callable[[float], None] | None = None,

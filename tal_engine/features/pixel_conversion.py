@@ -183,12 +183,13 @@ def conversions_for(manifest: Manifest, runtime: Runtime) -> Conversions:
     """Create the conversions on the device of a plan's encoders.
 
     Raises:
-        UsageError: an encoder reads flow, which is computed from images on the host.
+        UsageError: an encoder reads flow or poses, which are computed from images on the host.
     """
-    flow = next((e.name for e in manifest.encoders if e.reads == "flow"), None)
-    if flow is not None:
+    reader = next((e for e in manifest.encoders if e.reads in ("flow", "pose")), None)
+    if reader is not None:
+        what = "flow, which is" if reader.reads == "flow" else "poses, which are"
         raise UsageError(
-            f"convert_on_device: encoder {flow} of plan {manifest.name} reads flow, which is computed of pictures on "
+            f"convert_on_device: encoder {reader.name} of plan {manifest.name} reads {what} computed of pictures on "
             "the processor; they are converted there"
         )
     return Conversions(manifest.snippet, lambda graph: runtime.open(graph, "convert"))

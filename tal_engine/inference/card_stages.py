@@ -9,7 +9,7 @@ from typing import cast
 
 from ..backends import Backend, LazyBackend, Runtime
 from ..backends.card_tensor import CardBackend
-from ..errors import BackendError
+from ..errors import BackendError, UsageError
 from ..features import on_card
 from ..features.card_store import CardStore, Encoded, gather_graph
 from ..features.on_card import CardPath
@@ -32,12 +32,18 @@ class CardStages:
         batch: snippets that an encoder takes at a time.
 
     Raises:
+        UsageError: an encoder reads poses.
         BackendError: the head does not run on a card by ONNX Runtime.
     """
 
     def __init__(
         self, manifest: Manifest, head: Backend, encoders: Sequence[LazyBackend], runtime: Runtime, batch: int
     ) -> None:
+        if manifest.pose_encoder is not None:
+            raise UsageError(
+                f"on_card: encoder {manifest.pose_encoder.name} of plan {manifest.name} reads poses, which are found "
+                "in pictures on the host"
+            )
         if not hasattr(head, "run_on_card"):
             raise BackendError(
                 f"on_card keeps features on a card, but {manifest.head.member} runs on {head.description}; "
@@ -91,7 +97,7 @@ class CardStages:
             return self._store
 
     def _pairs(self) -> list[tuple[Encoder, CardBackend]]:
-        pairs = [(e, b.get()) for e, b in zip(self._manifest.encoders, self._encoders, strict=True)]
+        pairs = [(e, b.get()) for e, b in zip(self._manifest.graph_encoders, self._encoders, strict=True)]
         elsewhere = next((e.name for e, b in pairs if not hasattr(b, "run_on_card")), None)
         if elsewhere is not None:
             raise BackendError(f"on_card: encoder {elsewhere} does not run on the card of the head")

@@ -16,9 +16,10 @@ from .._util.concurrency import Stopwatch, read_ahead
 from .._util.files import check_outputs, clear_unfinished
 from .._util.names import file_names
 from ..errors import FeatureError, TALError
-from ..features import EncoderGraph, check_contract, contract_of, encode, load_features, save_features
+from ..features import SnippetEncoder, check_contract, contract_of, encode, load_features, save_features
 from ..limits import Limits
 from ..options import DEVICE_PIXELS, SnippetOptions
+from ..pose.encoder import PoseFeatures
 from ..records import Features, Snippets
 from ..video import VideoSource, cut, open_video
 from ..video.flow import FlowSource, with_flow
@@ -47,8 +48,8 @@ _ANEW = "it is kept: delete it, or tal features extract --overwrite, to make it 
 class Extraction:
     """Features of one video and what it took to make them.
 
-    seconds: "decode", "snippets" (pixels, resize, cut) and "flow", of the thread that reads, and "encode", of the one
-    that runs the graphs meanwhile, without what it waits. warnings: what was lost or guessed of the video.
+    seconds: "decode", "snippets" (pixels, resize, cut), "flow" and "poses", of the thread that reads, and "encode", of
+    the one that runs the graphs meanwhile, without what it waits. warnings: what was lost or guessed of the video.
     on_card: where the features lie on the card, [N, dim] by stream, if the extractor has a `CardPath`.
     """
 
@@ -63,7 +64,7 @@ class Extractor:
     """Encoders, ready to run, on snippets of one geometry. Safe to share between threads."""
 
     snippet: SnippetOptions
-    encoders: Sequence[EncoderGraph]
+    encoders: Sequence[SnippetEncoder]
     #: Another way to the flow that `snippet` names, such as `video.stored_flow.FlowFiles` or `nn.tvl1.TorchTvl1`.
     flow: FlowSource | None = None
     limits: Limits = field(default_factory=Limits)
@@ -77,10 +78,16 @@ class Extractor:
     def contract(self) -> dict[str, Any]:
         """What makes these features; where flow comes by another way, its name is in it."""
         specs = [e.spec for e in self.encoders]
+        poses = "" if self.poses is None else self.poses.spec.poses
         if self.flow is not None:
-            return contract_of(self.snippet, specs) | {"flow_by": self.flow.name}
+            return contract_of(self.snippet, specs, poses=poses) | {"flow_by": self.flow.name}
         reads_flow = any(e.reads == "flow" for e in specs)
-        return contract_of(self.snippet, specs, flow=flow_rules(self.snippet.flow) if reads_flow else "")
+        return contract_of(self.snippet, specs, flow=flow_rules(self.snippet.flow) if reads_flow else "", poses=poses)
+
+    @property
+    def poses(self) -> PoseFeatures | None:
+        """The encoder that reads poses, if there is one."""
+        return next((e for e in self.encoders if isinstance(e, PoseFeatures)), None)
 
     def __call__(self, path: Path, progress: Callable[[float, float], None] | None = None) -> Extraction:
         """`encode` of a video file.
@@ -107,6 +114,8 @@ class Extractor:
             MissingExtraError: the flow needs an OpenCV with contrib modules.
         """
         total = video.duration or 0.0
+        if all(e.spec.reads == "pose" for e in self.encoders):
+            batch = 1  # whole frames are large, and calls of the graphs are by picture
         reading, running = Stopwatch(), Stopwatch()
         video.frames = reading.pull("decode", video.frames)
         snippets, convert = self._cut(video, batch)
@@ -116,6 +125,8 @@ class Extractor:
             snippets = reading.pull("flow", with_flow(snippets, self.snippet))
         elif convert is None and self.flow is not None:
             snippets = reading.pull("flow", self.flow(snippets, self.snippet, video))
+        if self.poses is not None:
+            snippets = reading.pull("poses", self.poses.of_video(snippets, video.warnings))
         report = None if progress is None else (lambda done: progress(done, max(total, done) if total else 0.0))
         features, on_card = running.run("encode", lambda: self._encoded(snippets, video, running, report, convert))
         record = {"libraries": _libraries(self.flow)} | ({} if convert is None else {"pixels": DEVICE_PIXELS})

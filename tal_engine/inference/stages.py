@@ -22,19 +22,20 @@ from .._util.arrays import NUMBERS, as_float32
 from .._util.concurrency import Stopwatch
 from ..backends import Backend, DynamicBatchingBackend, LazyBackend, Runtime
 from ..errors import FeatureError, PlanError, PlanFault, TALError, UsageError
-from ..features import EncoderGraph, check_contract, contract_of, load_features
+from ..features import EncoderGraph, check_contract, contract_of
 from ..features.pixel_conversion import conversions_for
 from ..limits import Limits
 from ..options import PIXELS, timeline_of
 from ..plan.archive import Plan
 from ..plan.fields import Graph
 from ..plan.int8 import int8_notes
+from ..pose.encoder import PoseFeatures
 from ..records import Features, Info, Proposals, Scored, Snippets
 from ..results import Localization
 from . import ScoreRule, evaluator_of, propose, score_batch, score_on_card, suppress, to_segments
 from .card_stages import CardStages
 from .domain import DomainModel
-from .given import Progress, Source, is_features
+from .given import Progress, Source, is_features, read_features
 
 if TYPE_CHECKING:
     from ..backends.card_tensor import CardTensor
@@ -82,7 +83,7 @@ class Stages:
         """Open the graphs; with `on_card` features of a video stay on the card between encoders and head.
 
         Raises:
-            UsageError: `convert_on_device`, and an encoder reads flow.
+            UsageError: `convert_on_device`, and an encoder reads flow or poses; `on_card`, and one reads poses.
             BackendError: `on_card`, and the head does not run on a card by ONNX Runtime's CUDA provider.
         """
         self.plan, self.batch, self._runtime, self.limits = plan, batch, runtime, limits or Limits()
@@ -95,20 +96,38 @@ class Stages:
             self.evaluator = evaluator_of(_open(plan, runtime, manifest.evaluator))
         #: What the training features looked like; None where the plan does not know.
         self.domain = DomainModel.of(plan)
-        self._late = [LazyBackend(partial(_open, plan, runtime, e.graph, batch)) for e in manifest.encoders]
+        self._late = [LazyBackend(partial(_open, plan, runtime, e.graph, batch)) for e in manifest.graph_encoders]
         # Calls of one thread each do better side by side; those that take the whole device, one after the other.
         apart = runtime.supports_concurrent_runs
         shared = [b if apart else DynamicBatchingBackend(b, batch) for b in self._late]
-        self.encoders = [EncoderGraph(e, b) for e, b in zip(manifest.encoders, shared, strict=True)]
+        graphs = {e.stream: EncoderGraph(e, b) for e, b in zip(manifest.graph_encoders, shared, strict=True)}
+        #: Finds the poses that one of the encoders reads; None where none does.
+        self.poses = self._poses()
+        self.encoders: list[EncoderGraph | PoseFeatures] = [
+            self.poses if self.poses is not None and e.reads == "pose" else graphs[e.stream] for e in manifest.encoders
+        ]
         #: Rules of pixels that the head was trained on; heads without a record are taken to know those of now.
         trained = manifest.provenance.get("contract", {})
         self.pixels = str(trained.get("pixels", PIXELS))
         #: The flow that it was trained on, as `video.flow_rules` names it; "" where there is no record.
         self.flow = str(trained.get("flow", _FLOWS.get(plan.sha256, "")))
-        self.contract = contract_of(manifest.snippet, manifest.encoders, self.pixels, self.flow)
+        poses = str(trained.get("poses", ""))
+        self.contract = contract_of(manifest.snippet, manifest.encoders, self.pixels, self.flow, poses)
         #: Where features stay on the card; None where they pass through the host.
         self._card = CardStages(manifest, self.head, self._late, runtime, batch) if on_card else None
         self._conversions = conversions_for(manifest, runtime) if convert_on_device else None
+
+    def _poses(self) -> PoseFeatures | None:
+        """Prepare to load the graphs that find poses, which `load_encoders` then does too."""
+        spec = self.plan.manifest.pose_encoder
+        if spec is None:
+            return None
+
+        def late(graph: Graph) -> Backend:
+            self._late.append(LazyBackend(partial(_open, self.plan, self._runtime, graph, self.batch)))
+            return self._late[-1]
+
+        return PoseFeatures.opened(spec, self.plan.manifest.snippet, late)
 
     def load_encoders(self) -> None:
         """Load the encoders now rather than with the first video.
@@ -124,7 +143,8 @@ class Stages:
         """Where each graph runs, by member."""
         manifest = self.plan.manifest
         own = {manifest.head.member: self.head.description}
-        return own | {e.spec.graph.member: e.backend.description for e in self.encoders}
+        members = [g.member for g in (*(e.graph for e in manifest.graph_encoders), *manifest.pose_graphs)]
+        return own | {m: b.description for m, b in zip(members, self._late, strict=True)}
 
     @cached_property
     def flow_note(self) -> str:
@@ -185,6 +205,8 @@ class Stages:
         (batch,) = with_flow([snippets], self.plan.manifest.snippet)
         if self._card is not None:
             return self._card.encode(batch)
+        if self.poses is not None:
+            batch = self.poses.posed(batch)
         return {e.spec.stream: e(batch) for e in self.encoders}
 
     def propose_many(self, features: Sequence[Features]) -> list[Proposals]:
@@ -262,7 +284,10 @@ class Stages:
             timeline = timeline_of(self.plan.manifest.snippet)
             source = Features(streams, timeline, float(timeline.right(count)))
         if isinstance(source, (str, Path)) and is_features(source):
-            return (*self._checked(load_features(source), str(source), force), None)
+            return (
+                *self._checked(read_features(source, self.plan.manifest.snippet, self.limits), str(source), force),
+                None,
+            )
         if isinstance(source, Features):
             return (*self._checked(source, "features", force), None)
         if not self.encoders:

@@ -133,11 +133,12 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
             raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: member {member!r} is missing")
         files[member] = _verified(archive, member, expected, name)
     domain = [] if manifest.domain is None else [manifest.domain]
-    for what, members in (("graph", manifest.graphs), ("engine", manifest.engines), ("domain", domain)):
+    graphs = [*manifest.graphs, *manifest.pose_graphs]
+    for what, members in (("graph", graphs), ("engine", manifest.engines), ("domain", domain)):
         for found in members:
             if found.member not in files:
                 raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: {what} {found.member!r} is not among the members")
-    for graph in manifest.graphs:
+    for graph in graphs:
         outside = ""
         with suppress(ValueError):  # of what is no graph at all the runtime says more
             outside = reaches_outside(files[graph.member])

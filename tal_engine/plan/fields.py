@@ -65,6 +65,26 @@ class Encoder(Strict):
     preprocess: dict[str, str] = {}
 
 
+class PoseEncoder(Strict):
+    """Turns snippets into features of what the person in them does.
+
+    Two graphs find the person and the joints, picture by picture (`pose.tracking`); a rule of the package, which
+    `preprocess` names, describes the poses of a snippet (`pose.features`).
+    """
+
+    name: Name
+    stream: Name
+    reads: Literal["pose"] = "pose"
+    dim: Width
+    #: Of the rule, whatever found the poses: heads that were trained on recorded skeletons read those of videos.
+    weights_sha256: str
+    #: Which graphs find the poses, and by which rules they are followed. No part of the contract that must agree.
+    poses: str
+    detector: Graph
+    landmarks: Graph
+    preprocess: dict[str, str] = {}
+
+
 class Method(Strict):
     """How the head was trained."""
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from .._util.repeats import repeated
 from ..options import BoundaryOptions, ProposalOptions, PyramidOptions, SnippetOptions
-from .fields import Encoder, Graph, Tensor
+from .fields import Encoder, Graph, PoseEncoder, Tensor
 
 Shape = list[int | str]
 
@@ -31,7 +31,7 @@ class PlanGraphs(Protocol):
         """Scores proposals that pair boundaries."""
 
     @property
-    def encoders(self) -> list[Encoder]:
+    def encoders(self) -> Sequence[Encoder | PoseEncoder]:
         """From snippets to features."""
 
     @property
@@ -68,7 +68,12 @@ def check_graphs(manifest: PlanGraphs) -> None:
     if twice:
         raise ValueError(f"two encoders give stream {twice[0]!r}, one is allowed")
     for encoder in manifest.encoders:
-        _check_encoder(manifest, encoder)
+        if isinstance(encoder, PoseEncoder):
+            _check_poses(encoder)
+        else:
+            _check_encoder(manifest, encoder)
+    if sum(e.reads == "pose" for e in manifest.encoders) > 1:
+        raise ValueError("two encoders read poses, one is allowed")
 
 
 def _check_head(manifest: PlanGraphs) -> None:
@@ -130,6 +135,26 @@ def _check_encoder(manifest: PlanGraphs, encoder: Encoder) -> None:
     batch = _free(graph, reads, 5)[0]
     _expect(graph, reads, "uint8" if frames else "float32", [batch, snippet.window, *sides, 3 if frames else 2])
     _expect(graph, gives, "float32", [batch, encoder.dim])
+
+
+#: What the graphs of BlazePose give, by name, for each picture; the heat map may be left out.
+_DETECTED = {"boxes": [2254, 12], "scores": [2254, 1]}
+_LANDMARKS = {"landmarks": [195], "presence": [1], "world": [117]}
+_HEATMAP = {"heatmap": [64, 64, 39]}
+
+
+def _check_poses(encoder: PoseEncoder) -> None:
+    """Check the graphs that find people and joints: a batch of square pictures in, what decodes them out."""
+    for graph, side, sizes in ((encoder.detector, 224, _DETECTED), (encoder.landmarks, 256, _LANDMARKS | _HEATMAP)):
+        missing = {"boxes", "scores", *_LANDMARKS} & set(sizes) - {t.name for t in graph.outputs}
+        extra = {t.name for t in graph.outputs} - set(sizes)
+        if len(graph.inputs) != 1 or missing or extra:
+            names = [t.name for t in (*graph.inputs, *graph.outputs)]
+            raise ValueError(f"{graph.member}: reads and gives {names}, must read pictures and give {list(sizes)}")
+        batch = _free(graph, graph.inputs[0], 4)[0]
+        _expect(graph, graph.inputs[0], "uint8", [batch, side, side, 3])
+        for tensor in graph.outputs:
+            _expect(graph, tensor, "float32", [batch, *sizes[tensor.name]])
 
 
 def _free(graph: Graph, tensor: Tensor, rank: int) -> list[str]:

@@ -22,13 +22,13 @@ from ..options import (
 )
 from ..vocabulary import Vocabulary
 from .domain_fields import DomainRecord
-from .fields import Encoder, EngineRecord, Graph, Member, Method, Name, Size, Strict, Width
+from .fields import Encoder, EngineRecord, Graph, Member, Method, Name, PoseEncoder, Size, Strict, Width
 from .graph_rules import check_graphs
 from .score_fields import ScoreCalibration, ScoreThresholds, check_scores, least_raw
 
 #: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields. Spec 2 added
 #: `evaluator`, spec 3 `engines`, `stream`, `snippet.interpolation` and `snippet.flow_of`, spec 4 `calibration`,
-#: `thresholds`, `domain` and proposals of pyramids.
+#: `thresholds`, `domain`, proposals of pyramids and encoders of poses.
 LAYOUT, SPEC = 1, 4
 
 MANIFEST = "manifest.json"
@@ -56,6 +56,18 @@ _Proposal = Annotated[
     pydantic.Discriminator(_kind),
 ]
 
+
+def _reads(value: Any) -> str:
+    """Return the kind of an encoder: a graph that reads snippets, or one of poses."""
+    reads = value.get("reads") if isinstance(value, dict) else value.reads
+    return "pose-encoder" if reads == "pose" else "graph-encoder"
+
+
+_AnyEncoder = Annotated[
+    Annotated[Encoder, pydantic.Tag("graph-encoder")] | Annotated[PoseEncoder, pydantic.Tag("pose-encoder")],
+    pydantic.Discriminator(_reads),
+]
+
 #: What heads give, by the kind of proposal stage: outputs that must be there, in this order, and those that may.
 _OUTPUTS = {
     "threshold": (["cas"], {"attention", "video"}),
@@ -73,7 +85,7 @@ class Manifest(Strict):
     method: Method
     vocabulary: list[str]
     snippet: SnippetOptions
-    encoders: list[Encoder]
+    encoders: list[_AnyEncoder]
     streams: Annotated[dict[Name, Width], pydantic.Field(min_length=1)]
     head: Graph
     #: Scores proposals: embedding [T, D] and positions [P, points] to score [P, C]; only with `BoundaryOptions`.
@@ -105,6 +117,8 @@ class Manifest(Strict):
             raise ValueError(f"head gives {names}, must give {needed} first{more}")
         self._scores_classes()
         for e in self.encoders:
+            if e.reads == "pose" and self.snippet.resize:
+                raise ValueError(f"encoder {e.name} reads poses of whole frames, snippet.resize is not 0")
             if self.streams.get(e.stream) != e.dim:
                 raise ValueError(f"encoder {e.name} gives {e.stream}[{e.dim}], streams say {self.streams}")
             if e.reads == "flow" and self.snippet.flow == "none":
@@ -139,9 +153,24 @@ class Manifest(Strict):
 
     @property
     def graphs(self) -> list[Graph]:
-        """Every graph of the plan."""
+        """Every graph of the plan but those that find poses, which are never converted."""
         own = [self.head] if self.evaluator is None else [self.head, self.evaluator]
-        return [*own, *(e.graph for e in self.encoders)]
+        return [*own, *(e.graph for e in self.graph_encoders)]
+
+    @property
+    def graph_encoders(self) -> list[Encoder]:
+        """Encoders that are a graph."""
+        return [e for e in self.encoders if isinstance(e, Encoder)]
+
+    @property
+    def pose_encoder(self) -> PoseEncoder | None:
+        """The encoder that reads poses, if there is one."""
+        return next((e for e in self.encoders if isinstance(e, PoseEncoder)), None)
+
+    @property
+    def pose_graphs(self) -> list[Graph]:
+        """The graphs that find poses."""
+        return [] if self.pose_encoder is None else [self.pose_encoder.detector, self.pose_encoder.landmarks]
 
     def with_segment(self, min_score: float | None, top_k: int | None, *, calibrated: bool = True) -> Manifest:
         """Return the manifest with another choice of segments and scores.
@@ -182,7 +211,7 @@ class Manifest(Strict):
 
 
 #: What pydantic adds to the place of an error in a union.
-_BRANCHES = ("constrained-int", "constrained-str")
+_BRANCHES = ("constrained-int", "constrained-str", "graph-encoder", "pose-encoder")
 
 
 def parse_manifest(text: bytes | str, name: str = "plan") -> Manifest:

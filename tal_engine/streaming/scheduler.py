@@ -285,7 +285,8 @@ class StreamScheduler:
     def _features(self, group: Sequence[PendingSnippet]) -> Sequence[FeatureVector]:
         first = group[0].snippets
         frames = np.concatenate([r.snippets.frames for r in group])
-        batch = Snippets(frames, None, first.first, first.timeline, first.end)
+        followed = tuple(f for r in group for f in r.snippets.followed)
+        batch = Snippets(frames, None, first.first, first.timeline, first.end, followed=followed)
         return rows_of(self.watch.run("encode", lambda: self._engine.encode_snippets(batch)))
 
     def _finalize(self, streams: Sequence[StreamSession]) -> list[Event]:

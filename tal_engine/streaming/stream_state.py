@@ -21,6 +21,7 @@ from ..inference.domain import DomainModel
 from ..inference.score_rule import ScoreRule
 from ..options import StreamOptions
 from ..plan.manifest import Manifest
+from ..pose.follow import FollowedPoses
 from ..records import Proposals, Snippets
 from ..video.snippet import grid_of
 from ..video.source import Image
@@ -73,6 +74,7 @@ class StreamState:
         )
         self._ring = FeatureRing(self.timing, manifest.streams, contract_of(manifest.snippet, manifest.encoders))
         self._grid = grid_of(self.manifest.snippet)
+        self._followed = self._unfollowed()
         self._live = False  # a frame came since the last cut
         self._origin = 0.0  # its seconds
         self._pts, self._interval = 0.0, 0.0  # of the newest frame, and seconds between the last two
@@ -182,6 +184,7 @@ class StreamState:
     def release(self) -> None:
         """Drop images, features and windows; the stream cannot continue, its counts stay readable."""
         self._grid = grid_of(self.manifest.snippet)
+        self._followed = self._unfollowed()
         self._ring.begin(0.0)
         for waiting in (self._stamps, self._cuts, self._windows):
             waiting.clear()
@@ -205,15 +208,22 @@ class StreamState:
         if self._given > self._from:
             self._cuts.append(Cut(self._given, end, self._pts, self._wall))
         self._grid, self._live, self._from, self._of_rows = grid_of(self.manifest.snippet), False, self._given, False
+        self._followed = self._unfollowed()
         self._at_cut()
 
     def _ready(self, window: list[Image]) -> PendingSnippet:
         time, stamp = self.timing.timeline, PendingStamp(self._given - self._from, self._origin, self._pts, self._wall)
         end = float(time.right(stamp.first + 1))
-        ready = PendingSnippet(Snippets(np.stack(window)[None], None, stamp.first, time, end), stamp.pts, stamp.wall)
+        followed = () if self._followed is None else ((self._followed, stamp.first),)
+        snippets = Snippets(np.stack(window)[None], None, stamp.first, time, end, followed=followed)
+        ready = PendingSnippet(snippets, stamp.pts, stamp.wall)
         self._stamps.append(stamp)
         self._given += 1
         return ready
+
+    def _unfollowed(self) -> FollowedPoses | None:
+        """Begin to follow the stream's person anew, if an encoder reads poses; a snapshot does not keep it."""
+        return None if self.manifest.pose_encoder is None else FollowedPoses(self.manifest.snippet)
 
     def push_row(self, row: FeatureVector, wall: float | None = None) -> None:
         """Take the features of the next snippet of a stream that has no frames; its clock begins at 0.

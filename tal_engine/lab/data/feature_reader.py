@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...annotations import AnnotatedVideo
-from ...features import EncoderGraph, save_features
+from ...features import SnippetEncoder, save_features
 from ...inference.extraction import Extractor, kept
 from ...options import SnippetOptions
 from ...records import Features
@@ -23,7 +23,7 @@ class FeatureStore:
 
     catalog: Catalog
     snippet: SnippetOptions
-    encoders: Sequence[EncoderGraph]
+    encoders: Sequence[SnippetEncoder]
     #: Another way to the flow that `snippet` names; see `Extractor.flow`.
     flow: FlowSource | None = None
 

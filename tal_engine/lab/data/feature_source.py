@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from ...annotations import AnnotatedVideo
 from ...errors import DataError
-from ...features import EncoderGraph, contract_of
+from ...features import SnippetEncoder, contract_of
 from ...options import SnippetOptions
-from ...plan.fields import Encoder
+from ...plan.fields import Encoder, PoseEncoder
 from ...records import Features
 from ...timeline import Timeline
 from ..nn.text import TextEncoder
@@ -29,10 +29,10 @@ class Encoders(Protocol):
     @property
     def snippet(self) -> SnippetOptions: ...
     @property
-    def specs(self) -> Mapping[str, Encoder]: ...
+    def specs(self) -> Mapping[str, Encoder | PoseEncoder]: ...
     @property
     def text(self) -> TextEncoder | None: ...
-    def open(self, streams: Iterable[str], device: str = ...) -> list[EncoderGraph]: ...
+    def open(self, streams: Iterable[str], device: str = ...) -> list[SnippetEncoder]: ...
 
 
 class FeatureSource(Protocol):

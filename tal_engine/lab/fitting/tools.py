@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from ...features import EncoderGraph
+from ...features import SnippetEncoder
 from ...inference.domain import DomainModel
 from ...options import SnippetOptions
 from ...plan.archive import Plan
-from ...plan.fields import Encoder
+from ...plan.fields import Encoder, PoseEncoder
 from ...records import Features
 from ..training.checkpoint import Checkpoint
 
@@ -29,8 +29,8 @@ class Encoders(Protocol):
     @property
     def snippet(self) -> SnippetOptions: ...
     @property
-    def specs(self) -> Mapping[str, Encoder]: ...
-    def open(self, streams: Iterable[str], device: str = ...) -> list[EncoderGraph]: ...
+    def specs(self) -> Mapping[str, Encoder | PoseEncoder]: ...
+    def open(self, streams: Iterable[str], device: str = ...) -> list[SnippetEncoder]: ...
 
 
 class _Graphs(Protocol):

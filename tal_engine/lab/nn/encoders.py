@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...options import I3D_SNIPPETS, SnippetOptions
+from ...pose.features import POSE_SNIPPETS
+from ...pose.weights import VARIANTS as SIZES
 from .preprocess import Preprocess
 from .text import TextEncoder
 from .tiny import TINY_WEIGHTS, load_tiny
@@ -62,16 +64,17 @@ class Family:
 
     streams: what they make. snippet: of what, unless one says otherwise. any_size: they resize in the graph, whatever
     comes in. weights: "needed", "optional" (some ship with the package) or "none". variants: what may follow the
-    colon: "streams", "names" (of architectures; one is needed) or "none". open: parts, weights by part and snippets to
-    networks and the text tower that belongs to them.
+    colon: "streams", "names" (of architectures; one is needed), "sizes" (`SIZES`; the first is the default) or "none".
+    open: parts, weights by part and snippets to networks and the text tower that belongs to them; None where the graphs
+    ship with the package.
     """
 
     streams: tuple[str, ...]
     snippet: SnippetOptions
     any_size: bool
     weights: Literal["needed", "optional", "none"]
-    variants: Literal["streams", "names", "none"]
-    open: Callable[[Sequence[Part], Files, SnippetOptions], Made]
+    variants: Literal["streams", "names", "sizes", "none"]
+    open: Callable[[Sequence[Part], Files, SnippetOptions], Made] | None
 
 
 class Fitted(nn.Module):
@@ -148,6 +151,7 @@ ENCODERS = {
     "clip": Family(("clip",), NATIVE, True, "needed", "names", _clip),
     "i3d": Family(("rgb", "flow"), I3D_SNIPPETS, False, "needed", "streams", _i3d),
     "lite0": Family(("rgb",), NATIVE, True, "none", "none", _lite0),
+    "pose": Family(("pose",), POSE_SNIPPETS, True, "none", "sizes", None),
     "tiny": Family(("rgb", "flow", "clip"), SnippetOptions(), False, "optional", "streams", _tiny),
     "videoclip-xl": Family(("clip",), NATIVE, True, "needed", "none", _videoclip),
 }
@@ -156,6 +160,7 @@ ENCODERS = {
 def known() -> str:
     """List what a spec may name, for messages."""
     forms = {"names": "clip:ARCHITECTURE (ViT-B-32, RN50, ...)", "streams": "{0}, {0}:STREAM ({1})", "none": "{0}"}
+    forms["sizes"] = f"{{0}}, {{0}}:SIZE ({' or '.join(SIZES)})"
     return "; ".join(forms[f.variants].format(n, " or ".join(f.streams)) for n, f in ENCODERS.items())
 
 
@@ -172,9 +177,14 @@ def parse(spec: str) -> list[Part]:
         if family is None:
             raise UsageError(f"unknown encoder {name!r}; known: {known()}; several are joined by +")
         streams = family.streams
-        if family.variants == "streams" and variant:
-            streams = (variant,) if variant in streams else ()
-        if not streams or (bool(variant) != (family.variants == "names") and family.variants != "streams"):
+        if family.variants == "streams":
+            streams = tuple(s for s in streams if variant in ("", s))
+        elif family.variants == "sizes":
+            variant = variant or SIZES[0]
+            streams = streams if variant in SIZES else ()
+        elif bool(variant) != (family.variants == "names"):
+            streams = ()
+        if not streams:
             raise UsageError(f"encoder {name!r} is not of a known form; known: {known()}")
         several = family.variants == "streams"
         parts += [Part(head, s if several else variant, s) for s in streams]
@@ -199,7 +209,7 @@ def geometry(parts: Sequence[Part]) -> SnippetOptions:
     if len(sizes) > 1 or ("tiny" in sizes and len(families) > 1):
         raise UsageError(f"{' and '.join(sorted(families))} cannot share snippets: tiny reads frames of its own size")
     native = len(sizes) < len(families)
-    base = next(iter(sizes.values()), NATIVE)
+    base = next(iter(sizes.values()), POSE_SNIPPETS if "pose" in families else NATIVE)
     flow = base.flow if any(p.stream == "flow" for p in parts) else "none"
     return replace(base, resize=0, crop=0, flow=flow) if native else replace(base, flow=flow)
 
@@ -207,7 +217,7 @@ def geometry(parts: Sequence[Part]) -> SnippetOptions:
 def open_parts(
     parts: Sequence[Part], weights: Mapping[str, Path], snippet: SnippetOptions, streams: Iterable[str] | None = None
 ) -> Made:
-    """Load the networks of the parts, and the text tower of the first part that has one.
+    """Load the networks of the parts that are networks of torch, and the text tower of the first part that has one.
 
     Args:
         parts: the parts of a spec.
@@ -231,7 +241,8 @@ def open_parts(
     for family in dict.fromkeys(p.family for p in chosen):
         own = [p for p in chosen if p.family == family]
         files = {p: weights.get(p.key, weights.get(p.family)) for p in own}
-        opened, tower = ENCODERS[family].open(own, files, snippet)
+        load = ENCODERS[family].open
+        opened, tower = ([], None) if load is None else load(own, files, snippet)
         networks += opened
         text = text or tower
     return networks, text

@@ -1,0 +1,162 @@
+"""Untrimmed skeleton streams of the figure: who does what when, drawn from a seed, with exact truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from ...demo.motions import Motion, perform, tremor
+from ...demo.programs import action_profile, programs
+from ...demo.skeleton import POSE, Array, Body, P, forward_kinematics
+from ...records import Segment
+from .actions import ACTIONS, IDLES, SEATED
+
+#: Frames a second of the figure's motion, before a camera sees it.
+FPS = 30.0
+_BLEND_S = 0.4
+#: Shortest and longest performance, seconds; other actions take 2.0 to 8.0.
+_LENGTHS = {"sit down": (0.9, 2.4), "stand up": (0.9, 2.4), "walk": (2.5, 9.0), "jog": (2.5, 9.0)}
+#: Nameless programs beside which actions must be told, and the largest cosine of one with an action.
+_PROGRAMS, _CLOSEST = 160, 0.75
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One recording of one person: joints [T, 18, 3] of the figure in metres at `FPS`, and what is done when."""
+
+    name: str
+    joints: Array
+    instances: tuple[Segment, ...]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.joints) / FPS
+
+
+@dataclass(frozen=True)
+class _Part:
+    motion: Motion
+    length: float
+    label: str | None = None
+
+
+@cache
+def strangers() -> tuple[Motion, ...]:
+    """Draw random programs that move like no action, which must not be named."""
+    rng = np.random.default_rng(4711)
+    known = np.stack([action_profile(m, rng) for n, m in ACTIONS.items() if n not in ("sit down", "stand up")
+                      for _ in range(12)])  # fmt: skip
+    far = [p for p in programs(_PROGRAMS) if float((known @ p.profile()).max()) <= _CLOSEST]
+    return tuple(p.motion("program") for p in far)
+
+
+def write_stream(name: str, seed: Sequence[int], actions: int | None = None, classes: Sequence[str] = ()) -> Stream:
+    """Draw a stream.
+
+    Args:
+        name: of the stream.
+        seed: the same seed gives the same stream.
+        actions: how many performances; default: 1 to 5, of up to three classes. 0: nothing that has a name.
+        classes: of the performances; default: drawn.
+    """
+    rng = np.random.default_rng(list(seed))
+    if actions is None:
+        actions = int(rng.integers(1, 6))
+    if not classes:
+        classes = [
+            str(c)
+            for c in rng.choice(list(ACTIONS), size=int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])), replace=False)
+        ]
+    parts = _timeline(rng, [str(rng.choice(classes)) for _ in range(actions)])
+    joints, starts = _played(rng, parts)
+    instances = [Segment(a, a + p.length, p.label, 1.0) for a, p in zip(starts, parts, strict=True) if p.label]
+    return Stream(name, joints, tuple(instances))
+
+
+def write_clip(name: str, seed: Sequence[int], label: str) -> Stream:
+    """Draw a short stream of one performance, as long as one to three repetitions, with little around it.
+
+    Args:
+        name: of the stream.
+        seed: the same seed gives the same stream.
+        label: what is done.
+    """
+    rng = np.random.default_rng(list(seed))
+    motion = ACTIONS[label]
+    length = (
+        float(rng.uniform(*_LENGTHS[label]))
+        if label in _LENGTHS
+        else float(rng.uniform(*motion.cycle_s)) * float(rng.choice([1, 1, 2, 3]))
+    )
+    around = [replace(p, length=float(rng.uniform(0.1, 1.0))) for p in _idle(rng, label == "stand up")[:1]]
+    after = [replace(p, length=float(rng.uniform(0.1, 1.0))) for p in _idle(rng, label == "sit down")[:1]]
+    parts = [*around, _Part(motion, min(max(length, 0.8), 4.0), label), *after]
+    joints, starts = _played(rng, parts)
+    instances = [Segment(a, a + p.length, p.label, 1.0) for a, p in zip(starts, parts, strict=True) if p.label]
+    return Stream(name, joints, tuple(instances))
+
+
+def _timeline(rng: np.random.Generator, labels: list[str]) -> list[_Part]:
+    """Order performances and what lies between them; who sits stands up before doing something else."""
+    parts: list[_Part] = []
+    seated = bool(labels) and labels[0] == "stand up"
+    parts += _idle(rng, seated)
+    for label in labels:
+        if label == "stand up" and not seated:
+            parts += [_act(rng, "sit down"), *_idle(rng, True)]
+        elif label != "stand up" and seated:
+            parts += [_act(rng, "stand up"), *_idle(rng, False)]
+        parts.append(_act(rng, label))
+        seated = label == "sit down"
+        if rng.random() < 0.85:
+            parts += _idle(rng, seated)
+    if not labels:
+        for _ in range(int(rng.integers(2, 5))):
+            parts += _idle(rng, bool(rng.random() < 0.25))
+    return parts
+
+
+def _act(rng: np.random.Generator, label: str) -> _Part:
+    return _Part(ACTIONS[label], float(rng.uniform(*_LENGTHS.get(label, (2.0, 8.0)))), label)
+
+
+def _idle(rng: np.random.Generator, seated: bool) -> list[_Part]:
+    """Draw one to three things without a name, 1 to 4 s each."""
+    parts = []
+    for _ in range(int(rng.integers(1, 4))):
+        motion = IDLES[rng.integers(len(IDLES))]
+        if rng.random() < 0.25:
+            motion = strangers()[rng.integers(len(strangers()))]
+        parts.append(_Part(SEATED if seated else motion, float(rng.uniform(1.0, 4.0))))
+    return parts
+
+
+def _played(rng: np.random.Generator, parts: list[_Part]) -> tuple[Array, list[float]]:
+    """Perform one part after the other, blended; ways are put together from the speeds of each."""
+    starts = np.concatenate([[0.0], np.cumsum([p.length for p in parts])])
+    frames = max(round(float(starts[-1]) * FPS), 2)
+    t: Array = (np.arange(frames, dtype=np.float64) + 0.5) / FPS
+    total, weight = np.zeros((frames, len(POSE))), np.zeros((frames, 1))
+    travel = [P["z"], P["yaw"], P["x"]]
+    for part, start in zip(parts, starts, strict=False):
+        near = np.flatnonzero((t > start - _BLEND_S) & (t < start + part.length + _BLEND_S))
+        pose = perform(part.motion, t[near] - start, part.length, np.random.default_rng(rng.integers(2**31)))
+        pose[:, travel] = np.gradient(pose[:, travel], axis=0) * FPS if len(near) > 1 else 0.0
+        rise = np.clip((t[near] - start + _BLEND_S / 2) / _BLEND_S, 0, 1)
+        fall = np.clip((start + part.length + _BLEND_S / 2 - t[near]) / _BLEND_S, 0, 1)
+        inside = np.asarray(np.minimum(rise, fall), np.float64)[:, None]
+        w = np.asarray(inside * inside * (3 - 2 * inside) + 1e-9, np.float64)
+        total[near] += w * pose
+        weight[near] += w
+    pose = total / np.maximum(weight, 1e-9)
+    shake = tremor(frames, FPS, rng, amount=float(rng.uniform(0.01, 0.05)))
+    heading = rng.uniform(-np.pi, np.pi) + np.cumsum(pose[:, P["yaw"]]) / FPS
+    ahead, aside = pose[:, P["z"]] / FPS, pose[:, P["x"]] / FPS
+    pose[:, P["x"]] = np.cumsum(ahead * np.sin(heading) + aside * np.cos(heading))
+    pose[:, P["z"]] = np.cumsum(ahead * np.cos(heading) - aside * np.sin(heading))
+    pose[:, P["yaw"]] = heading
+    return forward_kinematics(pose + shake, Body.sample(rng)), [float(s) for s in starts[:-1]]
