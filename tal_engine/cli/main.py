@@ -59,13 +59,14 @@ def _register() -> None:
         import_checkpoint,
         localize,
         plan,
+        serve,
         stream,
         train,
         verify_stream,
     )
 
     for module in (
-        localize, stream, verify_stream, certify, bench, diff, evaluate, train, fit, import_checkpoint, convert,
+        localize, stream, serve, verify_stream, certify, bench, diff, evaluate, train, fit, import_checkpoint, convert,
     ):  # fmt: skip
         module.register(app)
     app.add_typer(export.app, name="export")

@@ -1,0 +1,202 @@
+"""What every request passes before anything looks at it: who asks, from where, how much, how slowly.
+
+Plain ASGI, around the whole application. Bodies are counted as they arrive and never held here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import ProblemError, problem_of
+from .settings import ServeOptions
+
+#: Probes of machines that have no token.
+OPEN_PATHS = frozenset(("/healthz", "/readyz"))
+#: The page, which asks for the token itself.
+OPEN_BELOW = "/page/"
+#: How browsers, which cannot set headers of a WebSocket, give a token: as a subprotocol beside `SUBPROTOCOL`.
+SUBPROTOCOL, TOKEN_PROTOCOL = "tal.v1", "bearer."
+#: Bytes of bodies that are neither uploads nor tensors.
+_SMALL_BODY = 1 << 20
+_LABEL_STUDIO_BODY = 32 << 20
+#: A body may pause for so long, and is as fast on the whole, but for the first seconds.
+_PAUSE_S, _FIRST_S, _BYTES_A_SECOND = 20.0, 30.0, 16 << 10
+#: A client that reads nothing for so long is disconnected.
+_READING_S = 60.0
+_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+
+
+class Tokens:
+    """The tokens that clients may use. Comparing takes as long whichever is wrong, and wherever.
+
+    Args:
+        tokens: none for a service without tokens.
+    """
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self._digests = [hashlib.sha256(t.encode()).digest() for t in tokens]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def know(self, token: str) -> bool:
+        """Return whether a client may use this token."""
+        given = hashlib.sha256(token.encode(errors="surrogateescape")).digest()
+        return any([hmac.compare_digest(given, one) for one in self._digests])  # noqa: C419 - all are compared
+
+
+class Guard:
+    """Refuses requests that must not get further, and ends those that arrive or are read too slowly.
+
+    Args:
+        app: what is guarded.
+        options: of the service.
+        answered: called with (scope, status, seconds) after each request.
+    """
+
+    def __init__(
+        self, app: ASGIApp, options: ServeOptions, answered: Callable[[Scope, int, float], None] | None = None
+    ) -> None:
+        self._app, self._options, self._answered = app, options, answered
+        self._tokens, self._names = Tokens(options.tokens), options.host_names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer that it is refused."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except ProblemError as e:
+            await self._refuse(e, scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+        began, sent = time.monotonic(), _Sent(send)
+        body = _Body(receive, self._limit(scope["path"]))
+        try:
+            await self._app(scope, body.receive, sent.send)
+        except Exception as e:  # the application answers its own; these came before or after it
+            if sent.status:
+                raise
+            await problem_of(e).response()(scope, receive, sent.send)
+        finally:
+            if self._answered is not None:
+                self._answered(scope, sent.status, time.monotonic() - began)
+
+    def _check(self, scope: Scope) -> None:
+        """Refuse a request by its header.
+
+        Raises:
+            ProblemError: see the texts.
+        """
+        headers, path = Headers(scope=scope), scope["path"]
+        host = headers.get("host", "").lower()
+        name = host if host.endswith("]") else host.rpartition(":")[0] if ":" in host else host
+        if self._names is not None and name not in self._names:
+            raise ProblemError(
+                "unknown-host", f"Host is {host[:100]!r}, must be one of {', '.join(sorted(self._names))}"
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2].lower() != host:
+            raise ProblemError("foreign-origin", f"Origin is {origin[:100]!r}, must be that of the service")
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise ProblemError(
+                "unsupported-type", f"Content-Encoding is {encoding[:40]!r}, must be identity",
+                {"Accept-Encoding": "identity"},
+            )  # fmt: skip
+        is_open = path in OPEN_PATHS or path == "/" or path.startswith(OPEN_BELOW)
+        if self._tokens and not is_open and not self._tokens.know(_token(headers, scope)):
+            raise ProblemError(
+                "unauthorized", "a token of the service is needed: Authorization: Bearer TOKEN",
+                {"WWW-Authenticate": 'Bearer realm="tal"'},
+            )  # fmt: skip
+        limit, length = self._limit(path), headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > limit:
+            raise _too_large(limit)
+
+    def _limit(self, path: str) -> int:
+        """Return the most bytes of a body."""
+        if path == "/v1/localize":
+            return self._options.max_body_mib << 20
+        if path.startswith("/v2/"):
+            return self._options.max_tensor_mib << 20
+        return _LABEL_STUDIO_BODY if path.startswith("/label-studio/") else _SMALL_BODY
+
+    async def _refuse(self, problem: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
+        problem.headers["Connection"] = "close"  # what is left of the body is not read
+        await problem.response()(scope, receive, _Sent(send).send)
+
+
+class _Sent:
+    """Sends a response with the headers that all have; notes its status, and ends one that nobody reads."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.status = send, 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"].endswith("http.response.start"):
+            self.status = message["status"]
+            known = {name.lower() for name, _ in message.get("headers", [])}
+            more = [h for h in _HEADERS if h[0] not in known]
+            message = {**message, "headers": [*message.get("headers", []), *more]}
+        async with asyncio.timeout(_READING_S):
+            await self._send(message)
+
+
+class _Body:
+    """A body as it arrives: no longer than its limit, and not too slow."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._limit = receive, limit
+        self._bytes, self._began, self._whole = 0, time.monotonic(), False
+
+    async def receive(self) -> Message:
+        if self._whole:  # from here on it only tells that the client has gone
+            return await self._receive()
+        until = self._began + _FIRST_S + self._bytes / _BYTES_A_SECOND
+        try:
+            async with asyncio.timeout(max(0.0, min(_PAUSE_S, until - time.monotonic()))):
+                message = await self._receive()
+        except TimeoutError:
+            raise ProblemError(
+                "too-slow", f"the body stopped after {self._bytes} bytes, or came too slowly", {"Connection": "close"}
+            ) from None
+        self._bytes += len(message.get("body", b""))
+        self._whole = message["type"] != "http.request" or not message.get("more_body", False)
+        if self._bytes > self._limit:
+            raise _too_large(self._limit)
+        return message
+
+
+def _too_large(limit: int) -> ProblemError:
+    size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
+    return ProblemError(
+        "too-large", f"the body is larger than {size}, the most that is taken here", {"Connection": "close"}
+    )
+
+
+def _token(headers: Headers, scope: dict[str, Any] | Scope) -> str:
+    """Return the token of a request: Bearer, the password of Basic, or of a WebSocket its subprotocol; "" for none."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError, ValueError):
+            return ""
+    offered = scope.get("subprotocols", [])
+    return next((p.removeprefix(TOKEN_PROTOCOL) for p in offered if p.startswith(TOKEN_PROTOCOL)), "")
