@@ -199,9 +199,8 @@ async def _taken(request: Request, service: Service, asked: Asked, plan: str) ->
                 path = await service.spool.take(request.stream(), name)
             except ClientDisconnect as e:
                 raise ProblemError("too-slow", "the client has gone") from e
-    wanted = Wanted(
-        plan, name[:_LONGEST_NAME] or "video", url, asked.min_score, asked.top_k, asked.calibrated, asked.force
-    )
+    name = "".join(c if c.isprintable() else "?" for c in name[:_LONGEST_NAME])
+    wanted = Wanted(plan, name or "video", url, asked.min_score, asked.top_k, asked.calibrated, asked.force)
     return path, wanted
 
 

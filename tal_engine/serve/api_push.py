@@ -162,7 +162,7 @@ class _Session:
             problem = problem_of(e)
             self._stream.problem = problem.document
             try:
-                await self._socket.send_json({"type": "problem", **problem.document})
+                await self._socket.send_json({"type": "problem", "problem": problem.document})
                 await self._socket.close(1012 if problem.kind == "unavailable" else 1008, problem.kind)
             except (RuntimeError, WebSocketDisconnect):
                 pass  # it has gone as well

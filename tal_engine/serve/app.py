@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -69,6 +69,7 @@ def application(service: Service) -> ASGIApp:
         app.add_exception_handler(kind, _answer(service))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _of_framework)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid_socket)
     return Guard(app, service.options, service.measures.answered)
 
 
@@ -82,11 +83,21 @@ def _answer(service: Service):  # type: ignore[no-untyped-def]
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as it is registered
+    return _told(error).response()
+
+
+async def _invalid_socket(socket: WebSocket, error: Exception) -> None:
+    assert isinstance(error, WebSocketRequestValidationError)  # noqa: S101 - as it is registered
+    await socket.send_denial_response(_told(error).response())
+
+
+def _told(error: RequestValidationError | WebSocketRequestValidationError) -> ProblemError:
+    """Return the problem of values that are not what a route takes: the first ten of them."""
     told = [
         f"{'.'.join(map(str, e['loc']))}: {e['msg']}, it is {str(e.get('input'))[:80]!r}" for e in error.errors()[:10]
     ]
     syntax = any(e["type"] == "json_invalid" for e in error.errors())
-    return ProblemError("bad-syntax" if syntax else "invalid-request", "; ".join(told)).response()
+    return ProblemError("bad-syntax" if syntax else "invalid-request", "; ".join(told))
 
 
 async def _of_framework(_: Request, error: Exception) -> Response:

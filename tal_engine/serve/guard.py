@@ -31,8 +31,6 @@ _SMALL_BODY = 1 << 20
 _LABEL_STUDIO_BODY = 32 << 20
 #: A body may pause for so long, and is as fast on the whole, but for the first seconds.
 _PAUSE_S, _FIRST_S, _BYTES_A_SECOND = 20.0, 30.0, 16 << 10
-#: A client that reads nothing for so long is disconnected.
-_READING_S = 60.0
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
@@ -141,7 +139,7 @@ class Guard:
 
 
 class _Sent:
-    """Sends a response with the headers that all have; notes its status, and ends one that nobody reads."""
+    """Sends a response with the headers that all have, and notes its status."""
 
     def __init__(self, send: Send) -> None:
         self._send, self.status = send, 0
@@ -152,8 +150,7 @@ class _Sent:
             known = {name.lower() for name, _ in message.get("headers", [])}
             more = [h for h in _HEADERS if h[0] not in known]
             message = {**message, "headers": [*message.get("headers", []), *more]}
-        async with asyncio.timeout(_READING_S):
-            await self._send(message)
+        await self._send(message)
 
 
 class _Body:

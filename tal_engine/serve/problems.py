@@ -103,6 +103,7 @@ class ProblemError(Exception):
     """
 
     def __init__(self, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        detail = detail.encode(errors="backslashreplace").decode()  # half of a surrogate pair fits into no JSON
         super().__init__(detail)
         self.kind, self.detail, self.headers = kind, detail, dict(headers or {})
 

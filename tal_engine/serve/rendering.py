@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from enum import StrEnum
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outputs.writers import activitynet, csv_table, jsonl, subtitles
-from ..records import Activations, Info, Segment
+from ..records import Activations
 from ..results import Localization
 from ..vocabulary import Vocabulary
 
@@ -78,12 +77,5 @@ def _rounded(values: NDArray[np.float32]) -> list[Any]:
 
 
 def restored(document: Mapping[str, Any]) -> Localization:
-    """Return a result as it was, but for its curves.
-
-    Args:
-        document: of `stored_result`; fields that a later version adds are left out.
-    """
-    names = {f.name for f in fields(Info)}
-    segments = [Segment(s["start"], s["end"], s["label"], s["score"]) for s in document["segments"]]
-    info = Info(**{k: v for k, v in document["info"].items() if k in names})
-    return Localization(segments, info, Vocabulary(document["classes"]))
+    """Return the result that `stored_result` gave, without its curves."""
+    return Localization.from_dict(document, Vocabulary(document["classes"]))

@@ -6,6 +6,7 @@ has not sent a header within `_HEADER_S` is closed, so clients that say nothing 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import resource
@@ -17,6 +18,7 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ..errors import UsageError
 from .app import application
@@ -28,6 +30,8 @@ log = logging.getLogger("tal_engine")
 
 _HEADER_BYTES = 32 << 10
 _HEADER_S, _KEEP_ALIVE_S = 15.0, 15
+#: A client that reads nothing for so long is disconnected.
+_READING_S = 60.0
 #: Largest message of a WebSocket: a frame of 8K video, not compressed.
 _MESSAGE_BYTES = 128 << 20
 
@@ -97,12 +101,41 @@ class _Protocol(H11Protocol):
         self.transport.close()
 
 
+class _Socket(WebSocketsSansIOProtocol):
+    """A WebSocket whose refusal counts as an answer."""
+
+    async def send(self, message: Any) -> None:
+        """Send a message."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # else uvicorn logs an error, as of an application that said nothing
+
+
 class _Server(uvicorn.Server):
-    """A server that finishes what it has begun before it closes its connections."""
+    """A server that ends connections that nobody reads, and finishes what it has begun before it closes the others."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        #: Bytes that wait to be read by a client, and since when.
+        self._unread: dict[Any, tuple[int, float]] = {}
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is done now and then; return whether to stop."""
+        if counter % 10 == 0:
+            self._end_unread(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    def _end_unread(self, now: float) -> None:
+        """Disconnect clients that have read nothing for long: closing alone would wait for them for ever."""
+        before, self._unread = self._unread, {}
+        for connection in list(self.server_state.connections):
+            size = connection.transport.get_write_buffer_size()
+            if size:
+                known = before.get(connection, (size, now))
+                self._unread[connection] = known if known[0] == size else (size, now)
+                if now - self._unread[connection][1] > _READING_S:
+                    connection.transport.abort()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end at the first signal, and end at once at the second."""
@@ -165,7 +198,7 @@ def serve(service: Service, listening: socket.socket) -> None:
     _more_files(options.connections)
     _Protocol.most = options.connections
     config = uvicorn.Config(
-        application(service), http=_Protocol, ws="websockets-sansio", loop="asyncio", lifespan="on", log_config=None,
+        application(service), http=_Protocol, ws=_Socket, loop="asyncio", lifespan="on", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, h11_max_incomplete_event_size=_HEADER_BYTES,
         ws_max_size=_MESSAGE_BYTES, ws_per_message_deflate=False, timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5, ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
