@@ -94,11 +94,12 @@ def serve(
         label_studio=label_studio, label_studio_key=os.environ.get("LABEL_STUDIO_API_KEY", ""), fit_command=fit_command,
     )  # fmt: skip
     check_tls(options)
-    listening = listen(options)
-    service = Service(options)
-    if not quiet:
-        where, port = listening.getsockname()[:2]
-        shown = f"[{where}]" if ":" in where else where
-        scheme = "http" if tls_cert is None else "https"
-        errors.print(f"{', '.join(service.plans.names())} on {scheme}://{shown}:{port}; Ctrl-C stops", soft_wrap=True)
-    run(service, listening)
+    with listen(options) as listening:
+        service = Service(options)
+        if not quiet:
+            where, port = listening.getsockname()[:2]
+            shown = f"[{where}]" if ":" in where else where
+            scheme = "http" if tls_cert is None else "https"
+            plans = ", ".join(service.plans.names())
+            errors.print(f"{plans} on {scheme}://{shown}:{port}; Ctrl-C stops", soft_wrap=True)
+        run(service, listening)

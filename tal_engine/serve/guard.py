@@ -26,6 +26,8 @@ OPEN_PATHS = frozenset(("/healthz", "/readyz"))
 OPEN_BELOW = "/page/"
 #: How browsers, which cannot set headers of a WebSocket, give a token: as a subprotocol beside `SUBPROTOCOL`.
 SUBPROTOCOL, TOKEN_PROTOCOL = "tal.v1", "bearer."
+#: Most bytes of a request's header.
+HEADER_BYTES = 32 << 10
 #: Bytes of bodies that are neither uploads nor tensors.
 _SMALL_BODY = 1 << 20
 _LABEL_STUDIO_BODY = 32 << 20
@@ -100,6 +102,9 @@ class Guard:
             ProblemError: see the texts.
         """
         headers, path = Headers(scope=scope), scope["path"]
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size + len(scope["raw_path"]) + len(scope["query_string"]) > HEADER_BYTES:
+            raise ProblemError("headers-too-large", f"the header is larger than {HEADER_BYTES} bytes")
         host = headers.get("host", "").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] if ":" in host else host
         if self._names is not None and name not in self._names:

@@ -87,7 +87,7 @@ class JobStore:
         self._now, self._lock = now, threading.Lock()
         self._path = folder / "jobs.sqlite"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (folder / "spool").mkdir(parents=True, exist_ok=True, mode=0o700)
             self._guard = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as e:
             raise UsageError(

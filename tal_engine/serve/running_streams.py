@@ -185,13 +185,14 @@ class RunningStreams:
                 raise ProblemError("conflict", f"there is a stream {name!r} already; stop it, or choose another name")
             if sum(s.ended is None for s in self._streams.values()) >= self._most:
                 raise busy(f"there are {self._most} streams already", 30)
-            held = self._streams[name] = Stream(name, "", "push", 0.0)
+            self._streams[name] = Stream(name, "", "push", 0.0)
         try:
             stream = make()
         except BaseException:
             with self._lock:
-                if self._streams.get(name) is held:
-                    del self._streams[name]
+                del self._streams[name]
+                if known is not None:
+                    self._streams[name] = known
             raise
         with self._lock:
             self._streams[name] = stream

@@ -1,6 +1,6 @@
 """The listening side: uvicorn with bounds of its own on connections and headers, TLS, and an end in order.
 
-h11 parses requests: it refuses headers beyond `_HEADER_BYTES`, where the faster parser has no bound. A connection that
+h11 parses requests: it refuses headers beyond `HEADER_BYTES`, where the faster parser has no bound. A connection that
 has not sent a header within `_HEADER_S` is closed, so clients that say nothing hold no more than a place for a while.
 """
 
@@ -22,13 +22,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from ..errors import UsageError
 from .app import application
+from .guard import HEADER_BYTES
 from .problems import MEDIA_TYPE, ProblemError, busy
 from .service import Service
 from .settings import ServeOptions
 
 log = logging.getLogger("tal_engine")
 
-_HEADER_BYTES = 32 << 10
 _HEADER_S, _KEEP_ALIVE_S = 15.0, 15
 #: A client that reads nothing for so long is disconnected.
 _READING_S = 60.0
@@ -83,8 +83,8 @@ class _Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, or has too large a header."""
         large = getattr(self.conn, "_receive_buffer", b"")
-        if len(large) > _HEADER_BYTES // 2:
-            self._say(ProblemError("headers-too-large", f"the header is larger than {_HEADER_BYTES} bytes"))
+        if len(large) > HEADER_BYTES // 2:
+            self._say(ProblemError("headers-too-large", f"the header is larger than {HEADER_BYTES} bytes"))
         else:
             self._say(ProblemError("bad-syntax", "this is no HTTP/1.1 request"))
 
@@ -187,6 +187,24 @@ def check_tls(options: ServeOptions) -> None:
         raise UsageError(f"{options.tls_cert}, {options.tls_key}: no certificate with its key ({e})") from e
 
 
+def server_of(service: Service) -> uvicorn.Server:
+    """Return the server of a service; its `run` serves the sockets that it is given, until `should_exit` is set.
+
+    Args:
+        service: not started yet.
+    """
+    options = service.options
+    _more_files(options.connections)
+    _Protocol.most = options.connections
+    config = uvicorn.Config(
+        application(service), http=_Protocol, ws=_Socket, loop="asyncio", lifespan="on", log_config=None,
+        access_log=False, server_header=False, proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES,
+        ws_max_size=_MESSAGE_BYTES, ws_per_message_deflate=False, timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=5, ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
+    )  # fmt: skip
+    return _Server(config, service)
+
+
 def serve(service: Service, listening: socket.socket) -> None:
     """Serve until a signal says to stop.
 
@@ -194,16 +212,7 @@ def serve(service: Service, listening: socket.socket) -> None:
         service: not started yet.
         listening: see `listen`.
     """
-    options = service.options
-    _more_files(options.connections)
-    _Protocol.most = options.connections
-    config = uvicorn.Config(
-        application(service), http=_Protocol, ws=_Socket, loop="asyncio", lifespan="on", log_config=None,
-        access_log=False, server_header=False, proxy_headers=False, h11_max_incomplete_event_size=_HEADER_BYTES,
-        ws_max_size=_MESSAGE_BYTES, ws_per_message_deflate=False, timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=5, ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
-    )  # fmt: skip
-    _Server(config, service).run(sockets=[listening])
+    server_of(service).run(sockets=[listening])
 
 
 def _more_files(connections: int) -> None:

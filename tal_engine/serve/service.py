@@ -41,13 +41,14 @@ class Service:
     def __init__(self, options: ServeOptions) -> None:
         self.options = options
         self.allowed = AllowedSources(options.sources)
+        self.training = TrainingCommand(options.fit_command)
+        self.streams = RunningStreams(options)
         self.plans = Plans(options)
         self.plans.model(None)  # a service without its plan should not start
-        self.store = JobStore(options.state_folder())
-        self.spool = Spool(options.state_folder() / "spool", options.max_spool_mib << 20)
+        folder = options.state_folder()
+        self.store = JobStore(folder)  # the last one that may fail: it holds the folder
+        self.spool = Spool(folder / "spool", options.max_spool_mib << 20)
         self.workers = Workers(options, self.plans, self.spool, self.store)
-        self.streams = RunningStreams(options)
-        self.training = TrainingCommand(options.fit_command)
         self.measures = Measures(self.workers, self.store, self.streams, self.spool)
         self.workers.told = self.measures.worked
         #: Bodies that arrive or lie in memory, and clients that listen.
