@@ -78,6 +78,8 @@ class Guard:
         try:
             self._check(scope)
         except ProblemError as e:
+            if self._answered is not None and scope["type"] == "http":
+                self._answered(scope, e.status, 0.0)
             await self._refuse(e, scope, receive, send)
             return
         if scope["type"] == "websocket":
