@@ -65,7 +65,7 @@ def _run(python: Path, base: str, examples: int, folder: Path) -> dict[str, Any]
     program = python.parent / "schemathesis"
     done = subprocess.run([str(program), *words], capture_output=True, text=True, check=False, cwd=folder)
     said = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines() if line.strip()]
-    cases = next((line for line in said if "generated" in line and "," in line), "")
+    cases = next((line for line in said if re.match(r"\d+ generated", line)), "")
     return {"exit_status": done.returncode, "cases": cases, "said": [] if done.returncode == 0 else said[-60:]}
 
 
