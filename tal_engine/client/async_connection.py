@@ -83,6 +83,7 @@ class AsyncConnection:
                 ) as response:
                     if not response.is_success:
                         await response.aread()
+                    if response.status_code not in calls.LATER:
                         calls.checked(response)
                     async for line in response.aiter_lines():
                         if (found := reader.take(line)) is None:

@@ -82,6 +82,7 @@ class Connection:
             ):
                 if not response.is_success:
                     response.read()
+                if response.status_code not in calls.LATER:
                     calls.checked(response)
                 for line in response.iter_lines():
                     if (found := reader.take(line)) is None:

@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 #: What can be sent: a file, an address that the service may read, or the bytes of a video or of features.
 Sent = str | Path | bytes
-_READ = httpx.Timeout(30.0, read=None)
+#: Statuses of a service that may answer later: it is full, or is being restarted.
+LATER = frozenset((429, 503))
 #: Seconds without a word after which a stream of events counts as broken off: the service says something every 10 s.
 SILENCE = httpx.Timeout(30.0)
 

@@ -27,7 +27,7 @@ from .job_store import Wanted
 from .labelling_config import LabellingConfig, parse_config
 from .problems import ProblemError
 from .service import Service, service_of
-from .work import Task
+from .task import Task
 
 router = APIRouter(prefix="/label-studio", tags=["label studio"])
 

@@ -21,11 +21,11 @@ from ..results import Localization
 from ..video import open_video
 from .api_jobs import job_document
 from .job_store import Wanted
-from .problems import ProblemError, problem_of
+from .problems import ProblemError, check_duration, problem_of
 from .rendering import MEDIA_TYPES, ResultFormat, rendered, stored_result
 from .service import Service, service_of
 from .spool import durable
-from .work import Task, check_duration
+from .task import Task
 
 router = APIRouter(prefix="/v1", tags=["localize"])
 
@@ -132,7 +132,7 @@ async def localize(
         limit = min(asked.deadline or math.inf, service.options.deadline)
         task.until = time.monotonic() + limit
         service.workers.submit(task)
-    except BaseException:
+    except Exception:  # where it is cancelled, a thread may be accepting the job: the next start removes what is left
         service.spool.remove(path)
         raise
     result = await waited(request, service, task, limit)
@@ -249,5 +249,5 @@ def _length(path: Path, wanted: Wanted, service: Service) -> float | None:
     except TALError as e:
         raise problem_of(e, {str(path): wanted.source}) from e
     if seconds is not None:
-        check_duration(seconds, service.options)
+        check_duration(seconds, service.options.max_duration)
     return seconds

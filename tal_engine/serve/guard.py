@@ -31,6 +31,8 @@ HEADER_BYTES = 32 << 10
 #: Bytes of bodies that are neither uploads nor tensors.
 _SMALL_BODY = 1 << 20
 _LABEL_STUDIO_BODY = 32 << 20
+#: So much of a body that nobody wants is read before the answer, and for so long.
+_REST_BYTES, _REST_S = 8 << 20, 1.0
 #: A body may pause for so long, and is as fast on the whole, but for the first seconds.
 _PAUSE_S, _FIRST_S, _BYTES_A_SECOND = 20.0, 30.0, 16 << 10
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
@@ -85,8 +87,9 @@ class Guard:
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return
-        began, sent = time.monotonic(), _Sent(send)
-        body = _Body(receive, self._limit(scope["path"]))
+        began = time.monotonic()
+        body = _Body(receive, self._limit(scope["path"]), Headers(scope=scope))
+        sent = _Sent(send, body)
         try:
             await self._app(scope, body.receive, sent.send)
         except Exception as e:  # the application answers its own; these came before or after it
@@ -141,21 +144,23 @@ class Guard:
         return _LABEL_STUDIO_BODY if path.startswith("/label-studio/") else _SMALL_BODY
 
     async def _refuse(self, problem: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
-        problem.headers["Connection"] = "close"  # what is left of the body is not read
-        await problem.response()(scope, receive, _Sent(send).send)
+        body = _Body(receive, 0, Headers(scope=scope)) if scope["type"] == "http" else None
+        await problem.response()(scope, receive, _Sent(send, body).send)
 
 
 class _Sent:
-    """Sends a response with the headers that all have, and notes its status."""
+    """Sends a response with the headers that all have, and notes its status; ends the connection of a refused body."""
 
-    def __init__(self, send: Send) -> None:
-        self._send, self.status = send, 0
+    def __init__(self, send: Send, body: _Body | None) -> None:
+        self._send, self._body, self.status = send, body, 0
 
     async def send(self, message: Message) -> None:
         if message["type"].endswith("http.response.start"):
             self.status = message["status"]
             known = {name.lower() for name, _ in message.get("headers", [])}
             more = [h for h in _HEADERS if h[0] not in known]
+            if self._body is not None and not await self._body.rest():
+                more.append((b"connection", b"close"))
             message = {**message, "headers": [*message.get("headers", []), *more]}
         await self._send(message)
 
@@ -163,33 +168,51 @@ class _Sent:
 class _Body:
     """A body as it arrives: no longer than its limit, and not too slow."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int, headers: Headers) -> None:
         self._receive, self._limit = receive, limit
-        self._bytes, self._began, self._whole = 0, time.monotonic(), False
+        self._bytes, self._began, self._late = 0, time.monotonic(), False
+        self._whole = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+        #: The client has not sent its body yet, and would only if it was asked to.
+        self._asks = headers.get("expect", "").lower() == "100-continue"
 
     async def receive(self) -> Message:
         if self._whole:  # from here on it only tells that the client has gone
             return await self._receive()
+        self._asks = False
         until = self._began + _FIRST_S + self._bytes / _BYTES_A_SECOND
         try:
             async with asyncio.timeout(max(0.0, min(_PAUSE_S, until - time.monotonic()))):
                 message = await self._receive()
         except TimeoutError:
-            raise ProblemError(
-                "too-slow", f"the body stopped after {self._bytes} bytes, or came too slowly", {"Connection": "close"}
-            ) from None
+            self._late = True
+            raise ProblemError("too-slow", f"the body stopped after {self._bytes} bytes, or came too slowly") from None
         self._bytes += len(message.get("body", b""))
         self._whole = message["type"] != "http.request" or not message.get("more_body", False)
         if self._bytes > self._limit:
             raise _too_large(self._limit)
         return message
 
+    async def rest(self) -> bool:
+        """Take what is left of a body that nobody wants, if it is little: who still sends would not read the answer.
+
+        Returns:
+            Whether the body has ended, so that the connection can be used again.
+        """
+        until, taken = time.monotonic() + _REST_S, 0
+        try:
+            while not (self._whole or self._asks or self._late or taken > _REST_BYTES):
+                async with asyncio.timeout(max(until - time.monotonic(), 0.0)):
+                    message = await self._receive()
+                taken += len(message.get("body", b""))
+                self._whole = not message.get("more_body", False)
+        except TimeoutError:
+            return False
+        return self._whole
+
 
 def _too_large(limit: int) -> ProblemError:
     size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
-    return ProblemError(
-        "too-large", f"the body is larger than {size}, the most that is taken here", {"Connection": "close"}
-    )
+    return ProblemError("too-large", f"the body is larger than {size}, the most that is taken here")
 
 
 def _token(headers: Headers, scope: dict[str, Any] | Scope) -> str:

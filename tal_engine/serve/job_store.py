@@ -12,6 +12,7 @@ import os
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -28,7 +29,7 @@ _VERSION = 1
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
   id TEXT PRIMARY KEY, key TEXT UNIQUE, state TEXT NOT NULL, wanted TEXT NOT NULL, file TEXT, created REAL NOT NULL,
-  started REAL, finished REAL, attempts INTEGER NOT NULL, result TEXT, problem TEXT
+  started REAL, finished REAL, attempts INTEGER NOT NULL, result BLOB, problem TEXT
 );
 CREATE INDEX IF NOT EXISTS by_state ON jobs (state, created);
 """
@@ -185,12 +186,13 @@ class JobStore:
         problem: dict[str, Any] | None = None,
     ) -> bool:
         """Store the outcome of a job; False: it has one already, which stays."""
-        texts = [None if x is None else json.dumps(x) for x in (result, problem)]
+        data = None if result is None else zlib.compress(json.dumps(result).encode(), 1)
+        told = None if problem is None else json.dumps(problem)
         with self._change() as db:
             done = db.execute(
                 "UPDATE jobs SET state=?, finished=?, result=?, problem=? "
                 "WHERE id=? AND state IN ('queued', 'running')",
-                (state, self._now(), *texts, id),
+                (state, self._now(), data, told, id),
             )
             return done.rowcount == 1
 
@@ -203,7 +205,7 @@ class JobStore:
         """Return the result of a job; None if it has none."""
         with self._lock:
             row = self._db.execute("SELECT result FROM jobs WHERE id=?", (id,)).fetchone()
-        return None if row is None or row[0] is None else json.loads(row[0])
+        return None if row is None or row[0] is None else json.loads(zlib.decompress(row[0]))
 
     def list(self, state: State | None = None, limit: int = 100, *, newest_first: bool = True) -> list[Job]:
         """Return jobs, at most `limit`; -1 for all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import sqlite3
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -131,6 +132,18 @@ def busy(what: str, seconds: float) -> ProblemError:
     return ProblemError("busy", what, {"Retry-After": str(max(1, round(seconds)))})
 
 
+def check_duration(seconds: float, most: float) -> None:
+    """Refuse a video that is too long.
+
+    Raises:
+        ProblemError: it is.
+    """
+    if seconds > most:
+        raise ProblemError(
+            "too-large", f"the video is {seconds:.1f} s long, at most {most:g} s are localized here (--max-duration)"
+        )
+
+
 def unavailable(what: str, seconds: float = 5.0) -> ProblemError:
     """Return the problem of a service that stops, with the seconds after which to try again."""
     return ProblemError("unavailable", what, {"Retry-After": str(max(1, round(seconds)))})
@@ -155,9 +168,10 @@ def problem_of(error: Exception, shown: Mapping[str, str] | None = None) -> Prob
             if KINDS[name].status >= 500:
                 log.error("%s", error)
             return unavailable(words) if name == "unavailable" else ProblemError(name, words)
-    if isinstance(error, OSError) and error.errno in _FULL:
+    full = isinstance(error, OSError) and error.errno in _FULL
+    if full or isinstance(error, sqlite3.OperationalError):  # full, read-only or broken disks
         log.error("%s", error)
-        return ProblemError("storage", f"cannot be stored ({error.strerror})")
+        return ProblemError("storage", f"cannot be stored ({getattr(error, 'strerror', None) or error})")
     number = uuid.uuid4().hex[:12]
     log.error("error %s", number, exc_info=error)
     return ProblemError("internal", f"error {number}; the service's log says more")

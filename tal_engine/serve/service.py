@@ -55,6 +55,8 @@ class Service:
         self.uploads, self.listeners = Places(options.uploads, "uploads"), Places(options.listeners, "listeners")
         self.draining = asyncio.Event()
         self._drained = False
+        #: Whether nothing is waited for any more.
+        self.hurry = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -89,7 +91,9 @@ class Service:
         self.streams.stop_all()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.workers.running or self.workers.waiting or self.streams.running or self.listeners.taken:
+                while not self.hurry and (
+                    self.workers.running or self.workers.waiting or self.streams.running or self.listeners.taken
+                ):
                     await asyncio.sleep(0.02)
         self.streams.close()
 

@@ -75,7 +75,7 @@ class ServeOptions:
     connections: int = 1000
     #: Finished jobs are kept for so long at most, and so many.
     keep_hours: float = 24.0
-    keep_jobs: int = 10_000
+    keep_jobs: int = 1000
     #: Seconds that running requests and jobs get to finish when the service is told to stop.
     drain_seconds: float = 30.0
     #: Address of a Label Studio whose tasks name their videos without one, the key to fetch them, and a command that

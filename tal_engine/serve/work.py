@@ -7,46 +7,30 @@ Threads share engines: on a card the encoders' calls of several videos become on
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..results import Localization
 from .fetching import fetch
-from .job_store import Job, JobStore, State, Wanted
+from .job_store import Job, JobStore, State
 from .plans import Plans
-from .problems import ProblemError, busy, problem_of, unavailable
+from .problems import ProblemError, busy, check_duration, problem_of, unavailable
 from .rendering import stored_result
 from .settings import ServeOptions
 from .spool import Spool
+from .task import Task
 
 log = logging.getLogger("tal_engine")
+
+#: Seconds after which a disk that refused is tried again.
+_AGAIN_S = 1.0
 
 
 class _StoppedError(Exception):
     """Ends a localization that nobody wants any more; never leaves this module."""
-
-
-@dataclass(eq=False)
-class Task:
-    """Something to localize. job: it is stored, and nobody waits for it. until: its deadline, by `time.monotonic`."""
-
-    wanted: Wanted
-    path: Path | None
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    job: bool = False
-    until: float = float("inf")
-    headers: dict[str, str] = field(default_factory=dict)
-    #: Seconds of the video that are done, and its seconds or 0.
-    progress: tuple[float, float] = (0.0, 0.0)
-    running: bool = False
-    stopped: threading.Event = field(default_factory=threading.Event)
-    result: Future[Localization] = field(default_factory=Future)
 
 
 class Workers:
@@ -111,13 +95,8 @@ class Workers:
         if self._draining:
             raise unavailable("the service is being stopped", self._options.drain_seconds)
         if self.waiting >= self._options.queue:
-            raise self._full()
-
-    def _full(self) -> ProblemError:
-        share = max(self._options.workers - 1, 1)
-        return busy(
-            f"{self._options.queue} requests and jobs wait already", min(self.waiting * self._usual_s / share, 600)
-        )
+            seconds = self.waiting * self._usual_s / max(self._options.workers - 1, 1)
+            raise busy(f"{self._options.queue} requests and jobs wait already", min(seconds, 600))
 
     def submit(self, task: Task) -> None:
         """Put a request into the line.
@@ -235,7 +214,7 @@ class Workers:
 
     def _run(self, task: Task) -> str:
         """Run a task and store what came of it."""
-        if task.job and not self._store.begin(task.id):
+        if task.job and not self._stored(lambda: self._store.begin(task.id)):
             self._spool.remove(task.path)  # cancelled while it waited
             return "cancelled"
         task.running = True
@@ -259,7 +238,7 @@ class Workers:
         def progress(done: float, total: float) -> None:
             check()
             task.progress = done, total
-            check_duration(max(done, total), self._options)
+            check_duration(max(done, total), self._options.max_duration)
 
         check()
         model = self._plans.model(wanted.plan)
@@ -270,14 +249,16 @@ class Workers:
             task.path, min_score=wanted.min_score, top_k=wanted.top_k, calibrated=wanted.calibrated, force=wanted.force,
             progress=progress,
         )  # fmt: skip
-        check_duration(result.info.duration, self._options)
+        check_duration(result.info.duration, self._options.max_duration)
         result.info.warnings = [w.replace(str(task.path), wanted.source) for w in result.info.warnings]
         result.info.source = wanted.source
         return result
 
     def _stopped(self, task: Task) -> str:
         if not task.job:
-            return self._over(task, "cancelled", problem=ProblemError("deadline", "the request was not done in time"))
+            late = ProblemError("deadline", "the request was not done in time")
+            problem = unavailable("the service is being stopped") if self._closed else late
+            return self._over(task, "cancelled", problem=problem)
         if self._closed:  # it goes on with the next start
             self._store.put_back(task.id)
             if task.wanted.url:
@@ -285,28 +266,33 @@ class Workers:
             return "put_back"
         return self._over(task, "cancelled")
 
+    def _stored(self, change: Callable[[], bool]) -> bool:
+        """Change the store; where the disk refuses that, try again until it does not, or the service ends.
+
+        Raises:
+            sqlite3.Error: the service ends; the job runs again with the next start.
+        """
+        while True:
+            try:
+                return change()
+            except sqlite3.OperationalError as e:
+                if self._closed:
+                    raise
+                log.error("a job cannot be stored (%s); it will be tried again", e)
+            with self._changed:
+                self._changed.wait(_AGAIN_S)
+
     def _over(
         self, task: Task, state: State, result: Localization | None = None, problem: ProblemError | None = None
     ) -> str:
         """Store the outcome first: a file that is left is found at the next start, an outcome that is lost is not."""
         if task.job:
             found = None if result is None else stored_result(result)
-            self._store.finish(task.id, state, found, None if problem is None else problem.document)
+            told = None if problem is None else problem.document
+            self._stored(lambda: self._store.finish(task.id, state, found, told))
         self._spool.remove(task.path)
         if result is not None:
             task.result.set_result(result)
         else:
             task.result.set_exception(problem or ProblemError("conflict", "the job was cancelled"))
         return state
-
-
-def check_duration(seconds: float, options: ServeOptions) -> None:
-    """Refuse a video that is too long.
-
-    Raises:
-        ProblemError: it is.
-    """
-    if seconds > options.max_duration:
-        raise ProblemError(
-            "too-large", f"the video is {seconds:.1f} s long, at most {options.max_duration:g} s are localized here"
-        )

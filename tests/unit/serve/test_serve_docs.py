@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "serve.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def test_the_page_s_examples_run(tmp_path, clip, monkeypatch, capsys):
+def test_the_page_s_examples_run(tmp_path, clip, monkeypatch):
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     monkeypatch.chdir(tmp_path)
@@ -46,4 +46,4 @@ def test_the_page_s_examples_run(tmp_path, clip, monkeypatch, capsys):
         space = {"camera": [(frame, i / 25) for i, frame in enumerate(moving_square(40, 48, 64))]}
         (python,) = [text for kind, text in blocks if kind == "python"]
         exec(compile(python.replace("http://127.0.0.1:8765", one.base), str(PAGE), "exec"), space)  # its own document
-    assert "done 4.0 4.0" in capsys.readouterr().out or Path("my.vtt").read_text().startswith("WEBVTT")
+    assert Path("my.vtt").read_text().startswith("WEBVTT")
