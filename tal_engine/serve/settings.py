@@ -28,7 +28,7 @@ class ServeOptions:
     >>> from tal_engine.serve.settings import ServeOptions
     >>> ServeOptions(host="0.0.0.0")
     Traceback (most recent call last):
-    tal_engine.errors.UsageError: host is '0.0.0.0', must be a loopback address where there is no token ...
+    tal_engine.errors.UsageError: host is '0.0.0.0', must be a loopback address where there is no token...
     """
 
     #: A plan, and a folder of plans; without both the embedded demonstration model. The first plan is the default.
