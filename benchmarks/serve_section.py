@@ -22,8 +22,8 @@ def _overhead(f: Figures) -> list[str]:
     out, of_rounds = f["outside_the_engine"], f["overhead_of_rounds_percent"]
     return [
         f"- **Overhead** over `engine.localize` ({f['what']}; {f['rounds']} turns, load {f['load_before']} before): "
-        f"median **{f['overhead_percent']:.1f} %** ({1000 * f['engine_s']:.0f} ms and {1000 * f['request_s']:.0f} ms; of "
-        f"single turns {of_rounds['p10']:.0f} to {of_rounds['p90']:.0f} %, 10th and 90th percentile). Of a request, "
+        f"median **{f['overhead_percent']:.1f} %** ({1000 * f['engine_s']:.0f} ms and {1000 * f['request_s']:.0f} ms; "
+        f"of single turns {of_rounds['p10']:.0f} to {of_rounds['p90']:.0f} %, 10th and 90th percentile). Of a request, "
         f"{1000 * out['median_s']:.0f} ms are not the engine's, {out['percent']:.1f} % of its call."
     ]
 
@@ -71,9 +71,9 @@ def _silent(f: Figures) -> list[str]:
 def _fuzz(f: Figures) -> list[str]:
     cases = "; ".join(r["cases"] for r in f["runs"])
     return [
-        f"- **Schemathesis** {f['schemathesis']}, {f['examples_of_each']} examples of each operation, twice (identifiers "
-        f"made up, and of things that are there): {f['requests']} requests ({cases}), **{f['server_errors']} answers of "
-        "5xx**."
+        f"- **Schemathesis** {f['schemathesis']}, {f['examples_of_each']} examples of each operation, twice "
+        f"(identifiers made up, and of things that are there): {f['requests']} requests ({cases}), "
+        f"**{f['server_errors']} answers of 5xx**."
     ]
 
 
