@@ -32,6 +32,7 @@ import house
 import methods_tables
 import moved_section
 import pixels_section
+import serve_section
 import stream_section
 import tensorrt_section
 from common import stored
@@ -208,6 +209,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "bench_memory": lambda: deploy_section.memory(stored("bench_memory")),
     },
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
+    "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
     "docs/development.md": {"house": house.section},
     "docs/fit.md": {"bench_fit": lambda: fit_section.section(stored("bench_fit"))},
     "docs/figures.md": {

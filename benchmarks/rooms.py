@@ -61,6 +61,10 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     "bench_export": {"": (*RUNTIME, *EXPORTED, f"{_T}/lab/nn", f"{_T}/lab/heads", "benchmarks/bench_export.py")},
     "bench_tensorrt": {"": (*EXPORTED, "benchmarks/bench_tensorrt.py")},
     "bench_stream": {"": (*STREAMED, "benchmarks/bench_stream.py")},
+    "bench_serve": {
+        "": (*STREAMED, f"{_T}/serve", f"{_T}/client", "benchmarks/bench_serve.py", "benchmarks/serve_load.py"),
+        "fuzz": (f"{_T}/serve", "benchmarks/serve_fuzz.py"),
+    },
     "bench_core": {"": (*CORE, "benchmarks/bench_core.py", "benchmarks/core_inputs.py")},
     "bench_gold": {"": (*SCORING, "benchmarks/bench_gold.py", "benchmarks/gold_files.py")},
     "bench_people": {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ._engine_parts import AsyncLocalize, OpensStreams, Renamed
 from ._util.concurrency import in_groups
-from .backends import RunOptions, Runtime
+from .backends import Backend, RunOptions, Runtime
 from .backends.memory import trimmer
 from .errors import StateError, TALError, require
 from .inference import ScoreRule
@@ -279,6 +279,15 @@ class TALEngine(AsyncLocalize, OpensStreams, Renamed):
             yield from self._stages.results(group, wanted)  # a closed engine stops here
             group.clear()
             trimmer.worked(time.perf_counter() - began)
+
+    @property
+    def head(self) -> Backend:
+        """The head's graph: features [B, T, D] by stream to activations.
+
+        Raises:
+            StateError: the engine is closed.
+        """
+        return self._stages.head
 
     def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
         """Compute features [N, D] of a batch of snippets by stream; flow is added if the plan needs it."""

@@ -300,6 +300,27 @@ class FitError(TALError):
     exit_code = 3
 
 
+class ServiceError(TALError):
+    """A service (`tal serve`) answered an error, or none at all.
+
+    status: of HTTP; 0 if it did not answer. kind: of the problem, such as "busy". retry_after: seconds after which the
+    service wants to be asked again; None if it did not say.
+
+    >>> from tal_engine.errors import ServiceError
+    >>> error = ServiceError("64 requests and jobs wait already", 429, "busy", 5.0)
+    >>> error.status, error.kind, error.retry_after
+    (429, 'busy', 5.0)
+    """
+
+    def __init__(self, message: str, status: int = 0, kind: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.retry_after = status, kind, retry_after
+        self.exit_code = UNAVAILABLE if status in (0, 503) else 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.status, self.kind, self.retry_after)
+
+
 def require(ok: bool, what: str, value: object, allowed: str) -> None:
     """Raise an error unless an option is within its range.
 

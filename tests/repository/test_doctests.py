@@ -30,6 +30,8 @@ def test_examples(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if name.startswith("tal_engine.lab"):
         pytest.importorskip("torch", reason="the lab needs torch")
+    if name.startswith(("tal_engine.serve", "tal_engine.client")):
+        pytest.importorskip("fastapi", reason="the service needs [serve]")
     module = importlib.import_module(name)
     runner, out, count = doctest.DocTestRunner(optionflags=OPTIONS), [], 0
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):

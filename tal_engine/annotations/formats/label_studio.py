@@ -82,7 +82,7 @@ def write_label_studio(table: AnnotationTable, path: Path, context: Context) -> 
     for video in table.videos:
         rows = table.of_video(video)
         clock = context.clock(video, table.media.get(video, Media()).fps)
-        regions = [(r, _region(k, r, clock)) for k, r in enumerate(rows, 1)]
+        regions = [(r, region(k, r, clock)) for k, r in enumerate(rows, 1)]
         people = [region for r, region in regions if r.score is None]
         model = [region for r, region in regions if r.score is not None]
         mean = sum(r.score or 0.0 for r, _ in regions) / max(len(model), 1)
@@ -95,15 +95,24 @@ def write_label_studio(table: AnnotationTable, path: Path, context: Context) -> 
     write_text(path, json.dumps(tasks, indent=1) + "\n")
 
 
-def _region(number: int, r: Annotation, clock: FrameClock) -> dict[str, Any]:
+def region(number: int, r: Annotation, clock: FrameClock, from_name: str = _FROM, to_name: str = _TO) -> dict[str, Any]:
+    """Return a segment as a region of the timeline; one with a score is a prediction.
+
+    Args:
+        number: of the region in its task.
+        r: the segment.
+        clock: frames of the editor.
+        from_name: name of the tag <TimelineLabels>.
+        to_name: name of the tag <Video>.
+    """
     first, end = clock.frames(r.start or 0.0, r.end or 0.0)
-    region: dict[str, Any] = {
-        "id": f"tal{number}", "type": "timelinelabels", "from_name": _FROM, "to_name": _TO, "origin": "manual",
+    found: dict[str, Any] = {
+        "id": f"tal{number}", "type": "timelinelabels", "from_name": from_name, "to_name": to_name, "origin": "manual",
         "value": {"ranges": [{"start": first + 1, "end": end}], "timelinelabels": [r.label]},
     }  # fmt: skip
     if r.score is not None:
-        region |= {"score": r.score, "origin": "prediction"}
-    return region | ({"meta": {"text": [r.comment]}} if r.comment else {})
+        found |= {"score": r.score, "origin": "prediction"}
+    return found | ({"meta": {"text": [r.comment]}} if r.comment else {})
 
 
 def labeling_config(labels: tuple[str, ...], fps: float) -> str:
