@@ -221,11 +221,11 @@ def kills(work: Path, rounds: int) -> dict[str, Any]:
             with Client(one.base) as client:
                 if number == rounds:
                     for id_ in accepted:
-                        client.wait(id_)
+                        list(client.progress(id_))
                     final = {j.id: j for j in client.jobs(limit=1000)}
                     one.stop()
                     break
-                end = time.perf_counter() + rng.uniform(0.2, 2.5)
+                end = time.perf_counter() + rng.uniform(0.5, 6.0)
                 killer = threading.Timer(end - time.perf_counter(), one.kill)
                 killer.start()
                 try:

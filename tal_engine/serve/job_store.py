@@ -24,7 +24,7 @@ from ..errors import UsageError
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
 #: A job that took the service down so often has failed.
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 5
 _VERSION = 1
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (

@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the service needs [serve]")
+pytest.importorskip("uvicorn", reason="the service needs [serve]")
+pytest.importorskip("httpx", reason="the service needs [serve]")
+
+import httpx
+from fastapi import FastAPI
 
 from tal_engine import errors
 from tal_engine.errors import TALError, UsageError
 from tal_engine.serve.allowed import AllowedSources
 from tal_engine.serve.api_push import decoded, jpeg_size
-from tal_engine.serve.guard import Tokens
+from tal_engine.serve.guard import Guard, Tokens
 from tal_engine.serve.job_store import MOST_ATTEMPTS, Job, JobStore, Wanted
 from tal_engine.serve.labelling_config import parse_config
+from tal_engine.serve.page_files import add_page
 from tal_engine.serve.problems import ERRORS, KINDS, ProblemError, problem_of
 from tal_engine.serve.running_streams import EventLog
 from tal_engine.serve.settings import ServeOptions, read_tokens
@@ -57,6 +63,28 @@ def test_a_network_is_served_with_tokens_or_when_told(tmp_path, monkeypatch):
     file.write_text("# none\n")
     with pytest.raises(UsageError, match="no token"):
         read_tokens(file)
+
+
+def test_a_page_is_open_and_nothing_beside_it(tmp_path):
+    (tmp_path / "page").mkdir()
+    (tmp_path / "secret").write_text("no")
+    app = FastAPI()
+    assert not add_page(app, tmp_path / "page")
+    (tmp_path / "page" / "index.html").write_text("<title>here</title>")
+    assert add_page(app, tmp_path / "page")
+    app.get("/v1/plans")(lambda: "not without a token")
+
+    async def look():
+        guarded = Guard(app, ServeOptions(tokens=("a-token-of-some-length",)))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://tal") as client:
+            assert (await client.get("/page/")).text == "<title>here</title>"
+            assert (await client.get("/")).headers["location"] == "/page/"
+            for path in ("/page/../v1/plans", "/page/..%2fsecret", "/page/%2e%2e/secret", "/page//etc/passwd"):
+                said = await client.get(path)
+                assert said.status_code in (401, 404), path
+                assert "root:" not in said.text
+
+    asyncio.run(look())
 
 
 # -- sources ----------------------------------------------------------------------------------------
@@ -154,7 +182,7 @@ def test_a_job_that_takes_the_service_down_fails_at_last(store):
     assert store.recover() == []
     failed = store.get("job1")
     assert failed.state == "failed"
-    assert "3 times" in failed.problem["detail"]
+    assert f"{MOST_ATTEMPTS} times" in failed.problem["detail"]
 
 
 def test_a_key_is_accepted_once(store):

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the service needs [serve]")
+pytest.importorskip("uvicorn", reason="the service needs [serve]")
+pytest.importorskip("httpx", reason="the service needs [serve]")
 
 from tal_engine import TALEngine, save_features
 from tal_engine.client import AsyncClient
@@ -200,6 +202,10 @@ def test_frames_are_pushed_and_others_listen(one, engine):
             client.forget_stream(name)
         with connect(f"ws://127.0.0.1:{one.port}/v1/push?name=bad") as bad:
             assert json.loads(bad.recv())["window"] == 8
+            with connect(f"ws://127.0.0.1:{one.port}/v1/streams/bad/events") as chatty:
+                chatty.send("x" * 10_000)
+                with pytest.raises(Exception, match="1009"):
+                    chatty.recv(LONG_S)
             bad.send(b"12345678not a jpeg")
             told = json.loads(bad.recv())
             assert (told["type"], told["problem"]["status"]) == ("problem", 422)
