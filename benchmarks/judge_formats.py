@@ -60,6 +60,9 @@ JUDGES = {
     ),
     "kloppy": Judge("sportscode", ("kloppy==3.19.1",), "sportscode_kloppy.py", "ours.xml"),
     "sppas": Judge("anvil", ("sppas==5.1.0",), "anvil_sppas.py", "ours.anvil"),
+    "pyannote": Judge("rttm", ("pyannote.database==6.1.1", "pyannote.core==6.1.0"), "rttm_pyannote.py", "ours.rttm"),
+    "sed_eval": Judge("sed", ("sed_eval==0.2.1", "dcase_util==0.2.20", "setuptools<81"), "sed_dcase.py", "ours.tsv"),
+    "crowsetta": Judge("audacity", ("crowsetta==5.1.3.post1",), "audacity_crowsetta.py", "ours.txt"),
     "via": Judge("via", (), "via.mjs", "ours.json"),
 }  # fmt: skip
 
