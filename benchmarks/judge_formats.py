@@ -112,7 +112,8 @@ def judged(name: str, judge: Judge, fps: float, folder: Path, command: list[str]
     out |= {"notes": said["notes"]} if said["notes"] else {}
     wrote = [said["wrote"]] if isinstance(said["wrote"], str) else said["wrote"] or []
     for file in wrote:
-        rows = [[r.label, r.start, r.end] for r in read(folder / file, fps=fps)]
+        form = None if judge.form == "via" else judge.form  # VIA's tables are told by their first bytes
+        rows = [[r.label, r.start, r.end] for r in read(folder / file, form, fps=fps)]
         back = frames_of(rows, fps)
         out[f"we_read_otherwise {file}"] = sum((wanted - back).values()) + sum((back - wanted).values())
     return out

@@ -14,16 +14,16 @@ python3 -m venv "$work/venv"
 python="$work/venv/bin/python"
 "$python" -m pip install --quiet --disable-pip-version-check fiftyone==1.22.1
 cat > "$work/case.py" <<'PY'
-import fiftyone as fo
-import fiftyone.core.labels as fol
+import fiftyone
+import fiftyone.core.labels as labels
 
-metadata = fo.VideoMetadata(frame_rate=25.0, total_frame_count=250, duration=10.0)
-sample = fo.Sample(filepath="v.mp4", metadata=metadata)
-made = fol.TemporalDetection.from_timestamps([5.0, 7.5], sample=sample)
+metadata = fiftyone.VideoMetadata(frame_rate=25.0, total_frame_count=250, duration=10.0)
+sample = fiftyone.Sample(filepath="v.mp4", metadata=metadata)
+made = labels.TemporalDetection.from_timestamps([5.0, 7.5], sample=sample)
 other = total = 0
 for first in range(0, 200, 7):
     for length in (1, 5, 25):
-        d = fol.TemporalDetection.from_timestamps([first / 25, (first + length) / 25], sample=sample)
+        d = labels.TemporalDetection.from_timestamps([first / 25, (first + length) / 25], sample=sample)
         other += d.support != [first + 1, first + length]
         total += 1
 print(made.support, [round(t, 2) for t in made.to_timestamps(sample)], other, total)

@@ -13,5 +13,5 @@ found = [[e["event_label"], float(e["onset"]), float(e["offset"])] for e in read
 own = dcase_util.containers.MetaDataContainer(
     [{"filename": "v.mp4", "onset": start, "offset": end, "event_label": label} for label, _, _, start, end in rows()]
 )
-own.save(filename=str(folder / "theirs.tsv"))
-answer(seconds=found, wrote="theirs.tsv")
+own.save(filename=str(folder / "theirs.txt"))
+answer(seconds=found, wrote="theirs.txt")
