@@ -13,6 +13,7 @@ The last line is JSON.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 import sys
@@ -23,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from common import finish
+from common import RESULTS, finish
 
 from tal_engine.annotations.formats import Annotation, AnnotationTable, FrameClock, Media, read, write
 from tal_engine.annotations.formats.format import Format
@@ -36,6 +37,12 @@ JUDGES = {
     "textgrid": ("praat-parselmouth", "Praat itself loads it with the same boundaries; praatio reads and writes it"),
     "boris": ("boris-behav-obs", "BORIS's own code opens it, finds no unpaired state, and the same events"),
     "boris-tabular": ("boris-behav-obs", "the table that BORIS exports is read as the same events"),
+    "boris-aggregated": ("boris-behav-obs", "the rows that BORIS exports are read as the same events"),
+    "nwb": ("ndx-ethogram", "pynwb finds it valid and reads the same seconds; what it writes is read"),
+    "fcpxml": (
+        "otio-fcpx-xml-adapter",
+        "what it writes at 24 a second is read; it knows no keyword ranges: those follow Apple's reference",
+    ),
     "label-studio": (
         "label-studio-sdk",
         "takes our predictions as valid for our labelling set-up; the editor was not run",
@@ -125,10 +132,43 @@ def tables(count: int, rounds: int, folder: Path) -> dict[str, Any]:
     return out
 
 
+#: What was read instead where no library of the tool can be had.
+SOURCES = {
+    "via-csv": "VIA 3's own export, as the project's judge ran it",
+    "dartfish": "no library; files as the public readers of PyFootballVideo and YouChip-Stat take them",
+    "dartfish-csv": "no library; the table as PyFootballVideo's public reader takes it",
+    "coco": "no tool of its own: read again by us",
+    "csv": "no tool of its own: read again by us",
+    "tsv": "no tool of its own: read again by us",
+    "chapters": "no library; YouTube's help on chapters",
+    "activitynet": "no library; the data set's own files are read",
+}
+
+
+def elsewhere(name: str) -> dict[str, str | None] | None:
+    """What a judge in an environment of its own said (benchmarks/judge_formats.py), if there is one."""
+    stored = RESULTS / "judge_formats.json"
+    judges = json.loads(stored.read_text())["figures"]["judges"].values() if stored.exists() else ()
+    for said in (j for j in judges if j["format"] == name):
+        wrong = sum(v for rate in RATES for k, v in said[rate].items() if "otherwise" in k or k == "invents")
+        ways = "reads the same frames" + (
+            ", and what it writes is read" if any(k.startswith("we_read") for k in said["25"]) else "; it writes none"
+        )
+        package, _, number = said["judge"].rpartition(" ")
+        return {
+            "package": package,
+            "version": f"{number} ({said['date']})",
+            "does": ways if not wrong else "other frames",
+        }
+    return None
+
+
 def judge(name: str) -> dict[str, str | None]:
     """Package, its version here, and what it does."""
+    if (said := elsewhere(name)) is not None:
+        return said
     if name not in JUDGES:
-        return {"package": None, "version": None, "does": "?"}
+        return {"package": None, "version": None, "does": SOURCES.get(name, "?")}
     package, does = JUDGES[name]
     try:
         found: str | None = version(package)

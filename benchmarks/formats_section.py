@@ -52,7 +52,7 @@ def _judged(found: Mapping[str, Any]) -> str:
     if judge is None:
         return ""
     if judge["package"] is None:
-        return "?"
+        return str(judge["does"])
     return f"{judge['package']} {judge['version'] or ''}".strip() + f": {judge['does']}"
 
 

@@ -27,8 +27,12 @@ from typing import Any
 from bench_formats import RATES, rows_of
 from common import finish
 
-from tal_engine.annotations.formats import AnnotationTable, FrameClock, read, write
+from tal_engine.annotations.formats import Annotation, AnnotationTable, FrameClock, read, write
+from tal_engine.annotations.formats.registry import named
+from tal_engine.annotations.formats.table import joined
 
+#: dcase_util takes labels with marks for lists; crowsetta puts labels into quotes, which Audacity does not know.
+_PLAIN = ("sed", "audacity")
 _HERE = Path(__file__).parent / "judges"
 
 
@@ -60,6 +64,9 @@ JUDGES = {
     ),
     "kloppy": Judge("sportscode", ("kloppy==3.19.1",), "sportscode_kloppy.py", "ours.xml"),
     "sppas": Judge("anvil", ("sppas==5.1.0",), "anvil_sppas.py", "ours.anvil"),
+    "pyannote": Judge("rttm", ("pyannote.database==6.1.1", "pyannote.core==6.1.0"), "rttm_pyannote.py", "ours.rttm"),
+    "sed_eval": Judge("sed", ("sed_eval==0.2.1", "dcase_util==0.2.20", "setuptools<81"), "sed_dcase.py", "ours.txt"),
+    "crowsetta": Judge("audacity", ("crowsetta==5.1.2",), "audacity_crowsetta.py", "ours.txt"),
     "via": Judge("via", (), "via.mjs", "ours.json"),
 }  # fmt: skip
 
@@ -82,6 +89,20 @@ def told(table: AnnotationTable, fps: float) -> list[list[Any]]:
     return [[r.label, *clock.frames(r.start or 0.0, r.end or 0.0), r.start, r.end] for r in table]
 
 
+def material(form: str, fps: float) -> AnnotationTable:
+    """60 segments; where the format holds overlaps, 20 more over them, with a label that XML and CSV have to escape."""
+    table, clock = rows_of(60, fps), FrameClock(fps)
+    if "overlaps" not in named(form).holds:
+        return table
+    over = []
+    for r in list(table)[::3]:
+        first, end = clock.frames(r.start or 0.0, r.end or 0.0)
+        times = clock.seconds(max(first - 2, 0)), clock.seconds(end + 3)
+        label = "läuft ab" if form in _PLAIN else 'läuft,&<"x">'
+        over.append(Annotation(r.video, label, *times))
+    return joined([table, AnnotationTable.of(over)])
+
+
 def frames_of(rows: list[list[Any]], fps: float) -> Counter[tuple[Any, ...]]:
     clock = FrameClock(fps)
     return Counter((label, *clock.frames(start, end)) for label, start, end in rows)
@@ -89,7 +110,7 @@ def frames_of(rows: list[list[Any]], fps: float) -> Counter[tuple[Any, ...]]:
 
 def judged(name: str, judge: Judge, fps: float, folder: Path, command: list[str]) -> dict[str, Any]:
     """Both ways at one rate: frames that came out otherwise, and milliseconds where the tool says seconds."""
-    table = rows_of(60, fps)
+    table = material(judge.form, fps)
     losses = write(table, folder / judge.file, judge.form)
     (folder / "rows.json").write_text(json.dumps(told(table, fps)))
     (folder / "v.mp4").touch()
@@ -109,7 +130,8 @@ def judged(name: str, judge: Judge, fps: float, folder: Path, command: list[str]
     out |= {"notes": said["notes"]} if said["notes"] else {}
     wrote = [said["wrote"]] if isinstance(said["wrote"], str) else said["wrote"] or []
     for file in wrote:
-        rows = [[r.label, r.start, r.end] for r in read(folder / file, fps=fps)]
+        form = None if judge.form == "via" else judge.form  # VIA's tables are told by their first bytes
+        rows = [[r.label, r.start, r.end] for r in read(folder / file, form, fps=fps)]
         back = frames_of(rows, fps)
         out[f"we_read_otherwise {file}"] = sum((wanted - back).values()) + sum((back - wanted).values())
     return out

@@ -111,9 +111,15 @@ def write_anvil(table: AnnotationTable, path: Path, context: Context) -> None:
     if points.any():
         _track(body, "point", table.where(points))
     specification = path.with_name(SPECIFICATION)
-    if not specification.exists():
+    fresh = not specification.exists()
+    if fresh:
         write_xml(specification, _specification())
-    write_xml(path, root)
+    try:
+        write_xml(path, root)
+    except BaseException:
+        if fresh:
+            specification.unlink()
+        raise
 
 
 def _track(body: ET.Element, name: str, rows: AnnotationTable) -> None:

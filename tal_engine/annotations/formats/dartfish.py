@@ -39,8 +39,10 @@ def read_dartclip(path: Path, context: Context) -> AnnotationTable:
     root = read_xml(path, "Dartfish clip", "LIBRARY_ITEM")
     name = context.name or (root.findtext("NAME") or "").strip() or context.named(path)
     rows, wrong = list[Annotation](), list[str]()
-    for number, event in enumerate(root.iterfind(".//LIBRARY_ITEM[@ItemType='Marker.Event']"), 1):
-        title = (event.findtext("Library.MDProperties/Property[@Name='Title']") or "").strip()
+    events = (e for e in root.iter("LIBRARY_ITEM") if e.get("ItemType") == "Marker.Event")
+    for number, event in enumerate(events, 1):
+        properties = event.iterfind("Library.MDProperties/Property")
+        title = next(((p.text or "").strip() for p in properties if p.get("Name") == "Title"), "")
         values = {c.get("name", ""): (c.text or "").strip() for c in event.iterfind("CATEGORIES/CATEGORY")}
         try:
             if event.get("UNIT", "RefTime") != "RefTime":

@@ -54,10 +54,12 @@ def read_fcpxml(path: Path, context: Context) -> AnnotationTable:
     for clip in root.iter():
         if clip.tag not in _CLIPS:
             continue
-        said = Counter[Annotation]()
-        for entry in (e for e in clip if e.tag in ("keyword", "marker")):
+        entries, said = [e for e in clip if e.tag in ("keyword", "marker")], Counter[Annotation]()
+        place: _Place | None = None
+        for entry in entries:
             try:
-                said.update(_rows(entry, _place(clip, resources, context.named(path))))
+                place = place or _place(clip, resources, context.named(path))
+                said.update(_rows(entry, place))
             except (ValueError, ZeroDivisionError) as e:
                 wrong.append(f"{entry.tag} {entry.get('value', '')!r} of clip {clip.get('name', '')!r}: {e}")
         rows |= said  # the clip of an event that is also in a project says the same again
@@ -94,8 +96,9 @@ def _time(text: str | None, default: Fraction = Fraction(0)) -> Fraction:
     """
     if text is None:
         return default
+    above, _, below = text.removesuffix("s").partition("/")
     try:
-        return Fraction(text.removesuffix("s"))
+        return Fraction(int(above), int(below)) if below else Fraction(above)
     except ValueError:
         raise ValueError(f"{text[:30]!r} is no time such as '1001/30000s'") from None
 

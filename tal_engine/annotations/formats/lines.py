@@ -179,16 +179,20 @@ def read_sed(path: Path, context: Context) -> AnnotationTable:
 
 
 def write_sed(table: AnnotationTable, path: Path, context: Context) -> None:
-    """Write a table of sound events with its line of names."""
-    lines = ["\t".join(_SED_HEAD) + "\n"]
+    """Write a table of sound events: .tsv with a line of names, .txt without, as dcase_util and sed_eval read it."""
+    lines = [] if path.suffix.lower() == ".txt" else ["\t".join(_SED_HEAD) + "\n"]
     for r in timed(table):
         cells = (_one_line(r.video), _decimal(r.start), _decimal(r.end), _one_line(r.label))
         lines.append("\t".join(cells) + "\n")
     write_text(path, "".join(lines))
 
 
+_SED_ROW = re.compile(r"[^\t\n]+\t\d+(?:\.\d+)?\t\d+(?:\.\d+)?\t[^\t\n]+(?:\n|$)")
+
+
 def _is_sed(head: str) -> bool:
-    return head.startswith(("filename\tonset\toffset\tevent_label", "onset\toffset\tevent_label"))
+    named = head.startswith(("filename\tonset\toffset\tevent_label", "onset\toffset\tevent_label"))
+    return named or _SED_ROW.match(head) is not None
 
 
 # --- YouTube chapters: lines of M:SS or H:MM:SS and a title; a chapter ends where the next begins.

@@ -18,12 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
+
 from ..._util.extras import need
 from ..._util.files import whole_file
 from ..._util.untrusted import guarded, listed
 from ...errors import DataError
 from .format import Context, Format, holds
-from .lines import interval, timed
+from .lines import interval
 from .table import Annotation, AnnotationTable, Media
 
 _SOFTWARE = "tal_engine"
@@ -101,17 +103,18 @@ def write_nwb(table: AnnotationTable, path: Path, context: Context) -> None:
     file = pynwb.NWBFile(
         session_description=f"behaviour in {name}", identifier=name, session_start_time=datetime(1970, 1, 1, tzinfo=UTC)
     )
-    scored = bool((table.score == table.score).any())
+    order = table.where(np.lexsort((table.end, table.start)))
+    scored = bool((order.score == order.score).any())
+    columns: dict[str, Any] = {"start_time": order.start, "stop_time": order.end, "label": order.label.tolist()}
+    columns |= {
+        key: getattr(order, key).tolist() for key in ("subject", "comment") if (getattr(order, key) != "").any()
+    }
+    columns |= {"score": order.score} if scored else {}
     bouts = ethogram.EthogramBouts(
         name="behavior_bouts", description=f"bouts of behaviour in {name}", source_software=_SOFTWARE,
         labeling_method="automated" if scored else "manual",
+        columns=[_column(key, data) for key, data in columns.items()],
     )  # fmt: skip
-    extras = [key for key in _EXTRAS if any(getattr(r, key) not in ("", None) for r in table)]
-    for key in extras:
-        bouts.add_column(key, f"{key} of the bout")
-    for r in timed(table):
-        values = {key: _value(getattr(r, key)) for key in extras}
-        bouts.add_row(start_time=float(r.start or 0.0), stop_time=float(r.end or 0.0), label=r.label, **values)
     module = file.create_processing_module("behavior", "bouts of behaviour")
     if (video := _video(pynwb, name, table.media.get(name, Media()), context)) is not None:
         file.add_acquisition(video)
@@ -138,8 +141,8 @@ def _video(pynwb: Any, name: str, media: Media, context: Context) -> Any:
     )  # fmt: skip
 
 
-def _value(value: str | float | None) -> str | float:
-    return math.nan if value is None else value
+def _column(name: str, data: Any) -> Any:
+    return need("pynwb").core.VectorData(name=name, description=f"{name} of the bout", data=data)
 
 
 FORMATS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import importlib.util
 import json
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tal_engine.annotations.formats import Annotation, AnnotationTable, Media, read, write
+from tal_engine.annotations.formats import Annotation, AnnotationTable, Media, boris_tables, read, write
 from tal_engine.errors import DataError
 
 needs_boris = pytest.mark.skipif(importlib.util.find_spec("boris") is None, reason="boris-behav-obs is not installed")
@@ -61,6 +62,9 @@ def test_boris_finds_what_we_write(tmp_path):
     assert events == {(s, label, round(a, 3), round(b, 3)) for s, label, a, b in wanted}
     again = [r for name in ("a", "b") for r in read(tmp_path / f"{name}.csv")]
     assert sorted(map(key, again)) == sorted(map(key, TABLE))
+    with (tmp_path / "aggregated.csv").open("w", newline="") as file:  # BORIS's window puts these names above the rows
+        csv.writer(file).writerows([boris_tables._AGGREGATED, *found["aggregated"]])
+    assert sorted(map(key, read(tmp_path / "aggregated.csv"))) == sorted(map(key, TABLE))
     scored = next(r for r in again if r.score is not None)
     assert (scored.score, scored.comment) == (0.5, "sure")
 

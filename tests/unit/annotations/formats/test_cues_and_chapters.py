@@ -64,6 +64,14 @@ def test_texts_that_are_no_list_of_times_are_refused(tmp_path, name, text, said)
         read(tmp_path / name, "chapters" if name == "x.txt" else None)
 
 
+def test_tables_of_sound_events_have_names_above_where_their_readers_want_them(tmp_path):
+    table = AnnotationTable.of([Annotation("v.mp4", "dog, <bark>", 1.0, 2.5)])
+    for name, head in (("x.tsv", "filename\tonset"), ("x.txt", "v.mp4\t1.0")):
+        write(table, tmp_path / name, "sed")
+        assert (tmp_path / name).read_text().startswith(head)
+        assert list(read(tmp_path / name)) == list(table)
+
+
 @pytest.mark.parametrize("name", ["srt", "vtt", "chapters"])
 def test_nothing_is_written_and_read_as_nothing(tmp_path, name):
     path = tmp_path / f"x{named(name).suffixes[0]}"

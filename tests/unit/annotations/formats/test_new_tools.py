@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from tal_engine.annotations.formats import Annotation, AnnotationTable, FrameClock, Media, read, write
+from tal_engine.annotations.formats.anvil import write_anvil
+from tal_engine.annotations.formats.format import Context
 from tal_engine.errors import DataError
 
 RATES = (25.0, 30000 / 1001, 24000 / 1001)
@@ -228,6 +230,13 @@ def test_anvil_tracks_of_other_specifications_are_read(tmp_path):
         Annotation("v.avi", "beat", 4.5, None),
     ]
     assert table.notes == ("1 x track 'sub' of subdivisions left out",)
+
+
+def test_anvil_leaves_nothing_behind_where_it_cannot_write(tmp_path):
+    (tmp_path / "x.anvil").mkdir()
+    with pytest.raises(OSError, match=r"x\.anvil"):
+        write_anvil(AnnotationTable.of([Annotation("v", "a", 0.0, 2.0)]), tmp_path / "x.anvil", Context())
+    assert [p.name for p in tmp_path.iterdir()] == ["x.anvil"]
 
 
 def test_anvil_finds_the_tracks_that_its_specification_names(tmp_path):
