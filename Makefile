@@ -15,7 +15,7 @@ SPELLED := Makefile '*.c' '*.cpp' '*.h' '*.hpp' '*.md' '*.py' '*.sh' '*.toml' '*
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test oldest lint bench plan sanitize fuzz clean
+.PHONY: demo test oldest lint bench plan people sanitize fuzz clean
 
 demo: .venv/runtime
 	$(BIN)/tal demo run -o out
@@ -61,6 +61,10 @@ fuzz: .venv/fuzz
 # Makes the embedded demonstration model again, from nothing; about two hours on two cores.
 plan: .venv/all
 	$(BIN)/tal demo make-plan --work out/plan
+
+# Makes the plan for people again, from nothing but CMU's motion files; a quarter of an hour on two cores.
+people: .venv/all
+	$(BIN)/python -m tal_engine.export.people_plan --motion ../shared/data/motion --work out/people
 
 .venv/runtime: $(CORE)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -29,6 +29,7 @@ DRAWN = (f"{_T}/demo", "benchmarks/procedural.py")
 LEARNING = (f"{_T}/lab",)
 TRAINED = (*LEARNING, *LOCALIZING, *SCORING, "benchmarks/variants.py")
 STREAMED = (*RUNTIME, f"{_T}/live", f"{_T}/streaming", f"{_T}/events.py")
+PEOPLE = (f"{_T}/pose", f"{_T}/lab/people", "export/people_plan.py")
 EXPORTED = ("export", *GRAPHS)
 READERS = tuple(f"{_T}/{n}" for n in ("_util/untrusted.py", "_util/arrays.py", "_util/pickles.py", "plan/manifest.py"))
 
@@ -60,6 +61,11 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     "bench_stream": {"": (*STREAMED, "benchmarks/bench_stream.py")},
     "bench_core": {"": (*CORE, "benchmarks/bench_core.py", "benchmarks/core_inputs.py")},
     "bench_gold": {"": (*SCORING, "benchmarks/bench_gold.py", "benchmarks/gold_files.py")},
+    "bench_people": {
+        "": (*RUNTIME, f"{_T}/pose", "benchmarks/bench_people.py"),
+        "skeletons": (*RUNTIME, *PEOPLE, *(f"benchmarks/people_{n}.py" for n in ("skeletons", "sets"))),
+        "noise": (*RUNTIME, *PEOPLE, *DRAWN, "benchmarks/people_noise.py"),
+    },
     "bench_faults": {
         "": (f"{_T}/_util/files.py", f"{_T}/cli", f"{_T}/lab/training", "tests/faults", "benchmarks/bench_faults.py")
     },

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.names import MOTION_SUFFIXES
+from ..features import load_features
+from ..limits import Limits
+from ..options import SnippetOptions
 from ..records import Features
 
 #: What can be localized: a video file, frames [N, H, W, 3] uint8 or a list of [H, W, 3] (with fps), features as a
-#: record, as a file (.npz) or as a mapping stream -> [T, D].
+#: record, as a file (.npz) or as a mapping stream -> [T, D], or a file of motion capture (.bvh, .amc).
 Source = str | Path | NDArray[Any] | Sequence[NDArray[Any]] | Features | Mapping[str, NDArray[np.float32]]
 
 #: Called with (seconds done, seconds in total or 0 if unknown).
@@ -20,7 +24,27 @@ Progress = Callable[[float, float], None]
 
 
 def is_features(source: Source) -> bool:
-    """Return whether a source is features already, not a video."""
+    """Return whether a source is features already, or motion that becomes such without a graph; not a video."""
     return isinstance(source, (Mapping, Features)) or (
-        isinstance(source, (str, Path)) and Path(source).suffix == ".npz"
+        isinstance(source, (str, Path)) and (Path(source).suffix == ".npz" or is_motion(source))
     )
+
+
+def is_motion(source: str | Path) -> bool:
+    """Return whether a path is one of motion capture, by its ending."""
+    return Path(source).suffix.lower() in MOTION_SUFFIXES
+
+
+def read_features(path: str | Path, snippet: SnippetOptions, limits: Limits) -> Features:
+    """Load a feature file, or compute the pose features of a file of motion capture.
+
+    Raises:
+        FeatureError: it cannot be read.
+        VideoError: the motion has more snippets than the limits allow.
+    """
+    if not is_motion(path):
+        return load_features(path)
+    from ..pose.files import read_skeleton
+    from ..pose.windows import features_of
+
+    return features_of(read_skeleton(path), snippet, limits=limits, name=str(path))

@@ -22,7 +22,7 @@ from .._util.arrays import NUMBERS, as_float32
 from .._util.concurrency import Stopwatch
 from ..backends import Backend, DynamicBatchingBackend, LazyBackend, Runtime
 from ..errors import FeatureError, PlanError, PlanFault, TALError, UsageError
-from ..features import EncoderGraph, check_contract, contract_of, load_features
+from ..features import EncoderGraph, check_contract, contract_of
 from ..features.pixel_conversion import conversions_for
 from ..limits import Limits
 from ..options import PIXELS, timeline_of
@@ -35,7 +35,7 @@ from ..results import Localization
 from . import ScoreRule, evaluator_of, propose, score_batch, score_on_card, suppress, to_segments
 from .card_stages import CardStages
 from .domain import DomainModel
-from .given import Progress, Source, is_features
+from .given import Progress, Source, is_features, read_features
 
 if TYPE_CHECKING:
     from ..backends.card_tensor import CardTensor
@@ -284,7 +284,10 @@ class Stages:
             timeline = timeline_of(self.plan.manifest.snippet)
             source = Features(streams, timeline, float(timeline.right(count)))
         if isinstance(source, (str, Path)) and is_features(source):
-            return (*self._checked(load_features(source), str(source), force), None)
+            return (
+                *self._checked(read_features(source, self.plan.manifest.snippet, self.limits), str(source), force),
+                None,
+            )
         if isinstance(source, Features):
             return (*self._checked(source, "features", force), None)
         if not self.encoders:

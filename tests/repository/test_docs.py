@@ -31,6 +31,7 @@ NOT_RUN = {
 #: Options of other programs that pages mention.
 FOREIGN = {
     "--cpu": "prlimit",
+    "--motion": "tal_engine.export.people_plan",
     "--resolution": "uv",
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -84,7 +84,7 @@ def _demo(name: str) -> Style:
 ACTIONS: dict[str, Motion] = {
     m.name: m
     for m in (
-        Motion("arm circle", _demo("arm circle"), (0.7, 1.8)),
+        Motion("arm circle", one_of(_demo("arm circle"), _demo("arm circle"), styles.crank), (0.6, 1.8)),
         Motion("bend", one_of(_demo("toe touch"), styles.bow, styles.pick_up), (1.5, 3.2)),
         Motion("clap", styles.clap, (0.35, 0.9)),
         Motion("jog", one_of(styles.jog, styles.jog_on_the_spot), (0.55, 0.85)),
@@ -96,7 +96,7 @@ ACTIONS: dict[str, Motion] = {
         Motion("punch", one_of(_demo("boxing"), styles.punches), (0.6, 1.4)),
         Motion("side bend", _demo("side bend"), (1.6, 3.2)),
         Motion("sit down", _sit_down, (1e9, 2e9)),
-        Motion("squat", _demo("squat"), (1.3, 2.8)),
+        Motion("squat", one_of(_demo("squat"), styles.squat), (1.3, 2.8)),
         Motion("stand up", _stand_up, (1e9, 2e9)),
         Motion("throw", one_of(styles.throw, styles.throw, styles.toss), (1.2, 2.4)),
         Motion("twist", _demo("twist"), (1.0, 2.4)),

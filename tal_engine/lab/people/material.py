@@ -27,10 +27,14 @@ COPIES = {"walk": 5, "": 20}
 
 @dataclass(frozen=True)
 class Counts:
-    """How much of each kind: streams of 20 to 60 s, one of eight without a named action; and clips of a few seconds."""
+    """How much of each kind: streams of up to a minute, one of eight without a named action; clips of a few seconds.
+
+    sessions: streams of about a minute and a half in which eight classes occur, as in a workout.
+    """
 
     streams: int = 1600
     clips: int = 1600
+    sessions: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def figures(subset: str, seed: int, counts: Counts, workers: int = 1) -> list[Ex
     """
     key = [seed, *subset.encode()]
     jobs = [("clip", i) for i in range(counts.clips)] + [("stream", i) for i in range(counts.streams)]
+    jobs += [("session", i) for i in range(counts.sessions)]
     make = partial(_figure, subset, key)
     if workers <= 1:
         return [make(job) for job in jobs]
@@ -66,6 +71,9 @@ def _figure(subset: str, key: Sequence[int], job: tuple[str, int]) -> Example:
     if kind == "clip":
         labels = list(ACTIONS)
         stream = write_clip(name, own, labels[number % len(labels)])
+    elif kind == "session":
+        classes = np.random.default_rng([*own, 2]).choice(list(ACTIONS), size=8, replace=False)
+        stream = write_stream(name, own, actions=10, classes=[str(c) for c in classes])
     else:
         stream = write_stream(name, own, actions=0 if number % 8 == 7 else None)
     joints, visible = canonical(stream.joints, layout="figure18")

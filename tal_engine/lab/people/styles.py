@@ -180,9 +180,9 @@ def throw(phase: Array, rng: Generator) -> Parts:
     step = rng.choice([0.0, 1.0]) * rng.uniform(0.3, 0.9)
     return {
         f"flex_{s}": _between(phase, (0, 0), (back, rng.uniform(-0.3, 1.2)), (go, high), (0.75, 0.7), (1, 0)),
-        f"abd_{s}": _between(phase, (0, 0), (back, rng.uniform(0.6, 1.5)), (go, 0.5), (0.75, 0.0), (1, 0)),
+        f"abd_{s}": _between(phase, (0, 0), (back, rng.uniform(0.8, 2.0)), (go, 0.4), (0.75, 0.0), (1, 0)),
         f"elbow_{s}": _between(phase, (0, 0.2), (back, rng.uniform(1.5, 2.3)), (go, 0.3), (0.75, 0.2), (1, 0.2)),
-        f"roll_{s}": _between(phase, (0, 0), (back, rng.uniform(-1.6, -0.4)), (go, 0), (0.75, 0.4), (1, 0)),
+        f"roll_{s}": _between(phase, (0, 0), (back, rng.uniform(0.7, 1.7)), (go, 0.9), (0.75, 0.4), (1, 0)),
         f"flex_{o}": _between(phase, (0, 0), (back, rng.uniform(0.0, 1.3)), (go, 0.2), (1, 0)),
         "twist": sign * _between(phase, (0, 0), (back, 0.6), (go, -0.5), (0.8, -0.3), (1, 0)) * rng.uniform(0.5, 1.3),
         "lean": _between(phase, (0, 0), (back, -0.12), (0.7, rng.uniform(0.1, 0.5)), (1, 0)),
@@ -238,12 +238,36 @@ def wave(phase: Array, rng: Generator) -> Parts:
     arm: Parts = {
         "abd": lift + 0.12 * swing,
         "elbow": fold + 0.2 * swing,
-        "roll": rng.uniform(-1.7, -1.1) + rng.uniform(0.2, 0.6) * swing,
+        "roll": rng.uniform(1.0, 1.7) + rng.uniform(0.2, 0.6) * swing,
     }
     if rng.random() < 0.35:
         arm = {"abd": rng.uniform(2.0, 2.8) + rng.uniform(0.2, 0.5) * swing, "elbow": rng.uniform(0.1, 0.6)}
     sides = (s, o) if rng.random() < 0.2 else (s,)
     return {f"{name}_{side}": value for side in sides for name, value in arm.items()}
+
+
+def squat(phase: Array, rng: Generator) -> Parts:
+    """Squat, more or less deeply, with the arms held ahead or before the chest all the while."""
+    depth = rng.uniform(0.5, 1.4) * up(_paused(phase, rng), rng.uniform(0.5, 1.0))
+    return {
+        **both("hip", depth), **both("knee", 1.9 * depth), **both("out", rng.uniform(0.0, 0.3)),
+        "lean": depth * rng.uniform(0.2, 0.6), **both("flex", rng.uniform(0.9, 1.7)),
+        **both("elbow", rng.choice([0.0, 1.0]) * rng.uniform(1.0, 2.3)), **both("roll", rng.uniform(0.0, 1.2)),
+    }  # fmt: skip
+
+
+def crank(phase: Array, rng: Generator) -> Parts:
+    """Circle with bent arms before or beside the body, one or both, as one winds something up."""
+    turn = TWO_PI * phase * rng.choice([-1.0, 1.0])
+    s, o, _ = side_of(rng)
+    size, out, fold = rng.uniform(0.3, 0.9), rng.uniform(0.1, 1.0), rng.uniform(0.3, 1.6)
+    lag = rng.choice([0.0, 0.0, np.pi])
+    parts: Parts = {}
+    for side, shift in ((s, 0.0), (o, lag))[: 2 if rng.random() < 0.6 else 1]:
+        parts[f"flex_{side}"] = rng.uniform(0.4, 1.2) + size * np.cos(turn + shift)
+        parts[f"abd_{side}"] = out + 0.8 * size * np.sin(turn + shift)
+        parts[f"elbow_{side}"] = fold + 0.5 * size * np.cos(turn + shift + 0.7)
+    return parts
 
 
 def clap(phase: Array, rng: Generator) -> Parts:
