@@ -42,10 +42,13 @@ from .fit_domain import fit_domain
 log = logging.getLogger("tal_engine")
 
 #: How much is trained and validated on.
-TRAINING, VALIDATION = Counts(), Counts(streams=240, clips=120)
+TRAINING, VALIDATION = Counts(), Counts(streams=120, clips=132, sessions=40)
 #: Chosen on streams of the figure and on persons that no figure is reported of (benchmarks/people_sets.py).
 METHOD = "basnet"
-CONFIG: dict[str, Any] = {"rgb": 0, "flow": 0, "widths": {STREAM: DIM}, "dropout": 0.5, "loss_scale": 10.0}
+CONFIG: dict[str, Any] = {
+    "rgb": 0, "flow": 0, "widths": {STREAM: DIM}, "dropout": 0.5, "loss_scale": 10.0,
+    "video_score": "soft", "class_threshold": 0.02,
+}  # fmt: skip
 OPTIONS: dict[str, Any] = {
     "steps": 1500, "batch": 16, "pairs": 4, "length": 64, "sampling": "contiguous", "learning_rate": 1e-3,
     "weight_decay": 1e-4, "save_every": 1500,

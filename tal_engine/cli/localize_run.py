@@ -124,7 +124,7 @@ class _Work:
         if self._shown(true):
             stdout().print(table_of(result, true))
         self._keep(name, source, before, result)
-        self.targets.write(source, result, true)
+        self.targets.write(source, result, true, self.engine.people_finder())
 
     def _shown(self, true: list[Segment] | None) -> bool:
         """Say whether a table is printed: where nothing else is written, or where truth is to stand beside."""

@@ -10,9 +10,9 @@ import typer
 
 from .._util.extras import need
 from .console import errors
-from .shared import Device, Key, Quiet, Threads, Timeout
+from .shared import Device, Key, PlanOption, Quiet, Threads, Timeout
 
-_LISTEN, _WHO, _LIMITS, _STATE = "Where it listens", "Who may ask for what", "Limits", "Jobs"
+_FOUND, _LISTEN, _WHO, _LIMITS, _STATE = "What is found", "Where it listens", "Who may ask for what", "Limits", "Jobs"
 
 
 def register(app: typer.Typer) -> None:
@@ -21,8 +21,8 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    plan: Annotated[Path | None, typer.Option(help="A plan; without one, the embedded demo plan.")] = None,
-    plan_dir: Annotated[Path | None, typer.Option(help="Folder of plans, each by its file's name.")] = None,
+    plan: PlanOption = None,
+    plan_dir: Annotated[Path | None, typer.Option(help="Folder of plans, each by its file's name.", rich_help_panel=_FOUND)] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=_LISTEN)] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.", rich_help_panel=_LISTEN)] = 8765,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate (PEM).", rich_help_panel=_LISTEN)] = None,

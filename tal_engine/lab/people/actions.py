@@ -64,6 +64,23 @@ def _gesture(phase: Array, rng: Generator) -> Parts:
     return parts
 
 
+def _doodle(phase: Array, rng: Generator) -> Parts:
+    """Move an arm, or both, along a way of chance: point, draw, push, reach, handle something; nothing with a name."""
+    knots = np.arange(0.0, (float(phase[-1]) if len(phase) else 0.0) + 2.0, rng.uniform(0.3, 0.8))
+    reach = {"flex": (-0.2, 2.2), "abd": (0.0, 1.5), "elbow": (0.0, 2.3), "roll": (-0.6, 1.6)}
+    parts: Parts = {}
+    sides = ("l", "r") if rng.random() < 0.4 else (str(rng.choice(["l", "r"])),)
+    same = rng.random() < 0.5
+    for name, (low, high) in reach.items():
+        middle, width = rng.uniform(low, high), rng.uniform(0.2, 1.0) * (high - low) / 2
+        ways = [np.clip(middle + width * rng.uniform(-1, 1, len(knots)), low, high) for _ in sides]
+        for side, way in zip(sides, ways, strict=True):
+            at = np.interp(phase, knots, ways[0] if same else way)
+            parts[f"{name}_{side}"] = at
+    turn = np.interp(phase, knots, rng.uniform(-0.25, 0.25, len(knots)))
+    return parts | {"twist": turn, "lean": rng.uniform(0, 0.3) * np.interp(phase, knots, rng.random(len(knots)))}
+
+
 def _shift_weight(phase: Array, rng: Generator) -> Parts:
     """Stand, take a small step to a side or turn, and stand again."""
     s, _, sign = side_of(rng)
@@ -88,7 +105,7 @@ ACTIONS: dict[str, Motion] = {
         Motion("bend", one_of(_demo("toe touch"), styles.bow, styles.pick_up), (1.5, 3.2)),
         Motion("clap", styles.clap, (0.35, 0.9)),
         Motion("jog", one_of(styles.jog, styles.jog_on_the_spot), (0.55, 0.85)),
-        Motion("jump", one_of(styles.jump, styles.jump, styles.hop), (0.7, 1.6)),
+        Motion("jump", one_of(styles.jump, styles.jump, styles.jump, styles.hop), (0.7, 1.6)),
         Motion("jumping jack", _demo("jumping jack"), (0.8, 1.5)),
         Motion("kick", one_of(_demo("kick"), styles.football), (1.0, 2.2)),
         Motion("knee raise", _demo("knee raise"), (1.2, 2.6)),
@@ -104,8 +121,11 @@ ACTIONS: dict[str, Motion] = {
         Motion("wave", one_of(_demo("wave"), styles.wave), (0.4, 1.1)),
     )
 }
+#: Movements of the arms without a name.
+DOODLE = Motion("doodle", _doodle, (0.8, 2.0))
 #: What happens between actions; `SEATED` between sitting down and standing up.
 IDLES: tuple[Motion, ...] = (
-    IDLE["stand"], IDLE["fidget"], Motion("gesture", _gesture, (1.2, 3.0)), Motion("shift", _shift_weight, (1.2, 3.0)),
+    IDLE["stand"], IDLE["fidget"], DOODLE, DOODLE, Motion("gesture", _gesture, (1.2, 3.0)),
+    Motion("shift", _shift_weight, (1.2, 3.0)),
 )  # fmt: skip
 SEATED = Motion("seated", _seated, (2.0, 4.0))

@@ -25,6 +25,10 @@ from .streams import FPS, write_clip, write_stream
 COPIES = {"walk": 5, "": 20}
 
 
+#: What clips show in turn: each action, and as often as four of them nothing that has a name.
+_OF_CLIPS = (*ACTIONS, None, None, None, None)
+
+
 @dataclass(frozen=True)
 class Counts:
     """How much of each kind: streams of up to a minute, one of eight without a named action; clips of a few seconds.
@@ -32,8 +36,8 @@ class Counts:
     sessions: streams of about a minute and a half in which eight classes occur, as in a workout.
     """
 
-    streams: int = 1600
-    clips: int = 1600
+    streams: int = 1300
+    clips: int = 2420
     sessions: int = 0
 
 
@@ -69,8 +73,7 @@ def _figure(subset: str, key: Sequence[int], job: tuple[str, int]) -> Example:
     own = [*key, *kind.encode(), number]
     name = f"{subset}_{kind}_{number:05d}"
     if kind == "clip":
-        labels = list(ACTIONS)
-        stream = write_clip(name, own, labels[number % len(labels)])
+        stream = write_clip(name, own, _OF_CLIPS[number % len(_OF_CLIPS)])
     elif kind == "session":
         classes = np.random.default_rng([*own, 2]).choice(list(ACTIONS), size=8, replace=False)
         stream = write_stream(name, own, actions=10, classes=[str(c) for c in classes])

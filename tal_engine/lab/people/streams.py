@@ -77,15 +77,18 @@ def write_stream(name: str, seed: Sequence[int], actions: int | None = None, cla
     return Stream(name, joints, tuple(instances))
 
 
-def write_clip(name: str, seed: Sequence[int], label: str) -> Stream:
+def write_clip(name: str, seed: Sequence[int], label: str | None) -> Stream:
     """Draw a short stream of one performance, as long as one to three repetitions, with little around it.
 
     Args:
         name: of the stream.
         seed: the same seed gives the same stream.
-        label: what is done.
+        label: what is done; None: nothing that has a name.
     """
     rng = np.random.default_rng(list(seed))
+    if label is None:
+        joints, _ = _played(rng, _idle(rng, bool(rng.random() < 0.15)))
+        return Stream(name, joints, ())
     motion = ACTIONS[label]
     length = (
         float(rng.uniform(*_LENGTHS[label]))
