@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     plan: PlanOption = None,
-    plan_dir: Annotated[Path | None, typer.Option(help="Folder of plans, each by its file's name.", rich_help_panel=_FOUND)] = None,
+    plan_dir: Annotated[
+        Path | None, typer.Option(help="Folder of plans, each by its file's name.", rich_help_panel=_FOUND)
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=_LISTEN)] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.", rich_help_panel=_LISTEN)] = 8765,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate (PEM).", rich_help_panel=_LISTEN)] = None,
