@@ -231,7 +231,7 @@ class StreamState:
 
     @property
     def notes(self) -> list[str]:
-        """What poses of this stream are not to be trusted for, by what was seen so far; none without such an encoder."""
+        """What poses of this stream are not to be trusted for, by what was seen so far; else none."""
         encoder = self.manifest.pose_encoder
         if self._followed is None or encoder is None or not self._followed.counts.pictures:
             return []
