@@ -136,9 +136,9 @@ class Counts:
 class PoseTracker:
     """The people of one video or stream. Not safe to share between threads."""
 
-    def __init__(self, options: PoseOptions | None = None) -> None:
+    def __init__(self, options: PoseOptions | None = None, counts: Counts | None = None) -> None:
         self.options = options or PoseOptions()
-        self.counts = Counts()
+        self.counts = counts or Counts()
         self._tracks: list[_Track] = []
         self._lost: list[tuple[float, _Track]] = []
         self._next = 0

@@ -149,6 +149,20 @@ def test_nobody_is_told_and_scores_nothing_wrong(engine):
     assert not row.any()
 
 
+def test_a_stream_tells_what_it_saw_over_all_its_parts(engine, plan):
+    state = StreamState(plan.manifest, plan.sha256, "s")
+    assert state.notes == []
+    for part in range(2):
+        for i in range(12):
+            black = np.full((48, 64, 3), i, np.uint8)
+            for ready in state.push(lambda b=black: b, 100 * part + i / FPS):
+                engine.encode_snippets(ready.snippets)
+        for ready in state.flush():
+            engine.encode_snippets(ready.snippets)
+    (note,) = state.notes
+    assert note == "pose: no person was found in any of 24 pictures"
+
+
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
