@@ -10,7 +10,8 @@ lite0       the same with ImageNet features.
 
 Each figure is over held-out folds by the last weights, mean and deviation over seeds. What labels lack is not used in
 training; where the truth has more, it is what is measured: segments mAP@0.1:0.7, clicks the point mAP. Expected
-calibration error is of curves fitted on the other folds. A row is stored when it ends: run it again for the rest.
+calibration error is of curves fitted on the other folds; segmental F1 and false alarms are of what passes the
+thresholds of best F1, which are fitted on the same outcomes. A row is stored when it ends: run it again for the rest.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from common import spread, store, stored, this_run
 from fit_worlds import World, gym, msrc12, procedural, surgery
 
 from tal_engine.annotations.labels import Kind
-from tal_engine.lab.fitting.held_out import HeldOut, figures
+from tal_engine.lab.fitting.assess import reported
+from tal_engine.lab.fitting.held_out import HeldOut, figures, segmental
 from tal_engine.lab.fitting.material import Material, material_of
 from tal_engine.lab.fitting.rules import Rule, rule_for
 from tal_engine.lab.fitting.scores import fitted_scores
@@ -39,7 +41,7 @@ from tal_engine.lab.fitting.training import Course, found_by, rows_of, table_of,
 
 NAME = "bench_fit"
 TASK = {"video": "video", "point": "points", "segment": "segments"}
-HEADS = ("stpn", "co2", "basnet", "cola", "lacp", "actionformer")
+HEADS = ("stpn", "co2", "basnet", "cola", "um", "hamnet", "aicl", "lacp", "actionformer")
 
 
 def worlds(videos: Path, features: Path) -> dict[str, Any]:
@@ -75,7 +77,10 @@ def measured(world: World, kind: Kind, rule: Rule, folds: int, seed: int) -> dic
     scores = fitted_scores(held, outcomes)
     return {
         **{k: round(100 * f["mean"], 2) for k, f in found.items() if f["mean"] is not None},
-        "ECE": round(100 * scores.error, 2), "detections": len(outcomes.score), "cpu_s": round(taken, 1),
+        **{f"F1@{p}": round(100 * f, 2) for p, f in segmental(held, reported(held, scores)).items()},
+        "false alarms an hour": round(sum(t.per_hour for t in scores.thresholds), 1),
+        "ECE": round(100 * scores.error, 2), "ECE by chance": round(100 * scores.whole.by_chance, 2),
+        "ECE reported": round(100 * scores.shown.found, 2), "detections": len(outcomes.score), "cpu_s": round(taken, 1),
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ _WHAT = {
     "tiny": "procedural videos, small encoders",
     "lite0": "procedural videos, `lite0`",
 }
+F1 = ("F1@10", "F1@25", "F1@50")
 _MEASURE = {"video": "video mAP", "point": "point mAP", "segment": "mAP@0.1:0.7"}
 
 
@@ -29,10 +30,23 @@ def section(document: Mapping[str, Any]) -> str:
             f"{part['classes']} classes, {part['labels']} labels; {folds} folds, {len(seeds)} seed"
             f"{'s' if len(seeds) > 1 else ''}.",
             "",
-            *table(["labels", "head", f"{measure}, %", "calibration error, points", "CPU s"], _rows(part, measure)),
+            *table(
+                [
+                    "labels",
+                    "head",
+                    f"{measure}, %",
+                    *_more(part),
+                    "calibration error, points",
+                    "false alarms an hour",
+                    "CPU s",
+                ],
+                _rows(part, measure),
+            ),
             "",
         ]
-    lines.append("All heads have the settings of the table, none its own best; a difference on one seed may be chance.")
+    lines.append(
+        "F1 and false alarms are of what passes the thresholds of best F1. All heads have the settings of the table, none its own best; a difference on one seed may be chance."
+    )
     machines = {_WHAT[n]: document["parts"][n]["machine"] for n in document["figures"]}
     return "\n".join([*lines, *machine_lines(machines, "torch")])
 
@@ -41,10 +55,16 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
     kept = [r for r in part["rows"].values() if not _repeats(r, part["rows"], measure)]
     rows = sorted(kept, key=lambda r: (r["kind"], -r["summary"][measure]["mean"]))
     return [
-        [r["kind"], f"`{r['head']}`", *(plus_minus(r["summary"][m]) for m in (measure, "ECE")),
-         f"{r['summary']['cpu_s']['mean']:.0f}"]
+        [r["kind"], f"`{r['head']}`", plus_minus(r["summary"][measure]),
+         *("/".join(f"{r['summary'][f]['mean']:.0f}" for f in F1) for _ in _more(part)), plus_minus(r["summary"]["ECE"]),
+         f"{r['summary']['false alarms an hour']['mean']:.0f}", f"{r['summary']['cpu_s']['mean']:.0f}"]
         for r in rows
     ]  # fmt: skip
+
+
+def _more(part: Mapping[str, Any]) -> list[str]:
+    """Heading of the segmental F1 where the truth has segments."""
+    return ["F1@10/25/50"] if part["measured"] == "segment" else []
 
 
 def _repeats(row: Mapping[str, Any], rows: Mapping[str, Any], measure: str) -> bool:

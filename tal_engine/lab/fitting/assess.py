@@ -23,7 +23,7 @@ def assessed(
     held: HeldOut, outcomes: Outcomes, scores: Scores, material: Material, half: HeldOut | None, per_hour: float | None
 ) -> dict[str, Any]:
     """Collect all that was measured, ready for JSON; `held` is what can be judged."""
-    shown = _shown(held, scores)
+    shown = reported(held, scores)
     name, meaning = MEASURES[held.kind]
     measured = figures(held, outcomes)
     classes = _classes(material, measured["class_ap"], scores)
@@ -50,10 +50,10 @@ def assessed(
 
 def shown_beside(held: HeldOut, scores: Scores) -> dict[str, Any]:
     """Collect what needs all labels and all detections, those that nothing can judge too: timelines, every figure."""
-    return {"timelines": _timelines(held, _shown(held, scores)), "by_kind": by_each_kind(held)}
+    return {"timelines": _timelines(held, reported(held, scores)), "by_kind": by_each_kind(held)}
 
 
-def _shown(held: HeldOut, scores: Scores) -> dict[str, list[Segment]]:
+def reported(held: HeldOut, scores: Scores) -> dict[str, list[Segment]]:
     """Take the detections that the plan would show, by video."""
     place = {c: i for i, c in enumerate(held.vocabulary)}
     label = np.array([place[held.found.labels[c]] for c in held.found.label], np.int64)
