@@ -45,7 +45,8 @@ def section(document: Mapping[str, Any]) -> str:
             "",
         ]
     lines.append(
-        "F1 and false alarms are of what passes the thresholds of best F1. All heads have the settings of the table, none its own best; a difference on one seed may be chance."
+        "F1 and false alarms are of what passes the thresholds of best F1. All heads have the settings of the "
+        "table, none its own best; a difference on one seed may be chance."
     )
     machines = {_WHAT[n]: document["parts"][n]["machine"] for n in document["figures"]}
     return "\n".join([*lines, *machine_lines(machines, "torch")])
@@ -56,7 +57,8 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
     rows = sorted(kept, key=lambda r: (r["kind"], -r["summary"][measure]["mean"]))
     return [
         [r["kind"], f"`{r['head']}`", plus_minus(r["summary"][measure]),
-         *("/".join(f"{r['summary'][f]['mean']:.0f}" for f in F1) for _ in _more(part)), plus_minus(r["summary"]["ECE"]),
+         *("/".join(f"{r['summary'][f]['mean']:.0f}" for f in F1) for _ in _more(part)),
+         plus_minus(r["summary"]["ECE"]),
          f"{r['summary']['false alarms an hour']['mean']:.0f}", f"{r['summary']['cpu_s']['mean']:.0f}"]
         for r in rows
     ]  # fmt: skip

@@ -55,6 +55,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "procedural": (*TRAINED, *DRAWN, *VIDEOS, "benchmarks/bench_methods.py", "benchmarks/methods_rows.py"),
         "cost": (*RUNTIME, *LEARNING, "export", "benchmarks/methods_cost.py"),
     },
+    "fit_whole": {"": (*TRAINED, *VIDEOS, *DRAWN, "export", "benchmarks/fit_whole.py")},
     "bench_fit": {"": (*TRAINED, "benchmarks/bench_fit.py", "benchmarks/fit_worlds.py")},
     "bench_mixed": {"": (*TRAINED, "benchmarks/bench_mixed.py", "benchmarks/fit_worlds.py")},
     "bench_calibration": {"": (*RUNTIME, *DRAWN, f"{_T}/metrics", "export", "benchmarks/bench_calibration.py")},
