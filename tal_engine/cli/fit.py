@@ -40,7 +40,7 @@ def fit(
     task: Annotated[
         str,
         typer.Option(
-            help="Which labels are read: auto, video, points or segments; auto takes what every video has.",
+            help="The strongest labels that are read: video, points or segments; auto: all, as their counts allow.",
             rich_help_panel=_LABELS,
         ),
     ] = "auto",
@@ -48,7 +48,7 @@ def fit(
         str | None,
         typer.Option(
             help="Videos that are held out together, such as those of a person: a regular expression on names, or a "
-            ".csv with the columns video and group.",
+            ".csv with the columns video and group. Default: the column person or group of the labels.",
             rich_help_panel=_LABELS,
         ),
     ] = None,

@@ -109,7 +109,8 @@ def judged_error(
     """
     n = len(right)
     if not n:
-        return CalibrationError(*[float("nan")] * 4, 0)
+        nothing = float("nan")
+        return CalibrationError(nothing, nothing, nothing, nothing, 0)
     place = np.minimum((probability * bins).astype(np.int64), bins - 1)
     hot = (place[:, None] == np.arange(bins)).astype(np.float64)
     hot = hot[:, hot.any(0)]
