@@ -63,6 +63,17 @@ def test_the_plan_carries_what_its_scores_mean(world, fitted):
     assert all(manifest.thresholds.classes["jump"] <= s.score <= 1 for s in found)
 
 
+def test_inspecting_the_plan_counts_videos_once(fitted):
+    if not app.registered_commands:
+        _register()
+    done = CliRunner().invoke(app, ["plan", "inspect", str(fitted[0].output)], env={"COLUMNS": "1000"})
+    assert done.exit_code == 0, done.output
+    assert "12 held-out videos of tal fit" in done.stdout
+    assert "known from 12 videos of tal fit, 480 snippets" in done.stdout
+    assert done.stdout.count("12 videos") == 2, "of the domain and of the description"
+    assert "chosen for the best F1: " in done.stdout
+
+
 def test_the_report_says_what_was_measured(fitted):
     report, told = fitted
     d = report.document
