@@ -73,7 +73,8 @@ def mixed_section(document: Mapping[str, Any]) -> str:
             ]
             rows.append([_WHAT[name], f"{_KIND[strong]} in {share:.0%}, {_KIND[weak]} in the others", *cells])
     measures = ", ".join(f"{_WHAT[n]}: {p['measure']}, {p['videos']} videos" for n, p in document["figures"].items())
-    said = f"{measures}. Held out in 2 folds; a figure without a deviation is of one seed, others are of three"
+    most = max(len(r["runs"]) for p in document["figures"].values() for r in p["rows"].values())
+    said = f"{measures}. Held out in 2 folds; a figure without a deviation is of one seed, others are of {most}"
     machines = {_WHAT[n]: document["parts"][n]["machine"] for n in document["figures"]}
     head = ["set", "training videos", "all, %", "strong, %", "weak, %"]
     return "\n".join([*table(head, rows), "", f"{said}.", *machine_lines(machines, "torch")])
