@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+NAME = "bench_training_speed"
 BATCH, LENGTH = 10, 320
 
 
@@ -64,13 +65,15 @@ def main() -> None:
     if options.worker is not None:
         work(CASES[options.worker])
         return
-    from common import finish
+    from common import finish, stored
 
     chosen = [CASES[i] for i in options.case] if options.case else CASES
     with checkout(options.against) as other:
         rows = {str(c): measured(c, other, options.rounds, options.threads) for c in chosen}
     revision = subprocess.check_output(["git", "rev-parse", "--short", options.against], cwd=ROOT, text=True).strip()
-    finish("bench_training_speed", {"against": revision, "threads": options.threads, "rows": rows})
+    part = f"against {revision}, {options.threads} threads"
+    before = stored(NAME).get("figures", {}).get(part, {}).get("rows", {})
+    finish(NAME, {"against": revision, "threads": options.threads, "rows": before | rows}, part)
 
 
 @contextmanager

@@ -74,3 +74,44 @@ def _repeats(row: Mapping[str, Any], rows: Mapping[str, Any], measure: str) -> b
     weak = rows.get(f"video: {row['head']}")
     same = weak is not None and weak["summary"][measure]["values"] == row["summary"][measure]["values"]
     return row["kind"] != "video" and same
+
+
+#: What rows of bench_mixed are called.
+_MIXED = ("all", "strong", "weak")
+_KIND = {"video": "labels of videos", "point": "points", "segment": "segments"}
+
+
+def mixed_section(document: Mapping[str, Any]) -> str:
+    """A table for all sets: what a share of the videos has, what the others have, and the figure of each way."""
+    rows: list[list[str]] = []
+    for name, part in document["figures"].items():
+        settings = dict.fromkeys((r["strong"], r["weak"], r["share"]) for r in part["rows"].values())
+        for strong, weak, share in sorted(settings):
+            of = [r for r in part["rows"].values() if (r["strong"], r["weak"], r["share"]) == (strong, weak, share)]
+            mine = {r["row"]: r for r in of}
+            cells = [
+                f"{plus_minus(mine[k]['summary'])} (`{mine[k]['head']}`)" if k in mine else "not measured"
+                for k in _MIXED
+            ]
+            rows.append([_WHAT[name], f"{_KIND[strong]} in {share:.0%}, {_KIND[weak]} in the others", *cells])
+    measures = ", ".join(f"{_WHAT[n]}: {p['measure']}, {p['videos']} videos" for n, p in document["figures"].items())
+    most = max(len(r["runs"]) for p in document["figures"].values() for r in p["rows"].values())
+    said = f"{measures}. Held out in 2 folds; a figure without a deviation is of one seed, others are of {most}"
+    machines = {_WHAT[n]: document["parts"][n]["machine"] for n in document["figures"]}
+    head = ["set", "training videos", "all, %", "strong, %", "weak, %"]
+    return "\n".join([*table(head, rows), "", f"{said}.", *machine_lines(machines, "torch")])
+
+
+def calibration(document: Mapping[str, Any]) -> str:
+    """The embedded plan's calibration in words, for docs/scores.md."""
+    f = document["figures"]
+    whole, shown, few = f["all"], f["reported"], f["few"]
+    return (
+        f"The embedded plan on {f['videos']} rendered videos of {f['seconds_of_each']:g} s that nothing was fitted on, "
+        f"{f['instances']} actions: expected calibration error {whole['found']:.3f} over all {whole['outcomes']} "
+        f"segments, most of which score near 0, and {shown['found']:.3f} over the {shown['outcomes']} that are "
+        f"reported. A perfectly calibrated plan would show {shown['by_chance']:.3f} on as many by luck "
+        f"(p = {shown['p']:.2f}); with the bias taken off, the root mean square error is {shown['corrected']:.3f}. Of "
+        f"{few['outcomes']} reported segments alone, as an earlier figure of 0.18 was, the error is "
+        f"{few['found']:.2f} on average and {few['by_chance']:.2f} by luck."
+    )

@@ -211,7 +211,11 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
     "docs/development.md": {"house": house.section},
-    "docs/fit.md": {"bench_fit": lambda: fit_section.section(stored("bench_fit"))},
+    "docs/fit.md": {
+        "bench_fit": lambda: fit_section.section(stored("bench_fit")),
+        "bench_mixed": lambda: fit_section.mixed_section(stored("bench_mixed")),
+    },
+    "docs/scores.md": {"bench_calibration": lambda: fit_section.calibration(stored("bench_calibration"))},
     "docs/figures.md": {
         "moved": lambda: moved_section.section(
             stored("moved"), stored("bench_methods")["figures"]["simulator"]["rows"]["co2"]

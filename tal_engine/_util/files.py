@@ -184,6 +184,25 @@ def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str
                 raise UsageError(f"{what} and {other} are the same file: choose another name for one")
 
 
+def check_writable(path: Path, what: str) -> None:
+    """Find out now rather than in an hour whether a file can be written; missing folders are made, the file is not.
+
+    Raises:
+        UsageError: it cannot; it names the file and says `what` it is.
+    """
+    if (path.exists() and not path.is_file()) or _descriptor_of(path) is not None:
+        return  # a device or a pipe says so itself
+    folder = Path(os.path.realpath(path)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (FileExistsError, NotADirectoryError) as e:
+        raise UsageError(f"{path}: {what} cannot be written ({folder} is no folder)") from e
+    except OSError as e:
+        raise UsageError(f"{path}: {what} cannot be written ({e.strerror})") from e
+
+
 def _identity(path: Path) -> object:
     """Return a value that is equal for all names of one file."""
     try:

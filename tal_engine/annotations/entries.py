@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Iterable
@@ -74,8 +75,11 @@ def text(value: object, what: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Format a value for a message, with at most 60 characters."""
-    found = "null" if value is None else repr(value)
+    """Format a value of a JSON file for a message, as it stands there, with at most 60 characters."""
+    try:
+        found = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):  # of a file of another form
+        found = repr(value)
     return found if len(found) <= 60 else f"{found[:57]}..."
 
 

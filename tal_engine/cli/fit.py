@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._util.files import check_outputs
+from .._util.files import check_outputs, check_writable
 from ..errors import MissingExtraError, UsageError
 from .console import errors, stdout, warn
 from .inputs import Weights, named_files
@@ -40,7 +40,7 @@ def fit(
     task: Annotated[
         str,
         typer.Option(
-            help="Which labels are read: auto, video, points or segments; auto takes what every video has.",
+            help="The strongest labels that are read: video, points or segments; auto: all, as their counts allow.",
             rich_help_panel=_LABELS,
         ),
     ] = "auto",
@@ -48,7 +48,7 @@ def fit(
         str | None,
         typer.Option(
             help="Videos that are held out together, such as those of a person: a regular expression on names, or a "
-            ".csv with the columns video and group.",
+            ".csv with the columns video and group. Default: the column person or group of the labels.",
             rich_help_panel=_LABELS,
         ),
     ] = None,
@@ -102,6 +102,8 @@ def fit(
     if not videos.is_dir():
         raise UsageError(f"{videos}: is no folder of videos")
     check_outputs({f"--output {output}": output, f"--report {report}": report}, [labels] if labels else [])
+    if report is not None:
+        check_writable(report, "the report")
     options = FitOptions(
         task=task, encoders=encoders, weights=named_files(weights or []), head=head, steps=steps, folds=folds,
         groups=groups, min_videos=min_videos, false_alarms_per_hour=false_alarms_per_hour, curve=curve, seed=seed,

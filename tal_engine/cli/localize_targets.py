@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._util.files import check_outputs
+from .._util.files import check_outputs, check_writable
 from .._util.names import file_names
 from ..records import Segment
 from ..results import Localization
@@ -45,6 +45,9 @@ class Targets:
         outputs |= {f"--plot {t}": t for t in self.plots.values()}
         outputs |= {f"--save-video {t}": t for t in self.videos.values()}
         check_outputs(outputs, inputs)
+        for what, path in outputs.items():
+            if path is not None:
+                check_writable(Path(path), f"the file of {what.split()[0]}")
 
     def there(self, path: str | Path) -> bool:
         """Return whether all files of a source exist already."""

@@ -28,6 +28,13 @@ plan_build.register(app)
 plan_sign.register(app)
 app.command("doctor")(doctor)
 
+#: What thresholds were chosen for.
+_CHOSEN = {
+    "f1": "chosen for the best F1",
+    "false_alarms_per_hour": "chosen for false alarms an hour:",
+    "operating_point": "the plan's former operating point",
+}
+
 
 @app.command()
 def inspect(
@@ -78,7 +85,7 @@ def _scores(m: Manifest) -> str:
     if c is None:
         return "raw: they order the segments of a class and mean nothing else"
     error = "not measured" if c.ece is None else f"{c.ece:.3f}"
-    on = ", ".join(t for t in (c.fitted_on, f"{c.videos} videos", f"{c.segments} segments") if t)
+    on = _sources(c.fitted_on, c.videos, f"{c.segments} segments")
     return f"calibrated ({c.method}, tIoU {c.tiou:g}; {on}); expected calibration error {error}"
 
 
@@ -86,8 +93,14 @@ def _domain(m: Manifest) -> str:
     d = m.domain
     if d is None:
         return "unknown: results cannot say whether a video is like the training videos"
-    on = ", ".join(t for t in (d.fitted_on, f"{d.videos} videos", f"{d.snippets} snippets") if t)
+    on = _sources(d.fitted_on, d.videos, f"{d.snippets} snippets")
     return f"known from {on}; warns below {d.warn_below:g}"
+
+
+def _sources(text: str, videos: int, parts: str) -> str:
+    """Say what something was fitted on; how many videos that is, unless the text begins with it."""
+    counted = text.partition(" ")[0] == str(videos)
+    return ", ".join(t for t in (text, "" if counted else f"{videos} videos", parts) if t)
 
 
 def _operating_point(m: Manifest) -> str:
@@ -95,8 +108,10 @@ def _operating_point(m: Manifest) -> str:
         return f"score >= {m.segment.min_score:.3f}"
     t = m.thresholds
     rate = "" if t.false_alarms_per_hour is None else f" {t.false_alarms_per_hour:g}"
+    values = set(t.classes.values())
     least = ", ".join(f"{name} {v:.3f}" for name, v in t.classes.items())
-    return f"chosen for {t.chosen_for.replace('_', ' ')}{rate}: {least}"
+    least = f"{values.pop():.3f} for all classes" if len(values) == 1 and len(t.classes) > 1 else least
+    return f"{_CHOSEN[t.chosen_for]}{rate}: {least}"
 
 
 @app.command()

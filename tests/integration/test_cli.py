@@ -78,7 +78,7 @@ def test_conf_and_topk(folder, plan_path):
     done = tal("localize", folder / "a.mp4", "--plan", plan_path, "--format", "csv", "--topk", "2", "--conf", "-9")
     assert len(done.stdout.splitlines()) == 3
     done = tal("localize", folder / "a.mp4", "--plan", plan_path, "--format", "csv", "--conf", "1000")
-    assert done.stdout.splitlines() == ["video,label,start,end,score"]
+    assert done.stdout.splitlines() == ["video,label,start,end,score,domain"]
 
 
 def test_one_bad_file_does_not_stop_the_others(folder, plan_path, tmp_path):
@@ -103,6 +103,7 @@ def test_one_bad_file_does_not_stop_the_others(folder, plan_path, tmp_path):
         (["localize", "{clip}", "--plan", "{plan}", "--nonsense"], 2, "No such option"),
         (["localize", "{clip}", "--plan", "{plan}", "--device", "abacus"], 2, "'abacus'"),
         (["localize", "{clip}", "--plan", "{plan}", "-o", "x.yaml"], 2, "'.yaml'"),
+        (["localize", "{clip}", "--plan", "{plan}", "-o", "{clip}/r.json"], 2, "file of --output cannot be"),
         (["localize", "{clip}", "--plan", "{plan}", "--topk", "-1"], 2, "top_k is -1"),
         (["localize", "{empty}", "--plan", "{plan}"], 5, "no videos and no feature files (.npz) in this folder"),
         (["localize", "{tmp}/no.mp4", "--plan", "{plan}"], 5, "no such file"),

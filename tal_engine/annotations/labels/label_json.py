@@ -93,7 +93,7 @@ def _annotation(where: str, name: str, item: Any, subset: str, out: Rows) -> Non
         if item.get("segment") is not None:
             span = interval(item["segment"])
             if span[0] == span[1]:
-                raise RowError(f"segment {shown(item['segment'])} takes no time", "a point is {'time': seconds}")
+                raise RowError(f"segment {shown(item['segment'])} takes no time", 'a point is {"time": seconds}')
         else:
             moment = next((item[k] for k in _MOMENTS if item.get(k) is not None), None)
             span = (None if moment is None else _moment(moment), None)

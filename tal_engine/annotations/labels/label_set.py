@@ -148,8 +148,8 @@ class Labels:
             yes, no = self.supervising(kind)
             if no and any(not v.background for v in yes):
                 out.append(
-                    f"{len(no)} of {len(self)} videos cannot supervise a method that reads {kind}s: "
-                    f"{_some([v.name for v in no])}"
+                    f"{len(no)} of {len(self)} videos lack {kind}s of some of their classes, and teach a method of "
+                    f"{kind}s little or nothing of them: {_some([v.name for v in no])}"
                 )
         alone = [v.name for v in self if not v.group]
         if self.groups and alone:

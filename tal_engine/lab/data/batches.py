@@ -59,14 +59,12 @@ class BatchSampler:
             both = zip(self._names, self._features, strict=True)
             self._segments = [in_snippets(segments.get(n, ()), f, vocabulary, n) for n, f in both]
         of = points if segments is None else segments
+        bare = segments is not None
         labels = [v.labels if of is None else tuple({p.label for p in of.get(v.name, ())}) for v in videos]
-        self._untimed = None
-        if mixed and of is not None:
-            timed = _multi_hot(videos, labels, vocabulary, bare=True)
-            labels = [tuple({*v.labels, *known}) for v, known in zip(videos, labels, strict=True)]
-            untimed = _multi_hot(videos, labels, vocabulary, bare=True) - timed
-            self._untimed = untimed if untimed.any() else None
-        self._labels = _multi_hot(videos, labels, vocabulary, bare=segments is not None)
+        self._untimed = None if of is None or not mixed else _untimed(videos, labels, vocabulary)
+        if self._untimed is not None:
+            labels = [tuple({*v.labels, *timed}) for v, timed in zip(videos, labels, strict=True)]
+        self._labels = _multi_hot(videos, labels, vocabulary, bare)
         _check_streams(videos, self._features, self._streams, widths or {})
         self._of_class = [np.flatnonzero(column) for column in self._labels.T]
         self._shared = np.flatnonzero([len(m) >= 2 for m in self._of_class])
@@ -167,6 +165,14 @@ def _multi_hot(
             raise DataError(f"training video {video.name!r} has no label")
         hot[i, [vocabulary.id(label) for label in of]] = 1
     return hot
+
+
+def _untimed(
+    videos: Sequence[AnnotatedVideo], timed: Sequence[Sequence[str]], vocabulary: Vocabulary
+) -> NDArray[np.float32] | None:
+    """Mark classes that videos have without points or segments of them, [N, C]; None where there are none."""
+    labels = [tuple(set(v.labels) - set(known)) for v, known in zip(videos, timed, strict=True)]
+    return _multi_hot(videos, labels, vocabulary, bare=True) if any(labels) else None
 
 
 def _check_streams(

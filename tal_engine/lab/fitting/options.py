@@ -22,7 +22,7 @@ Bar = Callable[[str, int, int, str], None]
 class FitOptions:
     """See docs/fit.md; defaults are those of `tal fit`."""
 
-    #: "auto" takes the strongest kind of label that every video has; or "video", "points", "segments".
+    #: The strongest kind of label that is read: "video", "points", "segments"; "auto" reads all, see `material_of`.
     task: str = "auto"
     #: Encoders by name, joined by "+", or "none"; None takes the best that is installed: lite0, else tiny.
     encoders: str | None = None
@@ -33,7 +33,7 @@ class FitOptions:
     steps: int | None = None
     #: Parts that the videos are divided into; each is held out once.
     folds: int = 4
-    #: Videos that belong together: a regular expression on their names, or a .csv; see `material.material_of`.
+    #: Videos that belong together: a regular expression on their names, or a .csv; None: as the labels say.
     groups: str | None = None
     #: Videos that a class needs.
     min_videos: int = LEAST_VIDEOS

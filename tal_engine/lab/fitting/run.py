@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ..._util.files import check_writable
 from ...annotations.labels import Labels, read_labels
 from ...errors import FitError, UsageError
 from ...inference.extraction import Extractor
@@ -19,6 +20,7 @@ from .extracting import Extracted, extracted, record_of, stored
 from .held_out import HeldOut
 from .material import Material, material_of, some
 from .options import NO_ENCODERS, Bar, FitOptions
+from .refused import refusals
 from .report import FitReport
 from .scores import Scores, fitted_scores
 from .separation import Chance, against_chance
@@ -68,8 +70,15 @@ def fit_with(videos: Path, labels: Path, output: Path, options: FitOptions, bar:
     """See `fit`."""
     if output.exists() and not options.overwrite:
         raise UsageError(f"{output}: is there already; --overwrite replaces it, or choose another name")
+    check_writable(output, "the plan")
     given = options.spec == NO_ENCODERS
     read = read_labels(labels, None if given else videos)
+    with refusals(read, output):
+        return _fitted(videos, read, output, options, bar)
+
+
+def _fitted(videos: Path, read: Labels, output: Path, options: FitOptions, bar: Bar) -> FitReport:
+    given = options.spec == NO_ENCODERS
     material = material_of(read, options.task, options.groups)
     warnings = checks.check_labels(material, options.min_videos)
     work = options.work or output.with_suffix(".fit")

@@ -1,4 +1,4 @@
-"""CSV: ``video,label,start,end,score``."""
+"""CSV: ``video,label,start,end,score`` of events, of results with the video's ``domain`` behind."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from ...records import VideoSegments
 from ..sinks.append_log import AppendedFile, Form, Recent
 from ..sinks.sink import REMEMBERED, Closing
 
-HEADER = ("video", "label", "start", "end", "score")
+#: Columns of events, and of results: the domain is that of the whole video, and empty where the plan knows none.
+EVENTS = ("video", "label", "start", "end", "score")
+RESULTS = (*EVENTS, "domain")
 
 _NUMBER = r"-?\d+\.\d{6}"
 _FORM = Form(
     "rows of video,label,start,end,score",
     re.compile(rf".*,{_NUMBER},{_NUMBER},{_NUMBER}"),
     re.compile(rb""),
-    head=",".join(HEADER).encode() + b"\n",
+    head=",".join(EVENTS).encode() + b"\n",
 )
 
 
@@ -31,10 +33,11 @@ def text(results: Iterable[VideoSegments], *, header: bool = True) -> str:
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
     if header:
-        rows.writerow(HEADER)
+        rows.writerow(RESULTS)
     for result in results:
+        domain = "" if result.info.domain is None else f"{result.info.domain:.6f}"
         for s in result.by_time():
-            rows.writerow(_row(result.info.source, s.label, s.start, s.end, s.score))
+            rows.writerow((*_row(result.info.source, s.label, s.start, s.end, s.score), domain))
     return buffer.getvalue()
 
 

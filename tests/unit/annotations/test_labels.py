@@ -93,7 +93,10 @@ def test_each_row_gives_what_it_has(table):
     assert [[v.name for v in s] for s in found.supervising("segment")] == [["a", "d"], ["b", "c"]]
     (count,) = found.counts()
     assert (count.videos, count.points, count.segments, count.seconds, count.without_times) == (3, 1, 1, 1.0, 1)
-    assert "1 of 4 videos cannot supervise a method that reads points: c" in found.missing()
+    lacking = (
+        "1 of 4 videos lack points of some of their classes, and teach a method of points little or nothing of them"
+    )
+    assert f"{lacking}: c" in found.missing()
     both = read_labels(table("video,start,end,point,label\na,1,3,2,jump\nb,4,4,,run\n"))
     assert (both.videos["a"].points, both.videos["a"].segments[0].end) == ((Point(2.0, "jump"),), 3)
     assert both.videos["b"].points == (Point(4.0, "run"),), "a segment that takes no time is a point"

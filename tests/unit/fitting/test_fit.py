@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from tal_engine import TALEngine, load_features
+from tal_engine.cli import fit as cli
 from tal_engine.cli.main import _register, app
 from tal_engine.errors import FitError, UsageError
 from tal_engine.lab import fit
@@ -58,6 +61,17 @@ def test_the_plan_carries_what_its_scores_mean(world, fitted):
     found = engine.localize(load_features(world / "f" / "v00.npz"))
     assert {s.label for s in found} == {"jump"}
     assert all(manifest.thresholds.classes["jump"] <= s.score <= 1 for s in found)
+
+
+def test_inspecting_the_plan_counts_videos_once(fitted):
+    if not app.registered_commands:
+        _register()
+    done = CliRunner().invoke(app, ["plan", "inspect", str(fitted[0].output)], env={"COLUMNS": "1000"})
+    assert done.exit_code == 0, done.output
+    assert "12 held-out videos of tal fit" in done.stdout
+    assert "known from 12 videos of tal fit, 480 snippets" in done.stdout
+    assert done.stdout.count("12 videos") == 2, "of the domain and of the description"
+    assert "chosen for the best F1: " in done.stdout
 
 
 def test_the_report_says_what_was_measured(fitted):
@@ -207,6 +221,61 @@ def test_what_chance_does_as_well_is_not_shipped(tmp_path, caplog):
     assert (tmp_path / "x.plan").exists()
     assert "shipped because of --force" in forced.document["warnings"][0]
     assert "shipped because of --force" in caplog.text
+
+
+def test_a_refusal_names_the_rows_that_could_not_be_used(world, tmp_path):
+    rows = (world / "video.csv").read_text().splitlines()
+    few = tmp_path / "few.csv"
+    few.write_text("\n".join([*rows[:5], "v05", "v06,jump,sit"]) + "\n")
+    with pytest.raises(FitError) as e:
+        fit(world / "f", few, tmp_path / "x.plan", **QUICK)
+    said = str(e.value)
+    assert "4 videos, at least 8 are needed" in said
+    refused = tmp_path / "x.refused.json"
+    assert f"2 rows of {few} could not be used (all of them: {refused}):\n  line 6: has 1 of 2 cells" in said
+    document = json.loads(refused.read_text())
+    assert [p["row"] for p in document["left_out"]] == ["line 6", "line 7"]
+    assert document["refused"] in said
+    assert not (tmp_path / "x.fit").exists(), "other labels are another run"
+    fit(world / "f", world / "video.csv", tmp_path / "x.plan", curve=False, **QUICK)
+    assert not refused.exists()
+
+
+def test_a_plan_that_cannot_be_written_is_found_before_the_work(world, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UsageError, match=r"x\.plan: the plan cannot be written \(.*file is no folder\)"):
+        fit(world / "f", world / "video.csv", tmp_path / "file" / "x.plan", **QUICK)
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(world, tmp_path, monkeypatch):
+    """The signal itself, in the middle of training: the step is saved, and the command says how to go on."""
+    told, stop = [], [("fold 1/2", 10)]
+
+    @contextmanager
+    def bars():
+        def tell(task, done, total, note):
+            told.append((task, done))
+            if (task, done) in stop:
+                signal.raise_signal(signal.SIGINT)
+
+        yield tell
+
+    monkeypatch.setattr(cli, "bars", bars)
+    if not app.registered_commands:
+        _register()
+    args = ["fit", world / "f", "--labels", world / "video.csv", "-o", tmp_path / "x.plan", "--encoders", "none"]
+    args = [*map(str, args), "--folds", "2", "--no-curve"]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code != 0
+    assert f"stopped; the same command goes on with what is in {tmp_path / 'x.fit'}" in " ".join(done.stderr.split())
+    assert not (tmp_path / "x.plan").exists()
+    assert json.loads((tmp_path / "x.fit" / "runs" / "fold0" / "checkpoint.json").read_text())["step"] == 10
+    told.clear()
+    stop.clear()
+    again = CliRunner().invoke(app, args)
+    assert again.exit_code == 0, again.output
+    assert [d for t, d in told if t == "fold 1/2"] == [20, 30, 40], "from step 10 on"
+    assert (tmp_path / "x.plan").exists()
 
 
 def test_options_that_make_no_sense(world, tmp_path):

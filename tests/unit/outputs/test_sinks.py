@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,8 +62,10 @@ def test_csv_survives_commas(result, tmp_path):
     result.to_csv(tmp_path / "r.csv")
     with (tmp_path / "r.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    assert tuple(rows[0]) == csv_table.HEADER
-    assert rows[1] == ["folder/my video.mp4", "sit, then stand", "1.000000", "4.000000", "0.400000"]
+    assert tuple(rows[0]) == csv_table.RESULTS
+    assert rows[1] == ["folder/my video.mp4", "sit, then stand", "1.000000", "4.000000", "0.400000", ""]
+    known = Localization(result.segments, replace(result.info, domain=0.25), VOCABULARY)
+    assert csv_table.text([known]).splitlines()[1].endswith(",0.400000,0.250000"), "the domain of the video"
 
 
 def test_plot_draws_bars_where_segments_are(result, tmp_path):

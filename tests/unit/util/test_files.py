@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tal_engine._util.files import _umask, check_outputs, whole_file, write_text
+from tal_engine._util.files import _umask, check_outputs, check_writable, whole_file, write_text
 from tal_engine.errors import UsageError
 from tests.waiting import LONG_S, until
 
@@ -252,3 +252,14 @@ def test_outputs_that_are_one_file_are_refused(tmp_path):
     check_outputs({"--output": tmp_path / "a", "--report": tmp_path / "b"}, [tmp_path / "c"])
     with pytest.raises(UsageError, match="--output: is a folder"):
         check_outputs({"--output": tmp_path})
+
+
+def test_a_file_that_cannot_be_written_is_found_before(tmp_path):
+    (tmp_path / "file").write_text("x")
+    wrong = tmp_path / "file" / "deep" / "r.json"
+    with pytest.raises(UsageError, match=r"r\.json: the result cannot be written \(.*deep is no folder\)"):
+        check_writable(wrong, "the result")
+    check_writable(tmp_path / "new" / "r.json", "the result")
+    assert listed(tmp_path / "new") == [], "nothing is made but the folder"
+    check_writable(tmp_path / "file", "the result")
+    assert (tmp_path / "file").read_text() == "x"
