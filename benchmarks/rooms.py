@@ -66,6 +66,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     "pixels": {"": (*VIDEOS, f"{_T}/lab/nn")},
     "bench_former": {"": (*TRAINED, "benchmarks/bench_former.py", "benchmarks/segmental.py")},
     "bench_domain": {"": (*RUNTIME, *DRAWN, "export", "benchmarks/bench_domain.py")},
+    "judge_formats": {"": (f"{_T}/annotations", "benchmarks/judge_formats.py")},
     "bench_formats": {"": (f"{_T}/annotations", "benchmarks/bench_formats.py")},
     "bench_files": {"": (f"{_T}/video", "benchmarks/bench_files.py", "benchmarks/odd_files.py")},
     "bench_memory": {"": (*RUNTIME, "benchmarks/bench_memory.py", "benchmarks/memory_worker.py")},
