@@ -134,7 +134,8 @@ def tables(count: int, rounds: int, folder: Path) -> dict[str, Any]:
 
 #: What was read instead where no library of the tool can be had.
 SOURCES = {
-    "via-csv": "VIA 3's own export, as the project's judge ran it",
+    "via-csv": "VIA 3's own code, run for its project: both tables that it exports are read",
+    "asoid": "no library was run; its documentation",
     "dartfish": "no library; files as the public readers of PyFootballVideo and YouChip-Stat take them",
     "dartfish-csv": "no library; the table as PyFootballVideo's public reader takes it",
     "coco": "no tool of its own: read again by us",

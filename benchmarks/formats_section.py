@@ -34,17 +34,18 @@ def formats(document: Mapping[str, Any]) -> str:
 
 def _moved(found: Mapping[str, Any]) -> str:
     """Largest change of a time at both rates, and frames that became others, if any."""
-    out = []
+    out, lost = [], False
     for rate in ("25", "29.97"):
         row = found.get(rate)
         if row is None:
             continue
         if row["largest_ms"] is None:
             return "ends are not held"
+        lost = lost or bool(row["ends_lost"])
         out.append(
             f"{row['largest_ms']:.3g}" + (f" ({row['other_frames']} other frames)" if row["other_frames"] else "")
         )
-    return ", ".join(out)
+    return ", ".join(out) + (" of starts; ends are not held" if lost else "")
 
 
 def _judged(found: Mapping[str, Any]) -> str:

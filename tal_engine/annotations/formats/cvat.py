@@ -1,14 +1,20 @@
-"""CVAT for video 1.1 (XML): a track a segment, with a box on every frame of it and one outside at its end.
+"""CVAT 1.1 (XML): of videos, a track a segment, with a box on every frame of it and one outside at its end.
 
 CVAT has no segments in time; a track that shows for their frames is what its users draw instead. Frames count from 0.
 Every frame is written as a key frame, since readers that know no interpolation see the listed boxes alone.
+
+Of images ("CVAT for images 1.1") tags are read: a label's tags on frames one after another are a segment. Such tasks
+hold a video's frames; images of several videos lie in folders, or have names that begin as their videos'.
 
 Source: https://docs.cvat.ai/docs/manual/advanced/xml_format/; datumaro 1.13.12 reads listed boxes only.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as ET
 
 from ..._util.untrusted import guarded, listed
@@ -17,11 +23,14 @@ from .format import Context, Format, holds
 from .table import Annotation, AnnotationTable, Media
 from .xml_file import read_xml, write_xml
 
+_NUMBER = re.compile(r"(.*?)[-_. ]?(\d+)$")
 _EXTRAS = ("subject", "score", "comment")
 
 
 def read_cvat(path: Path, context: Context) -> AnnotationTable:
     """Read the tracks of a task or job: each stretch from a box to the box that is outside, or to the last one.
+
+    Of a task of images, each stretch of tags of one label; its score is the best of theirs.
 
     Raises:
         DataError: no such XML, tracks without boxes.
@@ -29,6 +38,8 @@ def read_cvat(path: Path, context: Context) -> AnnotationTable:
     """
     root = read_xml(path, "CVAT file", "annotations")
     name = context.name or root.findtext(".//meta//source") or context.named(path)
+    if root.find("image") is not None:
+        return _read_images(root, path, context, name)
     clock, rows, wrong = context.clock(name), list[Annotation](), list[str]()
     with guarded(path, "CVAT for video 1.1"):
         for track in root.iterfind("track"):
@@ -48,6 +59,51 @@ def read_cvat(path: Path, context: Context) -> AnnotationTable:
     size = root.findtext(".//meta//size")
     media = Media(frames=int(size)) if size and size.isdecimal() else Media()
     return AnnotationTable.of(rows, {name: media})
+
+
+def video_of_image(name: str) -> tuple[str, int | None]:
+    """Return what an image's name says: its folder, or what stands before its number, and that number.
+
+    Example:
+        >>> video_of_image("day/v/000012.jpg"), video_of_image("v_000012.png"), video_of_image("cover.png")
+        (('day/v', 12), ('v', 12), ('', None))
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    found = _NUMBER.fullmatch(path.stem)
+    folder = "" if str(path.parent) == "." else str(path.parent)
+    return folder or (found[1] if found else ""), int(found[2]) if found else None
+
+
+def _runs(frames: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield [first, end) of frames that follow one another; `frames` increase."""
+    for _, group in groupby(enumerate(frames), key=lambda pair: pair[1] - pair[0]):
+        run = [frame for _, frame in group]
+        yield run[0], run[-1] + 1
+
+
+def _read_images(root: ET.Element, path: Path, context: Context, name: str) -> AnnotationTable:
+    """Read the tags of images; frames count from the first image of each video on."""
+    first: dict[str, int] = {}
+    tags: dict[tuple[str, str], dict[int, float | None]] = {}
+    left_out = 0
+    with guarded(path, "CVAT for images 1.1"):
+        for image in sorted(root.iterfind("image"), key=lambda e: int(e.get("id", ""))):
+            video = context.name or video_of_image(image.get("name", ""))[0] or name
+            frame = int(image.get("id", "")) - first.setdefault(video, int(image.get("id", "")))
+            left_out += sum(shape.tag != "tag" for shape in image)
+            for tag in image.iterfind("tag"):
+                score = next((a.text for a in tag.iterfind("attribute") if a.get("name") == "score"), None)
+                tags.setdefault((video, tag.get("label", "")), {})[frame] = float(score) if score else None
+    rows = []
+    for (video, label), frames in tags.items():
+        clock = context.clock(video)
+        for a, b in _runs(sorted(frames)):
+            scores = [s for k in range(a, b) if (s := frames[k]) is not None]
+            rows.append(
+                Annotation(video, label, clock.seconds(a), clock.seconds(b), score=max(scores) if scores else None)
+            )
+    notes = [f"{left_out} x a shape on an image left out: tags of images are read"] if left_out else []
+    return AnnotationTable.of(sorted(rows, key=lambda r: (r.video, r.start)), {v: Media() for v in first}, notes)
 
 
 def _stretches(boxes: list[tuple[int, bool, ET.Element]]) -> list[tuple[int, int, ET.Element]]:
@@ -127,7 +183,7 @@ def _box(track: ET.Element, r: Annotation, frame: int, *, outside: bool, size: t
 
 
 FORMATS = (
-    Format("cvat", "CVAT for video 1.1", (".xml",), holds("subject", "score", "comment", "overlaps"),
+    Format("cvat", "CVAT 1.1", (".xml",), holds("subject", "score", "comment", "overlaps"),
            "frames from 0, end outside", read_cvat, write_cvat, one_video=True, by_name=True,
            recognise=lambda head: "<annotations>" in head and "<version>1.1" in head.replace(" ", "")),
 )  # fmt: skip

@@ -28,6 +28,7 @@ COLUMNS = ("video", "subject", "label", "kind", "start", "end", "score", "commen
 #: Marks of encodings that pandas is not given.
 _OTHER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _NAN = re.compile(rb"\bnan\b", re.IGNORECASE)
+_PIECE = 1 << 16
 #: Bytes from which pandas reads a table, where it is installed: it takes a tenth of the time.
 _LARGE = 1 << 20
 
@@ -116,9 +117,15 @@ def _by_pandas(data: bytes, delimiter: str, head: list[str], path: Path) -> dict
         return slowly()  # which names every line that is wrong
     if (frame[last].cat.codes == -1).any():  # an empty cell is "", a missing one is not
         return slowly()
-    if any(frame[n].isna().any() for n in NUMBERS if n in frame) and _NAN.search(data):
+    if any(frame[n].isna().any() for n in NUMBERS if n in frame) and _has_nan(data):
         return slowly()  # an empty cell is no number, the word nan is an error
     return from_frame(frame)
+
+
+def _has_nan(data: bytes) -> bool:
+    """Return whether the word nan is in a table: a plain search by pieces first, which takes a tenth of the time."""
+    pieces = (data[at : at + _PIECE + 2] for at in range(0, len(data), _PIECE))
+    return any(b"nan" in piece.lower() for piece in pieces) and _NAN.search(data) is not None
 
 
 def from_frame(frame: Any) -> dict[str, Any]:

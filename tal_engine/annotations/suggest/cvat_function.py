@@ -6,17 +6,16 @@
 cvat-cli annotates tasks of images alone, and tells a function nothing but an image and its name: the task holds a
 video's frames as images whose names end in the frame's number, as ``ffmpeg -i v.mp4 -start_number 0 v/%06d.jpg`` makes
 them. A frame has a tag for each prediction that it lies in; its score is the text attribute "score", where the task's
-label has one.
+label has one. The task's export ("CVAT for images 1.1") is read again as segments.
 
 Source: cvat-sdk 2.80.0, `cvat_sdk.auto_annotation`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +23,9 @@ import numpy as np
 from ..._util.names import Finder
 from ...errors import DataError, UsageError
 from ..formats import AnnotationTable, FrameClock, read
+from ..formats.cvat import video_of_image
 from ..formats.frame_clock import clock_of
 
-_NUMBER = re.compile(r"(.*?)[-_. ]?(\d+)$")
 _SCORE = 0
 
 
@@ -116,19 +115,17 @@ class CvatFunction:
 
     def _place(self, frame_name: str) -> tuple[str, int]:
         """Return the video and the number of the frame that an image is."""
-        path = PurePosixPath(frame_name.replace("\\", "/"))
-        found = _NUMBER.fullmatch(path.stem)
-        if found is None or int(found[2]) < self._first:
+        said, number = video_of_image(frame_name)
+        if number is None or number < self._first:
             raise UsageError(
                 f"image {frame_name!r}: its name must end in the number of its frame, {self._first} for the first"
             )
-        said = (found[1], path.parent.name, str(path.parent))
-        video = self._name or next((v for s in said if s and (v := self._known(s)) is not None), self._only)
+        video = self._name or (self._known(said) if said else None) or self._only
         if not video:
             raise UsageError(
                 f"image {frame_name!r}: the results have several videos; name its own with -p name=str:NAME"
             )
-        return video, int(found[2]) - self._first
+        return video, number - self._first
 
     def _tag(self, label: str, score: float | None) -> Any:
         models: Any = import_module("cvat_sdk.models")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tal_engine.annotations.formats import Annotation, AnnotationTable, write
+from tal_engine.annotations.formats import Annotation, AnnotationTable, read, write
 from tal_engine.annotations.suggest import fiftyone_field
 from tal_engine.errors import DataError, UsageError
 
@@ -64,6 +64,35 @@ def test_cvat_gets_a_tag_for_each_frame_of_a_prediction(monkeypatch, results):
     found = annotated(monkeypatch, function, [f"v/{k:06d}.jpg" for k in range(8)])
     groom = [(k, 100, [(7, "0.9")]) for k in (2, 3, 4)] + [(5, 100, [(7, "0.4")])]
     assert sorted(found) == sorted([*groom, (3, 101, [(7, "0.2")])])
+
+
+def test_what_cvat_exports_of_tagged_images_is_segments_again(monkeypatch, tmp_path):
+    rows = [
+        *ROWS[:1],
+        Annotation("v.mp4", "rear", 0.0, 0.04, score=0.3),
+        Annotation("w.mp4", "rear", 0.04, 0.12, score=0.5),
+    ]
+    write(AnnotationTable.of(rows), tmp_path / "out.csv")
+    names = [f"{v}/{k:06d}.jpg" for v in ("v", "w") for k in range(8)]
+    tags = annotated(monkeypatch, loaded(results=str(tmp_path / "out.csv"), fps=25.0), names)
+    label = {100: "groom", 101: "rear"}
+    images = "".join(
+        f'<image id="{k}" name="{name}" width="64" height="48">'
+        + "".join(
+            f'<tag label="{label[x]}" source="auto"><attribute name="score">{a[0][1]}</attribute></tag>'
+            for at, x, a in tags if at == k
+        )
+        + "</image>"
+        for k, name in enumerate(names)
+    )  # fmt: skip
+    (tmp_path / "x.xml").write_text(f"<annotations><version>1.1</version>{images}</annotations>")
+    found = read(tmp_path / "x.xml", fps=25)
+    assert sorted((r.video, r.label, r.start, r.end, r.score) for r in found) == sorted(
+        (r.video.removesuffix(".mp4"), r.label, r.start, r.end, r.score) for r in rows
+    )
+    (tmp_path / "x.xml").write_text('<annotations><version>1.1</version><image id="one" name="v/0.jpg"/></annotations>')
+    with pytest.raises(DataError, match=r"x\.xml"):
+        read(tmp_path / "x.xml", fps=25)
 
 
 def test_cvat_names_may_count_from_1_and_scores_may_be_left_out(monkeypatch, results):

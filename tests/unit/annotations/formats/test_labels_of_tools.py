@@ -56,7 +56,7 @@ def test_frames_need_videos_or_a_rate(tmp_path):
 
 def test_a_video_that_is_not_in_the_folder_is_named(tmp_path, videos):
     write(AnnotationTable.of([Annotation("c.mp4", "run", 0.0, 0.4)]), tmp_path / "x.json", "fiftyone", fps=25)
-    with pytest.raises((DataError, UsageError), match=r"'c\.mp4' is not in"):
+    with pytest.raises((DataError, UsageError), match=r"'c' is not in"):
         read(tmp_path / "x.json", video=videos)
 
 
