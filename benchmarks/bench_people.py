@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import people_landmarks
 import people_noise
 import people_skeletons
 from common import finish
@@ -19,7 +20,7 @@ from tal_engine.engine import EMBEDDED_PLAN
 
 #: Parts by name: from the plan to figures.
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "skeletons": people_skeletons.skeletons, "noise": people_noise.measured,
+    "skeletons": people_skeletons.skeletons, "noise": people_noise.measured, "landmarks": people_landmarks.landmarks,
 }  # fmt: skip
 
 

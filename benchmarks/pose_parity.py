@@ -4,6 +4,7 @@ The judge is Google's own runtime, `ai-edge-litert`, which lives in an environme
 
     python benchmarks/pose_parity.py pictures /tmp/pose              # squares and graphs, with tal_engine's environment
     python benchmarks/pose_parity.py compare /tmp/pose PACKAGE.tgz   # with ai-edge-litert, onnxruntime and numpy
+    python benchmarks/pose_parity.py store /tmp/pose                 # with tal_engine's environment again
 
 Pictures: the shared real videos and rendered ones, as the detector and the landmark networks get them. Writes
 benchmarks/results/pose_parity.json: for each output the range of its values over all pictures, the largest difference,
@@ -20,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-RESULT = Path(__file__).parent / "results" / "pose_parity.json"
 #: Of each video every so many frames.
 EVERY = 20
 #: By graph: file of the package, scale and offset of the pictures, outputs of the network by index.
@@ -37,6 +37,8 @@ NETWORKS = {
 
 def pictures(folder: Path) -> None:
     """Write the squares of frames, and the unpacked graphs."""
+    from common import SHARED
+
     from tal_engine import open_video
     from tal_engine.backends import open_backend
     from tal_engine.demo.demo_set import script_of
@@ -46,10 +48,8 @@ def pictures(folder: Path) -> None:
     from tal_engine.pose.region import Region
     from tal_engine.pose.weights import pose_graphs
 
-    shared = Path(__file__).parents[2] / "shared" / "data" / "videos"
-    shared = shared if shared.is_dir() else Path("/work/shared/data/videos")
     frames = []
-    for path in sorted(shared.glob("*.mp4")):
+    for path in sorted((SHARED / "videos").glob("*.mp4")):
         with open_video(path) as video:
             frames += [f.image() for i, f in enumerate(video.frames) if i % EVERY == 0]
     for k in range(3):
@@ -92,8 +92,7 @@ def compare(folder: Path, package: Path) -> None:
             document[name] = {"pictures": len(x)} | {
                 out: _apart(ours[out].reshape(len(x), -1), theirs[i].reshape(len(x), -1)) for i, out in outputs.items()
             }
-    RESULT.write_text(json.dumps(document, indent=1) + "\n")
-    sys.stdout.write(RESULT.read_text())
+    (folder / "parity.json").write_text(json.dumps(document))
 
 
 def _litert(network: object, pictures: np.ndarray, scale: float, offset: float) -> list[np.ndarray]:
@@ -113,8 +112,17 @@ def _apart(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
     return {"range": span, "largest_difference": worst, "ratio": worst / span}
 
 
+def store(folder: Path) -> None:
+    """Keep what `compare` found."""
+    from common import finish
+
+    finish("pose_parity", json.loads((folder / "parity.json").read_text()))
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "pictures":
         pictures(Path(sys.argv[2]))
+    elif sys.argv[1] == "store":
+        store(Path(sys.argv[2]))
     else:
         compare(Path(sys.argv[2]), Path(sys.argv[3]))

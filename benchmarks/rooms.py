@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 #: Sources by their ending; a plan, weights and schemas are sources of what runs them.
-SOURCES = frozenset((".py", ".cpp", ".hpp", ".h", ".c", ".plan", ".json", ".safetensors", ".sh"))
+SOURCES = frozenset((".py", ".cpp", ".hpp", ".h", ".c", ".plan", ".json", ".safetensors", ".sh", ".xz"))
 
 _T = "tal_engine"
 CORE = ("csrc/src", "csrc/include", "csrc/bindings", f"{_T}/ops.py")
@@ -30,6 +30,10 @@ LEARNING = (f"{_T}/lab",)
 TRAINED = (*LEARNING, *LOCALIZING, *SCORING, "benchmarks/variants.py")
 STREAMED = (*RUNTIME, f"{_T}/live", f"{_T}/streaming", f"{_T}/events.py")
 PEOPLE = (f"{_T}/pose", f"{_T}/lab/people", "export/people_plan.py")
+FOLLOWING = tuple(
+    f"{_T}/pose/{n}.py"
+    for n in ("detection", "estimator", "gates", "landmarks", "one_euro", "region", "tracking", "weights")
+)
 EXPORTED = ("export", *GRAPHS)
 READERS = tuple(f"{_T}/{n}" for n in ("_util/untrusted.py", "_util/arrays.py", "_util/pickles.py", "plan/manifest.py"))
 
@@ -65,6 +69,13 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "": (*RUNTIME, f"{_T}/pose", "benchmarks/bench_people.py"),
         "skeletons": (*RUNTIME, *PEOPLE, *(f"benchmarks/people_{n}.py" for n in ("skeletons", "sets"))),
         "noise": (*RUNTIME, *PEOPLE, *DRAWN, "benchmarks/people_noise.py"),
+        "landmarks": (*GRAPHS, *FOLLOWING, *DRAWN, "benchmarks/people_landmarks.py", "benchmarks/people_mediapipe.py"),
+    },
+    "pose_parity": {
+        "": (
+            *(f"export/{n}.py" for n in ("pose_weights", "tflite_file", "tflite_graph")), f"{_T}/assets/pose",
+            "benchmarks/pose_parity.py",
+        )
     },
     "bench_faults": {
         "": (f"{_T}/_util/files.py", f"{_T}/cli", f"{_T}/lab/training", "tests/faults", "benchmarks/bench_faults.py")

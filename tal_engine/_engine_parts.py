@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +13,11 @@ from .errors import require
 from .options import LiveOptions, StreamOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .live.live_source import LiveSource
+    from .pose.tracking import Person
     from .results import Localization
     from .streaming import StreamingLocalizer, StreamScheduler
     from .streaming.models import Models
@@ -142,6 +146,34 @@ class OpensStreams:
         _check(live, LiveOptions, "live")
         given = [sources] if isinstance(sources, str) else sources_of(sources)
         return StreamScheduler(cast("Models", self), given, options, live, **choices)  # type: ignore[arg-type]
+
+
+class SeesPeople:
+    """`people_finder`, for a class that runs graphs."""
+
+    _stages: Any
+
+    def people_finder(self, most: int = 4) -> Callable[[NDArray[np.uint8], float], list[Person]] | None:
+        """Return what finds the people of the pictures of one video, by the plan's graphs; None where it has none.
+
+        The function takes a picture [H, W, 3] uint8 RGB and its seconds, in order, and returns people whose numbers
+        stay; annotated videos draw them.
+
+        Args:
+            most: people that are followed, largest first; at most 16.
+
+        Raises:
+            UsageError: `most` is out of range.
+            StateError: the engine is closed.
+
+        >>> from tal_engine import TALEngine
+        >>> TALEngine.load().people_finder() is None  # the demonstration plan reads no poses
+        True
+        """
+        from .pose.tracking import PoseOptions, PoseTracker
+
+        poses, tracker = self._stages.poses, PoseTracker(PoseOptions(most))
+        return None if poses is None else lambda image, seconds: tracker(poses.estimator, image, seconds)
 
 
 class Renamed:

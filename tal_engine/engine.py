@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine_parts import AsyncLocalize, OpensStreams, Renamed
+from ._engine_parts import AsyncLocalize, OpensStreams, Renamed, SeesPeople
 from ._util.concurrency import in_groups
 from .backends import RunOptions, Runtime
 from .backends.memory import trimmer
@@ -31,7 +31,7 @@ __all__ = ["EMBEDDED_PLAN", "Progress", "Source", "TALEngine", "timeline_for"]
 EMBEDDED_PLAN = Path(__file__).parent / "assets" / "demo.plan"
 
 
-class TALEngine(AsyncLocalize, OpensStreams, Renamed):
+class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
     """A plan that is ready to localize. Safe to share between threads.
 
     An error of one call does not affect the others: the engine stays usable. `close`, or leaving a ``with`` block,

@@ -123,7 +123,7 @@ class _Work:
         if w.output is None and w.form is None:
             stdout().print(table_of(result, self.truth(source)))
         self._keep(name, source, before, result)
-        self.targets.write(source, result, self.truth(source))
+        self.targets.write(source, result, self.truth(source), self.engine.people_finder())
 
     def _keep(self, name: str, source: str | Path, before: tuple[int, int] | None, result: Localization) -> None:
         self.batch.add(name, result)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .._util.files import check_outputs
 from .._util.names import file_names
 from ..records import Segment
 from ..results import Localization
+
+if TYPE_CHECKING:
+    from ..outputs.render.skeletons import FindsPeople
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,19 @@ class Targets:
         """Return whether all files of a source exist already."""
         return all(t.exists() for of in (self.plots, self.videos) if (t := of.get(path)) is not None)
 
-    def write(self, path: str | Path, result: Localization, truth: list[Segment] | None) -> None:
-        """Write what was asked for of a source."""
+    def write(
+        self, path: str | Path, result: Localization, truth: list[Segment] | None, people: FindsPeople | None = None
+    ) -> None:
+        """Write what was asked for of a source; `people` finds those that annotated videos draw."""
         if path in self.plots:
             result.plot(self.plots[path], truth)
         if path in self.videos:
-            _save_video(self.videos[path], path, result)
+            _save_video(self.videos[path], path, result, people)
 
 
-def _save_video(target: Path, source: str | Path, result: Localization) -> None:
+def _save_video(target: Path, source: str | Path, result: Localization, people: FindsPeople | None) -> None:
     from ..outputs.render.overlay import write
     from ..video import open_video
 
     with open_video(source) as video:
-        write(target, result, ((f.pts_seconds, f.image()) for f in video.frames), video.fps)
+        write(target, result, ((f.pts_seconds, f.image()) for f in video.frames), video.fps, people)

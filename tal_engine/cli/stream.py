@@ -139,7 +139,7 @@ def stream(
     with ExitStack() as stack:
         stopped = stack.enter_context(_stopping(scheduler))
         sinks = _event_sinks(sink or [], sink_options or [], state, stopped)
-        fan = stack.enter_context(_all(chain(sinks, _picture_sinks(scheduler, save_video, clips)), scheduler))
+        fan = stack.enter_context(_all(chain(sinks, _picture_sinks(engine, scheduler, save_video, clips)), scheduler))
         if metrics is not None:
             from ..streaming.metrics_server import MetricsServer
 
@@ -218,7 +218,9 @@ def _all(opened: Iterable[Any], scheduler: StreamScheduler) -> Iterator[Fan]:
             warn(f"{name}: {count} events or pictures could not be taken")
 
 
-def _picture_sinks(scheduler: StreamScheduler, video: Path | None, clips: Path | None) -> Iterator[Any]:
+def _picture_sinks(
+    engine: TALEngine, scheduler: StreamScheduler, video: Path | None, clips: Path | None
+) -> Iterator[Any]:
     """Open the sinks that receive frames."""
     wait = scheduler.declared_latency_s
     if (video or clips) and len(scheduler.streams) > 1:
@@ -226,7 +228,7 @@ def _picture_sinks(scheduler: StreamScheduler, video: Path | None, clips: Path |
     if video is not None:
         from ..outputs.render.overlay import LiveOverlay
 
-        yield LiveOverlay(video, 2 * wait)
+        yield LiveOverlay(video, 2 * wait, people=engine.people_finder())
     if clips is not None:
         from ..outputs.sinks.clips import LiveClips
 

@@ -249,7 +249,8 @@ def _fix_of(record: EngineRecord, machine: Machine, path: Path) -> str:
 def _advise(plan: Plan, diagnosis: Diagnosis) -> None:
     """Add advice about a plan that runs."""
     stated = plan.manifest.precision
-    differing = [g for g in diagnosis.graphs if g.precision not in ("", stated)]
+    own = {g.member for g in plan.manifest.graphs}  # those that find poses keep their own precision
+    differing = [g for g in diagnosis.graphs if g.precision not in ("", stated) and g.member in own]
     if differing:
         what = ", ".join(f"{g.member} is {g.precision}" for g in differing)
         diagnosis.findings.append(Finding("note", f"the plan states {stated}; by their weights {what}"))

@@ -21,6 +21,8 @@ _LAYERS = ((8, 2), (16, 2), (32, 6))
 POINTS = 4
 #: Boxes that share more than this (intersection over union) are one person.
 _OVERLAP = 0.3
+#: Boxes farther away, in pixels of the square, are of no person.
+_FAR = 1e4
 #: Raw scores are cut to +-this before the logistic function.
 _MOST_RAW = 100.0
 
@@ -81,7 +83,7 @@ def decode(
         least: lower scores are left out.
     """
     score = 1.0 / (1.0 + np.exp(-np.clip(scores.ravel().astype(np.float64), -_MOST_RAW, _MOST_RAW)))
-    chosen = np.flatnonzero(score >= least)
+    chosen = np.flatnonzero((score >= least) & np.isfinite(boxes).all(1) & (np.abs(boxes).max(1) < _FAR))
     chosen = chosen[np.argsort(-score[chosen], kind="stable")]
     raw = boxes[chosen].astype(np.float64).reshape(-1, 2 + POINTS, 2)
     raw[:, [0, *range(2, 2 + POINTS)]] += anchors()[chosen, None] * SIDE

@@ -30,9 +30,15 @@ class FollowedPoses:
     finds its person anew: it differs for as long as the smoothing remembers, about a second.
     """
 
-    def __init__(self, options: SnippetOptions) -> None:
+    def __init__(self, options: SnippetOptions, counts: Counts | None = None) -> None:
+        """Begin.
+
+        Args:
+            options: of the snippets.
+            counts: goes on from these, of an earlier part of the stream.
+        """
         self._options = options
-        self._tracker = PoseTracker(PoseOptions())
+        self._tracker = PoseTracker(PoseOptions(), counts)
         self._known: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=options.window)
         self._image: NDArray[np.uint8] | None = None
         self._people: list[Person] = []

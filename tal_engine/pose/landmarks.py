@@ -73,8 +73,9 @@ def decode(
 def refined(points: NDArray[np.float32], heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
     """Move points [K, 3] to the centre of their heat map [H, W, K] nearby, where that is confident."""
     high, wide, count = heatmap.shape
-    column, row = (points[:, 0] * wide).astype(int), (points[:, 1] * high).astype(int)
-    inside = (points[:, :2] >= 0).all(1) & (column < wide) & (row < high)
+    inside: NDArray[np.bool_] = np.all((points[:, :2] >= 0) & (points[:, :2] < 1), axis=1)
+    place = np.where(inside[:, None], points[:, :2], 0.0)
+    column, row = (place[:, 0] * wide).astype(int), (place[:, 1] * high).astype(int)
     near = np.arange(-_REACH, _REACH + 1)
     rows = np.where(inside, row, 0)[:, None, None] + near[None, :, None]
     columns = np.where(inside, column, 0)[:, None, None] + near[None, None, :]

@@ -26,8 +26,10 @@ class Region:
 
     @classmethod
     def around(cls, centre: NDArray[np.float32], rim: NDArray[np.float32]) -> Region:
-        """Return the square around a circle whose centre and upper end (x, y) are given."""
-        dx, dy = (float(v) for v in rim[:2] - centre[:2])
+        """Return the square around a circle whose centre and upper end (x, y) are given; not sound if they are none."""
+        dx, dy = (float(rim[k]) - float(centre[k]) for k in range(2))
+        if not (math.isfinite(dx) and math.isfinite(dy)):
+            return cls(math.nan, math.nan, math.nan, 0.0)
         turn = math.pi / 2 - math.atan2(-dy, dx)
         angle = turn - 2 * math.pi * math.floor((turn + math.pi) / (2 * math.pi))
         return cls(float(centre[0]), float(centre[1]), 2 * _ROOM * math.hypot(dx, dy), angle)

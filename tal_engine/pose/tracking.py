@@ -35,6 +35,8 @@ _BEGIN_SCORE, _BEGIN_PRESENCE, _BEGIN_ALIKE, _BEGIN_HIPS = 0.5, 0.6, 0.4, 0.1
 _BEGIN_FAR_HIPS, _SURE_PRESENCE, _SURE_VISIBLE, _UPRIGHT = 0.2, 0.97, 0.75, 2.0
 #: What a person must keep to be followed.
 _KEEP_PRESENCE, _KEEP_INSIDE, _KEEP_OFF = 0.5, 0.75, 0.35
+#: Points farther away, in sides of the square or metres, are of no person.
+_FAR = 100.0
 #: What confirms a person that is followed (score, hips), and how many looks in a row may fail to. A newcomer is looked
 #: at more often for a while, and has to be confirmed each time and better.
 _CONFIRM, _STRIKES = (0.25, 0.25), 1
@@ -134,9 +136,9 @@ class Counts:
 class PoseTracker:
     """The people of one video or stream. Not safe to share between threads."""
 
-    def __init__(self, options: PoseOptions | None = None) -> None:
+    def __init__(self, options: PoseOptions | None = None, counts: Counts | None = None) -> None:
         self.options = options or PoseOptions()
-        self.counts = Counts()
+        self.counts = counts or Counts()
         self._tracks: list[_Track] = []
         self._lost: list[tuple[float, _Track]] = []
         self._next = 0
@@ -247,7 +249,10 @@ def _begins(d: Detection, found: Landmarks, region: Region) -> bool:
 
 def _holds(found: Landmarks, region: Region) -> bool:
     """Return whether points hold together as those of a person in its square."""
-    if found.presence < _KEEP_PRESENCE or gates.inside(found.points) < _KEEP_INSIDE:
+    parts = (found.points, found.world, found.guides)
+    if not all(np.isfinite(a).all() and np.abs(a).max() < _FAR for a in parts):
+        return False
+    if not found.presence >= _KEEP_PRESENCE or gates.inside(found.points) < _KEEP_INSIDE:
         return False
     fit = gates.fitted(region.to_picture(found.points), region.to_world(found.world))
     return fit.scale > 0 and fit.off <= _KEEP_OFF

@@ -78,7 +78,7 @@ class StreamSession:
             "worst_latency_s": round(self.state.finalizer.worst_latency_s, 6),
             "frames_refused": self.state.refused,
             "domain": None if self.state.domain is None else round(self.state.domain, 6),
-            "warnings": list(self.source.warnings),
+            "warnings": [*self.source.warnings, *self.state.notes],
             "coverage": self.source.coverage.to_dict(),
         }
 

@@ -21,7 +21,7 @@ from ..inference.domain import DomainModel
 from ..inference.score_rule import ScoreRule
 from ..options import StreamOptions
 from ..plan.manifest import Manifest
-from ..pose.follow import FollowedPoses
+from ..pose.follow import FollowedPoses, notes_of
 from ..records import Proposals, Snippets
 from ..video.snippet import grid_of
 from ..video.source import Image
@@ -74,6 +74,7 @@ class StreamState:
         )
         self._ring = FeatureRing(self.timing, manifest.streams, contract_of(manifest.snippet, manifest.encoders))
         self._grid = grid_of(self.manifest.snippet)
+        self._followed: FollowedPoses | None = None
         self._followed = self._unfollowed()
         self._live = False  # a frame came since the last cut
         self._origin = 0.0  # its seconds
@@ -223,7 +224,18 @@ class StreamState:
 
     def _unfollowed(self) -> FollowedPoses | None:
         """Begin to follow the stream's person anew, if an encoder reads poses; a snapshot does not keep it."""
-        return None if self.manifest.pose_encoder is None else FollowedPoses(self.manifest.snippet)
+        if self.manifest.pose_encoder is None:
+            return None
+        before = None if self._followed is None else self._followed.counts
+        return FollowedPoses(self.manifest.snippet, before)
+
+    @property
+    def notes(self) -> list[str]:
+        """What poses of this stream are not to be trusted for, by what was seen so far; else none."""
+        encoder = self.manifest.pose_encoder
+        if self._followed is None or encoder is None or not self._followed.counts.pictures:
+            return []
+        return notes_of(self._followed.counts, encoder.name)
 
     def push_row(self, row: FeatureVector, wall: float | None = None) -> None:
         """Take the features of the next snippet of a stream that has no frames; its clock begins at 0.

@@ -1,11 +1,7 @@
-"""Annotated video: what happens now and a timeline, drawn into the pictures. Knows pictures and times, no decoder.
-
-Labels are drawn in OpenCV's built-in letters: signs beyond ASCII show as question marks.
-"""
+"""Annotated video: people as skeletons in the pictures, and below them what happens now and when. Knows no decoder."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,94 +13,85 @@ from ...events import Event
 from ...records import UNLIKE, Segment, VideoSegments
 from ..sinks.sink import Closing
 from .frame_ring import Kept, Ring
+from .panel import Inks, Panel, clock, lanes_of
+from .skeletons import FindsPeople, draw_people
 from .video_writer import Movie, check_ending
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Colours of labels, RGB, chosen by a hash of the name: the same in every video.
-_COLOURS = (
-    (86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (120, 120, 255),
-    (160, 220, 120),
-)  # fmt: skip
-_DARK, _WHITE, _ALARM = (25, 25, 25), (255, 255, 255), (185, 28, 28)
-#: At most so many labels are drawn at a time, best first.
-_LINES = 4
+#: Lanes of a live stream, whose classes are not known before.
+_LIVE_LANES = 3
 
 
-def colour(label: str) -> tuple[int, int, int]:
-    """Return the RGB colour of a label, the same for one with a question mark."""
-    return _COLOURS[hashlib.sha256(label.removesuffix(" ?").encode()).digest()[0] % len(_COLOURS)]
+class Annotator:
+    """Puts a panel below each picture; all get the size of the first.
 
+    Args:
+        lanes: classes that get a lane; for a stream how many lanes there are, which go to what is shown.
+        warning: words of a warning that stays.
+        people: finds the people to draw, if they are to be drawn.
+    """
 
-def draw(image: NDArray[np.uint8], now: float, segments: Sequence[Segment], first: float, last: float) -> None:
-    """Draw into a picture [H, W, 3] uint8 RGB: labels that are on at `now`, and a bar of the time [first, last)."""
-    _draw_labels(image, sorted((s for s in segments if s.start <= now < s.end), key=lambda s: -s.score)[:_LINES])
-    _draw_bar(image, now, segments, first, last)
+    def __init__(self, lanes: Sequence[str] | int, warning: str = "", people: FindsPeople | None = None) -> None:
+        self._lanes, self._warning, self._people = lanes, warning, people
+        self._panel: Panel | None = None
+        self._inks = Inks()
+        for name in () if isinstance(lanes, int) else lanes:
+            self._inks(name)
 
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        now: float,
+        segments: Sequence[Segment],
+        span: tuple[float, float],
+        time: str,
+    ) -> NDArray[np.uint8]:
+        """Return a picture [H, W, 3] uint8 RGB with its panel below; the picture itself stays as it is.
 
-def bar(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the rows of the bar in an image of this shape: from, to."""
-    height = int(shape[0])
-    return height - max(height // 16, 2), height
+        Args:
+            image: the picture.
+            now: its seconds.
+            segments: what is shown.
+            span: seconds of the strips.
+            time: words for the time.
+        """
+        import cv2
+        import numpy as np
 
-
-def _draw_labels(image: NDArray[np.uint8], active: Sequence[Segment]) -> None:
-    import cv2
-
-    scale = max(image.shape[0] / 480, 0.3)
-    step, thickness = round(26 * scale), max(round(2 * scale), 1)
-    for k, s in enumerate(active):
-        words = f"{s.label} {s.score:.2f}".encode("ascii", "replace").decode()
-        width = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 0.7 * scale, thickness)[0][0]
-        top, bottom = k * step, (k + 1) * step
-        cv2.rectangle(image, (0, top), (width + 2 * step // 3, bottom - 1), _DARK, -1)
-        cv2.rectangle(image, (0, top), (step // 4, bottom - 1), colour(s.label), -1)
-        at = (step // 2, bottom - step // 4)
-        cv2.putText(image, words, at, cv2.FONT_HERSHEY_SIMPLEX, 0.7 * scale, _WHITE, thickness, cv2.LINE_AA)
-
-
-def _draw_notice(image: NDArray[np.uint8], words: str) -> None:
-    """Draw a line of words over the bar, as large as the picture's width allows."""
-    import cv2
-
-    bottom, width = bar(image.shape)[0], int(image.shape[1])
-    (length, height), below = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
-    scale = min(0.9 * width / length, image.shape[0] / 480)
-    top = bottom - round((height + below) * scale * 1.4)
-    cv2.rectangle(image, (0, top), (width, bottom - 1), _ALARM, -1)
-    at = (round(0.03 * width), bottom - 1 - round(below * scale))
-    cv2.putText(image, words, at, cv2.FONT_HERSHEY_SIMPLEX, scale, _WHITE, 1, cv2.LINE_AA)
-
-
-def _draw_bar(image: NDArray[np.uint8], now: float, segments: Sequence[Segment], first: float, last: float) -> None:
-    top, bottom = bar(image.shape)
-    width = int(image.shape[1])
-
-    def column(seconds: float) -> int:
-        share: float = (min(max(seconds, first), last) - first) / max(last - first, 1e-9)
-        return round(share * width)
-
-    image[top:bottom] = _DARK
-    for s in sorted(segments, key=lambda s: s.score):  # the best lies on top
-        if s.end > first and s.start < last:
-            left = min(column(s.start), width - 1)
-            image[top + 1 : bottom, left : max(column(s.end), left + 1)] = colour(s.label)
-    cursor = min(column(now), width - 1)
-    image[top:bottom, cursor : cursor + max(width // 320, 1)] = _WHITE
+        fixed = () if isinstance(self._lanes, int) else tuple(self._lanes)
+        many = self._lanes if isinstance(self._lanes, int) else max(len(fixed), 1)
+        names = lanes_of(segments, many) if isinstance(self._lanes, int) else fixed
+        high, wide = image.shape[:2]
+        panel = self._panel = self._panel or Panel(high, wide, many, bool(self._warning), fixed)
+        if (high, wide) == (panel.height, panel.width):
+            picture = image.copy()
+        else:
+            picture = np.asarray(cv2.resize(image, (panel.width, panel.height)), np.uint8)
+        if self._people is not None:
+            draw_people(picture, self._people(picture, now))
+        return np.vstack([picture, panel.draw(now, segments, span, names, time, self._inks, self._warning)])
 
 
 def write(
-    path: str | Path, result: VideoSegments, frames: Iterable[tuple[float, NDArray[np.uint8]]], fps: float
+    path: str | Path,
+    result: VideoSegments,
+    frames: Iterable[tuple[float, NDArray[np.uint8]]],
+    fps: float,
+    people: FindsPeople | None = None,
 ) -> None:
     """Write the annotated video of a finished localization, whole or not at all; memory holds one picture.
 
+    Pictures stay as they are but for skeletons; a panel below them shows what is on, and the whole video's time.
+
     Args:
         path: the video to write, with one of `video_writer.ENDINGS`.
-        result: what is drawn; the bar spans the whole video.
+        result: what is drawn; the strips span the whole video.
         frames: (seconds, picture [H, W, 3] uint8 RGB) of the same video.
         fps: its nominal frames a second.
+        people: finds the people of each picture, whose skeletons are drawn.
 
     Raises:
         UsageError: an ending that is not one of `video_writer.ENDINGS`.
@@ -112,13 +99,12 @@ def write(
     """
     path = Path(path)
     check_ending(path)
+    annotate = Annotator(lanes_of(result.segments), UNLIKE if result.info.out_of_domain else "", people)
+    length = result.info.duration
     with whole_file(path) as temporary, closing(Movie(temporary, fps, name=path)) as movie:
         for seconds, image in frames:
-            picture = image.copy()
-            draw(picture, seconds, result.segments, 0.0, result.info.duration)
-            if result.info.out_of_domain:
-                _draw_notice(picture, UNLIKE)
-            movie.write(picture, seconds)
+            time = f"{clock(seconds)} / {clock(length)}"
+            movie.write(annotate(image, seconds, result.segments, (0.0, length), time), seconds)
 
 
 class LiveOverlay(Closing):
@@ -132,10 +118,11 @@ class LiveOverlay(Closing):
     Args:
         path: the video to write.
         delay_s: seconds of stream time that a picture waits.
-        span_s: seconds that the bar shows, the present at its right end.
+        span_s: seconds that the strips show, the present at their right end.
         fps: nominal frames a second.
         max_side: larger pictures are scaled down to it, pixels; 0: never.
         max_bytes: pictures that wait take no more; beyond it the oldest are written early, counted in `early`.
+        people: finds the people of each picture, whose skeletons are drawn.
 
     Raises:
         UsageError: an argument makes no sense, or an ending that is not one of `video_writer.ENDINGS`.
@@ -151,10 +138,12 @@ class LiveOverlay(Closing):
         fps: float = 25.0,
         max_side: int = 640,
         max_bytes: int = 256 << 20,
+        people: FindsPeople | None = None,
     ) -> None:
         require(0 < span_s < float("inf"), "span_s", span_s, "positive")
         self._ring = Ring(delay_s, max_bytes, max_side)
         self._span_s, self.early = span_s, 0
+        self._annotate = Annotator(_LIVE_LANES, people=people)
         self._segments: dict[str, Segment] = {}
         self._movie = Movie(_free(Path(path)), fps, live=True)
         self._begin: float | None = None
@@ -199,8 +188,8 @@ class LiveOverlay(Closing):
         now = kept.seconds
         self._begin = now if self._begin is None else self._begin
         self._segments = {k: s for k, s in self._segments.items() if s.end > now - self._span_s}
-        image = kept.image()
-        draw(image, now, list(self._segments.values()), now - self._span_s, now)
+        shown = [s for s in self._segments.values() if s.start <= now]
+        image = self._annotate(kept.image(), now, shown, (now - self._span_s, now), clock(now))
         self._movie.write(image, now - self._begin)
 
 

@@ -44,7 +44,8 @@ def test_specs_name_streams_and_architectures():
     [
         (
             "resnet",
-            r"unknown encoder 'resnet'; known: clip:ARCHITECTURE .*i3d, i3d:STREAM \(rgb or flow\); lite0; pose, pose:SIZE \(lite or full\); tiny",
+            r"unknown encoder 'resnet'; known: clip:ARCHITECTURE .*i3d, i3d:STREAM \(rgb or flow\); lite0; "
+            r"pose, pose:SIZE \(lite or full\); tiny",
         ),
         ("i3d+", "unknown encoder ''"),
         ("clip", "encoder 'clip' is not of a known form"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
+import av
 import numpy as np
 import pytest
 from scipy import stats
@@ -145,29 +146,32 @@ def test_pictures_say_it(engine, tmp_path):
     assert "unlike" not in (tmp_path / "b.svg").read_text()
 
 
-def test_annotated_video_says_it(engine, tmp_path, monkeypatch):
+def test_annotated_video_says_it(engine, tmp_path):
     from tal_engine.outputs.render import overlay
+    from tal_engine.outputs.render.panel import Panel
 
-    shown = []
-    monkeypatch.setattr(overlay, "_draw_notice", lambda image, words: shown.append(words))
-    frames = [(i / 25, np.zeros((64, 96, 3), np.uint8)) for i in range(3)]
-    for shift, notices in ((0.0, 0), (9.0, 3)):
-        shown.clear()
+    frames = [(i / 25, np.zeros((240, 320, 3), np.uint8)) for i in range(3)]
+    top = Panel(240, 320).lane(0)[0]
+    for shift, said in ((0.0, False), (9.0, True)):
         overlay.write(tmp_path / "a.mp4", engine.localize(of_head(1, seed=3, shift=shift)[0]), frames, 25)
-        assert len(shown) == notices
+        with av.open(str(tmp_path / "a.mp4")) as container:
+            pictures = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+        assert len(pictures) == 3
+        red = [p[240 + top + 2, 2].astype(int) for p in pictures]
+        assert all((r[0] > 120 and r[1] < 80) == said for r in red)
+        assert all(p[:240].max() < 40 for p in pictures)  # nothing is drawn into the picture
 
 
-@pytest.mark.parametrize("shape", [(48, 64), (480, 854), (1080, 608)])
-def test_the_notice_fits_into_a_picture(shape):
-    from tal_engine.outputs.render.overlay import UNLIKE, _draw_notice, bar
+@pytest.mark.parametrize("shape", [(240, 320), (480, 854), (1080, 608)])
+def test_the_warning_fits_below_a_picture(shape):
+    from tal_engine.outputs.render.panel import Inks, Panel
+    from tal_engine.records import UNLIKE
 
-    image = np.zeros((*shape, 3), np.uint8)
-    _draw_notice(image, UNLIKE)
-    rows = np.flatnonzero(image.any(axis=(1, 2)))
-    assert rows.max() == bar(image.shape)[0] - 1
-    assert rows.min() > shape[0] // 2
-    white = np.flatnonzero((image > 200).all(axis=2).any(axis=0))
-    assert len(white) == 0 or white.max() < shape[1] - 1
+    panel = Panel(*shape, warning=True)
+    drawn = panel.draw(0.0, [], (0.0, 1.0), (), "", Inks(), UNLIKE)
+    top = panel.lane(0)[0] - panel.line
+    white = np.flatnonzero((drawn[top : top + panel.line] > 200).all(axis=2).any(axis=0))
+    assert shape[1] // 2 < white.max() < shape[1] - 1
 
 
 def test_a_stream_says_it_once_and_again_after_it_was_usual(engine, caplog):

@@ -12,7 +12,10 @@ from tal_engine.backends.onnx_write import GraphWriter
 from tal_engine.demo.demo_set import script_of
 from tal_engine.demo.render import render
 from tal_engine.errors import FeatureError, PlanError, UsageError
+from tal_engine.export.encoder_graphs import open_encoders
 from tal_engine.features.contract import check_contract
+from tal_engine.lab.nn.encoders import geometry, parse
+from tal_engine.lab.nn.tiny import TINY_WEIGHTS
 from tal_engine.options import SnippetOptions
 from tal_engine.plan.archive import Plan, parse_plan, plan_bytes, with_members
 from tal_engine.plan.fields import Graph, Tensor
@@ -149,6 +152,20 @@ def test_nobody_is_told_and_scores_nothing_wrong(engine):
     assert not row.any()
 
 
+def test_a_stream_tells_what_it_saw_over_all_its_parts(engine, plan):
+    state = StreamState(plan.manifest, plan.sha256, "s")
+    assert state.notes == []
+    for part in range(2):
+        for i in range(12):
+            black = np.full((48, 64, 3), i, np.uint8)
+            for ready in state.push(lambda b=black: b, 100 * part + i / FPS):
+                engine.encode_snippets(ready.snippets)
+        for ready in state.flush():
+            engine.encode_snippets(ready.snippets)
+    (note,) = state.notes
+    assert note == "pose: no person was found in any of 24 pictures"
+
+
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
@@ -200,3 +217,21 @@ def test_what_needs_pictures_on_a_card_is_refused(plan, engine):
     snippets = Snippets(np.zeros((1, 6, 8, 8, 3), np.uint8), None, 0, engine.features, 0.0)
     with pytest.raises(FeatureError, match="reads poses, the snippets have none"):
         engine._stages.poses(snippets)
+
+
+def test_the_encoder_has_a_name_like_every_other():
+    parts = parse("pose")
+    assert [(p.key, p.stream) for p in parts] == [("pose:lite", "pose")]
+    assert geometry(parts) == POSE_SNIPPETS
+    assert geometry(parse("pose:full+lite0")) == POSE_SNIPPETS  # both read frames as they were decoded
+    for spec, match in (
+        ("pose:heavy", "'pose:heavy' is not of a known form"),
+        ("pose+pose:full", "both make the stream"),
+    ):
+        with pytest.raises(UsageError, match=match):
+            parse(spec)
+    found = open_encoders("pose:full")
+    assert found.specs["pose"].poses.startswith("full, ")
+    assert set(found.members(["pose"])) == {"pose_detector.onnx", "pose_landmarks.onnx"}
+    with pytest.raises(UsageError, match="no encoder takes them"):
+        open_encoders("pose", {"pose": TINY_WEIGHTS})

@@ -165,6 +165,42 @@ def test_no_picture_is_too_bad_and_the_work_is_bounded(estimator, clip, kind):
         assert tracker.counts.empty == 4
 
 
+#: What graphs gave for pictures that came before.
+SEEN: dict[tuple[int, bytes], dict[str, np.ndarray]] = {}
+
+
+class Spoiled:
+    """A graph of which a value is not what it should be."""
+
+    def __init__(self, inner, name, value, where) -> None:
+        self.inner, self.name, self.value, self.where = inner, name, value, where
+        self.description = "spoiled"
+
+    def run(self, feeds):
+        key = (id(self.inner), feeds["pictures"].tobytes())
+        out = SEEN[key] = SEEN.get(key) or self.inner.run(feeds)
+        out = dict(out)
+        if self.name in out:
+            out[self.name] = out[self.name].copy()
+            out[self.name].reshape(len(out[self.name]), -1)[:, self.where] = self.value
+        return out
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e30])
+def test_graphs_that_give_nonsense_find_nobody_or_somebody_finite(estimator, clip, value):
+    spoiled = [("boxes", slice(0, None, 12)), ("scores", slice(None)), ("presence", slice(None)), ("world", 5)]
+    spoiled += [("heatmap", slice(None)), *(("landmarks", k) for k in (0, 75, 33 * 5, 33 * 5 + 5, 3))]
+    for name, where in spoiled:
+        broken = PoseEstimator(*(Spoiled(g, name, value, where) for g in (estimator.detector, estimator.landmarker)))
+        sound = PoseEstimator(*(Spoiled(g, "", 0, 0) for g in (estimator.detector, estimator.landmarker)))
+        tracker = PoseTracker()
+        tracker(sound, clip[0][0], 0.0)  # somebody is followed before
+        for i in (1, 2):
+            for p in tracker(broken, clip[0][i], i / 12.5):
+                assert np.isfinite(p.points).all()
+                assert np.isfinite(p.world).all()
+
+
 def test_after_an_error_of_a_graph_the_tracker_goes_on(estimator, clip):
     frames, tracker = clip[0], PoseTracker()
 
