@@ -128,3 +128,18 @@ def test_a_picture_of_a_person_is_told_from_one_who_moves(step, moves):
     assert followed.counts.pictures == 54
     said = any("does not move" in note for note in notes_of(followed.counts, "pose"))
     assert said == (not moves)
+
+
+def test_a_stream_goes_on_from_a_snapshot(engine, frames, tmp_path):
+    with engine.open_stream("s") as stream:
+        before = [e for i, f in enumerate(frames[:15]) for e in stream.push(f, i / FPS)]
+        stream.snapshot(tmp_path / "s.npz")
+    with engine.open_stream("s") as again:
+        again.restore(tmp_path / "s.npz")
+        after = [e for i, f in enumerate(frames[15:], 15) for e in again.push(f, i / FPS)] + again.flush()
+        assert not again.failed
+        assert not any("no person" in note for note in again.state.notes)  # it finds its people anew
+    whole = [e for e in (*before, *after) if e.is_final]
+    with engine.open_stream("s") as stream:
+        once = [e for i, f in enumerate(frames) for e in stream.push(f, i / FPS)] + stream.flush()
+    assert [(e.label, e.start) for e in whole] == [(e.label, e.start) for e in once if e.is_final]
