@@ -1,4 +1,4 @@
-"""CSV: ``video,label,start,end,score``."""
+"""CSV: ``video,label,start,end,score``, and ``subject`` where people were told apart."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ _FORM = Form(
 
 def text(results: Iterable[VideoSegments], *, header: bool = True) -> str:
     """Format the table, segments in time order."""
-    buffer = io.StringIO()
+    buffer, results = io.StringIO(), list(results)
     rows = csv.writer(buffer, lineterminator="\n")
+    apart = any(r.people is not None or any(s.subject is not None for s in r) for r in results)
     if header:
-        rows.writerow(HEADER)
+        rows.writerow([*HEADER, "subject"] if apart else HEADER)
     for result in results:
         for s in result.by_time():
-            rows.writerow(_row(result.info.source, s.label, s.start, s.end, s.score))
+            cells = _row(result.info.source, s.label, s.start, s.end, s.score)
+            rows.writerow([*cells, "" if s.subject is None else s.subject] if apart else cells)
     return buffer.getvalue()
 
 
