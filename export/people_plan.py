@@ -168,7 +168,9 @@ def main() -> None:
     parser.add_argument("--output", "-o", type=Path, default=Path("out/people/people.plan"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--encoders", default="pose", help="pose, pose:full, or none: then it reads no videos")
+    parser.add_argument(
+        "--encoders", default="none", help="none: as it ships (`pose.plans.people_plan` adds graphs); pose"
+    )
     given = parser.parse_args()
     encoders = None if given.encoders == "none" else open_encoders(given.encoders)
     make(given.work, given.motion, given.output, given.seed, given.workers, encoders)
