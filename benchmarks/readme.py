@@ -31,6 +31,7 @@ import gpu_section
 import house
 import methods_tables
 import moved_section
+import people_section
 import pixels_section
 import stream_section
 import tensorrt_section
@@ -209,6 +210,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/development.md": {"house": house.section},
+    "docs/people.md": {"bench_people": lambda: people_section.section(stored("bench_people"))},
     "docs/fit.md": {"bench_fit": lambda: fit_section.section(stored("bench_fit"))},
     "docs/figures.md": {
         "moved": lambda: moved_section.section(
