@@ -31,6 +31,7 @@ import gpu_section
 import house
 import methods_tables
 import moved_section
+import people_section
 import pixels_section
 import serve_section
 import stream_section
@@ -211,6 +212,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
     "docs/development.md": {"house": house.section},
+    "docs/people.md": {"bench_people": lambda: people_section.section(stored("bench_people"))},
     "docs/fit.md": {
         "bench_fit": lambda: fit_section.section(stored("bench_fit")),
         "bench_mixed": lambda: fit_section.mixed_section(stored("bench_mixed")),

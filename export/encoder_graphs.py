@@ -44,7 +44,8 @@ class EncoderSet:
         """Load the encoders of some streams on a device."""
 
         def load(graph: Graph) -> Backend:
-            return open_backend(self.poses[graph.member], graph.member, device, spec=graph)
+            # A thread each: the graphs are small, and two threads spend twice the work on them.
+            return open_backend(self.poses[graph.member], graph.member, device, threads=1, spec=graph)
 
         opened: list[SnippetEncoder] = []
         for e in (self.specs[s] for s in streams):

@@ -166,6 +166,7 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
         calibrated: bool = True,
         force: bool = False,
         progress: Progress | None = None,
+        people: int = 0,
     ) -> Localization:
         """Find which actions happen when.
 
@@ -179,6 +180,8 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
             calibrated: scores are in [0, 1] where the plan carries their calibration; False gives raw scores.
             force: accept features whose record differs from the head's; the result's warnings list the differences.
             progress: called with (seconds done, seconds in total or 0 if unknown).
+            people: follow up to so many people of a video (1 to 16) and localize each by itself: segments have a
+                `subject`. 0 follows the main person. For plans that read poses.
 
         Returns:
             A list-like `Localization` of `Segment`, best first; its `by_time` returns them in time order.
@@ -190,7 +193,7 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
             StateError: the engine is closed.
         """
         stages, wanted = self._stages, self._rule(min_score, top_k, calibrated)
-        result = stages.finish(stages.prepare(source, fps, force, progress), wanted)
+        result = stages.finish(stages.prepare(source, fps, force, progress, people=people), wanted)
         trimmer.worked(result.info.seconds["total"])
         return result
 

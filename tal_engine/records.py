@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, overload
 
@@ -174,6 +174,8 @@ class Proposals(_ByValue):
 class Segment:
     """An action from `start` to `end` seconds, half open, with its class and score.
 
+    subject: the number of the person, where people were told apart.
+
     >>> from tal_engine import Segment
     >>> segment = Segment(1.5, 4.0, "squat", 0.9)
     >>> segment.end - segment.start
@@ -184,6 +186,12 @@ class Segment:
     end: float
     label: str
     score: float
+    subject: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The label, with the person's number where people were told apart."""
+        return self.label if self.subject is None else f"{self.label} #{self.subject}"
 
 
 #: What pictures say of a video that is unlike its plan's training videos; `Info.warnings` says more.
@@ -217,6 +225,9 @@ class VideoSegments(Sequence[Segment]):
 
     Two are equal if all of their values are, except for the time that it took to find them.
     """
+
+    #: Everybody who was found, where people were told apart: gives the people of a picture and its seconds.
+    people: Callable[[Any, float], Sequence[Any]] | None = None
 
     def __init__(
         self,

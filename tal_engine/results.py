@@ -13,6 +13,11 @@ from .records import Info, Segment, VideoSegments
 from .vocabulary import Vocabulary
 
 
+def _fields(segment: Segment) -> dict[str, Any]:
+    fields = asdict(segment)
+    return fields if segment.subject is not None else {k: v for k, v in fields.items() if k != "subject"}
+
+
 class Localization(VideoSegments):
     """The segments of one video, best first, with methods that write and draw them.
 
@@ -34,9 +39,10 @@ class Localization(VideoSegments):
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON: ``segments`` in order of score, and ``info``.
 
-        Each segment is ``{"start", "end", "label", "label_id", "score"}``, seconds.
+        Each segment is ``{"start", "end", "label", "label_id", "score"}``, seconds, and ``"subject"`` where people were
+        told apart.
         """
-        rows = [{**asdict(s), "label_id": self.vocabulary.id(s.label)} for s in self.segments]
+        rows = [{**_fields(s), "label_id": self.vocabulary.id(s.label)} for s in self.segments]
         return {"segments": rows, "info": asdict(self.info)}
 
     @classmethod
@@ -86,6 +92,7 @@ class Localization(VideoSegments):
         """
         rows = [{"video": self.info.source, **row} for row in self.to_dict()["segments"]]
         columns = ["video", "start", "end", "label", "label_id", "score"]
+        columns += ["subject"] if any(s.subject is not None for s in self.segments) else []
         return need("pandas").DataFrame(rows, columns=columns)
 
     def _repr_html_(self) -> str:

@@ -40,7 +40,7 @@ class Done:
     mtime_ns: int
     digest: str
     made_by: Mapping[str, Any]
-    segments: tuple[tuple[float, float, str, float], ...]
+    segments: tuple[tuple[float, float, str, float, int | None], ...]
     info: Mapping[str, Any]
 
     def unchanged(self, made_by: Mapping[str, Any]) -> bool:
@@ -77,8 +77,8 @@ def done(
     digest = "" if before is None else _digest(path)
     if before is None or not digest or _stat(path) != before:
         return None
-    rows = tuple((s.start, s.end, s.label, s.score) for s in result)
-    if not all(math.isfinite(x) for start, end, _, score in rows for x in (start, end, score)):
+    rows = tuple((s.start, s.end, s.label, s.score, s.subject) for s in result)
+    if not all(math.isfinite(x) for start, end, _, score, _ in rows for x in (start, end, score)):
         return None
     return Done(path, *before, digest, dict(made_by), rows, asdict(result.info))
 
@@ -139,6 +139,12 @@ class BatchRecord:
             self.path.unlink(missing_ok=True)
 
 
+def _row(
+    start: float, end: float, label: str, score: float, subject: int | None = None
+) -> tuple[float, float, str, float, int | None]:
+    return float(start), float(end), str(label), float(score), None if subject is None else int(subject)
+
+
 def _parsed(value: Any) -> Done:
     """Parse a line of the record.
 
@@ -147,6 +153,6 @@ def _parsed(value: Any) -> Done:
     """
     if value.pop("schema") != _SCHEMA:
         raise ValueError("another schema")
-    rows = tuple((float(s), float(e), str(label), float(score)) for s, e, label, score in value.pop("segments"))
+    rows = tuple(_row(*row) for row in value.pop("segments"))
     Info(**value["info"])
     return Done(**value, segments=rows)

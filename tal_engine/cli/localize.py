@@ -77,6 +77,15 @@ def localize(
         int | None, typer.Option(help="At most so many segments a video; 0 keeps all.", rich_help_panel="What is found")
     ] = None,
     raw_scores: RawScores = False,
+    people: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=16,
+            help="Follow up to so many people and say whose each action is; 0: the main person. For plans of poses.",
+            rich_help_panel="What is found",
+        ),
+    ] = 0,
     force: Annotated[
         bool,
         typer.Option(
@@ -137,7 +146,7 @@ def localize(
     if not quiet:
         note = "no --plan given: the embedded demonstration model, not a product. " if plan is None else ""
         errors.print(f"{note}{engine.description}")
-    wanted = Wanted(None if form is None else form.value, output, resume, conf, topk, raw_scores, force, quiet)
+    wanted = Wanted(None if form is None else form.value, output, resume, conf, topk, raw_scores, force, quiet, people)
     failed = run(engine, dict(zip(names, paths, strict=True)), wanted, targets, known)
     finish(paths, failed, quiet)
 

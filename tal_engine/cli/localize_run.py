@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..batch.files import Batch, FormName, batch_of, is_kept, made_by
 from ..batch.record import BatchRecord, Done, begun, done, path_of
@@ -33,6 +34,7 @@ class Wanted:
     raw_scores: bool
     force: bool
     quiet: bool
+    people: int = 0
 
 
 def run(engine: TALEngine, sources: Mapping[str, str | Path], wanted: Wanted, targets: Targets, truth: Truth) -> Failed:
@@ -42,9 +44,10 @@ def run(engine: TALEngine, sources: Mapping[str, str | Path], wanted: Wanted, ta
         The sources that could not be used.
     """
     record = _record(wanted, len(sources))
-    options = {
+    options: dict[str, Any] = {
         "min_score": wanted.min_score, "top_k": wanted.top_k, "calibrated": not wanted.raw_scores, "force": wanted.force
     }  # fmt: skip
+    options |= {"people": wanted.people} if wanted.people else {}
     made = made_by(engine.plan.sha256, options)
     kept = _kept(record, sources, made, targets, wanted) if wanted.resume and record is not None else {}
     vocabulary = engine.plan.vocabulary
@@ -112,7 +115,7 @@ class _Work:
             with progress_of(source, w.quiet) as progress:
                 result = self.engine.localize(
                     source, min_score=w.min_score, top_k=w.top_k, calibrated=not w.raw_scores, force=w.force,
-                    progress=progress,
+                    progress=progress, people=w.people,
                 )  # fmt: skip
         except TALError as e:
             self.failed.append((source, e))
@@ -124,7 +127,7 @@ class _Work:
         if self._shown(true):
             stdout().print(table_of(result, true))
         self._keep(name, source, before, result)
-        self.targets.write(source, result, true, self.engine.people_finder())
+        self.targets.write(source, result, true, result.people or self.engine.people_finder())
 
     def _shown(self, true: list[Segment] | None) -> bool:
         """Say whether a table is printed: where nothing else is written, or where truth is to stand beside."""

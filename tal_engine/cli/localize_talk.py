@@ -63,7 +63,7 @@ def table_of(result: Localization, truth: list[Segment] | None) -> Table:
     matched: set[int] = set()
     rows: list[tuple[float, list[str]]] = []
     for s in result.by_time():
-        cells = [f"{s.start:.2f}", f"{s.end:.2f}", s.label, f"{s.score:.2f}"]
+        cells = [f"{s.start:.2f}", f"{s.end:.2f}", s.title, f"{s.score:.2f}"]
         if truth is not None:
             near = ((overlap(s, t), k) for k, t in enumerate(truth) if t.label == s.label)
             best, k = max(near, default=(0.0, -1))

@@ -20,6 +20,7 @@ from ..features import SnippetEncoder, check_contract, contract_of, encode, load
 from ..limits import Limits
 from ..options import DEVICE_PIXELS, SnippetOptions
 from ..pose.encoder import PoseFeatures
+from ..pose.people import FoundPeople
 from ..records import Features, Snippets
 from ..video import VideoSource, cut, open_video
 from ..video.flow import FlowSource, with_flow
@@ -99,7 +100,11 @@ class Extractor:
             return self.encode(video, progress)
 
     def encode(
-        self, video: VideoSource, progress: Callable[[float, float], None] | None = None, batch: int = 8
+        self,
+        video: VideoSource,
+        progress: Callable[[float, float], None] | None = None,
+        batch: int = 8,
+        found: FoundPeople | None = None,
     ) -> Extraction:
         """Compute the features of an opened video; memory does not grow with its length.
 
@@ -107,6 +112,7 @@ class Extractor:
             video: read to its end.
             progress: called with (seconds done, seconds in total or 0 if unknown).
             batch: snippets per call of the encoders.
+            found: gets everybody who is found, where an encoder reads poses.
 
         Raises:
             VideoError: the video cannot be read.
@@ -126,7 +132,7 @@ class Extractor:
         elif convert is None and self.flow is not None:
             snippets = reading.pull("flow", self.flow(snippets, self.snippet, video))
         if self.poses is not None:
-            snippets = reading.pull("poses", self.poses.of_video(snippets, video.warnings))
+            snippets = reading.pull("poses", self.poses.of_video(snippets, video.warnings, found))
         report = None if progress is None else (lambda done: progress(done, max(total, done) if total else 0.0))
         features, on_card = running.run("encode", lambda: self._encoded(snippets, video, running, report, convert))
         record = {"libraries": _libraries(self.flow)} | ({} if convert is None else {"pixels": DEVICE_PIXELS})

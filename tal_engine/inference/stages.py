@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,8 @@ from ..plan.archive import Plan
 from ..plan.fields import Graph
 from ..plan.int8 import int8_notes
 from ..pose.encoder import PoseFeatures
-from ..records import Features, Info, Proposals, Scored, Snippets
+from ..pose.people import FoundPeople
+from ..records import Features, Info, Proposals, Scored, Segment, Snippets
 from ..results import Localization
 from . import ScoreRule, evaluator_of, propose, score_batch, score_on_card, suppress, to_segments
 from .card_stages import CardStages
@@ -65,6 +66,8 @@ class Prepared:
     activations: Scored | None = None
     #: Where the features lie on the card, if they stayed there.
     on_card: dict[str, CardTensor] | None = None
+    #: Everybody who was found, if that was asked for.
+    people: FoundPeople | None = None
 
 
 class Stages:
@@ -162,19 +165,43 @@ class Stages:
         )
 
     def prepare(
-        self, source: Source, fps: float | None, force: bool, progress: Progress | None, share: int = 0
+        self,
+        source: Source,
+        fps: float | None,
+        force: bool,
+        progress: Progress | None,
+        share: int = 0,
+        people: int = 0,
     ) -> Prepared:
-        """Compute the features of a source, `share` snippets at a time; 0: the encoders' batch size.
+        """Compute the features of a source.
+
+        Args:
+            source: see `TALEngine.localize`.
+            fps: see `TALEngine.localize`.
+            force: see `TALEngine.localize`.
+            progress: see `TALEngine.localize`.
+            share: snippets at a time; 0: the encoders' batch size.
+            people: follow up to so many people, each by itself; 0: the main person.
 
         Raises:
             VideoError, FeatureError, UsageError: the source cannot be used.
             PlanError: the source is a video, and the plan has no encoders.
         """
         began = time.perf_counter()
-        features, info, on_card = self._features(source, fps, force, progress, share or self.batch)
+        found = self._people(people, source)
+        features, info, on_card = self._features(source, fps, force, progress, share or self.batch, found)
         if self._runtime.device.kind == "cpu":
             info.warnings += int8_notes(self.plan.manifest)
-        return Prepared(features, info, time.perf_counter() - began, on_card=on_card)
+        return Prepared(features, info, time.perf_counter() - began, on_card=on_card, people=found)
+
+    def _people(self, most: int, source: Source) -> FoundPeople | None:
+        if not most:
+            return None
+        if self.poses is None:
+            raise UsageError(f"people={most}: plan {self.plan.manifest.name} reads no poses, it tells no one apart")
+        if is_features(source):
+            raise UsageError(f"people={most} was given for features, which are of one person")
+        return FoundPeople(self.plan.manifest.snippet, most)
 
     def score(self, videos: Sequence[Prepared]) -> None:
         """Run the head once on videos of one length; each is charged its share of the time.
@@ -240,6 +267,8 @@ class Stages:
         proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self.evaluator))
         proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
         segments = to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
+        if prepared.people is not None:
+            segments = self._of_people(prepared.features, prepared.people, rule)
 
         info.plan, info.snippets = self.plan.sha256, len(prepared.features)
         info.duration, info.calibrated = prepared.features.duration, rule.calibrated
@@ -247,7 +276,21 @@ class Stages:
             watch.run("domain", lambda: model.tell(prepared.features.streams, info, manifest.name))
         info.seconds |= watch.seconds
         info.seconds["total"] = prepared.seconds + watch.seconds["head"] + time.perf_counter() - began
-        return Localization(segments, info, self.plan.vocabulary, activations)
+        result = Localization(segments, info, self.plan.vocabulary, activations)
+        result.people = prepared.people
+        return result
+
+    def _of_people(self, features: Features, people: FoundPeople, rule: ScoreRule) -> list[Segment]:
+        """Localize each person by itself, best first; other streams than that of poses are everybody's."""
+        assert self.poses is not None  # noqa: S101 - `_people` has looked
+        manifest, stream, segments = self.plan.manifest, self.poses.spec.stream, list[Segment]()
+        for subject in people.subjects:
+            own = {**features.streams, stream: people.features(subject, len(features))}
+            (scored,) = self._scored([replace(features, streams=own)])
+            proposals = suppress(propose(scored, manifest.proposal, self.evaluator), manifest.nms)
+            found = to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
+            segments += [replace(s, subject=subject) for s in found]
+        return sorted(segments, key=lambda s: -s.score)[: rule.top_k or None]
 
     def results(
         self, group: Sequence[tuple[Source, Prepared | TALError]], rule: ScoreRule
@@ -274,7 +317,13 @@ class Stages:
             return e
 
     def _features(
-        self, source: Source, fps: float | None, force: bool, progress: Progress | None, share: int
+        self,
+        source: Source,
+        fps: float | None,
+        force: bool,
+        progress: Progress | None,
+        share: int,
+        people: FoundPeople | None,
     ) -> tuple[Features, Info, dict[str, CardTensor] | None]:
         if fps is not None and is_features(source):
             raise UsageError(f"fps={fps} was given for features; their snippets carry their own times")
@@ -301,7 +350,7 @@ class Stages:
         path = nullcontext() if self._card is None else self._card.path()
         with open_video(source, fps, self.limits, self._decoder) as video, path as card:
             extractor = Extractor(self.plan.manifest.snippet, self.encoders, card=card, conversions=self._conversions)
-            extraction = extractor.encode(video, progress, share)
+            extraction = extractor.encode(video, progress, share, people)
         info = Info(
             video.name, fps=video.fps, frames=video.decoded, frames_lost=video.lost, warnings=extraction.warnings
         )

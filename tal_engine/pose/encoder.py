@@ -17,6 +17,7 @@ from ..records import Snippets
 from .estimator import PoseEstimator
 from .features import DIM, VERSION, pose_record, snippet_features
 from .follow import FollowedPoses, notes_of
+from .people import FoundPeople
 from .tracking import RULES
 from .weights import pose_graphs
 
@@ -106,17 +107,24 @@ class PoseFeatures:
             raise FeatureError(f"encoder {self.spec.name} reads poses, the snippets have none")
         return snippet_features(snippets.pose[..., :3], snippets.pose[..., 3], self.options.fps)
 
-    def of_video(self, snippets: Iterable[Snippets], warnings: list[str]) -> Iterator[Snippets]:
+    def of_video(
+        self, snippets: Iterable[Snippets], warnings: list[str], found: FoundPeople | None = None
+    ) -> Iterator[Snippets]:
         """Add poses to the snippets of one video, in order; say at its end what they are not to be trusted for.
+
+        Args:
+            snippets: of the whole video.
+            warnings: get what is to be said.
+            found: gets everybody who is found; see `FollowedPoses`.
 
         Raises:
             BackendError: a graph failed.
         """
-        followed = FollowedPoses(self.options)
+        followed = FollowedPoses(self.options, found=found)
         for batch in snippets:
             yield self._posed(batch, [(followed, batch.first + i) for i in range(len(batch.frames))])
         if followed.counts.pictures:
-            warnings += notes_of(followed.counts, self.spec.name)
+            warnings += notes_of(followed.counts, self.spec.name, 1 if found is None else found.most)
 
     def posed(self, batch: Snippets) -> Snippets:
         """Add poses to snippets of live streams, each followed by its stream; others are followed from here on.

@@ -11,6 +11,7 @@ from ..options import SnippetOptions
 from ..video.grid import slot_centre
 from . import gates
 from .estimator import PoseEstimator
+from .people import FoundPeople
 from .skeleton import JOINTS, canonical
 from .tracking import SMALL, Counts, Person, PoseOptions, PoseTracker
 
@@ -18,8 +19,11 @@ from .tracking import SMALL, Counts, Person, PoseOptions, PoseTracker
 VALUES = 4
 #: Share of a new picture in the pixels a metre that its person's way is measured by.
 _NEW_SCALE = 0.1
-#: A person is still if no limb moves by more than this share of its region between two pictures.
-_STILL = 0.002
+#: A person has moved if limbs are, in the mean of a second, farther from where they were in the first than this share
+#: of its region (median of the limbs; noise moves those of a picture of a person by up to .012 as a rule).
+_MOVED, _SECOND = 0.02, 1.0
+#: Pictures with a person before it is said that nobody moves.
+_ENOUGH = 50
 
 
 class FollowedPoses:
@@ -30,19 +34,21 @@ class FollowedPoses:
     finds its person anew: it differs for as long as the smoothing remembers, about a second.
     """
 
-    def __init__(self, options: SnippetOptions, counts: Counts | None = None) -> None:
+    def __init__(self, options: SnippetOptions, counts: Counts | None = None, found: FoundPeople | None = None) -> None:
         """Begin.
 
         Args:
             options: of the snippets.
             counts: goes on from these, of an earlier part of the stream.
+            found: gets everybody who is found, as many as it asks for; without it only the main person is looked for.
         """
-        self._options = options
-        self._tracker = PoseTracker(PoseOptions(), counts)
+        self._options, self._found = options, found
+        self._tracker = PoseTracker(PoseOptions(1 if found is None else found.most), counts)
         self._known: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=options.window)
         self._image: NDArray[np.uint8] | None = None
         self._people: list[Person] = []
-        self._way = _Way()
+        self._ways: dict[int, _Way] = {}
+        self._moves = _Moves()
 
     @property
     def counts(self) -> Counts:
@@ -69,19 +75,22 @@ class FollowedPoses:
 
     def _pose(self, estimator: PoseEstimator, image: NDArray[np.uint8], slot: int) -> NDArray[np.float32]:
         if self._image is None or not _same(image, self._image):
-            before = self._people
-            self._people = self._tracker(estimator, image, slot_centre(slot, self._options))
-            self.counts.still += bool(before and self._people and _is_still(before[0], self._people[0]))
+            seconds = slot_centre(slot, self._options)
+            self._people = self._tracker(estimator, image, seconds)
+            if self._people and self._moves(self._people[0], seconds):
+                self.counts.moved = True
             self._image = image.copy()
-        pose = np.zeros((len(JOINTS), VALUES), np.float32)
-        if not self._people:
-            self._way = _Way()
-            return pose
-        person = self._people[0]
+        self._ways = {p.subject: self._ways.get(p.subject, _Way()) for p in self._people}
+        poses = {p.subject: self._canonical(p) for p in self._people}
+        if self._found is not None:
+            self._found.add(slot, self._people, poses)
+        return poses[self._people[0].subject] if poses else np.zeros((len(JOINTS), VALUES), np.float32)
+
+    def _canonical(self, person: Person) -> NDArray[np.float32]:
+        """Return the canonical joints and their visibility, [15, 4]."""
         joints, visible = canonical(person.world[None], person.visible[None])
-        pose[:, :2] = joints[0, :, :2] + self._way(person)
-        pose[:, 2], pose[:, 3] = joints[0, :, 2], visible[0]
-        return pose
+        joints[0, :, :2] += self._ways[person.subject](person)
+        return np.concatenate([joints[0], visible[0][:, None]], 1)
 
 
 class _Way:
@@ -91,13 +100,13 @@ class _Way:
     """
 
     def __init__(self) -> None:
-        self._subject, self._scale = -1, 0.0
+        self._scale = 0.0
         self._origin = self._moved = np.zeros(2)
 
     def __call__(self, person: Person) -> NDArray[np.float32]:
         fit = gates.fitted(person.points, person.world)
-        if person.subject != self._subject:
-            self._subject, self._scale, self._moved = person.subject, fit.scale, np.zeros(2)
+        if not self._scale:
+            self._scale = fit.scale
         else:
             self._scale += _NEW_SCALE * (fit.scale - self._scale)
             self._moved = self._moved + (fit.origin - self._origin) / max(self._scale, 1e-6)
@@ -105,22 +114,41 @@ class _Way:
         return self._moved.astype(np.float32)
 
 
+class _Moves:
+    """Whether a person has moved since its first second; a picture of a person does not."""
+
+    def __init__(self) -> None:
+        self._subject, self._begun, self._side = -1, 0.0, 1.0
+        self._first: NDArray[np.float32] | None = None
+        self._points: list[NDArray[np.float32]] = []
+
+    def __call__(self, person: Person, seconds: float) -> bool:
+        points = person.points[gates.LIMBS, :2]
+        if person.subject != self._subject:
+            self._subject, self._begun, self._side = person.subject, seconds, person.region.side
+            self._first, self._points = None, []
+        if seconds - self._begun >= _SECOND:
+            mean = np.mean(self._points, axis=0)
+            self._first = mean if self._first is None else self._first
+            apart = float(np.median(np.linalg.norm(mean - self._first, axis=1)))
+            self._begun, self._points = seconds, [points]
+            return apart > _MOVED * self._side
+        self._points.append(points)
+        return False
+
+
 def _same(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
     """Return whether two pictures are the same; most that differ do so in a few pixels that are looked at first."""
     return a.shape == b.shape and np.array_equal(a[::16, ::16], b[::16, ::16]) and np.array_equal(a, b)
 
 
-def _is_still(before: Person, now: Person) -> bool:
-    moved = np.abs(now.points[gates.LIMBS, :2] - before.points[gates.LIMBS, :2]).max()
-    return before.subject == now.subject and bool(moved < _STILL * now.region.side)
-
-
-def notes_of(counts: Counts, name: str) -> list[str]:
+def notes_of(counts: Counts, name: str, most: int = 1) -> list[str]:
     """Say what pose features of such pictures are not to be trusted for.
 
     Args:
         counts: what was seen.
         name: of the encoder.
+        most: people who were followed at a time.
     """
     total = counts.pictures
     seen = total - counts.empty
@@ -134,11 +162,13 @@ def notes_of(counts: Counts, name: str) -> list[str]:
         "the legs are not visible (half a person?)": counts.half,
         "the person is upside down": counts.upside_down,
         f"the person is less than {SMALL} pixels tall": counts.small,
-        "the person does not move at all (a picture of one?)": counts.still,
     }
     notes += [
         f"{what} in {count} of {seen} pictures with a person" for what, count in parts.items() if 2 * count > seen
     ]
-    if counts.most > 1:
-        notes.append(f"up to {counts.most} people are in the picture, the largest is followed")
+    if not counts.moved and seen >= _ENOUGH:
+        notes.append(f"the person does not move in any of {seen} pictures (a picture of one?)")
+    if counts.most > most:
+        who = "the largest is" if most == 1 else f"the {most} largest are"
+        notes.append(f"up to {counts.most} people are in the picture, {who} followed")
     return [f"{name}: {note}" for note in notes]

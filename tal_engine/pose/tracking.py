@@ -49,6 +49,8 @@ _SAME_HIPS = 0.3
 #: Of people with less of a region than this little is seen, pixels: 1.25 times the height of the body.
 SMALL = 48
 _SMALL_SIDE = 1.25 * SMALL
+#: Most people that can be followed at a time.
+MOST_PEOPLE = 16
 #: A person that was lost keeps its number for so long, seconds.
 _REMEMBERED_S = 1.0
 
@@ -65,7 +67,7 @@ class PoseOptions:
     people: int = 1
 
     def __post_init__(self) -> None:
-        require(1 <= self.people <= 16, "people", self.people, "in 1..16")
+        require(1 <= self.people <= MOST_PEOPLE, "people", self.people, f"in 1..{MOST_PEOPLE}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,8 +131,8 @@ class Counts:
     half: int = 0
     upside_down: int = 0
     small: int = 0
-    still: int = 0
     most: int = 0
+    moved: bool = False
 
 
 class PoseTracker:

@@ -49,7 +49,7 @@ class Example:
     features: Features
 
 
-def figures(subset: str, seed: int, counts: Counts, workers: int = 1) -> list[Example]:
+def figures(subset: str, seed: int, counts: Counts, workers: int = 1, every: int = 1) -> list[Example]:
     """Make the examples of the figure. Bodies and performances of two subsets are different.
 
     Args:
@@ -57,10 +57,12 @@ def figures(subset: str, seed: int, counts: Counts, workers: int = 1) -> list[Ex
         seed: the same seed gives the same examples.
         counts: how many.
         workers: processes.
+        every: make only each so many-th of the examples.
     """
     key = [seed, *subset.encode()]
     jobs = [("clip", i) for i in range(counts.clips)] + [("stream", i) for i in range(counts.streams)]
     jobs += [("session", i) for i in range(counts.sessions)]
+    jobs = jobs[::every]
     make = partial(_figure, subset, key)
     if workers <= 1:
         return [make(job) for job in jobs]
@@ -80,6 +82,8 @@ def _figure(subset: str, key: Sequence[int], job: tuple[str, int]) -> Example:
     else:
         stream = write_stream(name, own, actions=0 if number % 8 == 7 else None)
     joints, visible = canonical(stream.joints, layout="figure18")
+    if kind == "clip" and not stream.instances and number // len(_OF_CLIPS) % 3 == 0:
+        visible *= 0.1  # nobody is in the picture
     poses = filmed(joints, visible, FPS, np.random.default_rng([*own, 1]))
     video = AnnotatedVideo(name, subset, stream.duration, stream.instances, background=not stream.instances)
     return Example(video, features_of(poses, duration=stream.duration))

@@ -156,11 +156,11 @@ class Panel:
         end = self.width - self.line // 3 - self._length(clock)
         at, top, best = self.line // 3, round(0.2 * self.line), dict[str, Segment]()
         for s in sorted(active, key=lambda s: s.score):
-            best[_plain(s.label)] = s  # of a class that is on twice, the better
+            best[_plain(s.title)] = s  # of a class that is on twice, the better
         if end > at:
             self._write(panel, clock, end, top, self.width, _DIM)
         for s in sorted(best.values(), key=lambda s: -s.score):
-            words = f"{s.label} {s.score:.2f}"
+            words = f"{s.title} {s.score:.2f}"
             if at > self.line // 3 and at + self.line + self._length(words) > end:
                 break
             square = slice(top + self.line // 5, top + self.line - self.line // 5)

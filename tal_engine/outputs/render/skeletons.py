@@ -18,7 +18,7 @@ _BONES = (
 )  # fmt: skip
 #: Points that are less visible are left out, with their bones.
 _VISIBLE = 0.3
-_BITS = 4
+_BITS, _NOSE = 4, 0
 
 
 class Seen(Protocol):
@@ -42,10 +42,14 @@ FindsPeople = Callable[["NDArray[np.uint8]", float], Sequence[Seen]]
 
 
 def draw_people(image: NDArray[np.uint8], people: Sequence[Seen]) -> None:
-    """Draw skeletons into a picture [H, W, 3] uint8 RGB: bones in the person's colour on a dark rim, joints white."""
+    """Draw skeletons into a picture [H, W, 3] uint8 RGB: bones in the person's colour on a dark rim, joints white.
+
+    Of several people each gets its number over the head.
+    """
     import cv2
 
     thick = max(round(min(image.shape[:2]) / 130), 1)
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(min(image.shape[:2]) / 480, 0.4)
     for person in people:
         ink = COLOURS[person.subject % len(COLOURS)]
         at = [tuple(round(float(v) * 2**_BITS) for v in p[:2]) for p in person.points]
@@ -58,3 +62,7 @@ def draw_people(image: NDArray[np.uint8], people: Sequence[Seen]) -> None:
         for i in sorted({i for bone in _BONES for i in bone}):
             if shown[i]:
                 cv2.circle(image, at[i], round(0.9 * thick * 2**_BITS), (255, 255, 255), -1, cv2.LINE_AA, _BITS)
+        if len(people) > 1 and near[_NOSE]:
+            place = (at[_NOSE][0] >> _BITS, (at[_NOSE][1] >> _BITS) - 6 * thick)
+            for rim, colour in ((3 * thick, DARK), (max(thick, 1), ink)):
+                cv2.putText(image, f"#{person.subject}", place, font, scale, colour, rim, cv2.LINE_AA)

@@ -30,6 +30,7 @@ def document(results: Iterable[VideoSegments], names: Sequence[str] | None = Non
     for name, result in zip(names, results, strict=True):
         segments[name] = [
             {"label": s.label, "score": round(s.score, 6), "segment": [round(s.start, 6), round(s.end, 6)]}
+            | ({} if s.subject is None else {"subject": s.subject})
             for s in result
         ]
         plans[name] = f"sha256:{result.info.plan}"

@@ -1,4 +1,7 @@
-"""CSV: ``video,label,start,end,score`` of events, of results with the video's ``domain`` behind."""
+"""CSV: ``video,label,start,end,score`` of events; of results with the video's ``domain`` behind, and ``subject``.
+
+The subject's column is there where people were told apart.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,16 @@ _FORM = Form(
 
 def text(results: Iterable[VideoSegments], *, header: bool = True) -> str:
     """Format the table, segments in time order."""
-    buffer = io.StringIO()
+    buffer, results = io.StringIO(), list(results)
     rows = csv.writer(buffer, lineterminator="\n")
+    apart = any(r.people is not None or any(s.subject is not None for s in r) for r in results)
     if header:
-        rows.writerow(RESULTS)
+        rows.writerow([*RESULTS, "subject"] if apart else RESULTS)
     for result in results:
         domain = "" if result.info.domain is None else f"{result.info.domain:.6f}"
         for s in result.by_time():
-            rows.writerow((*_row(result.info.source, s.label, s.start, s.end, s.score), domain))
+            cells = [*_row(result.info.source, s.label, s.start, s.end, s.score), domain]
+            rows.writerow([*cells, "" if s.subject is None else s.subject] if apart else cells)
     return buffer.getvalue()
 
 

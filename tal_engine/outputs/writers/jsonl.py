@@ -25,6 +25,7 @@ def lines(result: VideoSegments) -> Iterator[str]:
                 "score": round(s.score, 6),
                 "start": round(s.start, 6),
                 "end": round(s.end, 6),
+                **({} if s.subject is None else {"subject": s.subject}),
                 **of_video,
                 "plan": f"sha256:{result.info.plan}",
                 "schema": SCHEMA,

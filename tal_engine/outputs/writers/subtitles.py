@@ -32,7 +32,7 @@ _FORMS: dict[Kind, Form] = {
 def text(result: VideoSegments, kind: Kind) -> str:
     """Format the subtitles of one video, in order of start."""
     head = _form_of(kind).head.decode()
-    cues = [cue(k, s.start, s.end, _words(s.label, s.score), kind) for k, s in enumerate(result.by_time(), 1)]
+    cues = [cue(k, s.start, s.end, _words(s.title, s.score), kind) for k, s in enumerate(result.by_time(), 1)]
     return head + "".join(f"{c}\n\n" for c in cues)
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tal_engine import TALEngine, read_plan
-from tal_engine.errors import FeatureError
-from tal_engine.export import people_plan
+from tal_engine.engine import EMBEDDED_PLAN
+from tal_engine.errors import FeatureError, PlanError
+from tal_engine.export import people_plan as maker
 from tal_engine.export.encoder_graphs import open_encoders
+from tal_engine.inference.operating_point import overlap
 from tal_engine.lab.people.actions import ACTIONS
 from tal_engine.lab.people.material import Counts
+from tal_engine.lab.people.streams import FPS, write_stream
+from tal_engine.pose.plans import people_plan, with_pose
+from tal_engine.pose.skeleton import Poses, canonical
+from tal_engine.pose.windows import features_of
 from tests.reference import skeletons as slow
 from tests.unit.pose.test_files import tree_of
 
@@ -22,11 +29,11 @@ def plan(tmp_path_factory):
     """A plan of a few dozen clips and steps, without the recordings."""
     folder = tmp_path_factory.mktemp("people")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(people_plan, "people", lambda *_: [])
-        patch.setattr(people_plan, "TRAINING", Counts(streams=4, clips=72))
-        patch.setattr(people_plan, "VALIDATION", Counts(streams=4, clips=18))
-        patch.setattr(people_plan, "OPTIONS", people_plan.OPTIONS | {"steps": 70, "batch": 8, "pairs": 2, "length": 24})
-        people_plan.make(folder, folder, folder / "people.plan", seed=0, workers=1, encoders=open_encoders("pose"))
+        patch.setattr(maker, "people", lambda *_: [])
+        patch.setattr(maker, "TRAINING", Counts(streams=4, clips=72))
+        patch.setattr(maker, "VALIDATION", Counts(streams=4, clips=18))
+        patch.setattr(maker, "OPTIONS", maker.OPTIONS | {"steps": 70, "batch": 8, "pairs": 2, "length": 24})
+        maker.make(folder, folder, folder / "people.plan", seed=0, workers=1, encoders=open_encoders("pose"))
     return folder / "people.plan"
 
 
@@ -44,6 +51,42 @@ def test_the_plan_has_what_a_deployed_plan_needs(plan):
     assert record["plan_sha256"] == read_plan(plan).sha256
     assert record["validation"]["videos"] == 22
     assert record["validation"]["map_10_70"] > 0.02  # it learned something: 18 classes, 70 steps
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return TALEngine(people_plan(), "cpu")
+
+
+def localized(engine, stream, share=1.0, **wanted):
+    joints, visible = canonical(stream.joints, layout="figure18")
+    poses = Poses(joints, visible * np.float32(share), (np.arange(len(joints)) + 0.5) / FPS)
+    return engine.localize(features_of(poses, duration=stream.duration), **wanted)
+
+
+@pytest.mark.parametrize("label", ["jog", "side bend", "squat", "twist"])
+def test_the_plan_that_ships_knows_its_actions_and_when_they_are(shipped, label):
+    stream = write_stream("a", [31, 7], actions=1, classes=[label])
+    (true,) = stream.instances
+    best = localized(shipped, stream)[0]
+    assert best.label == label
+    assert overlap(best, true) > 0.5
+
+
+def test_it_names_nothing_where_nobody_is_or_nobody_does_anything(shipped):
+    stream = write_stream("a", [31, 7], actions=1, classes=["squat"])
+    assert len(localized(shipped, stream, share=0.1)) == 0
+    still = replace(stream, joints=np.repeat(stream.joints[:1], 300, axis=0))
+    assert len(localized(shipped, still)) == 0
+
+
+def test_graphs_of_poses_go_to_plans_of_poses_only(shipped, plan):
+    assert [e.reads for e in shipped.plan.manifest.encoders] == ["pose"]
+    assert shipped.plan.manifest.calibration is not None
+    full = with_pose(read_plan(plan), "full")
+    assert full.manifest.encoders[0].poses.startswith("full")
+    with pytest.raises(PlanError, match="plan demo reads"):
+        with_pose(read_plan(EMBEDDED_PLAN))
 
 
 def test_motion_capture_is_localized_directly(plan, tmp_path):

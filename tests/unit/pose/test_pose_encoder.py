@@ -12,7 +12,10 @@ from tal_engine.backends.onnx_write import GraphWriter
 from tal_engine.demo.demo_set import script_of
 from tal_engine.demo.render import render
 from tal_engine.errors import FeatureError, PlanError, UsageError
+from tal_engine.export.encoder_graphs import open_encoders
 from tal_engine.features.contract import check_contract
+from tal_engine.lab.nn.encoders import geometry, parse
+from tal_engine.lab.nn.tiny import TINY_WEIGHTS
 from tal_engine.options import SnippetOptions
 from tal_engine.plan.archive import Plan, parse_plan, plan_bytes, with_members
 from tal_engine.plan.fields import Graph, Tensor
@@ -170,7 +173,6 @@ def test_a_stream_tells_what_it_saw_over_all_its_parts(engine, plan):
         ({"half": 9}, "the legs are not visible (half a person?) in 9 of 10"),
         ({"upside_down": 9}, "upside down"),
         ({"small": 9}, "less than 48 pixels tall"),
-        ({"still": 9}, "does not move at all (a picture of one?)"),
         ({"most": 7}, "up to 7 people are in the picture, the largest is followed"),
         ({"empty": 10, "refused": 4}, "4 times what was detected did not hold together"),
     ],
@@ -214,3 +216,21 @@ def test_what_needs_pictures_on_a_card_is_refused(plan, engine):
     snippets = Snippets(np.zeros((1, 6, 8, 8, 3), np.uint8), None, 0, engine.features, 0.0)
     with pytest.raises(FeatureError, match="reads poses, the snippets have none"):
         engine._stages.poses(snippets)
+
+
+def test_the_encoder_has_a_name_like_every_other():
+    parts = parse("pose")
+    assert [(p.key, p.stream) for p in parts] == [("pose:lite", "pose")]
+    assert geometry(parts) == POSE_SNIPPETS
+    assert geometry(parse("pose:full+lite0")) == POSE_SNIPPETS  # both read frames as they were decoded
+    for spec, match in (
+        ("pose:heavy", "'pose:heavy' is not of a known form"),
+        ("pose+pose:full", "both make the stream"),
+    ):
+        with pytest.raises(UsageError, match=match):
+            parse(spec)
+    found = open_encoders("pose:full")
+    assert found.specs["pose"].poses.startswith("full, ")
+    assert set(found.members(["pose"])) == {"pose_detector.onnx", "pose_landmarks.onnx"}
+    with pytest.raises(UsageError, match="no encoder takes them"):
+        open_encoders("pose", {"pose": TINY_WEIGHTS})

@@ -1,0 +1,63 @@
+"""The part of docs/people.md on skeletons of real persons, from the stored results of bench_people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pages import machine_lines, table
+
+
+def section(document: Mapping[str, Any]) -> str:
+    """Tables of the plan on persons that it was not trained on, and of landmark noise."""
+    figures = document["figures"]
+    if "skeletons" not in figures:
+        return ""
+    found = figures["skeletons"]
+    lines = [*_localized(found), "", *_judged(found), ""]
+    parts = {"skeletons": document["parts"]["skeletons"]["machine"]}
+    if "noise" in figures:
+        lines += [_noise(figures["noise"]), ""]
+        parts["noise"] = document["parts"]["noise"]["machine"]
+    return "\n".join([*lines, *machine_lines(parts, "onnxruntime")])
+
+
+def _localized(found: Mapping[str, Any]) -> list[str]:
+    """When actions are: mAP of untrimmed recordings."""
+    captured, cameras, joined = found["subject13"]["captured"], found["subject13"]["cameras"], found["utd_joined"]
+
+    def seen(name: str) -> str:
+        return f"{cameras[name]['mean']:.1f} ({cameras[name]['sd']:.1f})"
+
+    rows = [
+        ["subject 13, as captured", f"{captured['map_50']:.1f}", f"{captured['map_10_70']:.1f}"],
+        [f"{found['subject13']['what'].replace('CMU ', '')}, mean (sd)", seen("map_50"), seen("map_10_70")],
+        [f"UTD-MHAD, {joined['sequences']} sequences of 9 joined clips", f"{joined['map_50']:.1f}", f"{joined['map_10_70']:.1f}"],
+    ]  # fmt: skip
+    by_class = cameras["ap_50_by_class"].items()
+    classes = ", ".join(f"{c} {v['mean']:.0f}" for c, v in sorted(by_class, key=lambda x: -x[1]["mean"]))
+    return [*table(["localized", "mAP@0.5", "mAP@0.1:0.7"], rows), "", f"Subject 13 by class (AP@0.5): {classes}."]
+
+
+def _judged(found: Mapping[str, Any]) -> list[str]:
+    """Whether whole clips are what they are, and what is named."""
+    rows = []
+    for key, name in (("utd_mhad", "UTD-MHAD, subjects 5 to 8"), ("msrc12", "MSRC-12, test persons")):
+        x = found[key]
+        said = x["named"]
+        rows.append([
+            f"{name}: {x['mapped']} clips of mapped classes of {x['clips']}", f"{x['accuracy']:.1f}",
+            f"{x['mapped_clips']['map']:.1f}", f"{x['all_clips']['map']:.1f}",
+            f"{said['right']:.0f} / {said['wrong']:.0f} / {said['nothing']:.0f}", f"{x['foreign_named']:.0f}",
+        ])  # fmt: skip
+    head = ["whole clips, %", "right of 18 classes", "mAP among them", "mAP among all", "named right / wrong / nothing",
+            "clips of other actions named"]  # fmt: skip
+    return table(head, rows)
+
+
+def _noise(x: Mapping[str, Any]) -> str:
+    fast, slow = ("/".join(f"{1000 * v:.0f}" for v in x[k].values()) for k in ("fast_m", "slow_m"))
+    return (
+        f"BlazePose on {x['what']}, against exact joints: off by {slow} mm (x/y/z, standard deviation) slowly and "
+        f"{fast} mm from picture to picture, of a body whose trunk is 500 mm."
+    )
