@@ -21,7 +21,7 @@ pytest.importorskip("httpx", reason="the service needs [serve]")
 from tal_engine import TALEngine, save_features
 from tal_engine.client import AsyncClient
 from tal_engine.errors import ServiceError, UsageError
-from tal_engine.serve import guard, server, work
+from tal_engine.serve import guard, job_store, server
 from tests.makers import moving_square, tiny_plan
 from tests.serving import Gate, running
 from tests.waiting import LONG_S, until
@@ -464,7 +464,7 @@ def test_a_full_line_is_told_with_the_time_to_come_back(one, clip, monkeypatch):
 
 def test_a_full_disk_delays_a_job_and_loses_none(one, clip, monkeypatch):
     store, refusals = one.service.store, []
-    monkeypatch.setattr(work, "_AGAIN_S", 0.001)
+    monkeypatch.setattr(job_store, "AGAIN_S", 0.001)
     for name in ("begin", "finish"):
         real = getattr(store, name)
 
