@@ -203,6 +203,7 @@ def jobs(work: Path, video_hours: float, seconds: float) -> dict[str, Any]:
                        "most": float(memory.max())},
         "slope_mib_a_1000_jobs": slope * float(times[-1]) / done * 1000,
         "slope_mib_an_hour": slope * 3600,
+        "samples_mib": {round(times[i]): round(memory[i], 1) for i in range(0, len(times), max(len(times) // 20, 1))},
         "open_files": [samples[0][2], samples[-1][2]], "jobs_kept": kept, "database_bytes": database,
         "files_left": spool,
     }  # fmt: skip

@@ -28,7 +28,9 @@ from tal_engine.serve.problems import ERRORS, KINDS, ProblemError, problem_of
 from tal_engine.serve.running_streams import EventLog
 from tal_engine.serve.settings import ServeOptions, read_tokens
 from tal_engine.serve.spool import Spool
+from tal_engine.serve.task import Task
 from tal_engine.serve.tensors import request_of, response_of
+from tal_engine.serve.work import Workers
 from tests.events import event
 
 # -- options ----------------------------------------------------------------------------------------
@@ -222,6 +224,19 @@ def test_old_jobs_are_forgotten(tmp_path):
     assert store.forget_old(1e9, 2) == 1
     assert [j.id for j in store.list()] == ["job5", "job4", "job0"]
     store.close()
+
+
+def test_neither_requests_nor_jobs_wait_for_ever(tmp_path):
+    def order(workers, requests_only):
+        line = Workers(ServeOptions(workers=workers), None, None, None)
+        for number in range(3):
+            line._requests.append(Task(Wanted("p", f"r{number}"), None))
+            line._jobs.append(Task(Wanted("p", f"j{number}"), None, job=True))
+        return [line._next(requests_only).wanted.source for _ in range(3 if requests_only else 6)]
+
+    assert order(1, False) == ["r0", "j0", "r1", "j1", "r2", "j2"]
+    assert order(2, True) == ["r0", "r1", "r2"]
+    assert order(2, False) == ["j0", "j1", "j2", "r0", "r1", "r2"]
 
 
 # -- uploads ----------------------------------------------------------------------------------------
