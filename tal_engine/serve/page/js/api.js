@@ -19,6 +19,11 @@ export class Problem extends Error {
     this.retryAfter = retryAfter;
   }
 
+  /** Whether the same may succeed later. */
+  get passes() {
+    return [0, 408, 429].includes(this.status) || this.status >= 500;
+  }
+
   /** There was no answer. */
   static unreachable() {
     const detail = "It may have stopped, or the network is down. What it has accepted is not lost.";

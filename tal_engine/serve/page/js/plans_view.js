@@ -68,7 +68,10 @@ async function card(context, signal, name) {
 
 /** @param {any} found */
 function report(found) {
-  const ok = found.ok ?? found.usable;
-  return el("div", {}, ok === undefined ? null : el("p", { class: "strong", text: ok ? "✓ The plan runs here." : "✕ The plan does not run here." }),
+  const ok = found.status === 0;
+  return el("div", { class: "start" },
+    el("p", { class: `strong ${ok ? "good" : "bad"}`, text: ok ? `✓ The plan runs here, on ${found.device}.` : "✕ The plan does not run here as it should." }),
+    found.findings.length ? el("ul", { class: "findings" }, ...found.findings.map((/** @type {any} */ f) =>
+      el("li", { text: `${f.level}: ${f.what}${f.fix ? ` (${f.fix})` : ""}` }))) : null,
     el("details", {}, el("summary", { text: "What was found" }), el("pre", { tabindex: "0", text: JSON.stringify(found, null, 1) })));
 }

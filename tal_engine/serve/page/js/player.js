@@ -64,6 +64,11 @@ export class Player extends EventTarget {
     return Math.min(Math.max(Math.floor(this.time * this.fps + 1e-6), 0), this.frames - 1);
   }
 
+  /** Seconds of the beginning of the frame that is shown; while it plays, of the moment. */
+  get shown() {
+    return this.speed ? this.time : this.frame / this.fps;
+  }
+
   /**
    * Show a frame. Its middle is sought: its beginning may round into the frame before.
    * @param {number} number

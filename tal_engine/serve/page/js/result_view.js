@@ -44,7 +44,7 @@ export function resultView(context, job, result, of, signal) {
   /** @type {{shown: Segment[], chosen: Segment|null, selection: [number, number]|null}} */
   const state = { shown: [], chosen: null, selection: null };
 
-  timeline.curve = curveReader(result.activations);
+  timeline.curve = curveReader(result.activations, result.classes.length);
   timeline.grid = result.activations;
   timeline.best = info.calibrated ? 1 : Math.max(...all.map((s) => s.score), 1e-9);
 
@@ -95,7 +95,7 @@ export function resultView(context, job, result, of, signal) {
     const now = inside(player.time);
     const said = now.map((s) => `${s.label} ${score(s.score)}`).join(", ");
     here.textContent = said;
-    timeline.setTime(player.time, `${clock(player.time)}, frame ${player.frame}${said ? `, ${said}` : ""}`, player.speed !== 0);
+    timeline.setTime(player.shown, `${clock(player.shown)}, frame ${player.frame}${said ? `, ${said}` : ""}`, player.speed !== 0);
   }, { signal });
   timeline.addEventListener("seek", (e) => { player.pause(); player.seek(/** @type {CustomEvent} */ (e).detail); });
   timeline.addEventListener("choose", (e) => choose(/** @type {CustomEvent} */ (e).detail));
@@ -117,7 +117,7 @@ export function resultView(context, job, result, of, signal) {
     el("div", { class: "stage" }, el("div", { class: "picture" }, screen(context, job, player, here), bar.element), table.element),
     el("div", { class: "tools" }, threshold.element,
       el("label", { class: "check", for: "every" }, every, "All classes"),
-      !timeline.curve && el("span", { class: "small faint", text: "This plan gives no activation curves." }),
+      el("span", { class: "small faint", text: timeline.curve ? "Line: activation of the class" : "This plan gives no activation curves." }),
       el("span", { class: "gap" }), zoom),
     el("div", { class: "timeline-box" }, timeline.element, empty));
   refresh();

@@ -104,6 +104,7 @@ export function lanes(segments) {
  */
 export function rowsOf(segments, classes, all) {
   const subjects = [...new Set(segments.map((s) => s.subject || ""))].sort();
+  /** @type {Row[]} */
   const rows = [];
   for (const subject of subjects.length ? subjects : [""]) {
     classes.forEach((label, id) => {
@@ -144,12 +145,13 @@ export function scoreRange(result) {
 /**
  * The curve of a class, scaled to [0, 1] with all classes on one scale.
  * @param {Curves|null} curves
+ * @param {number} classes how many; a column behind them is the background
  * @returns {((label_id: number) => Float32Array)|null}
  */
-export function curveReader(curves) {
+export function curveReader(curves, classes) {
   if (!curves || !curves.cas.length) return null;
   let [low, high] = [0, 1];
-  for (const row of curves.cas) for (const v of row) [low, high] = [Math.min(low, v), Math.max(high, v)];
+  for (const row of curves.cas) for (const v of row.slice(0, classes)) [low, high] = [Math.min(low, v), Math.max(high, v)];
   const known = new Map();
   return (id) => {
     if (!known.has(id)) known.set(id, Float32Array.from(curves.cas, (row) => (row[id] - low) / (high - low)));

@@ -25,7 +25,7 @@ export class SegmentTable extends EventTarget {
     this.places = new Map();
     this.body = el("tbody");
     this.more = el("p", { class: "small faint pad" });
-    this.time = button("Time", () => this.sort(false));
+    this.time = button("Start", () => this.sort(false));
     this.best = button("Score", () => this.sort(true));
     const head = (/** @type {Node|string} */ what, kind = "") => el("th", { scope: "col", class: kind }, what);
     this.startHead = head(this.time, "number");

@@ -2,7 +2,7 @@
  * One stream: its actions on a timeline that moves on, and its events.
  * @module
  */
-import { announce, el } from "./dom.js";
+import { announce, button, el } from "./dom.js";
 import { clock, count, score, span } from "./format.js";
 import { Actions } from "./live_events.js";
 import { notice } from "./notice.js";
@@ -77,8 +77,20 @@ export async function streamView(context, signal, name) {
     nothing.hidden = lines.length > 0;
   }
 
+  const stop = button("Stop", async () => {
+    stop.disabled = true;
+    try {
+      await context.api.request(`${path}/stop`, { method: "POST" });
+    } catch (error) {
+      stop.disabled = false;
+      place.prepend(notice(error));
+    }
+  }, { "aria-label": `Stop ${name}, and decide what is open` });
+  stop.hidden = stream.kind !== "source" || stream.ended !== null;
+
   /** @param {any} document of the stream */
   function over(document) {
+    stop.hidden = true;
     state.textContent = document.ended === null ? "The service ends this connection."
       : `The stream ended${document.problem ? `: ${document.problem.detail}` : ""}. ${count(document.finals, "final event")}.`;
     announce(state.textContent || "");
@@ -110,7 +122,7 @@ export async function streamView(context, signal, name) {
     el("div", { class: "tools" }, el("label", { for: "span", class: "check" }, "Show", seconds),
       el("label", { class: "check", for: "live-every" }, every, "All classes"),
       el("span", { class: "legend small" }, el("span", { class: "bar solid", "aria-hidden": "true" }), "final ",
-        el("span", { class: "bar dashed", "aria-hidden": "true" }), "? provisional: may change")),
+        el("span", { class: "bar dashed", "aria-hidden": "true" }), "? provisional: may change"), el("span", { class: "gap" }), stop),
     el("div", { class: "timeline-box live-box" }, timeline.element),
     el("div", { class: "tools" }, el("h2", { text: "Events" }), el("label", { class: "check", for: "only-final" }, finals, "Final only")),
     el("div", { class: "table-box live-log", tabindex: "0", role: "region", "aria-label": "Events, newest first" },

@@ -5,7 +5,7 @@
 import { el } from "./dom.js";
 
 const KEY = "tal.theme";
-const CHOICES = [["auto", "System"], ["light", "Light"], ["dark", "Dark"]];
+const CHOICES = [["auto", "System colours"], ["light", "Light"], ["dark", "Dark"]];
 
 /** Colours of pictures have changed; sent to the window. */
 export const CHANGED = "tal-theme";

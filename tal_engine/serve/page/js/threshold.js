@@ -28,7 +28,7 @@ export class Threshold extends EventTarget {
     this.slider.addEventListener("keydown", (event) => this.key(event));
     this.shown = el("output", { for: "threshold", class: "number" });
     this.count = el("span", { class: "faint" });
-    this.reset = button("Plan’s", () => this.plans(), { title: "Back to the plan’s own thresholds", class: "small-button" });
+    this.reset = button("Reset", () => this.plans(), { title: "Back to the plan’s own thresholds", class: "small-button" });
     this.element = el("div", { class: "threshold", role: "group", "aria-label": "Threshold" },
       el("label", { for: "threshold", text: "Threshold" }), this.slider, this.shown, this.reset, this.count);
     this.told();

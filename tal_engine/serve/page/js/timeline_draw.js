@@ -81,14 +81,16 @@ export function drawRows(context, drawn) {
   context.lineWidth = 1;
   context.strokeStyle = palette.line;
   for (const time of range.ticks(width).times) line(context, Math.round(range.x(time, width)) + 0.5, 0, height, 0.35);
+  if (drawn.selection) drawSelection(context, drawn, height, false);
   rows.forEach((row, i) => {
     context.globalAlpha = 1;
     context.fillStyle = palette.line;
     context.fillRect(0, (i + 1) * ROW - 1, width, 1);
-    if (drawn.curve && drawn.grid) drawCurve(context, drawn, row, i * ROW);
+    if (drawn.curve && drawn.grid) drawCurve(context, drawn, row, i * ROW, true);
     row.segments.forEach((segment, k) => drawSegment(context, drawn, row, segment, row.lanes[k], i * ROW));
+    if (drawn.curve && drawn.grid) drawCurve(context, drawn, row, i * ROW, false);
   });
-  if (drawn.selection) drawSelection(context, drawn, height);
+  if (drawn.selection) drawSelection(context, drawn, height, true);
 }
 
 /**
@@ -113,8 +115,9 @@ function line(context, x, top, bottom, alpha) {
  * @param {Drawn} drawn
  * @param {Row} row
  * @param {number} top
+ * @param {boolean} ground what lies under the segments, or else the line above them
  */
-function drawCurve(context, { range, width, curve, grid, palette }, row, top) {
+function drawCurve(context, { range, width, curve, grid, palette }, row, top, ground) {
   if (!curve || !grid) return;
   const values = curve(row.label_id);
   const at = (/** @type {number} */ i) => range.x(grid.start + (i + 0.5) * grid.step, width);
@@ -122,7 +125,7 @@ function drawCurve(context, { range, width, curve, grid, palette }, row, top) {
   const last = Math.min(values.length - 1, Math.ceil((range.end - grid.start) / grid.step) + 1);
   const low = top + ROW - 2;
   context.beginPath();
-  context.moveTo(at(first), low);
+  if (ground) context.moveTo(at(first), low);
   let [pixel, most] = [-1e9, 0];
   for (let i = first; i <= last; i++) {
     const x = Math.round(at(i));
@@ -130,13 +133,17 @@ function drawCurve(context, { range, width, curve, grid, palette }, row, top) {
     pixel = x;
     context.lineTo(at(i), low - most * (ROW - 5));
   }
-  context.lineTo(at(last), low);
-  context.closePath();
-  context.fillStyle = classColour(row.label_id, palette.dark, 0.16);
-  context.fill();
-  context.strokeStyle = classColour(row.label_id, palette.dark, 0.55);
+  if (ground) {
+    context.lineTo(at(last), low);
+    context.fillStyle = classColour(row.label_id, palette.dark, 0.16);
+    context.fill();
+    return;
+  }
+  context.strokeStyle = palette.ink;
+  context.globalAlpha = 0.55;
   context.lineWidth = 1;
   context.stroke();
+  context.globalAlpha = 1;
 }
 
 /**
@@ -187,13 +194,18 @@ function drawSegment(context, { range, width, best, chosen, palette }, row, segm
  * @param {CanvasRenderingContext2D} context
  * @param {Drawn} drawn
  * @param {number} height
+ * @param {boolean} edges or else the ground
  */
-function drawSelection(context, { range, width, selection, palette }, height) {
+function drawSelection(context, { range, width, selection, palette }, height, edges) {
   const [start, end] = /** @type {[number, number]} */ (selection);
   const [left, right] = [range.x(start, width), range.x(end, width)];
-  context.globalAlpha = 0.18;
-  context.fillStyle = palette.select;
-  context.fillRect(left, 0, right - left, height);
+  if (!edges) {
+    context.globalAlpha = 0.2;
+    context.fillStyle = palette.select;
+    context.fillRect(left, 0, right - left, height);
+    context.globalAlpha = 1;
+    return;
+  }
   context.strokeStyle = palette.select;
   context.lineWidth = 2;
   for (const x of [left, right]) line(context, x, 0, height, 1);

@@ -22,7 +22,7 @@ export async function videosView(context, signal) {
     el("option", { value: name, text: name === plans.default ? `${name} (default)` : name, selected: name === plans.default })));
   const input = el("input", { type: "file", id: "file", class: "unseen", accept: "video/*,.mkv,.avi,.ts,.npz", tabindex: "-1",
     "aria-label": "Video", on: { change: () => take(input.files) } });
-  const place = el("div", { class: "upload-place" });
+  const place = el("div", { class: "errors" });
   const drop = el("section", { class: "drop", "aria-label": "A new video" },
     el("img", { class: "drop-mark", src: "icon.svg", alt: "" }),
     el("h1", { text: "Drop a video to find what happens when" }),
@@ -61,7 +61,7 @@ export async function videosView(context, signal) {
       location.hash = `#/jobs/${job.id}`;
     } catch (error) {
       start.hidden = false;
-      place.replaceChildren(...(isAbort(error) ? [] : [notice(error, { retry: () => void send(file) })]));
+      place.replaceChildren(...(isAbort(error) ? [] : [notice(error, error instanceof Problem && !error.passes ? {} : { retry: () => void send(file) })]));
       if (isAbort(error)) announce("The upload was cancelled");
     }
   }
@@ -109,7 +109,7 @@ const STATES = /** @type {Record<string, string>} */ ({ done: "chip good", faile
  */
 async function recent(context, signal, limits) {
   const { jobs } = await context.api.json("/v1/jobs?limit=20", { signal });
-  const errors = el("div");
+  const errors = el("div", { class: "errors" });
   const list = el("ul", { class: "list" }, ...jobs.map((/** @type {any} */ job) => {
     const over = !["queued", "running"].includes(job.state);
     const forget = over && button("Remove", async () => {
