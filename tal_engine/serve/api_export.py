@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -27,18 +29,24 @@ class Choice(BaseModel):
     format: ResultFormat = Field(ResultFormat.json, description="Form of the result.")
     min_score: Score | None = Field(None, description="Least score of classes without one of their own.")
     floors: dict[str, Score] = Field(default_factory=dict, max_length=10_000, description="Least score by class.")
-    top_k: int = Field(0, ge=0, lt=2**31, description="Most segments, best first; 0: all.")
+    top_k: int = Field(0, ge=0, lt=2**31, description="Most segments of the whole video, best first; 0: all.")
     start: Score | None = Field(None, description="Only what ends after it, seconds.")
     end: Score | None = Field(None, description="Only what starts before it, seconds.")
 
-    def takes(self, segment: Segment) -> bool:
-        """Return whether a segment is wanted, but for `top_k`."""
-        floor = self.floors.get(segment.label, self.min_score)
-        return (
-            (floor is None or segment.score >= floor)
-            and (self.start is None or segment.end > self.start)
-            and (self.end is None or segment.start < self.end)
-        )
+    def of(self, segments: Iterable[Segment]) -> list[Segment]:
+        """Return the segments that are wanted. The part of the video comes last, so that it changes no other choice.
+
+        Args:
+            segments: best first.
+        """
+        enough = [s for s in segments if s.score >= self.floors.get(s.label, self._usual)][: self.top_k or None]
+        start = -math.inf if self.start is None else self.start
+        end = math.inf if self.end is None else self.end
+        return [s for s in enough if s.end > start and s.start < end]
+
+    @property
+    def _usual(self) -> float:
+        return -math.inf if self.min_score is None else self.min_score
 
 
 @router.post(
@@ -57,7 +65,6 @@ async def export(id: str, choice: Choice, service: Annotated[Service, Depends(se
 
     def chosen() -> str:
         whole = restored(document)
-        some = [segment for segment in whole if choice.takes(segment)][: choice.top_k or None]
-        return rendered(Localization(some, whole.info, whole.vocabulary), choice.format)
+        return rendered(Localization(choice.of(whole), whole.info, whole.vocabulary), choice.format)
 
     return Response(await asyncio.to_thread(chosen), media_type=MEDIA_TYPES[choice.format])

@@ -37,9 +37,9 @@ export class Actions {
    * @returns {boolean} whether it says something new
    */
   take(event) {
-    this.now = Math.max(this.now, event.pts, event.decided_at, event.end ?? 0);
     const before = this.known.get(event.id);
     if (before && (before.kind === "final" || before.kind === "withdrawn")) return false;
+    this.now = Math.max(this.now, event.pts, event.decided_at, event.end ?? 0);
     if (event.kind === "final") this.finals += 1;
     this.known.set(event.id, event);
     if (this.known.size > KEPT) this.known.delete(/** @type {string} */ (this.known.keys().next().value));

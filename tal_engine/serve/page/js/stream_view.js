@@ -93,7 +93,6 @@ export async function streamView(context, signal, name) {
     stop.hidden = true;
     state.textContent = document.ended === null ? "The service ends this connection."
       : `The stream ended${document.problem ? `: ${document.problem.detail}` : ""}. ${count(document.finals, "final event")}.`;
-    announce(state.textContent || "");
   }
 
   async function follow() {
