@@ -23,7 +23,9 @@ def chromium():
     # Root, as in containers, has no sandbox; nothing but this repository's page is opened.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=[*arguments, "--disable-gpu"], timeout=LONG_S * 1e3)
+        browser = driver.chromium.launch(
+            executable_path=found, args=[*arguments, "--disable-gpu"], timeout=LONG_S * 1e3
+        )
         try:
             yield browser
         finally:

@@ -86,7 +86,9 @@ def result(page, one, clip):
 
 
 def table(page):
-    rows = page.locator("table.segments tbody tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.innerText))")
+    rows = page.locator("table.segments tbody tr").evaluate_all(
+        "rows => rows.map(r => [...r.cells].map(c => c.innerText))"
+    )
     return sorted((label, start, end, score) for label, start, end, score in rows)
 
 
@@ -108,7 +110,9 @@ def test_a_video_becomes_the_segments_of_the_plan_s_thresholds(result, expected)
     assert len(expected) == 9
     assert table(result) == as_shown(expected)
     assert result.get_by_role("heading", name=NASTY).is_visible()
-    assert result.locator(".row-name").all_inner_texts() == [c for c in ("jump", "run", "sit") if c in {s.label for s in expected}]
+    assert result.locator(".row-name").all_inner_texts() == [
+        c for c in ("jump", "run", "sit") if c in {s.label for s in expected}
+    ]
     assert result.locator("video").evaluate("v => [v.videoWidth, v.videoHeight]") == [96, 64]
 
 
@@ -134,7 +138,9 @@ def test_arrows_move_by_frames_of_the_video(result):
     for press, frame in moves:
         result.keyboard.press(press)
         assert result.locator(".frame-number").inner_text() == f"frame {frame}"
-        result.wait_for_function("t => Math.abs(document.querySelector('video').dataset.shown - t) < 1e-3", arg=frame / 25)
+        result.wait_for_function(
+            "t => Math.abs(document.querySelector('video').dataset.shown - t) < 1e-3", arg=frame / 25
+        )
     slider = result.get_by_role("slider", name="Position in the video")
     assert slider.get_attribute("aria-valuetext").startswith("0:03.92, frame 98")
 
@@ -350,7 +356,10 @@ def test_pure_parts(page, one):
     )
     assert found["news"] == [True, True, False, True, True, True]
     assert [(s["end"], s["provisional"], s["open"]) for s in found["segments"]] == [(2, False, False), (3, True, True)]
-    assert found["whole"] == [{"event": "final", "id": "x-1", "data": "{}"}, {"event": "message", "id": "x-1", "data": "a\nb"}]
+    assert found["whole"] == [
+        {"event": "final", "id": "x-1", "data": "{}"},
+        {"event": "message", "id": "x-1", "data": "a\nb"},
+    ]
     assert found["same"]
     assert found["closer"] == pytest.approx([45, 55])
     assert found["right"] == pytest.approx([90, 100])
