@@ -203,6 +203,7 @@ def jobs(work: Path, video_hours: float, seconds: float) -> dict[str, Any]:
                        "most": float(memory.max())},
         "slope_mib_a_1000_jobs": slope * float(times[-1]) / done * 1000,
         "slope_mib_an_hour": slope * 3600,
+        "samples_mib": {round(times[i]): round(memory[i], 1) for i in range(0, len(times), max(len(times) // 20, 1))},
         "open_files": [samples[0][2], samples[-1][2]], "jobs_kept": kept, "database_bytes": database,
         "files_left": spool,
     }  # fmt: skip
@@ -221,11 +222,11 @@ def kills(work: Path, rounds: int) -> dict[str, Any]:
             with Client(one.base) as client:
                 if number == rounds:
                     for id_ in accepted:
-                        client.wait(id_)
+                        list(client.progress(id_))
                     final = {j.id: j for j in client.jobs(limit=1000)}
                     one.stop()
                     break
-                end = time.perf_counter() + rng.uniform(0.2, 2.5)
+                end = time.perf_counter() + rng.uniform(0.5, 6.0)
                 killer = threading.Timer(end - time.perf_counter(), one.kill)
                 killer.start()
                 try:

@@ -95,7 +95,7 @@ async def cancel(id: str, service: Here) -> dict[str, Any]:  # noqa: A002
     return job_document(await _job(id, service), service)
 
 
-@router.delete("/{id}", status_code=204)
+@router.delete("/{id}", status_code=204, response_model=None)
 async def forget(id: str, service: Here) -> None:  # noqa: A002
     """Forget a job that is over, and its result. 409 if it is not."""
     found = await _job(id, service)

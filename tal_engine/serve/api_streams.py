@@ -119,7 +119,7 @@ async def stop(name: Name, service: Here) -> dict[str, Any]:
     return found.document
 
 
-@router.delete("/{name}", status_code=204)
+@router.delete("/{name}", status_code=204, response_model=None)
 async def forget(name: Name, service: Here) -> None:
     """Forget a stream that has ended. 409 if it has not."""
     if not service.streams.forget(stream_of(name, service)):

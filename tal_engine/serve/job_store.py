@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -21,10 +22,15 @@ from typing import Any, Literal
 
 from ..errors import UsageError
 
+log = logging.getLogger("tal_engine")
+
+#: Seconds after which a disk that refused is tried again.
+AGAIN_S = 1.0
+
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
 #: A job that took the service down so often has failed.
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 5
 _VERSION = 1
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -245,3 +251,22 @@ def _job(row: tuple[Any, ...]) -> Job:
     id_, key, state, wanted, file, created, started, finished, attempts, problem = row
     known = Job(id_, Wanted(**json.loads(wanted)), state, key, file, created, started, finished, attempts)
     return known if problem is None else replace(known, problem=json.loads(problem))
+
+
+def insist(change: Callable[[], bool], ends: Callable[[float], bool]) -> bool:
+    """Change the store; where the disk refuses that, try again until it does not.
+
+    Args:
+        change: a call of the store.
+        ends: waits for so many seconds, and returns whether to give up.
+
+    Raises:
+        sqlite3.OperationalError: the disk refused up to the end; the job runs again with the next start.
+    """
+    while True:
+        try:
+            return change()
+        except sqlite3.OperationalError as e:
+            log.error("a job cannot be stored (%s); it will be tried again", e)
+            if ends(AGAIN_S):
+                raise

@@ -25,7 +25,7 @@ from .settings import ServeOptions
 log = logging.getLogger("tal_engine")
 
 #: Events of a stream that are kept; the newest streams that ended are kept too.
-EVENTS_KEPT, ENDED_KEPT = 10_000, 64
+EVENTS_KEPT, ENDED_KEPT = 2000, 64
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ log = logging.getLogger("tal_engine")
 _HEADER_S, _KEEP_ALIVE_S = 15.0, 15
 #: A client that reads nothing for so long is disconnected.
 _READING_S = 60.0
-#: Largest message of a WebSocket: a frame of 8K video, not compressed.
-_MESSAGE_BYTES = 128 << 20
+#: Largest message of a WebSocket that takes frames: one of 4K video that is not compressed; and of one that only tells.
+_FRAME_BYTES, _HEARD_BYTES = 32 << 20, 4 << 10
 
 
 class _Protocol(H11Protocol):
@@ -102,7 +102,14 @@ class _Protocol(H11Protocol):
 
 
 class _Socket(WebSocketsSansIOProtocol):
-    """A WebSocket whose refusal counts as an answer."""
+    """A WebSocket that takes no more than it needs, and whose refusal counts as an answer."""
+
+    def handle_connect(self, event: Any) -> None:
+        """Begin, with the bound of what is asked for."""
+        if not event.path.startswith("/v1/push"):
+            newer = hasattr(self.conn, "max_message_size")  # than websockets 14
+            setattr(self.conn, "max_message_size" if newer else "max_size", _HEARD_BYTES)
+        super().handle_connect(event)
 
     async def send(self, message: Any) -> None:
         """Send a message."""
@@ -199,7 +206,7 @@ def server_of(service: Service) -> uvicorn.Server:
     config = uvicorn.Config(
         application(service), http=_Protocol, ws=_Socket, loop="asyncio", lifespan="on", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES,
-        ws_max_size=_MESSAGE_BYTES, ws_per_message_deflate=False, timeout_keep_alive=_KEEP_ALIVE_S,
+        ws_max_size=_FRAME_BYTES, ws_per_message_deflate=False, timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5, ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
     )  # fmt: skip
     return _Server(config, service)

@@ -7,7 +7,6 @@ Threads share engines: on a card the encoders' calls of several videos become on
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections import deque
@@ -15,7 +14,7 @@ from collections.abc import Callable
 
 from ..results import Localization
 from .fetching import fetch
-from .job_store import Job, JobStore, State
+from .job_store import Job, JobStore, State, insist
 from .plans import Plans
 from .problems import ProblemError, busy, check_duration, problem_of, unavailable
 from .rendering import stored_result
@@ -24,9 +23,6 @@ from .spool import Spool
 from .task import Task
 
 log = logging.getLogger("tal_engine")
-
-#: Seconds after which a disk that refused is tried again.
-_AGAIN_S = 1.0
 
 
 class _StoppedError(Exception):
@@ -49,7 +45,7 @@ class Workers:
         self._requests: deque[Task] = deque()
         self._jobs: deque[Task] = deque()
         self._active: dict[str, Task] = {}
-        self._draining = self._closed = False
+        self._draining = self._closed = self._job_next = False
         self._usual_s = 1.0
         #: Called with (kind, outcome, seconds) of each task.
         self.told: Callable[[str, str, float], None] = lambda *_: None
@@ -122,8 +118,8 @@ class Workers:
             if known.id == job.id:
                 self._jobs.append(task)
                 self._changed.notify_all()
-        if known.id != job.id:
-            self._spool.remove(task.path)
+            else:
+                self._spool.remove(task.path)
         return known
 
     def find(self, id: str) -> Task | None:  # noqa: A002
@@ -200,17 +196,26 @@ class Workers:
         """Wait for a task; None: the service is closed."""
         with self._changed:
             while True:
-                if self._requests:
-                    task = self._requests.popleft()
-                elif self._closed:
+                line = next((line for line in self._lines(requests_only) if line), None)
+                if line is not None:
+                    task = line.popleft()
+                    self._job_next = not task.job
+                    self._active[task.id] = task
+                    return task
+                if self._closed:
                     return None
-                elif self._jobs and not requests_only:
-                    task = self._jobs.popleft()
-                else:
-                    self._changed.wait()
-                    continue
-                self._active[task.id] = task
-                return task
+                self._changed.wait()
+
+    def _lines(self, requests_only: bool) -> tuple[deque[Task], ...]:
+        """Return where to look for work, in this order: neither requests nor jobs may keep the others waiting for ever.
+
+        Where one worker takes requests only, the others take jobs first; one that is alone takes them in turns.
+        """
+        if requests_only:
+            return (self._requests,)
+        if self._options.workers > 1 or self._job_next:
+            return self._jobs, self._requests
+        return self._requests, self._jobs
 
     def _run(self, task: Task) -> str:
         """Run a task and store what came of it."""
@@ -267,20 +272,12 @@ class Workers:
         return self._over(task, "cancelled")
 
     def _stored(self, change: Callable[[], bool]) -> bool:
-        """Change the store; where the disk refuses that, try again until it does not, or the service ends.
+        return insist(change, self._ends)
 
-        Raises:
-            sqlite3.Error: the service ends; the job runs again with the next start.
-        """
-        while True:
-            try:
-                return change()
-            except sqlite3.OperationalError as e:
-                if self._closed:
-                    raise
-                log.error("a job cannot be stored (%s); it will be tried again", e)
-            with self._changed:
-                self._changed.wait(_AGAIN_S)
+    def _ends(self, seconds: float) -> bool:
+        """Wait, and return whether the service has ended."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed, seconds)
 
     def _over(
         self, task: Task, state: State, result: Localization | None = None, problem: ProblemError | None = None

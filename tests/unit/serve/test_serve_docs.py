@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("fastapi", reason="the service needs [serve]")
+pytest.importorskip("uvicorn", reason="the service needs [serve]")
+pytest.importorskip("httpx", reason="the service needs [serve]")
 
 from tal_engine import TALEngine, save_features
 from tests.makers import moving_square, tiny_plan

@@ -10,19 +10,27 @@ import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the service needs [serve]")
+pytest.importorskip("uvicorn", reason="the service needs [serve]")
+pytest.importorskip("httpx", reason="the service needs [serve]")
+
+import httpx
+from fastapi import FastAPI
 
 from tal_engine import errors
 from tal_engine.errors import TALError, UsageError
 from tal_engine.serve.allowed import AllowedSources
 from tal_engine.serve.api_push import decoded, jpeg_size
-from tal_engine.serve.guard import Tokens
+from tal_engine.serve.guard import Guard, Tokens
 from tal_engine.serve.job_store import MOST_ATTEMPTS, Job, JobStore, Wanted
 from tal_engine.serve.labelling_config import parse_config
+from tal_engine.serve.page_files import add_page
 from tal_engine.serve.problems import ERRORS, KINDS, ProblemError, problem_of
 from tal_engine.serve.running_streams import EventLog
 from tal_engine.serve.settings import ServeOptions, read_tokens
 from tal_engine.serve.spool import Spool
+from tal_engine.serve.task import Task
 from tal_engine.serve.tensors import request_of, response_of
+from tal_engine.serve.work import Workers
 from tests.events import event
 
 # -- options ----------------------------------------------------------------------------------------
@@ -57,6 +65,28 @@ def test_a_network_is_served_with_tokens_or_when_told(tmp_path, monkeypatch):
     file.write_text("# none\n")
     with pytest.raises(UsageError, match="no token"):
         read_tokens(file)
+
+
+def test_a_page_is_open_and_nothing_beside_it(tmp_path):
+    (tmp_path / "page").mkdir()
+    (tmp_path / "secret").write_text("no")
+    app = FastAPI()
+    assert not add_page(app, tmp_path / "page")
+    (tmp_path / "page" / "index.html").write_text("<title>here</title>")
+    assert add_page(app, tmp_path / "page")
+    app.get("/v1/plans")(lambda: "not without a token")
+
+    async def look():
+        guarded = Guard(app, ServeOptions(tokens=("a-token-of-some-length",)))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://tal") as client:
+            assert (await client.get("/page/")).text == "<title>here</title>"
+            assert (await client.get("/")).headers["location"] == "/page/"
+            for path in ("/page/../v1/plans", "/page/..%2fsecret", "/page/%2e%2e/secret", "/page//etc/passwd"):
+                said = await client.get(path)
+                assert said.status_code in (401, 404), path
+                assert "root:" not in said.text
+
+    asyncio.run(look())
 
 
 # -- sources ----------------------------------------------------------------------------------------
@@ -154,7 +184,7 @@ def test_a_job_that_takes_the_service_down_fails_at_last(store):
     assert store.recover() == []
     failed = store.get("job1")
     assert failed.state == "failed"
-    assert "3 times" in failed.problem["detail"]
+    assert f"{MOST_ATTEMPTS} times" in failed.problem["detail"]
 
 
 def test_a_key_is_accepted_once(store):
@@ -194,6 +224,19 @@ def test_old_jobs_are_forgotten(tmp_path):
     assert store.forget_old(1e9, 2) == 1
     assert [j.id for j in store.list()] == ["job5", "job4", "job0"]
     store.close()
+
+
+def test_neither_requests_nor_jobs_wait_for_ever(tmp_path):
+    def order(workers, requests_only):
+        line = Workers(ServeOptions(workers=workers), None, None, None)
+        for number in range(3):
+            line._requests.append(Task(Wanted("p", f"r{number}"), None))
+            line._jobs.append(Task(Wanted("p", f"j{number}"), None, job=True))
+        return [line._next(requests_only).wanted.source for _ in range(3 if requests_only else 6)]
+
+    assert order(1, False) == ["r0", "j0", "r1", "j1", "r2", "j2"]
+    assert order(2, True) == ["r0", "r1", "r2"]
+    assert order(2, False) == ["j0", "j1", "j2", "r0", "r1", "r2"]
 
 
 # -- uploads ----------------------------------------------------------------------------------------

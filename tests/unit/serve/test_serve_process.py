@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 pytest.importorskip("fastapi", reason="the service needs [serve]")
+pytest.importorskip("uvicorn", reason="the service needs [serve]")
+pytest.importorskip("httpx", reason="the service needs [serve]")
 
 import httpx
 from typer.testing import CliRunner

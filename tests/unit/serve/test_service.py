@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the service needs [serve]")
+pytest.importorskip("uvicorn", reason="the service needs [serve]")
+pytest.importorskip("httpx", reason="the service needs [serve]")
 
 from tal_engine import TALEngine, save_features
 from tal_engine.client import AsyncClient
 from tal_engine.errors import ServiceError, UsageError
-from tal_engine.serve import guard, server, work
+from tal_engine.serve import guard, job_store, server
 from tests.makers import moving_square, tiny_plan
 from tests.serving import Gate, running
 from tests.waiting import LONG_S, until
@@ -161,6 +163,8 @@ def test_addresses_are_fetched_if_they_are_allowed_and_lead_nowhere_else(one, me
 
 
 def test_a_stream_is_read_and_its_events_resumed(one, engine, clip):
+    from websockets.sync.client import connect
+
     with one.client() as client:
         stream = client.start_stream(
             "door", provisional=True, min_score=0.0, options={"look_ahead": 1.0, "window": 4.0}
@@ -170,6 +174,9 @@ def test_a_stream_is_read_and_its_events_resumed(one, engine, clip):
         assert {e.event.kind for e in events} >= {"started", "final"}
         rest = list(client.events("door", after=events[2].id))
         assert [e.id for e in rest] == [e.id for e in events[3:]]
+        with connect(f"ws://127.0.0.1:{one.port}/v1/streams/door/events?after={events[2].id}") as socket_:
+            assert [json.loads(socket_.recv())["id"] for _ in rest] == [e.id for e in rest]
+            assert json.loads(socket_.recv())["type"] == "end"
         until(lambda: client.stream("door")["state"] == "ended")
         assert client.stream("door")["finals"] == sum(e.event.is_final for e in events)
         for wrong, words in (({"window": 0.0}, "window is 0"), ({"spam": 1.0}, "option is 'spam'")):
@@ -200,6 +207,10 @@ def test_frames_are_pushed_and_others_listen(one, engine):
             client.forget_stream(name)
         with connect(f"ws://127.0.0.1:{one.port}/v1/push?name=bad") as bad:
             assert json.loads(bad.recv())["window"] == 8
+            with connect(f"ws://127.0.0.1:{one.port}/v1/streams/bad/events") as chatty:
+                chatty.send("x" * 10_000)
+                with pytest.raises(Exception, match="1009"):
+                    chatty.recv(LONG_S)
             bad.send(b"12345678not a jpeg")
             told = json.loads(bad.recv())
             assert (told["type"], told["problem"]["status"]) == ("problem", 422)
@@ -453,7 +464,7 @@ def test_a_full_line_is_told_with_the_time_to_come_back(one, clip, monkeypatch):
 
 def test_a_full_disk_delays_a_job_and_loses_none(one, clip, monkeypatch):
     store, refusals = one.service.store, []
-    monkeypatch.setattr(work, "_AGAIN_S", 0.001)
+    monkeypatch.setattr(job_store, "AGAIN_S", 0.001)
     for name in ("begin", "finish"):
         real = getattr(store, name)
 
