@@ -1,4 +1,4 @@
-"""A browser for tests of the page: the machine's Chromium, driven by Playwright; skipped, with the reason, without both."""
+"""A browser for tests of the page: the machine's Chromium, driven by Playwright. Without one they are skipped."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Choice(BaseModel):
     response_class=Response,
 )
 async def export(id: str, choice: Choice, service: Annotated[Service, Depends(service_of)]) -> Response:  # noqa: A002
-    """Return some of the segments of a job that is done: those with enough score, in a part of the video; 409 before."""
+    """Return segments of a job that is done: those with enough score, in a part of the video; 409 before."""
     job = await asyncio.to_thread(service.store.get, id)
     if job is None:
         raise nothing_like("job", id)

@@ -84,7 +84,7 @@ def add_page(app: FastAPI, folder: Path = FOLDER) -> bool:
     async def file(request: Request) -> Response:
         found = files.get(request.path_params["path"])
         if found is None:
-            raise ProblemError("not-found", f"the page has no file {request.path_params['path'][:100]!r}")
+            return ProblemError("not-found", f"the page has no file {request.path_params['path'][:100]!r}").response()
         headers = {**HEADERS, "ETag": found.tag}
         known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
         if found.tag in known or "*" in known:

@@ -37,7 +37,6 @@ FORBIDDEN = re.compile(
 def web():
     app = FastAPI()
     assert add_page(app)
-    app.add_exception_handler(ProblemError, lambda _, error: error.response())
     return TestClient(app, follow_redirects=False)
 
 
@@ -184,9 +183,9 @@ def test_contrast_is_enough_in_light_and_dark():
     for theme in (light, dark):
         assert set(theme) == set(light)
         for text, grounds in {
-            "ink": ("ground", "sunken", "raised", "bad-ground"), "faint": ("ground", "sunken", "raised", "bad-ground"), "accent": ("ground", "sunken", "raised"),
-            "bad": ("ground", "bad-ground"), "good": ("ground", "sunken"), "select": ("ground",), "warn-ink": ("warn-ground",),
-            "on-accent": ("accent",),
+            "ink": ("ground", "sunken", "raised", "bad-ground"), "faint": ("ground", "sunken", "raised", "bad-ground"),
+            "accent": ("ground", "sunken", "raised"), "bad": ("ground", "bad-ground"), "good": ("ground", "sunken"),
+            "select": ("ground",), "warn-ink": ("warn-ground",), "on-accent": ("accent",),
         }.items():  # fmt: skip
             for ground in grounds:
                 assert contrast(theme[text], theme[ground]) >= 4.5, (text, ground, theme[text], theme[ground])
@@ -199,9 +198,10 @@ SEGMENTS = (Segment(5, 7, "a", 0.9), Segment(0, 3, "b", 0.8), Segment(8, 9, "a",
 
 @pytest.mark.parametrize(
     ("choice", "wanted"),
-    [({}, [0, 1, 2, 3]), ({"min_score": 0.7}, [0, 1, 2]), ({"min_score": 0.5, "floors": {"b": 0.1, "a": 0.75}}, [0, 1, 3]),
-     ({"floors": {"a": 1.0}}, [1, 3]), ({"start": 3.0, "end": 8.0}, [0]), ({"end": 1.5}, [1, 3]), ({"top_k": 2}, [0, 1]),
-     ({"top_k": 2, "end": 4.0}, [1]), ({"floors": {"a": 1.0}, "top_k": 1}, [1]), ({"start": 100.0}, [])],
+    [({}, [0, 1, 2, 3]), ({"min_score": 0.7}, [0, 1, 2]), ({"floors": {"a": 1.0}}, [1, 3]), ({"top_k": 2}, [0, 1]),
+     ({"min_score": 0.5, "floors": {"b": 0.1, "a": 0.75}}, [0, 1, 3]), ({"start": 3.0, "end": 8.0}, [0]),
+     ({"end": 1.5}, [1, 3]), ({"top_k": 2, "end": 4.0}, [1]), ({"floors": {"a": 1.0}, "top_k": 1}, [1]),
+     ({"start": 100.0}, [])],
 )  # fmt: skip
 def test_what_is_chosen_for_an_export(choice, wanted):
     assert Choice(**choice).of(SEGMENTS) == [SEGMENTS[i] for i in wanted]
@@ -210,16 +210,16 @@ def test_what_is_chosen_for_an_export(choice, wanted):
 def test_an_export_needs_a_job_that_is_done():
     done = stored_result(Localization(SEGMENTS, Info("v.mp4", duration=10.0), Vocabulary(["a", "b"])))
     jobs = {"waits": (SimpleNamespace(state="queued"), None), "done": (SimpleNamespace(state="done"), done)}
-    store = SimpleNamespace(get=lambda id: jobs.get(id, (None,))[0], result=lambda id: jobs[id][1])
+    store = SimpleNamespace(get=lambda name: jobs.get(name, (None,))[0], result=lambda name: jobs[name][1])
 
-    def ask(id, **choice):
-        return asyncio.run(api_export.export(id, Choice(**choice), SimpleNamespace(store=store)))
+    def ask(job, **choice):
+        return asyncio.run(api_export.export(job, Choice(**choice), SimpleNamespace(store=store)))
 
     said = ask("done", min_score=0.8)
     assert [s["label"] for s in json.loads(said.body)["segments"]] == ["a", "b"]
     for form in ResultFormat:
         assert ask("done", format=form, start=100.0).status_code == 200  # nothing is left: a file still
-    for id, kind in (("none", "not-found"), ("waits", "conflict")):
+    for job, kind in (("none", "not-found"), ("waits", "conflict")):
         with pytest.raises(ProblemError) as error:
-            ask(id)
+            ask(job)
         assert error.value.kind == kind
