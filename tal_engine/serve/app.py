@@ -15,9 +15,11 @@ from starlette.types import ASGIApp
 from .. import __version__
 from ..errors import TALError
 from . import (
+    api_export,
     api_infer,
     api_jobs,
     api_label_studio,
+    api_limits,
     api_localize,
     api_monitor,
     api_plans,
@@ -61,7 +63,8 @@ def application(service: Service) -> ASGIApp:
     )  # fmt: skip
     app.state.service = service
     for api in (
-        api_localize, api_jobs, api_streams, api_push, api_plans, api_infer, api_label_studio, api_monitor,
+        api_localize, api_jobs, api_export, api_streams, api_push, api_plans, api_limits, api_infer, api_label_studio,
+        api_monitor,
     ):  # fmt: skip
         app.include_router(api.router)
     add_page(app)
