@@ -5,8 +5,9 @@
     /tmp/venv-mp/bin/python benchmarks/people_mediapipe.py /tmp/people pose_landmark_lite.tflite
 
 That wheel carries the same full landmark network (by its hash) and the same detector (another file, whose weights give
-the same values); the lite network is put beside them from the npm package. Writes NAME-lite.npz and NAME-full.npz: points [T, 33, 3] in pixels, NaN where nobody was found.
-MediaPipe counts 30 frames a second for its smoothing, whatever they are.
+the same values); the lite network is put beside them from the npm package. Writes NAME-lite.npz and NAME-full.npz:
+points [T, 33, 3] in pixels, NaN where nobody was found. MediaPipe counts 30 frames a second for its smoothing, whatever
+they are.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ from ..results import Localization
 from . import ScoreRule, evaluator_of, propose, score_batch, score_on_card, suppress, to_segments
 from .card_stages import CardStages
 from .domain import DomainModel
+from .each_person import asked_for, of_each_person
 from .given import Progress, Source, is_features, read_features
 
 if TYPE_CHECKING:
@@ -188,20 +189,11 @@ class Stages:
             PlanError: the source is a video, and the plan has no encoders.
         """
         began = time.perf_counter()
-        found = self._people(people, source)
+        found = asked_for(people, source, self.plan.manifest)
         features, info, on_card = self._features(source, fps, force, progress, share or self.batch, found)
         if self._runtime.device.kind == "cpu":
             info.warnings += int8_notes(self.plan.manifest)
         return Prepared(features, info, time.perf_counter() - began, on_card=on_card, people=found)
-
-    def _people(self, most: int, source: Source) -> FoundPeople | None:
-        if not most:
-            return None
-        if self.poses is None:
-            raise UsageError(f"people={most}: plan {self.plan.manifest.name} reads no poses, it tells no one apart")
-        if is_features(source):
-            raise UsageError(f"people={most} was given for features, which are of one person")
-        return FoundPeople(self.plan.manifest.snippet, most)
 
     def score(self, videos: Sequence[Prepared]) -> None:
         """Run the head once on videos of one length; each is charged its share of the time.
@@ -267,8 +259,9 @@ class Stages:
         proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self.evaluator))
         proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
         segments = to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
-        if prepared.people is not None:
-            segments = self._of_people(prepared.features, prepared.people, rule)
+        if prepared.people is not None and self.poses is not None:
+            stream = self.poses.spec.stream
+            segments = of_each_person(prepared.features, prepared.people, stream, self._localized, rule)
 
         info.plan, info.snippets = self.plan.sha256, len(prepared.features)
         info.duration, info.calibrated = prepared.features.duration, rule.calibrated
@@ -280,17 +273,11 @@ class Stages:
         result.people = prepared.people
         return result
 
-    def _of_people(self, features: Features, people: FoundPeople, rule: ScoreRule) -> list[Segment]:
-        """Localize each person by itself, best first; other streams than that of poses are everybody's."""
-        assert self.poses is not None  # noqa: S101 - `_people` has looked
-        manifest, stream, segments = self.plan.manifest, self.poses.spec.stream, list[Segment]()
-        for subject in people.subjects:
-            own = {**features.streams, stream: people.features(subject, len(features))}
-            (scored,) = self._scored([replace(features, streams=own)])
-            proposals = suppress(propose(scored, manifest.proposal, self.evaluator), manifest.nms)
-            found = to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
-            segments += [replace(s, subject=subject) for s in found]
-        return sorted(segments, key=lambda s: -s.score)[: rule.top_k or None]
+    def _localized(self, features: Features, rule: ScoreRule) -> list[Segment]:
+        """Turn features into segments."""
+        (scored,), manifest = self._scored([features]), self.plan.manifest
+        proposals = suppress(propose(scored, manifest.proposal, self.evaluator), manifest.nms)
+        return to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
 
     def results(
         self, group: Sequence[tuple[Source, Prepared | TALError]], rule: ScoreRule

@@ -59,7 +59,7 @@ _Proposal = Annotated[
 
 def _reads(value: Any) -> str:
     """Return the kind of an encoder: a graph that reads snippets, or one of poses."""
-    reads = value.get("reads") if isinstance(value, dict) else value.reads
+    reads = value.get("reads") if isinstance(value, dict) else getattr(value, "reads", None)
     return "pose-encoder" if reads == "pose" else "graph-encoder"
 
 

@@ -19,6 +19,10 @@ SIDE = 224
 _LAYERS = ((8, 2), (16, 2), (32, 6))
 #: Points of a person: between the hips, on a circle around the body, between the shoulders, around the upper body.
 POINTS = 4
+#: Least distance of the middle of the hips to a border that cuts the picture, in radii of the body.
+_UNCUT = 0.5
+#: Hips of one person in several squares are closer than this, in radii of the body.
+_SAME_HIPS = 0.35
 #: Boxes that share more than this (intersection over union) are one person.
 _OVERLAP = 0.3
 #: Boxes farther away, in pixels of the square, are of no person.
@@ -64,6 +68,29 @@ def letterboxed(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, tup
     place = np.array([[step, 0, left], [0, step, top]], np.float64)
     square = cv2.warpAffine(image, place, (SIDE, SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     return np.asarray(square, np.uint8), step, (left, top)
+
+
+def tiles(height: int, width: int) -> list[tuple[int, int, int]]:
+    """Return squares (left, top, side) that cover a picture along its longer side; none of one that is nearly square.
+
+    >>> tiles(240, 320), tiles(1080, 1920)
+    ([(0, 0, 240), (80, 0, 240)], [(0, 0, 1080), (420, 0, 1080), (840, 0, 1080)])
+    """
+    side, rest = min(height, width), abs(width - height)
+    if rest < side / 4:
+        return []
+    count = 2 if rest < 0.6 * side else 3
+    steps = [round(i * rest / (count - 1)) for i in range(count)]
+    return [(at, 0, side) if width > height else (0, at, side) for at in steps]
+
+
+def is_whole(d: Detection, tile: tuple[int, int, int], height: int, width: int) -> bool:
+    """Return whether a person was not cut by a border of the tile, unless that is the picture's."""
+    left, top, side = tile
+    x, y = (float(v) for v in d.points[0])
+    room = _UNCUT * d.radius
+    wide = (left == 0 or x - left >= room) and (left + side >= width or left + side - x >= room)
+    return wide and (top == 0 or y - top >= room) and (top + side >= height or top + side - y >= room)
 
 
 def decode(
@@ -120,6 +147,16 @@ def one_each(found: list[Detection], most: int = 0) -> list[Detection]:
         if len(people) == most:
             break
     return people
+
+
+def apart(found: list[Detection]) -> list[Detection]:
+    """Leave out who has the hips of a better one, as somebody has who was seen in several squares; best first."""
+    kept: list[Detection] = []
+    for d in found:
+        near = (np.hypot(*(d.points[0] - k.points[0])) < _SAME_HIPS * max(d.radius, k.radius) for k in kept)
+        if not any(near):
+            kept.append(d)
+    return kept
 
 
 def overlap(one: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:

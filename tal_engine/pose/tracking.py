@@ -190,7 +190,9 @@ class PoseTracker:
     ) -> list[Person]:
         """Confirm who is followed, drop who is not confirmed, and begin with who is new."""
         self._looked = seconds
-        found = estimator.detect(image)
+        # Closely for several people, who are smaller in pictures, and for somebody whom the last look did not confirm.
+        unsure = any(t.strikes for t in self._tracks)
+        found = estimator.detect(image, closely=unsure or self.options.people > 1)
         self.counts.most = max(self.counts.most, sum(d.score >= _BEGIN_SCORE for d in found))
         free = [d for d in found if not any(_hips_apart(d, p.points) <= _SAME_HIPS for p in people)]
         for person in people:

@@ -49,6 +49,21 @@ def test_detections_lie_in_the_picture_that_was_letterboxed(rng):
     np.testing.assert_allclose(placed[0].points, plain[0].points * step + corner, rtol=1e-4)
 
 
+def test_tiles_cover_a_picture_and_leave_out_who_is_cut(rng):
+    for high, wide in ((240, 320), (1080, 1920), (1920, 1080), (100, 100), (1, 50), (110, 100)):
+        parts = detection.tiles(high, wide)
+        assert len(parts) in ((0,) if max(high, wide) < 1.25 * min(high, wide) else (2, 3))
+        for left, top, side in parts:
+            assert (left + side <= wide, top + side <= high) == (True, True)
+        if parts:
+            assert (parts[0][:2], sum(parts[-1][k] + parts[-1][2] for k in (0, 1))) == ((0, 0), high + wide)
+    tile, point = (80, 0, 240), np.zeros(2, np.float32)
+    for x, whole in ((100, False), (130, True), (300, True)):  # the right border is the picture's own
+        at = np.array([x, 120], np.float32)
+        person = detection.Detection(0.9, np.zeros(4, np.float32), np.stack([at, at - (0, 80), at, point]))
+        assert detection.is_whole(person, tile, 240, 320) == whole
+
+
 def test_a_region_is_upright_and_points_come_back_to_their_pixels():
     image = np.zeros((300, 400, 3), np.uint8)
     image[98:103, 148:153] = 255  # the upper end of the circle; the person lies on the left side

@@ -27,9 +27,9 @@ PLACES = [np.array([[100.0 + 2 * i, 110.0], [400.0, 120.0], [550.0, 100.0]]) for
 class Timed(Stage):
     """A stage whose people come and go with the pictures, which tell their number."""
 
-    def detect(self, image):
+    def detect(self, image, *, closely=False):
         self.places = there(int(image[0, 0, 0]))
-        return super().detect(image)
+        return super().detect(image, closely=closely)
 
     def locate(self, image, regions):
         self.places = there(int(image[0, 0, 0]))

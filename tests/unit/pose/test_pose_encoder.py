@@ -117,8 +117,8 @@ def test_snippets_that_overlap_look_at_each_frame_once(engine, frames):
             seen.append(len(regions))
             return estimator.locate(image, regions)
 
-        def detect(self, image):
-            return estimator.detect(image)
+        def detect(self, image, *, closely=False):
+            return estimator.detect(image, closely=closely)
 
     rows = [followed(Watched(), frames[2 * n : 2 * n + 6], n) for n in range(4)]
     np.testing.assert_array_equal(rows[0][2:], rows[1][:4])

@@ -89,7 +89,7 @@ class Stage:
     def __init__(self, places: np.ndarray) -> None:
         self.places, self.calls = places, list[int]()
 
-    def detect(self, image):
+    def detect(self, image, *, closely=False):
         box = np.zeros(4, np.float32)
         return [Detection(0.9, box, np.array([p, p + UP, p, p], np.float32)) for p in self.places]
 
@@ -120,6 +120,15 @@ def test_two_people_keep_their_numbers_and_share_a_call():
             assert np.hypot(*(p.points[[23, 24], :2].mean(0) - place)) < 15
     assert {calls for calls in stage.calls if calls} == {2}
     assert tracker.counts.most == 3
+
+
+def test_two_people_of_a_wide_picture_are_found_closely(estimator, clip):
+    wide = np.hstack([clip[0][0], clip[0][0][:, ::-1]])
+    parts = [d.points[0, 0] > 320 for d in estimator.detect(wide, closely=True) if d.score > 0.5]
+    assert sorted(parts) == [False, True]
+    assert estimator.detector.calls == [1 + 3]  # one call for the whole and its three squares
+    tracker = PoseTracker(PoseOptions(people=2))
+    assert [p.subject for p in tracker(estimator, wide, 0.0)] == [0, 1]
 
 
 def test_a_person_that_leaves_is_lost_and_comes_back_under_its_number(estimator, clip):

@@ -1,0 +1,50 @@
+"""Several people of one video, each localized by itself. Knows no graphs: what localizes features is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..errors import UsageError
+from ..plan.manifest import Manifest
+from ..pose.people import FoundPeople
+from ..records import Features, Segment
+from .given import Source, is_features
+from .score_rule import ScoreRule
+
+#: Turns features into segments, best first.
+Localizes = Callable[[Features, ScoreRule], list[Segment]]
+
+
+def asked_for(most: int, source: Source, manifest: Manifest) -> FoundPeople | None:
+    """Return where the people of a source are kept; None if the main person is enough (0).
+
+    Raises:
+        UsageError: the plan reads no poses, the source is features, or `most` is out of range.
+    """
+    if not most:
+        return None
+    if manifest.pose_encoder is None:
+        raise UsageError(f"people={most}: plan {manifest.name} reads no poses, it tells no one apart")
+    if is_features(source):
+        raise UsageError(f"people={most} was given for features, which are of one person")
+    return FoundPeople(manifest.snippet, most)
+
+
+def of_each_person(
+    features: Features, people: FoundPeople, stream: str, localize: Localizes, rule: ScoreRule
+) -> list[Segment]:
+    """Localize each person by itself, best first; other streams are everybody's.
+
+    Args:
+        features: of the video.
+        people: who was found in it.
+        stream: name of the features of poses.
+        localize: turns features into segments.
+        rule: which segments are enough.
+    """
+    segments: list[Segment] = []
+    for subject in people.subjects:
+        own = replace(features, streams={**features.streams, stream: people.features(subject, len(features))})
+        segments += [replace(s, subject=subject) for s in localize(own, rule)]
+    return sorted(segments, key=lambda s: -s.score)[: rule.top_k or None]
