@@ -33,7 +33,7 @@ def _localized(found: Mapping[str, Any]) -> list[str]:
         ["subject 13, as captured", f"{captured['map_50']:.1f}", f"{captured['map_10_70']:.1f}"],
         [f"{found['subject13']['what'].replace('CMU ', '')}, mean (sd)", seen("map_50"), seen("map_10_70")],
         [f"UTD-MHAD, {joined['sequences']} sequences of 9 joined clips",
-         *(f"{joined[m]:.1f}" for m in ("map_50", "map_10_70"))],
+         f"{joined['map_50']:.1f}", f"{joined['map_10_70']:.1f}"],
     ]  # fmt: skip
     by_class = cameras["ap_50_by_class"].items()
     classes = ", ".join(f"{c} {v['mean']:.0f}" for c, v in sorted(by_class, key=lambda x: -x[1]["mean"]))
