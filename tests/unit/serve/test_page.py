@@ -354,7 +354,8 @@ def test_pure_parts(page, one):
         const spans = [[0, 2], [1, 3], [2, 4]].map(([start, end]) => ({ start, end }));
         const same = JSON.stringify(whole) === JSON.stringify(pieces);
         return { news, segments: actions.segments, whole, same, closer,
-          right: [range.start, range.end], lanes: lanes(spans), words: [clock(3723.456), clock(59.996), clock(-1.5, 0), size(1234567)] };
+          right: [range.start, range.end], lanes: lanes(spans),
+          words: [clock(3723.456), clock(59.996), clock(-1.5, 0), size(1234567)] };
       }"""
     )
     assert found["news"] == [True, True, False, True, True, True]

@@ -174,7 +174,7 @@ function drawSegment(context, { range, width, best, chosen, palette }, row, segm
   context.roundRect(x, y, w, height, Math.min(4, w / 2, height / 2));
   context.fillStyle = palette.ground;
   context.fill();
-  context.fillStyle = classColour(row.label_id, palette.dark, segment.provisional ? 0.12 : 0.35 + 0.65 * share);
+  context.fillStyle = classColour(row.label_id, palette.dark, segment.provisional ? 0.1 : 0.15 + 0.45 * share);
   context.fill();
   context.strokeStyle = segment === chosen ? palette.ink : classColour(row.label_id, palette.dark);
   context.lineWidth = segment === chosen ? 2 : 1;
@@ -184,7 +184,7 @@ function drawSegment(context, { range, width, best, chosen, palette }, row, segm
   const text = (segment.provisional ? "? " : "") + segment.score.toFixed(2);
   context.font = FONT;
   if (height >= 12 && w > context.measureText(text).width + 10) {
-    context.fillStyle = segment.provisional || share < 0.6 ? palette.ink : palette.dark ? "#10141b" : "#fff";
+    context.fillStyle = palette.ink;
     context.textBaseline = "middle";
     context.fillText(text, Math.max(x, 0) + 5, y + height / 2 + 0.5);
   }
