@@ -337,6 +337,7 @@ def test_pure_parts(page, one):
         const { Parser } = await import("/page/js/sse.js");
         const { Range } = await import("/page/js/range.js");
         const { lanes } = await import("/page/js/rows.js");
+        const { inSight } = await import("/page/js/timeline_draw.js");
         const { clock, size } = await import("/page/js/format.js");
         const actions = new Actions();
         const usual = { label: "run", label_id: 1, score: 0.5, start: 1, decided_at: 3, pts: 3 };
@@ -353,7 +354,9 @@ def test_pure_parts(page, one):
         range.pan(1000);
         const spans = [[0, 2], [1, 3], [2, 4]].map(([start, end]) => ({ start, end }));
         const same = JSON.stringify(whole) === JSON.stringify(pieces);
-        return { news, segments: actions.segments, whole, same, closer,
+        const row = { depth: 1, lanes: [0, 0, 0, 0], segments: [[10, 20], [11, 19], [15, 30], [200, 300]].map(
+          ([start, end]) => ({ start, end })) };
+        return { sight: inSight(row, new Range(100), 100), news, segments: actions.segments, whole, same, closer,
           right: [range.start, range.end], lanes: lanes(spans),
           words: [clock(3723.456), clock(59.996), clock(-1.5, 0), size(1234567)] };
       }"""
@@ -365,6 +368,7 @@ def test_pure_parts(page, one):
         {"event": "message", "id": "x-1", "data": "a\nb"},
     ]
     assert found["same"]
+    assert found["sight"] == [2, 0]  # the second lies behind the first, the last is elsewhere
     assert found["closer"] == pytest.approx([45, 55])
     assert found["right"] == pytest.approx([90, 100])
     assert found["lanes"] == [0, 1, 0]
