@@ -17,7 +17,7 @@ from tal_engine import SegmentOptions, TALEngine
 from tal_engine.options import ProposalOptions
 from tal_engine.plan.score_fields import ScoreThresholds
 from tests.browsing import Seen, chromium
-from tests.makers import tiny_plan
+from tests.makers import moving_square, tiny_plan, write_mp4
 from tests.serving import Gate, running
 from tests.waiting import LONG_S, until
 
@@ -281,13 +281,32 @@ def test_progress_is_told_and_a_job_is_cancelled(page, one, clip, monkeypatch):
     gate = Gate(one.service, monkeypatch)
     page.goto(f"{one.base}/page/#/")
     page.get_by_role("heading", name="Drop a video").wait_for()
-    page.set_input_files("#file", str(clip))
+    dropped = page.evaluate_handle(
+        """bytes => { const all = new DataTransfer();
+        all.items.add(new File([Uint8Array.from(bytes)], "clip.mp4", { type: "video/mp4" })); return all; }""",
+        list(clip.read_bytes()),
+    )
+    page.dispatch_event(".drop", "drop", {"dataTransfer": dropped})
     page.get_by_text("50 %").wait_for()
     assert page.get_by_role("progressbar", name="Analysis of clip.mp4").evaluate("p => p.value") == 0.5
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("heading", name="Cancelled").wait_for()
     gate.open.set()
     assert one.http.get(f"/v1/jobs/{job_of(page)}").json()["state"] == "cancelled"
+
+
+def test_a_video_that_browsers_do_not_show_has_its_timeline(page, one, tmp_path):
+    """MPEG-4 part 2 is decoded by the service, and by no browser."""
+    video = write_mp4(tmp_path / "old.mp4", moving_square(60, 64, 96), codec="mpeg4")
+    page.goto(f"{one.base}/page/#/")
+    page.get_by_role("heading", name="Drop a video").wait_for()
+    page.set_input_files("#file", str(video))
+    page.get_by_text("This browser cannot show this file").wait_for()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".frame-number").inner_text() == "frame 1"
+    page.keyboard.press("l")  # a clock runs where there is no picture
+    until(lambda: page.locator(".frame-number").inner_text() == "frame 59")
+    page.get_by_role("button", name="Play", exact=True).wait_for()
 
 
 def test_what_is_no_video_is_said_clearly(page, one):
@@ -337,6 +356,7 @@ def test_pure_parts(page, one):
         const { Parser } = await import("/page/js/sse.js");
         const { Range } = await import("/page/js/range.js");
         const { lanes } = await import("/page/js/rows.js");
+        const { inSight } = await import("/page/js/timeline_draw.js");
         const { clock, size } = await import("/page/js/format.js");
         const actions = new Actions();
         const usual = { label: "run", label_id: 1, score: 0.5, start: 1, decided_at: 3, pts: 3 };
@@ -353,7 +373,9 @@ def test_pure_parts(page, one):
         range.pan(1000);
         const spans = [[0, 2], [1, 3], [2, 4]].map(([start, end]) => ({ start, end }));
         const same = JSON.stringify(whole) === JSON.stringify(pieces);
-        return { news, segments: actions.segments, whole, same, closer,
+        const row = { depth: 1, lanes: [0, 0, 0, 0], segments: [[10, 20], [11, 19], [15, 30], [200, 300]].map(
+          ([start, end]) => ({ start, end })) };
+        return { sight: inSight(row, new Range(100), 100), news, segments: actions.segments, whole, same, closer,
           right: [range.start, range.end], lanes: lanes(spans),
           words: [clock(3723.456), clock(59.996), clock(-1.5, 0), size(1234567)] };
       }"""
@@ -365,6 +387,7 @@ def test_pure_parts(page, one):
         {"event": "message", "id": "x-1", "data": "a\nb"},
     ]
     assert found["same"]
+    assert found["sight"] == [2, 0]  # the second lies behind the first, the last is elsewhere
     assert found["closer"] == pytest.approx([45, 55])
     assert found["right"] == pytest.approx([90, 100])
     assert found["lanes"] == [0, 1, 0]

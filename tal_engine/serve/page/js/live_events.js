@@ -27,6 +27,8 @@ export class Actions {
     /** @type {Map<string, LiveEvent>} by the id of the action, its newest event */
     this.known = new Map();
     this.now = 0;
+    /** Where the first action begins: sources may count from anywhere. */
+    this.first = Infinity;
     this.missed = 0;
     this.finals = 0;
   }
@@ -39,6 +41,7 @@ export class Actions {
   take(event) {
     const before = this.known.get(event.id);
     if (before && (before.kind === "final" || before.kind === "withdrawn")) return false;
+    this.first = Math.min(this.first, event.start);
     this.now = Math.max(this.now, event.pts, event.decided_at, event.end ?? 0);
     if (event.kind === "final") this.finals += 1;
     this.known.set(event.id, event);

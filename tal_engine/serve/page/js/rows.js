@@ -26,8 +26,9 @@
  * @property {number} depth how many lanes
  */
 
-/** Most lanes of a row; further segments share the last one. */
+/** Most lanes of a row, and segments that are placed in them; further ones share the last lane. */
 const LANES = 3;
+const PLACED = 400;
 
 /** The least score of each class: the plan's, or one for all. */
 export class Floors {
@@ -87,7 +88,8 @@ export class Floors {
 export function lanes(segments) {
   /** @type {Segment[][]} */
   const taken = [];
-  return segments.map((segment) => {
+  return segments.map((segment, i) => {
+    if (i >= PLACED) return LANES - 1;
     let lane = 0;
     while (lane < LANES - 1 && taken[lane]?.some((t) => t.start < segment.end && segment.start < t.end)) lane += 1;
     (taken[lane] ??= []).push(segment);
@@ -103,12 +105,20 @@ export function lanes(segments) {
  * @returns {Row[]}
  */
 export function rowsOf(segments, classes, all) {
+  /** @type {Map<string, Segment[]>} */
+  const found = new Map();
+  for (const s of segments) {
+    const key = `${s.subject || ""}/${s.label}`;
+    const own = found.get(key);
+    if (own) own.push(s);
+    else found.set(key, [s]);
+  }
   const subjects = [...new Set(segments.map((s) => s.subject || ""))].sort();
   /** @type {Row[]} */
   const rows = [];
   for (const subject of subjects.length ? subjects : [""]) {
     classes.forEach((label, id) => {
-      const own = segments.filter((s) => s.label === label && (s.subject || "") === subject);
+      const own = found.get(`${subject}/${label}`) || [];
       if (!own.length && !all) return;
       const placed = lanes(own);
       rows.push({
@@ -151,7 +161,12 @@ export function scoreRange(result) {
 export function curveReader(curves, classes) {
   if (!curves || !curves.cas.length) return null;
   let [low, high] = [0, 1];
-  for (const row of curves.cas) for (const v of row.slice(0, classes)) [low, high] = [Math.min(low, v), Math.max(high, v)];
+  for (const row of curves.cas) {
+    for (let i = 0; i < classes; i++) {
+      if (row[i] < low) low = row[i];
+      if (row[i] > high) high = row[i];
+    }
+  }
   const known = new Map();
   return (id) => {
     if (!known.has(id)) known.set(id, Float32Array.from(curves.cas, (row) => (row[id] - low) / (high - low)));

@@ -43,6 +43,8 @@ export async function streamView(context, signal, name) {
   /** @type {LiveEvent[]} newest first */
   const log = [];
   let waiting = 0;
+  /** What readers of screens are told next: of many at once, the last. */
+  let news = "";
 
   /** Draw and list again, once for all events of a moment. */
   function changed() {
@@ -50,12 +52,15 @@ export async function streamView(context, signal, name) {
       waiting = 0;
       shown();
       listed();
+      if (news) announce(news);
+      news = "";
     });
   }
 
   function shown() {
     const { range } = timeline;
-    const wanted = Number(seconds.value) || Math.max(actions.now, 1);
+    const whole = Math.max(actions.now - Math.min(actions.first, actions.now), 1);
+    const wanted = Number(seconds.value) || whole * 1.02;
     range.length = Math.max(actions.now, wanted);
     range.set(range.length - wanted, range.length);
     const inView = actions.segments.filter((s) => s.end >= range.start);
@@ -108,7 +113,7 @@ export async function streamView(context, signal, name) {
         else if (actions.take(data)) {
           log.unshift(data);
           log.length = Math.min(log.length, 10 * LINES);
-          if (data.kind === "final") announce(`${data.label}, ${clock(data.start)} to ${clock(data.end)}, score ${score(data.score)}`);
+          if (data.kind === "final") news = `${data.label}, ${clock(data.start)} to ${clock(data.end)}, score ${score(data.score)}`;
           changed();
         }
       }

@@ -87,10 +87,33 @@ export function drawRows(context, drawn) {
     context.fillStyle = palette.line;
     context.fillRect(0, (i + 1) * ROW - 1, width, 1);
     if (drawn.curve && drawn.grid) drawCurve(context, drawn, row, i * ROW, true);
-    row.segments.forEach((segment, k) => drawSegment(context, drawn, row, segment, row.lanes[k], i * ROW));
+    for (const k of inSight(row, range, width)) drawSegment(context, drawn, row, row.segments[k], row.lanes[k], i * ROW);
     if (drawn.curve && drawn.grid) drawCurve(context, drawn, row, i * ROW, false);
   });
   if (drawn.selection) drawSelection(context, drawn, height, true);
+}
+
+/**
+ * Which segments of a row can be seen, worst first: one that lies behind better ones in every pixel is not drawn.
+ * @param {Row} row
+ * @param {Range} range
+ * @param {number} width
+ * @returns {number[]}
+ */
+export function inSight(row, range, width) {
+  const taken = Array.from({ length: row.depth }, () => new Uint8Array(Math.ceil(width) + 1));
+  /** @type {number[]} */
+  const seen = [];
+  row.segments.forEach((segment, k) => {
+    if (segment.end < range.start || segment.start > range.end) return;
+    const left = Math.max(Math.floor(range.x(segment.start, width)), 0);
+    const right = Math.min(Math.max(Math.ceil(range.x(segment.end, width)), left + 1), Math.ceil(width) + 1);
+    const lane = taken[row.lanes[k]];
+    if (lane.subarray(left, right).indexOf(0) < 0) return;
+    lane.fill(1, left, right);
+    seen.push(k);
+  });
+  return seen.reverse();
 }
 
 /**
@@ -126,13 +149,16 @@ function drawCurve(context, { range, width, curve, grid, palette }, row, top, gr
   const low = top + ROW - 2;
   context.beginPath();
   if (ground) context.moveTo(at(first), low);
-  let [pixel, most] = [-1e9, 0];
-  for (let i = first; i <= last; i++) {
-    const x = Math.round(at(i));
-    most = x === pixel ? Math.max(most, values[i]) : values[i];
-    pixel = x;
-    context.lineTo(at(i), low - most * (ROW - 5));
+  let [x, most] = [at(first), values[first]];
+  for (let i = first + 1; i <= last; i++) {
+    const next = at(i);
+    if (Math.floor(next) === Math.floor(x)) most = Math.max(most, values[i]);
+    else {
+      context.lineTo(x, low - most * (ROW - 5));
+      [x, most] = [next, values[i]];
+    }
   }
+  context.lineTo(x, low - most * (ROW - 5));
   if (ground) {
     context.lineTo(at(last), low);
     context.fillStyle = classColour(row.label_id, palette.dark, 0.16);
@@ -174,7 +200,7 @@ function drawSegment(context, { range, width, best, chosen, palette }, row, segm
   context.roundRect(x, y, w, height, Math.min(4, w / 2, height / 2));
   context.fillStyle = palette.ground;
   context.fill();
-  context.fillStyle = classColour(row.label_id, palette.dark, segment.provisional ? 0.12 : 0.35 + 0.65 * share);
+  context.fillStyle = classColour(row.label_id, palette.dark, segment.provisional ? 0.1 : 0.15 + 0.45 * share);
   context.fill();
   context.strokeStyle = segment === chosen ? palette.ink : classColour(row.label_id, palette.dark);
   context.lineWidth = segment === chosen ? 2 : 1;
@@ -184,7 +210,7 @@ function drawSegment(context, { range, width, best, chosen, palette }, row, segm
   const text = (segment.provisional ? "? " : "") + segment.score.toFixed(2);
   context.font = FONT;
   if (height >= 12 && w > context.measureText(text).width + 10) {
-    context.fillStyle = segment.provisional || share < 0.6 ? palette.ink : palette.dark ? "#10141b" : "#fff";
+    context.fillStyle = palette.ink;
     context.textBaseline = "middle";
     context.fillText(text, Math.max(x, 0) + 5, y + height / 2 + 0.5);
   }
