@@ -1,8 +1,8 @@
 """Memory that one step of training frees is kept for the next, rather than given back to the system in between.
 
 A step makes and frees hundreds of large arrays. The C library gives each of them fresh pages, which the system clears
-one by one when they are first written: a sixth of the processor time of PVLR at its published width
-(`benchmarks/bench_training_speed.py`).
+one by one when they are first written: a quarter of a million in a step of PVLR at its published width. Speed beside
+earlier revisions: `benchmarks/bench_training_speed.py`.
 """
 
 from __future__ import annotations
