@@ -99,7 +99,7 @@ def test_activitynet_form(tmp_path):
         ({"database": {"v": {"subset": "x", "annotations": [{"label": "a", "segment": [2, 1]}]}}}, "0 <= start <= end"),
         ({"database": {"v": {"subset": "x", "annotations": [{"label": "a", "segment": [0, "nan"]}]}}}, "entry 'v'"),
         ({"database": DATABASE, "classes": "a"}, "'classes' must be a list"),
-        ('{"database": {"v": {"subset": "x", "duration": NaN, "annotations": []}}}', "entry 'v'.*duration nan"),
+        ('{"database": {"v": {"subset": "x", "duration": NaN, "annotations": []}}}', "entry 'v'.*duration NaN"),
         ({"v": {"annotations": [{"label": "a", "segment": [0]}]}}, "entry 'v'"),
         ("[" * 100_000, "not JSON"),
     ],
