@@ -335,6 +335,7 @@ def test_a_live_stream_tells_its_events(page, one):
     assert page.get_by_text(f"{len(finals)} final event").is_visible()
     page.get_by_label("Final only").check()
     assert page.locator(".live-log tbody tr").count() == len(finals)
+    assert page.get_by_role("img", name="Actions of door").get_attribute("aria-valuenow") is None  # no slider here
     page.get_by_role("button", name="Remove door").click()
     page.get_by_role("heading", name="No stream runs").wait_for()
     assert one.http.get("/v1/streams").json()["streams"] == []

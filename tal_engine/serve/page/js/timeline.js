@@ -47,7 +47,7 @@ export class Timeline extends EventTarget {
     this.tip = el("div", { class: "tip", hidden: true, "aria-hidden": "true" });
     this.plot = el("div", {
       class: "plot", tabindex: options.still ? null : "0", role: options.still ? "img" : "slider",
-      "aria-label": options.label, "aria-valuemin": "0", "aria-valuemax": options.still ? null : length.toFixed(2),
+      "aria-label": options.label, "aria-valuemin": options.still ? null : "0", "aria-valuemax": options.still ? null : length.toFixed(2),
     }, this.ruler, this.picture, this.playhead, this.tip);
     this.element = el("div", { class: "timeline" }, el("div", { class: "row-side" }, el("div", { class: "corner" }), this.names), this.plot);
     const resized = new ResizeObserver(() => this.changed());
@@ -102,8 +102,10 @@ export class Timeline extends EventTarget {
   setTime(time, text, follow = false) {
     this.time = time;
     if (follow && this.range.follow(time)) this.moved();
-    this.plot.setAttribute("aria-valuenow", time.toFixed(3));
-    this.plot.setAttribute("aria-valuetext", text);
+    if (!this.still) {
+      this.plot.setAttribute("aria-valuenow", time.toFixed(3));
+      this.plot.setAttribute("aria-valuetext", text);
+    }
     this.placed();
   }
 
