@@ -21,12 +21,14 @@ from ..streaming.window import StreamTiming
 from . import plan_build, plan_sign
 from .console import stdout
 from .plan_doctor import doctor
+from .plan_people import people
 from .shared import Device, Json, Key, PlanArgument
 
 app = typer.Typer(help="Inspect, verify, sign, build and unpack plans.", no_args_is_help=True)
 plan_build.register(app)
 plan_sign.register(app)
 app.command("doctor")(doctor)
+app.command("people")(people)
 
 #: What thresholds were chosen for.
 _CHOSEN = {

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from tal_engine import TALEngine, read_plan
+from tal_engine.cli import main
 from tal_engine.engine import EMBEDDED_PLAN
 from tal_engine.errors import FeatureError, PlanError
 from tal_engine.export import people_plan as maker
@@ -101,3 +103,16 @@ def test_motion_capture_is_localized_directly(plan, tmp_path):
         engine.localize(tmp_path / "broken.bvh")
     again = engine.localize(str(path), min_score=0.0, top_k=0)
     assert again.segments == found.segments
+
+
+def test_the_command_writes_a_plan_that_takes_videos(tmp_path):
+    app = main.app
+    if not app.registered_commands:
+        main._register()
+    path = tmp_path / "people.plan"
+    done = CliRunner().invoke(app, ["plan", "people", "-o", str(path)])
+    assert done.exit_code == 0, done.output
+    manifest = read_plan(path).manifest
+    assert ([e.stream for e in manifest.encoders], len(manifest.vocabulary)) == (["pose"], 18)
+    refused = CliRunner().invoke(app, ["plan", "people", "-o", str(path)])
+    assert "--overwrite replaces it" in str(refused.exception)
