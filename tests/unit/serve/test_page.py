@@ -208,6 +208,7 @@ def test_files_of_what_is_shown_are_the_service_s(result, expected):
     assert sorted(float(r["score"]) for r in rows) == pytest.approx(sorted(s.score for s in expected), rel=1e-3)
     assert sum(map(len, json.loads(written("ActivityNet")[1])["results"].values())) == len(expected)
     result.keyboard.press("]")  # the first frame
+    assert len(json.loads(written("JSON")[1])["segments"]) == len(expected)  # a selection alone leaves nothing out
     result.locator("summary").click()
     result.get_by_label("only the selection").check()
     result.keyboard.press("Escape")
