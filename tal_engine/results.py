@@ -54,7 +54,8 @@ class Localization(VideoSegments):
             vocabulary: class names in the order of the label ids.
         """
         names = {f.name for f in fields(Info)}
-        segments = [Segment(s["start"], s["end"], s["label"], s["score"]) for s in document["segments"]]
+        read = ((s["start"], s["end"], s["label"], s["score"], s.get("subject")) for s in document["segments"])
+        segments = [Segment(*values) for values in read]
         return cls(segments, Info(**{k: v for k, v in document["info"].items() if k in names}), vocabulary)
 
     def save(self, path: str | Path, format: str | None = None) -> None:  # noqa: A002 - as in pandas and PIL

@@ -56,6 +56,7 @@ class AsyncClient(AsyncConnection):
         min_score: float | None = None,
         top_k: int | None = None,
         raw_scores: bool = False,
+        people: int = 0,
         force: bool = False,
         deadline: float | None = None,
     ) -> Localization:
@@ -68,12 +69,13 @@ class AsyncClient(AsyncConnection):
             min_score: least score; None takes the plan's.
             top_k: most segments; None takes the plan's, 0 keeps all.
             raw_scores: scores as the method gives them.
+            people: localize each of so many people by itself (1 to 16), by a plan that reads poses.
             force: take features whose record differs from the plan's.
             deadline: seconds after which the service gives up.
         """
         options = {
             "plan": plan, "name": name, "min_score": min_score, "top_k": top_k, "raw_scores": raw_scores,
-            "force": force, "deadline": deadline,
+            "people": people, "force": force, "deadline": deadline,
         }  # fmt: skip
         return await self._do(calls.localize_call(source, calls.result_of, "sync", options))
 
@@ -86,6 +88,7 @@ class AsyncClient(AsyncConnection):
         min_score: float | None = None,
         top_k: int | None = None,
         raw_scores: bool = False,
+        people: int = 0,
         force: bool = False,
         key: str | None = None,
     ) -> JobStatus:
@@ -98,12 +101,13 @@ class AsyncClient(AsyncConnection):
             min_score: see `localize`.
             top_k: see `localize`.
             raw_scores: see `localize`.
+            people: see `localize`.
             force: see `localize`.
             key: a job of this key is accepted once, so that a call that broke off can be repeated.
         """
         options = {
             "plan": plan, "name": name, "min_score": min_score, "top_k": top_k, "raw_scores": raw_scores,
-            "force": force,
+            "people": people, "force": force,
         }  # fmt: skip
         return await self._do(calls.localize_call(source, calls.status_of, "job", options, key))
 

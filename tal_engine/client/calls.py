@@ -153,7 +153,7 @@ def localize_call(
         source: what is sent.
         read: makes something of the answer.
         mode: "sync" or "job".
-        options: plan, name, min_score, top_k, raw_scores, force, deadline.
+        options: plan, name, min_score, top_k, raw_scores, people, force, deadline.
         key: a job of this key is accepted once.
 
     Raises:

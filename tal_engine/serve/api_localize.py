@@ -86,6 +86,9 @@ class Asked:
             int | None, Query(ge=0, lt=2**31, description="Most segments; 0: all; default: the plan's.")
         ] = None,
         raw_scores: Annotated[bool, Query(description="Scores as the method gives them.")] = False,
+        people: Annotated[
+            int, Query(ge=0, le=16, description="Localize each of so many people by itself; plans that read poses.")
+        ] = 0,
         force: Annotated[bool, Query(description="Take features whose record differs from the plan's.")] = False,
         deadline: Annotated[
             float | None, Query(ge=0.1, le=86400, description="Seconds after which a waiting request ends.")
@@ -93,7 +96,7 @@ class Asked:
     ) -> None:
         self.plan, self.name, self.format, self.curves, self.mode = plan, name, format, curves, mode
         self.min_score, self.top_k, self.calibrated, self.force = min_score, top_k, not raw_scores, force
-        self.deadline = deadline
+        self.deadline, self.people = deadline, people
 
 
 @router.post(
@@ -200,7 +203,8 @@ async def _taken(request: Request, service: Service, asked: Asked, plan: str) ->
             except ClientDisconnect as e:
                 raise ProblemError("too-slow", "the client has gone") from e
     name = "".join(c if c.isprintable() else "?" for c in name[:_LONGEST_NAME])
-    wanted = Wanted(plan, name or "video", url, asked.min_score, asked.top_k, asked.calibrated, asked.force)
+    wanted = Wanted(plan, name or "video", url, asked.min_score, asked.top_k, asked.calibrated, asked.force,
+                    asked.people)  # fmt: skip
     return path, wanted
 
 

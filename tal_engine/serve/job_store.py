@@ -56,6 +56,7 @@ class Wanted:
     top_k: int | None = None
     calibrated: bool = True
     force: bool = False
+    people: int = 0
 
 
 @dataclass(frozen=True)

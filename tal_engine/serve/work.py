@@ -252,7 +252,7 @@ class Workers:
         check()
         result = model.engine.localize(
             task.path, min_score=wanted.min_score, top_k=wanted.top_k, calibrated=wanted.calibrated, force=wanted.force,
-            progress=progress,
+            people=wanted.people, progress=progress,
         )  # fmt: skip
         check_duration(result.info.duration, self._options.max_duration)
         result.info.warnings = [w.replace(str(task.path), wanted.source) for w in result.info.warnings]

@@ -25,6 +25,11 @@ def test_as_a_dict():
     json.dumps(found, allow_nan=False)
 
 
+def test_a_dict_comes_back_with_who_does_it():
+    one = result([Segment(1.0, 2.5, "jump", 0.9, subject=0), Segment(0.25, 0.75, "run", 0.4)])
+    assert list(Localization.from_dict(one.to_dict(), NAMES)) == list(one)
+
+
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv", "srt", "vtt"])
 def test_saved_by_the_ending(tmp_path, form):
     r = result()

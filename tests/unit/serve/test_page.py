@@ -265,7 +265,7 @@ def test_who_does_it_has_rows_of_its_own(page, one):
     def named(route):
         document = route.fetch().json()
         for i, segment in enumerate(document["segments"]):
-            segment["subject"] = ("Ada", "Bo")[i % 2]
+            segment["subject"] = i % 2
         route.fulfill(json=document)
 
     job = one.http.get("/v1/jobs?state=done&limit=1").json()["jobs"][0]["id"]
@@ -273,7 +273,7 @@ def test_who_does_it_has_rows_of_its_own(page, one):
     page.goto(f"{one.base}/page/#/plans")
     page.goto(f"{one.base}/page/#/jobs/{job}")
     page.locator(".row-names .subject").first.wait_for()
-    assert set(page.locator(".row-names .subject").all_text_contents()) == {"Ada", "Bo"}
+    assert set(page.locator(".row-names .subject").all_text_contents()) == {"#0", "#1"}
     assert page.get_by_role("columnheader", name="Who").is_visible()
     page.unroute("**/result?curves=true")
 

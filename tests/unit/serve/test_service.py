@@ -109,9 +109,16 @@ def test_a_video_gives_what_the_engine_gives(one, engine, clip):
     assert list(one.service.spool.folder.iterdir()) == []
 
 
+def test_people_are_asked_of_plans_that_read_poses(one, clip):
+    said = one.http.post("/v1/localize?people=2", content=clip.read_bytes())
+    assert said.status_code == 422
+    assert "reads no poses" in said.json()["detail"]
+    assert one.http.post("/v1/localize?people=17", content=clip.read_bytes()).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("form", "begins"),
-    [("activitynet", '{\n "version"'), ("csv", "video,label,start,end,score\n"), ("vtt", "WEBVTT"), ("srt", "1\n"),
+    [("activitynet", '{\n "version"'), ("csv", "video,label,start,end,score,domain\n"), ("vtt", "WEBVTT"), ("srt", "1\n"),
      ("jsonl", '{"source": "a.mp4"')],
 )  # fmt: skip
 def test_results_come_in_all_forms(one, clip, form, begins):

@@ -9,7 +9,7 @@ import { listenToKeys } from "./keys.js";
 import { notice } from "./notice.js";
 import { Player } from "./player.js";
 import { resultActions } from "./result_actions.js";
-import { curveReader, Floors, rowsOf, scoreRange } from "./rows.js";
+import { curveReader, Floors, rowsOf, scoreRange, who } from "./rows.js";
 import { screen } from "./screen.js";
 import { SegmentTable } from "./segment_table.js";
 import { Threshold } from "./threshold.js";
@@ -33,7 +33,7 @@ export function resultView(context, job, result, of, signal) {
   const duration = Math.max(info.duration, ...result.segments.map((/** @type {Segment} */ s) => s.end), 0.04);
   /** @type {Segment[]} */
   const all = result.segments;
-  const subjects = all.some((s) => s.subject);
+  const subjects = all.some((s) => who(s) !== "");
   const floors = Floors.of(known ? of.manifest : null);
   const threshold = new Threshold(floors, scoreRange(result), known);
   const file = context.files.get(job.id) || null;

@@ -10,7 +10,7 @@
  * @property {string} label
  * @property {number} label_id
  * @property {number} score
- * @property {string} [subject] who does it, where the result says so
+ * @property {string | number | null} [subject] who does it, where the result says so
  * @property {boolean} [provisional] it may change (live)
  * @property {boolean} [open] its end has not come (live)
  */
@@ -98,6 +98,16 @@ export function lanes(segments) {
 }
 
 /**
+ * Name who does it: people that were followed have numbers, from 0 on.
+ * @param {Segment} segment
+ * @returns {string} "" where the result does not say
+ */
+export function who({ subject }) {
+  if (subject === undefined || subject === null) return "";
+  return typeof subject === "number" ? `#${subject}` : subject;
+}
+
+/**
  * Sort segments into rows: by who does it, where that is known, then by class in the order of the classes.
  * @param {Segment[]} segments best first
  * @param {string[]} classes
@@ -108,12 +118,12 @@ export function rowsOf(segments, classes, all) {
   /** @type {Map<string, Segment[]>} */
   const found = new Map();
   for (const s of segments) {
-    const key = `${s.subject || ""}/${s.label}`;
+    const key = `${who(s)}/${s.label}`;
     const own = found.get(key);
     if (own) own.push(s);
     else found.set(key, [s]);
   }
-  const subjects = [...new Set(segments.map((s) => s.subject || ""))].sort();
+  const subjects = [...new Set(segments.map(who))].sort();
   /** @type {Row[]} */
   const rows = [];
   for (const subject of subjects.length ? subjects : [""]) {

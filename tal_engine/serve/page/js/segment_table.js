@@ -4,6 +4,7 @@
  */
 import { button, el } from "./dom.js";
 import { clock, score } from "./format.js";
+import { who } from "./rows.js";
 
 /** @typedef {import("./rows.js").Segment} Segment */
 
@@ -62,7 +63,7 @@ export class SegmentTable extends EventTarget {
     const go = button(s.label, () => this.dispatchEvent(new CustomEvent("choose", { detail: s })), {
       "aria-label": `Go to ${s.label}, ${clock(s.start)} to ${clock(s.end)}, score ${score(s.score)}`,
     });
-    return el("tr", {}, el("th", { scope: "row" }, go), this.subjects && el("td", { text: s.subject || "" }),
+    return el("tr", {}, el("th", { scope: "row" }, go), this.subjects && el("td", { text: who(s) }),
       el("td", { class: "number", text: clock(s.start) }), el("td", { class: "number", text: clock(s.end) }),
       el("td", { class: "number", text: score(s.score) }));
   }
