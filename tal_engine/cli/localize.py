@@ -69,7 +69,9 @@ def localize(
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(help="annotations.json whose truth is drawn and printed beside.", rich_help_panel="Outputs"),
+        typer.Option(
+            help="Labels whose truth is drawn and printed beside: .json, .csv, .eaf, ...", rich_help_panel="Outputs"
+        ),
     ] = None,
     device: Device = "auto",
     conf: Conf = None,
@@ -174,7 +176,11 @@ def _truth(path: Path | None) -> Callable[[str | Path], list[Segment] | None]:
     if path is None:
         return lambda _: None
     from ..annotations import read_annotations
+    from ..annotations.labels import read_labels
 
-    known = {v.name: list(v.instances) for v in read_annotations(path)}
+    if path.is_dir() or path.suffix.lower() == ".json":
+        known = {v.name: list(v.instances) for v in read_annotations(path)}
+    else:
+        known = {v.name: list(v.segments) for v in read_labels(path)}
     find = Finder(known)
     return lambda source: known.get(find(str(source)) or "")

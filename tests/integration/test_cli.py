@@ -111,7 +111,7 @@ def test_one_bad_file_does_not_stop_the_others(folder, plan_path, tmp_path):
         (["localize", "{clip}", "--plan", "{clip}"], 1, "not a plan"),
         (["localize", "{clip}", "--plan", "{future}"], 4, "upgrade tal-engine"),
         (["localize", "{clip}", "--plan", "{plan}", "--device", "cuda", "--strict"], 4, "has no CUDA"),
-        (["localize", "{clip}", "--plan", "{plan}", "--truth", "{clip}"], 1, "not a text file, so not a JSON file"),
+        (["localize", "{clip}", "--plan", "{plan}", "--truth", "{clip}"], 1, "cannot tell the form of a '.mp4' file"),
         (["plan", "verify", "{clip}"], 1, "not a plan"),
         (["plan", "unpack", "{plan}", "-o", "{clip}"], 2, "is not a folder"),
         (["demo", "render", "-o", "{tmp}/d", "--split", "dev"], 2, "split is 'dev'"),

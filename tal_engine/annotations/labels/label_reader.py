@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..._util.names import without_ending
+from ..._util.names import VIDEO_SUFFIXES, without_ending
 from ..._util.untrusted import listed
 from ...errors import DataError
 from ...records import Segment
@@ -44,7 +44,7 @@ def read_labels(
         path: a table (``.csv``, ``.tsv``, ``.txt``) with a header such as ``video,label``, ``video,time,label`` or
             ``video,start,end,label``; ActivityNet-style ``.json``, with or without segments; a folder whose folders are
             the classes (``CLASS/x.mp4``); one of the folder layouts of `read_annotations`; or a file of an annotation
-            tool (ELAN, BORIS, CVAT, ...: ``docs/formats.md``). See ``docs/labels.md``.
+            tool (ELAN, BORIS, CVAT, ...: ``docs/formats.md``), or a folder of them. See ``docs/labels.md``.
         videos: the folder of the videos; each row must then name one of its files, by name or relative path, with or
             without the ending. None takes names as they are, without media endings. A folder as `path` is its own.
         classes: the only labels that are allowed, and their order; default: those that occur.
@@ -70,7 +70,10 @@ def _rows(path: Path, allow_pickle: bool, videos: str | Path | None, fps: float 
             return read_activitynet(path / "annotations.json")
         if (path / "segments.npy").exists() or any(path.glob("*_test.txt")) or any(path.glob("annotation_*/*_*.txt")):
             return rows_of(read_annotations(path, allow_pickle=allow_pickle))
-        return read_folders(path)
+        tool = None if _has_videos(path) else _tool_in(path)
+        return read_folders(path) if tool is None else _of_tool(path, tool, videos, fps)
+    if not path.exists():
+        raise DataError(f"{path}: no such file of labels").missing(path)
     if path.is_file() and (tool := tool_of(path)) is not None and tool.name not in _OWN:
         return _of_tool(path, tool.name, videos, fps)
     readers: dict[str, Callable[[Path], Rows]] = {".json": read_activitynet, **dict.fromkeys(TABLES, read_table)}
@@ -78,9 +81,17 @@ def _rows(path: Path, allow_pickle: bool, videos: str | Path | None, fps: float 
         tools = ", ".join(sorted({e for f in readable() for e in f.suffixes} - readers.keys()))
         known = f"labels are {', '.join(readers)}, or of a tool: {tools}"
         raise DataError(f"{path}: cannot tell the form of a {path.suffix!r} file; {known}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file of labels").missing(path)
     return readers[path.suffix.lower()](path)
+
+
+def _has_videos(folder: Path) -> bool:
+    return any(p.suffix.lower() in VIDEO_SUFFIXES for p in folder.rglob("*"))
+
+
+def _tool_in(folder: Path) -> str | None:
+    """Format of the first file in a folder that is of a tool: one video's labels a file, as tools write them."""
+    files = (p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith("."))
+    return next((tool.name for p in files if (tool := tool_of(p)) is not None), None)
 
 
 def _of_tool(path: Path, name: str, videos: str | Path | None, fps: float | None) -> Rows:

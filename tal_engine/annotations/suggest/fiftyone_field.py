@@ -76,7 +76,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("results", type=Path, help="file of predictions")
     parser.add_argument("--field", default="predictions", help="name of the field")
     args = parser.parse_args(arguments)
-    _labels()
+    try:
+        _labels()
+    except UsageError as e:
+        parser.exit(2, f"error: {e}\n")
     missing = add_predictions(import_module("fiftyone").load_dataset(args.dataset), args.results, args.field)
     for name in missing:
         print(f"no sample is the video {name!r}")

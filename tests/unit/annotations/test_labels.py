@@ -166,6 +166,7 @@ def test_a_header_that_says_nothing(table, text, words):
 def test_files_that_are_not_there_or_of_no_form(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file of labels"):
         read_labels(tmp_path / "labels.csv")
+    (tmp_path / "labels.xlsx").touch()
     with pytest.raises(DataError, match=r"cannot tell the form of a '\.xlsx' file; labels are \.json, \.csv"):
         read_labels(tmp_path / "labels.xlsx")
 
@@ -283,3 +284,21 @@ def test_real_files(shared, name, kind, videos, points, segments, left_out):
     found = read_labels(shared / name)
     count = sum(len(v.points) for v in found), sum(len(v.segments) for v in found)
     assert (found.kind, len(found), *count, found.rows_left_out) == (kind, videos, points, segments, left_out)
+
+
+def test_a_folder_of_a_tools_files_is_one_set_of_labels(tmp_path, folder):
+    """As `tal convert` writes them, a file a video."""
+    for name, label in (("a", "jump"), ("b", "run")):
+        (tmp_path / "srt").mkdir(exist_ok=True)
+        (tmp_path / "srt" / f"{name}.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,000\n{label}\n")
+    found = read_labels(tmp_path / "srt", folder("a.mp4", "b.mp4"))
+    assert {v.name: [(s.start, s.end, s.label) for s in v.segments] for v in found} == {
+        "a": [(1.0, 2.0, "jump")], "b": [(1.0, 2.0, "run")],
+    }  # fmt: skip
+
+
+def test_labels_that_are_not_there(tmp_path):
+    for name in ("none", "none.csv", "none.eaf"):
+        with pytest.raises(DataError, match=rf"{name}: no such file of labels") as caught:
+            read_labels(tmp_path / name)
+        assert caught.value.exit_code == 5

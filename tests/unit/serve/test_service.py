@@ -118,7 +118,8 @@ def test_people_are_asked_of_plans_that_read_poses(one, clip):
 
 @pytest.mark.parametrize(
     ("form", "begins"),
-    [("activitynet", '{\n "version"'), ("csv", "video,label,start,end,score,domain\n"), ("vtt", "WEBVTT"), ("srt", "1\n"),
+    [("activitynet", '{\n "version"'), ("csv", "video,label,start,end,score,domain\n"),
+     ("vtt", "WEBVTT"), ("srt", "1\n"),
      ("jsonl", '{"source": "a.mp4"')],
 )  # fmt: skip
 def test_results_come_in_all_forms(one, clip, form, begins):
