@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pages import machine_lines, plus_minus, table
@@ -115,3 +115,26 @@ def calibration(document: Mapping[str, Any]) -> str:
         f"{few['outcomes']} reported segments alone, as an earlier figure of 0.18 was, the error is "
         f"{few['found']:.2f} on average and {few['by_chance']:.2f} by luck."
     )
+
+
+def whole(document: Mapping[str, Any]) -> str:
+    """Processor time of a fit from nothing, and where its seconds went."""
+    part = document["figures"]
+    runs = list(part["runs"].values())
+    stages = runs[0]["seconds"]
+    training = sum(s for name, s in stages.items() if name.startswith(("fold", "half", "all")))
+    share, cpu = 100 * training / sum(stages.values()), _seconds([r["cpu_s"] for r in runs])
+    lines = [
+        f"{part['videos']} videos of {part['seconds_each']:.0f} s, one click each, `lite0`, four folds, the learning",
+        f"curve and the final head (nine runs of training): {cpu} s of processor time on two threads, {share:.0f} % of",
+        "the time in training.",
+    ]
+    if (busy := max(r["load_before"] for r in runs)) > 1:
+        lines.append(f"Others used the cores (load {busy:.0f} at the start), so its time by the clock says nothing.")
+    else:
+        lines.append(f"By the clock {_seconds([r['wall_s'] for r in runs])} s.")
+    return "\n".join([" ".join(lines), "", *machine_lines({"all": document["machine"]}, "torch")])
+
+
+def _seconds(values: Sequence[float]) -> str:
+    return f"{min(values):.0f}" if len(values) == 1 else f"{min(values):.0f} to {max(values):.0f}"
