@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -146,6 +148,8 @@ async def _accepted(service: Service, task: Task, key: str | None) -> Response:
     """Store a job, its file first, and say where it is."""
     if task.path is not None:
         await asyncio.to_thread(durable, task.path)
+        if key is not None:
+            task.wanted = replace(task.wanted, digest=await asyncio.to_thread(_digest, task.path))
     job = await asyncio.to_thread(service.workers.accept, task, key)
     return JSONResponse(job_document(job, service), 202, {"Location": f"/v1/jobs/{job.id}"})
 
@@ -237,6 +241,11 @@ async def _address(request: Request) -> str:
     if not isinstance(document, dict) or set(document) != {"url"} or not isinstance(document["url"], str):
         raise ProblemError("invalid-request", 'the body is no {"url": "https://..."}')
     return document["url"]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _length(path: Path, wanted: Wanted, service: Service) -> float | None:

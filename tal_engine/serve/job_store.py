@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UsageError
+from .problems import ProblemError
 
 log = logging.getLogger("tal_engine")
 
@@ -46,7 +47,8 @@ _COLUMNS = "id, key, state, wanted, file, created, started, finished, attempts, 
 class Wanted:
     """What a request wants localized, and how.
 
-    source: name of the video in results. url: where it is, if it was not uploaded. The rest: `TALEngine.localize`.
+    source: name of the video in results. url: where it is, if it was not uploaded. digest: SHA-256 of the upload, where
+    the request has a key. The rest: `TALEngine.localize`.
     """
 
     plan: str
@@ -57,6 +59,13 @@ class Wanted:
     calibrated: bool = True
     force: bool = False
     people: int = 0
+    digest: str = ""
+
+    def same(self, other: Wanted) -> bool:
+        """Return whether the same is wanted of the same content; jobs of earlier versions have no digest."""
+        return replace(self, digest="") == replace(other, digest="") and (
+            self.digest == other.digest or not self.digest or not other.digest
+        )
 
 
 @dataclass(frozen=True)
@@ -158,9 +167,19 @@ class JobStore:
         return self.list("queued", limit=-1, newest_first=False)
 
     def add(self, job: Job) -> Job:
-        """Accept a job; where one of the same key is there already, return that one instead."""
+        """Accept a job; where one of the same key is there already, return that one instead.
+
+        Raises:
+            ProblemError: that one is of other content or other options; nothing was stored.
+        """
         with self._change() as db:
             if job.key is not None and (row := self._row("key", job.key)) is not None:
+                if not row.wanted.same(job.wanted):
+                    raise ProblemError(
+                        "key-reused",
+                        f"Idempotency-Key is {job.key!r}, that of job {row.id} of other content, another name or other "
+                        "options; each job needs a key of its own",
+                    )
                 return row
             db.execute(
                 "INSERT INTO jobs (id, key, state, wanted, file, created, attempts) VALUES (?, ?, ?, ?, ?, ?, 0)",

@@ -109,7 +109,7 @@ class Workers:
         """Store a job and put it into the line; where there is one of the same key already, return that one.
 
         Raises:
-            ProblemError: the line is full, or the service stops; nothing was stored.
+            ProblemError: the line is full, the service stops, or the key is that of another job; nothing was stored.
         """
         job = Job(task.id, task.wanted, key=key, file=None if task.path is None else task.path.name)
         with self._changed:  # nothing comes between looking for room and taking it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,8 +190,15 @@ def test_a_job_that_takes_the_service_down_fails_at_last(store):
 
 def test_a_key_is_accepted_once(store):
     assert store.add(job(1, "a")).id == "job1"
-    assert store.add(job(2, "a")).id == "job1"
+    again = replace(job(2, "a"), wanted=job(1).wanted)
+    assert store.add(again).id == "job1"
+    for change in ({"url": "https://x/"}, {"top_k": 0}, {"plan": "other"}):
+        with pytest.raises(ProblemError, match="'a', that of job job1"):
+            store.add(replace(again, wanted=replace(again.wanted, **change)))
     assert store.get("job2") is None
+    one, other = (replace(job(3).wanted, digest=digest) for digest in ("1", "2"))
+    assert not one.same(other)
+    assert one.same(job(3).wanted)  # accepted by a version that kept no digest
 
 
 def test_one_service_at_a_time_uses_a_state(store, tmp_path):

@@ -142,7 +142,11 @@ def test_features_are_localized(one, engine, clip, tmp_path):
 def test_jobs_are_accepted_once_told_of_and_forgotten(one, engine, clip):
     with one.client() as client:
         job = client.submit(clip, min_score=0.0, key="only once")
-        assert client.submit(clip, key="only once").id == job.id
+        assert client.submit(clip, min_score=0.0, key="only once").id == job.id
+        for content, options in ((clip.read_bytes() + b"x", {"min_score": 0.0}), (clip, {"min_score": 0.1})):
+            with pytest.raises(ServiceError, match=f"'only once', that of job {job.id}") as other:
+                client.submit(content, name="clip.mp4", key="only once", **options)
+            assert (other.value.status, other.value.kind) == (409, "key-reused")
         states = list(client.progress(job.id))
         assert states[-1].over
         assert states[-1].state == "done"
