@@ -22,12 +22,12 @@ from ..errors import DataError, TALError
 from ..results import Localization
 from ..video import open_video
 from .api_jobs import job_document
-from .job_store import Wanted
 from .problems import ProblemError, check_duration, problem_of
 from .rendering import MEDIA_TYPES, ResultFormat, rendered, stored_result
 from .service import Service, service_of
 from .spool import durable
 from .task import Task
+from .wanted import Wanted
 
 router = APIRouter(prefix="/v1", tags=["localize"])
 

@@ -286,7 +286,8 @@ class Workers:
         if task.job:
             found = None if result is None else stored_result(result)
             told = None if problem is None else problem.document
-            self._stored(lambda: self._store.finish(task.id, state, found, told))
+            seconds = task.progress if result is None else (result.info.duration, result.info.duration)
+            self._stored(lambda: self._store.finish(task.id, state, found, told, seconds))
         self._spool.remove(task.path)
         if result is not None:
             task.result.set_result(result)

@@ -22,7 +22,7 @@ from tal_engine.errors import TALError, UsageError
 from tal_engine.serve.allowed import AllowedSources
 from tal_engine.serve.api_push import decoded, jpeg_size
 from tal_engine.serve.guard import Guard, Tokens
-from tal_engine.serve.job_store import MOST_ATTEMPTS, Job, JobStore, Wanted
+from tal_engine.serve.job_store import MOST_ATTEMPTS, Job, JobStore
 from tal_engine.serve.labelling_config import parse_config
 from tal_engine.serve.page_files import add_page
 from tal_engine.serve.problems import ERRORS, KINDS, ProblemError, problem_of
@@ -31,6 +31,7 @@ from tal_engine.serve.settings import ServeOptions, read_tokens
 from tal_engine.serve.spool import Spool
 from tal_engine.serve.task import Task
 from tal_engine.serve.tensors import request_of, response_of
+from tal_engine.serve.wanted import Wanted
 from tal_engine.serve.work import Workers
 from tests.events import event
 
@@ -217,6 +218,22 @@ def test_one_service_at_a_time_uses_a_state(store, tmp_path):
     db.close()
     with pytest.raises(UsageError, match="version 9"):
         JobStore(tmp_path)
+
+
+def test_a_store_of_a_version_without_progress_is_taken_over(store, tmp_path):
+    store.add(job(1))
+    store.close()
+    db = sqlite3.connect(tmp_path / "jobs.sqlite")
+    for column in ("done", "total"):
+        db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+    db.close()
+    store = JobStore(tmp_path)
+    try:
+        assert store.get("job1") == job(1)
+        store.finish("job1", "failed", progress=(3.0, 60.0))
+        assert (store.get("job1").done, store.get("job1").total) == (3.0, 60.0)
+    finally:
+        store.close()
 
 
 def test_old_jobs_are_forgotten(tmp_path):

@@ -150,6 +150,7 @@ def test_jobs_are_accepted_once_told_of_and_forgotten(one, engine, clip):
         states = list(client.progress(job.id))
         assert states[-1].over
         assert states[-1].state == "done"
+        assert client.job(job.id).done == client.job(job.id).total == pytest.approx(4.0, abs=0.1)
         assert client.wait(job.id).segments == engine.localize(clip, min_score=0.0).segments
         assert job.id in [j.id for j in client.jobs("done")]
         csv = one.http.get(f"/v1/jobs/{job.id}/result?format=csv")
