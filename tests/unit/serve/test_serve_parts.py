@@ -18,13 +18,14 @@ import httpx
 from fastapi import FastAPI
 
 from tal_engine import errors
-from tal_engine.errors import TALError, UsageError
+from tal_engine.errors import PlanError, TALError, UsageError
 from tal_engine.serve.allowed import AllowedSources
 from tal_engine.serve.api_push import decoded, jpeg_size
 from tal_engine.serve.guard import Guard, Tokens
 from tal_engine.serve.job_store import MOST_ATTEMPTS, Job, JobStore
 from tal_engine.serve.labelling_config import parse_config
 from tal_engine.serve.page_files import add_page
+from tal_engine.serve.plans import Plans
 from tal_engine.serve.problems import ERRORS, KINDS, ProblemError, problem_of
 from tal_engine.serve.running_streams import EventLog
 from tal_engine.serve.settings import ServeOptions, read_tokens
@@ -34,6 +35,7 @@ from tal_engine.serve.tensors import request_of, response_of
 from tal_engine.serve.wanted import Wanted
 from tal_engine.serve.work import Workers
 from tests.events import event
+from tests.makers import tiny_plan
 
 # -- options ----------------------------------------------------------------------------------------
 
@@ -89,6 +91,25 @@ def test_a_page_is_open_and_nothing_beside_it(tmp_path):
                 assert "root:" not in said.text
 
     asyncio.run(look())
+
+
+def test_a_plan_of_a_folder_that_cannot_be_read_is_left_out(tmp_path, caplog):
+    (tmp_path / "a.plan").write_bytes(b"PK\x03\x04no plan")
+    only = Plans(ServeOptions(plan_dir=tmp_path))
+    with pytest.raises(PlanError, match=r"a\.plan"):
+        only.model(None)
+    tiny_plan(tmp_path / "b.plan", encoders=False)
+    assert not caplog.messages
+    plans = Plans(ServeOptions(plan_dir=tmp_path))
+    assert plans.default == "b"
+    assert list(plans.unusable()) == ["a"]
+    (said,) = caplog.messages  # once for each file
+    assert said.startswith(f"plan a is left out: {tmp_path}")
+    assert str(tmp_path) not in plans.unusable()["a"]
+    with pytest.raises(PlanError, match=r"a\.plan"):
+        Plans(ServeOptions(plan=tmp_path / "a.plan", plan_dir=tmp_path)).model(None)
+    (tmp_path / "a.plan").write_bytes((tmp_path / "b.plan").read_bytes())
+    assert plans.unusable() == {}
 
 
 # -- sources ----------------------------------------------------------------------------------------

@@ -237,7 +237,12 @@ def test_frames_are_pushed_and_others_listen(one, engine):
 
 def test_plans_are_told_of(one):
     with one.client() as client:
-        assert client.plans() == ["tiny", "broken", "heads"]
+        assert client.plans() == ["tiny", "heads"]
+        broken = one.http.get("/v1/plans").json()["unusable"]
+        assert list(broken) == ["broken"]
+        assert broken["broken"].startswith("broken: ")
+        states = {m["name"]: m["state"] for m in one.http.post("/v2/repository/index").json()}
+        assert states == {"tiny_head": "READY", "broken_head": "UNAVAILABLE", "heads_head": "READY"}
         assert client.plan("tiny")["classes"] == ["jump", "run", "sit"]
         report = client.doctor("tiny")
         assert (report["path"], report["status"]) == ("tiny", 0)
