@@ -115,9 +115,11 @@ async def infer(model: str, request: Request, service: Here, version: str = VERS
 async def index(service: Here) -> JSONResponse:
     """List the models, as Triton does."""
     unusable = await asyncio.to_thread(service.plans.unusable)
-    state = lambda n: {"state": "UNAVAILABLE", "reason": unusable[n]} if n in unusable else {"state": "READY"}  # noqa: E731
     names = await asyncio.to_thread(service.plans.names)
-    return JSONResponse([{"name": f"{n}{_HEAD}", "version": VERSION, **state(n)} for n in names])
+    states = {n: {"state": "UNAVAILABLE", "reason": why} for n, why in unusable.items()}
+    return JSONResponse(
+        [{"name": f"{n}{_HEAD}", "version": VERSION, **states.get(n, {"state": "READY"})} for n in names]
+    )
 
 
 def _run(model: str, body: bytes, length: str | None, service: Service) -> tuple[bytes, int | None]:

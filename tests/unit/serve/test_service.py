@@ -118,8 +118,8 @@ def test_people_are_asked_of_plans_that_read_poses(one, clip):
 
 @pytest.mark.parametrize(
     ("form", "begins"),
-    [("activitynet", '{\n "version"'), ("csv", "video,label,start,end,score,domain\n"), ("vtt", "WEBVTT"), ("srt", "1\n"),
-     ("jsonl", '{"source": "a.mp4"')],
+    [("activitynet", '{\n "version"'), ("csv", "video,label,start,end,score,domain\n"), ("vtt", "WEBVTT"),
+     ("srt", "1\n"), ("jsonl", '{"source": "a.mp4"')],
 )  # fmt: skip
 def test_results_come_in_all_forms(one, clip, form, begins):
     said = one.http.post(f"/v1/localize?format={form}&name=a.mp4&min_score=0", content=clip.read_bytes())
@@ -367,6 +367,32 @@ def test_what_is_no_video_or_no_request_is_refused(one, clip):
     problem(one.http.get("/v1/../../etc/passwd"), 404, "not-found")
     problem(one.http.post("/v1/streams", content=b'{"source": "\\ud800"}'), 422, "invalid-request")
     assert list(one.service.spool.folder.iterdir()) == []
+
+
+def test_parameters_that_no_route_knows_are_named(one, clip):
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    said = problem(
+        one.http.post("/v1/localize?min_scor=0.2&top_k=1", content=clip.read_bytes()), 422, "invalid-request"
+    )
+    assert said.startswith("query.min_scor: no such parameter, must be one of curves, deadline, ")
+    assert said.endswith(", it is '0.2'")
+    assert "top_k:" not in said
+    routes = [
+        ("get", "/v1/jobs"), ("get", "/v1/jobs/x"), ("get", "/v1/jobs/x/result"), ("get", "/v1/jobs/x/events"),
+        ("post", "/v1/jobs/x/cancel"), ("delete", "/v1/jobs/x"), ("get", "/v1/plans"), ("get", "/v1/plans/tiny/doctor"),
+        ("get", "/v1"), ("get", "/v1/streams"), ("get", "/v1/streams/x/events"), ("get", "/v1/limits"), ("get", "/v1/problems"),
+    ]  # fmt: skip
+    for method, path in routes:
+        assert "query.spam: " in problem(one.http.request(method, f"{path}?spam=1"), 422, "invalid-request")
+    for path in ("push?name=x&spam=1", "streams/x/events?spam=1"):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"ws://127.0.0.1:{one.port}/v1/{path}")
+        assert refused.value.response.status_code == 422
+        assert b"query.spam" in refused.value.response.body
+    for path in ("/healthz", "/readyz", "/metrics", "/v2", "/label-studio/health", "/page/"):
+        assert one.http.get(f"{path}?spam=1").status_code == 200
 
 
 def test_pages_of_others_and_other_names_are_refused(one):
