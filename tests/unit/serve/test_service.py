@@ -7,6 +7,7 @@ import base64
 import json
 import socket
 import sqlite3
+import struct
 import threading
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -235,6 +236,33 @@ def test_frames_are_pushed_and_others_listen(one, engine):
         client.forget_stream("bad")
 
 
+def test_pushed_frames_whose_time_is_wrong_are_told_and_counted(one, caplog):
+    from websockets.sync.client import connect
+
+    image = np.zeros((48, 64, 3), np.uint8)
+    with connect(f"ws://127.0.0.1:{one.port}/v1/push?name=times&format=rgb24&width=64&height=48") as pushed:
+        pushed.recv()
+        for pts in (float("nan"), 1.0, 0.5, 1.04):
+            pushed.send(struct.pack("<d", pts) + image.tobytes())
+        pushed.send('{"type": "end"}')
+        told = [m for m in map(json.loads, pushed) if m["type"] != "event"]
+    assert [m["type"] for m in told] == ["refused", "ack", "ack", "refused", "ack", "ack", "done"]
+    assert "frame 1: time is nan s, must be finite;" in told[0]["problem"]["detail"]
+    assert (
+        "frame 3: time is 0.5 s, must be finite and after that of the frame before, 1 s;"
+        in told[3]["problem"]["detail"]
+    )
+    done = told[-1]["stream"]
+    assert (done["state"], done["frames"], done["refused"]) == ("ended", 4, 2)
+    assert done["ended"] >= done["started"]
+    with one.client() as client:
+        assert client.stream("times")["ended"] == done["ended"]
+        client.forget_stream("times")
+        list(client.push([(image, 1.0), (image, 0.0)], "times"))
+        assert ["frame 2: time is 0 s" in m for m in caplog.messages] == [True]
+        client.forget_stream("times")
+
+
 def test_plans_are_told_of(one):
     with one.client() as client:
         assert client.plans() == ["tiny", "heads"]
@@ -382,7 +410,8 @@ def test_parameters_that_no_route_knows_are_named(one, clip):
     routes = [
         ("get", "/v1/jobs"), ("get", "/v1/jobs/x"), ("get", "/v1/jobs/x/result"), ("get", "/v1/jobs/x/events"),
         ("post", "/v1/jobs/x/cancel"), ("delete", "/v1/jobs/x"), ("get", "/v1/plans"), ("get", "/v1/plans/tiny/doctor"),
-        ("get", "/v1"), ("get", "/v1/streams"), ("get", "/v1/streams/x/events"), ("get", "/v1/limits"), ("get", "/v1/problems"),
+        ("get", "/v1"), ("get", "/v1/streams"), ("get", "/v1/streams/x/events"), ("get", "/v1/limits"),
+        ("get", "/v1/problems"),
     ]  # fmt: skip
     for method, path in routes:
         assert "query.spam: " in problem(one.http.request(method, f"{path}?spam=1"), 422, "invalid-request")
