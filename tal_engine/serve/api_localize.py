@@ -18,7 +18,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
 from .._util.untrusted import parse_json
-from ..errors import DataError, TALError
+from ..errors import DataError, TALError, VideoFault
 from ..results import Localization
 from ..video import open_video
 from .api_jobs import job_document
@@ -260,6 +260,8 @@ def _length(path: Path, wanted: Wanted, service: Service) -> float | None:
         with open_video(path, limits=service.options.limits) as video:
             seconds = video.duration
     except TALError as e:
+        if Path(wanted.source).suffix.lower() == ".npz" and getattr(e, "fault", None) is VideoFault.NOT_A_VIDEO:
+            raise ProblemError("bad-features", f"{wanted.source}: not a feature file, it is no zip archive") from e
         raise problem_of(e, {str(path): wanted.source}) from e
     if seconds is not None:
         check_duration(seconds, service.options.max_duration)

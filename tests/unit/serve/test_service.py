@@ -138,6 +138,10 @@ def test_features_are_localized(one, engine, clip, tmp_path):
     assert "no encoders" in problem(said, 422, "no-encoder")
     bomb = (tmp_path / "clip.npz").read_bytes()[:400] + bytes(3000)
     assert ".npz" not in problem(one.http.post("/v1/localize?name=evil", content=bomb), 422, "bad-features")
+    noise = {"file": ("noise.NPZ", np.random.default_rng(0).bytes(3000))}
+    said = problem(one.http.post("/v1/localize", files=noise), 422, "bad-features")
+    assert said == "noise.NPZ: not a feature file, it is no zip archive"
+    assert one.http.post("/v1/localize?name=video.npz", content=clip.read_bytes()).status_code == 200  # by its content
 
 
 def test_jobs_are_accepted_once_told_of_and_forgotten(one, engine, clip):
