@@ -71,7 +71,7 @@ def test_no_accepted_job_is_lost_or_done_twice_where_the_service_is_killed(tmp_p
             until(lambda: not client.ready())
             child.send_signal(signal.SIGTERM)  # and nothing is waited for any more
             said = the_rest(child)[1]
-    assert child.returncode == 143
+    assert child.returncode in (143, -signal.SIGTERM)
     assert "Traceback" not in said
 
 
