@@ -218,7 +218,8 @@ class Client(Connection):
         """Push frames, and yield the events that they decide; no more are on their way than the service wants.
 
         Args:
-            frames: (image [H, W, 3] uint8 RGB, seconds) in order; taken as they are needed.
+            frames: (image [H, W, 3] uint8 RGB, seconds) in order; taken as they are needed. One
+                whose time is NaN or goes back is skipped, with a warning in the log.
             name: of the stream.
             format: "jpeg", or "rgb24", which loses nothing and is larger.
             plan: see `localize`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from ..errors import DataError, ServiceError, UsageError, require
 from ..events import Event
 from .calls import ServedEvent
+
+log = logging.getLogger("tal_engine")
 
 _TIME = struct.Struct("<d")
 _FORMATS = ("jpeg", "rgb24")
@@ -48,6 +51,7 @@ class Pushing:
     ) -> None:
         require(format in _FORMATS, "format", format, "'jpeg' or 'rgb24'")
         require(1 <= quality <= 100, "quality", quality, "in 1..100")
+        self._name = name
         self._format, self._quality, self._size = format, quality, size
         query = {"name": name, "format": format, **{k: v for k, v in options.items() if v is not None}}
         if format == "rgb24":
@@ -104,6 +108,8 @@ class Pushing:
             self._taken = document["frames"]
         elif kind == "done":
             self.done = True
+        elif kind == "refused":
+            log.warning("stream %s: %s", self._name, document["problem"]["detail"])
         elif kind == "event":
             try:
                 return ServedEvent(document["id"], Event.from_dict(document["event"]))

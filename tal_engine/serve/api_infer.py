@@ -114,8 +114,12 @@ async def infer(model: str, request: Request, service: Here, version: str = VERS
 @router.post("/repository/index")
 async def index(service: Here) -> JSONResponse:
     """List the models, as Triton does."""
+    unusable = await asyncio.to_thread(service.plans.unusable)
     names = await asyncio.to_thread(service.plans.names)
-    return JSONResponse([{"name": f"{n}{_HEAD}", "version": VERSION, "state": "READY"} for n in names])
+    states = {n: {"state": "UNAVAILABLE", "reason": why} for n, why in unusable.items()}
+    return JSONResponse(
+        [{"name": f"{n}{_HEAD}", "version": VERSION, **states.get(n, {"state": "READY"})} for n in names]
+    )
 
 
 def _run(model: str, body: bytes, length: str | None, service: Service) -> tuple[bytes, int | None]:

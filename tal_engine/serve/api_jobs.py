@@ -27,7 +27,7 @@ Here = Annotated[Service, Depends(service_of)]
 def job_document(job: Job, service: Service) -> dict[str, Any]:
     """Return what there is to know of a job, ready for JSON."""
     task = None if job.over else service.workers.find(job.id)
-    done, total = (0.0, 0.0) if task is None else task.progress
+    done, total = (job.done, job.total) if task is None else task.progress
     return {
         "id": job.id, "state": job.state, "plan": job.wanted.plan, "source": job.wanted.source, "created": job.created,
         "started": job.started, "finished": job.finished, "attempts": job.attempts,

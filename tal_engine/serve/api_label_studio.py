@@ -23,11 +23,11 @@ from ..annotations.formats.label_studio import region
 from ..annotations.formats.table import Annotation
 from ..results import Localization
 from .api_localize import waited
-from .job_store import Wanted
 from .labelling_config import LabellingConfig, parse_config
 from .problems import ProblemError
 from .service import Service, service_of
 from .task import Task
+from .wanted import Wanted
 
 router = APIRouter(prefix="/label-studio", tags=["label studio"])
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,16 +18,16 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
 from .._util.untrusted import parse_json
-from ..errors import DataError, TALError
+from ..errors import DataError, TALError, VideoFault
 from ..results import Localization
 from ..video import open_video
 from .api_jobs import job_document
-from .job_store import Wanted
 from .problems import ProblemError, check_duration, problem_of
 from .rendering import MEDIA_TYPES, ResultFormat, rendered, stored_result
 from .service import Service, service_of
 from .spool import durable
 from .task import Task
+from .wanted import Wanted
 
 router = APIRouter(prefix="/v1", tags=["localize"])
 
@@ -146,6 +148,8 @@ async def _accepted(service: Service, task: Task, key: str | None) -> Response:
     """Store a job, its file first, and say where it is."""
     if task.path is not None:
         await asyncio.to_thread(durable, task.path)
+        if key is not None:
+            task.wanted = replace(task.wanted, digest=await asyncio.to_thread(_digest, task.path))
     job = await asyncio.to_thread(service.workers.accept, task, key)
     return JSONResponse(job_document(job, service), 202, {"Location": f"/v1/jobs/{job.id}"})
 
@@ -239,6 +243,11 @@ async def _address(request: Request) -> str:
     return document["url"]
 
 
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _length(path: Path, wanted: Wanted, service: Service) -> float | None:
     """Return the seconds of a video as its header has them, None if it does not; 0 for features.
 
@@ -251,6 +260,8 @@ def _length(path: Path, wanted: Wanted, service: Service) -> float | None:
         with open_video(path, limits=service.options.limits) as video:
             seconds = video.duration
     except TALError as e:
+        if Path(wanted.source).suffix.lower() == ".npz" and getattr(e, "fault", None) is VideoFault.NOT_A_VIDEO:
+            raise ProblemError("bad-features", f"{wanted.source}: not a feature file, it is no zip archive") from e
         raise problem_of(e, {str(path): wanted.source}) from e
     if seconds is not None:
         check_duration(seconds, service.options.max_duration)

@@ -19,8 +19,12 @@ Here = Annotated[Service, Depends(service_of)]
 
 @router.get("")
 async def plans(service: Here) -> dict[str, Any]:
-    """List the plans; `default` is the one that requests without a name use."""
-    return {"plans": await asyncio.to_thread(service.plans.names), "default": service.plans.default}
+    """List the plans; `default` is the one that requests without a name use, `unusable` says what cannot be read."""
+    unusable = await asyncio.to_thread(service.plans.unusable)
+    names = [n for n in await asyncio.to_thread(service.plans.names) if n not in unusable]
+    default = service.plans.default
+    names.sort(key=lambda n: n != default)
+    return {"plans": names, "default": default, "unusable": unusable}
 
 
 @router.get("/{name}")

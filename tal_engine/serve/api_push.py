@@ -1,7 +1,8 @@
 """WebSocket /v1/push: a client's frames in, their events out, no faster than they are localized.
 
 After {"type": "ready"} a client sends binary messages: the frame's time in seconds as a little-endian float64, then the
-frame, a JPEG or RGB rows. Each is acknowledged, and at most `window` may be on their way: those beyond wait in the
+frame, a JPEG or RGB rows. Each is acknowledged, one whose time is NaN or goes back after {"type": "refused"}: it is
+skipped and counted. At most `window` may be on their way: those beyond wait in the
 network, so memory stays bounded whatever a client does. The text {"type": "end"} ends the stream: open actions become
 final, and {"type": "done"} is the last message. Whatever else ends it, its open actions are not decided.
 """
@@ -178,17 +179,29 @@ class _Session:
             if command != {"type": "end"}:
                 raise UsageError('a text is neither a frame nor {"type": "end"}')
             await self._tell(await asyncio.to_thread(self._localizer.flush))
+            self._service.streams.end(self._stream)
             await self._socket.send_json({"type": "done", "stream": self._stream.document})
             await self._socket.close(1000)
             return False
         if len(data) <= _TIME.size:
             raise UsageError(f"a message has {len(data)} bytes, must have a time (float64) and a frame")
         (pts,) = _TIME.unpack_from(data)
+        last = self._localizer.state.newest
         events = await asyncio.to_thread(self._push, data[_TIME.size :], pts)
         self._stream.frames += 1
+        if self._localizer.state.refused > self._stream.refused:
+            await self._refuse(pts, last)
         await self._tell(events)
         await self._socket.send_json({"type": "ack", "frames": self._stream.frames})
         return True
+
+    async def _refuse(self, pts: float, last: float | None) -> None:
+        """Tell that a frame was skipped for its time."""
+        self._stream.refused = self._localizer.state.refused
+        allowed = "finite" if last is None else f"finite and after that of the frame before, {last:g} s"
+        detail = f"frame {self._stream.frames}: time is {pts:g} s, must be {allowed}; it is skipped"
+        problem = ProblemError("invalid-request", detail).document
+        await self._socket.send_json({"type": "refused", "frame": self._stream.frames, "problem": problem})
 
     async def _received(self) -> Any:
         """Wait for a message, but not for ever, and not while the service stops."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import Depends, FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -29,6 +29,7 @@ from . import (
 from .guard import Guard
 from .page_files import add_page
 from .problems import KINDS, MEDIA_TYPE, ProblemError, problem_of
+from .query import known_query
 from .service import Service
 
 #: Kinds of problems by the status of errors that the framework raises.
@@ -66,7 +67,7 @@ def application(service: Service) -> ASGIApp:
         api_localize, api_jobs, api_export, api_streams, api_push, api_plans, api_limits, api_infer, api_label_studio,
         api_monitor,
     ):  # fmt: skip
-        app.include_router(api.router)
+        app.include_router(api.router, dependencies=[Depends(known_query)])
     add_page(app)
     for kind in (ProblemError, TALError, OSError, Exception):
         app.add_exception_handler(kind, _answer(service))

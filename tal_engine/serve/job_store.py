@@ -16,11 +16,13 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UsageError
+from .problems import ProblemError
+from .wanted import Wanted
 
 log = logging.getLogger("tal_engine")
 
@@ -39,29 +41,17 @@ CREATE TABLE IF NOT EXISTS jobs (
 );
 CREATE INDEX IF NOT EXISTS by_state ON jobs (state, created);
 """
-_COLUMNS = "id, key, state, wanted, file, created, started, finished, attempts, problem"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a request wants localized, and how.
-
-    source: name of the video in results. url: where it is, if it was not uploaded. The rest: `TALEngine.localize`.
-    """
-
-    plan: str
-    source: str
-    url: str = ""
-    min_score: float | None = None
-    top_k: int | None = None
-    calibrated: bool = True
-    force: bool = False
-    people: int = 0
+#: Columns that a store of an earlier version lacks: they are added to it.
+_ADDED = ("done", "total")
+_COLUMNS = "id, key, state, wanted, file, created, started, finished, attempts, problem, done, total"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it is stored; times are seconds since 1970, `problem` is a problem document."""
+    """A job as it is stored; times are seconds since 1970, `problem` is a problem document.
+
+    done, total: seconds of the video that were localized when it got its outcome, and of the whole; 0 where not known.
+    """
 
     id: str
     wanted: Wanted
@@ -73,6 +63,8 @@ class Job:
     finished: float | None = None
     attempts: int = 0
     problem: dict[str, Any] | None = None
+    done: float = 0.0
+    total: float = 0.0
 
     @property
     def over(self) -> bool:
@@ -121,6 +113,10 @@ class JobStore:
             if version not in (0, _VERSION):
                 raise sqlite3.DatabaseError(f"version {version}, must be {_VERSION}")
             db.executescript(f"BEGIN; {_TABLE} PRAGMA user_version={_VERSION}; COMMIT;")
+            known = {row[1] for row in db.execute("PRAGMA table_info(jobs)")}
+            for column in _ADDED:
+                if column not in known:
+                    db.execute(f"ALTER TABLE jobs ADD COLUMN {column} REAL NOT NULL DEFAULT 0")
         except BaseException:
             db.close()
             raise
@@ -158,9 +154,19 @@ class JobStore:
         return self.list("queued", limit=-1, newest_first=False)
 
     def add(self, job: Job) -> Job:
-        """Accept a job; where one of the same key is there already, return that one instead."""
+        """Accept a job; where one of the same key is there already, return that one instead.
+
+        Raises:
+            ProblemError: that one is of other content or other options; nothing was stored.
+        """
         with self._change() as db:
             if job.key is not None and (row := self._row("key", job.key)) is not None:
+                if not row.wanted.same(job.wanted):
+                    raise ProblemError(
+                        "key-reused",
+                        f"Idempotency-Key is {job.key!r}, that of job {row.id} of other content, another name or other "
+                        "options; each job needs a key of its own",
+                    )
                 return row
             db.execute(
                 "INSERT INTO jobs (id, key, state, wanted, file, created, attempts) VALUES (?, ?, ?, ?, ?, ?, 0)",
@@ -191,15 +197,16 @@ class JobStore:
         state: State,
         result: dict[str, Any] | None = None,
         problem: dict[str, Any] | None = None,
+        progress: tuple[float, float] = (0.0, 0.0),
     ) -> bool:
         """Store the outcome of a job; False: it has one already, which stays."""
         data = None if result is None else zlib.compress(json.dumps(result).encode(), 1)
         told = None if problem is None else json.dumps(problem)
         with self._change() as db:
             done = db.execute(
-                "UPDATE jobs SET state=?, finished=?, result=?, problem=? "
+                "UPDATE jobs SET state=?, finished=?, result=?, problem=?, done=?, total=? "
                 "WHERE id=? AND state IN ('queued', 'running')",
-                (state, self._now(), data, told, id),
+                (state, self._now(), data, told, *progress, id),
             )
             return done.rowcount == 1
 
@@ -249,9 +256,10 @@ class JobStore:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    id_, key, state, wanted, file, created, started, finished, attempts, problem = row
-    known = Job(id_, Wanted(**json.loads(wanted)), state, key, file, created, started, finished, attempts)
-    return known if problem is None else replace(known, problem=json.loads(problem))
+    id_, key, state, wanted, file, created, started, finished, attempts, problem, done, total = row
+    told = None if problem is None else json.loads(problem)
+    known = Wanted(**json.loads(wanted))
+    return Job(id_, known, state, key, file, created, started, finished, attempts, told, done, total)
 
 
 def insist(change: Callable[[], bool], ends: Callable[[float], bool]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,10 +18,12 @@ from .._util.files import cache_folder
 from ..backends import DynamicBatchingBackend
 from ..diagnostics.doctor import examine
 from ..engine import EMBEDDED_PLAN, TALEngine
-from ..errors import UsageError
+from ..errors import PlanError, UsageError
 from ..plan.archive import Plan, read_plan
 from .problems import ProblemError
 from .settings import ServeOptions
+
+log = logging.getLogger("tal_engine")
 
 #: Engines that stay loaded; those that streams and requests use stay beside them.
 _KEPT = 4
@@ -52,7 +55,7 @@ class Plans:
         options: of the service.
 
     Raises:
-        UsageError: no plan, or two of one name.
+        UsageError: no plan.
     """
 
     def __init__(self, options: ServeOptions) -> None:
@@ -69,7 +72,10 @@ class Plans:
             raise UsageError(f"{options.plan_dir}: not a folder, must be one with plans (NAME.plan)")
         if not (names := self.names()):
             raise UsageError(f"{options.plan_dir}: no plan, must have at least one NAME.plan")
-        self.default = names[0]
+        self._checking, self._faults = threading.Lock(), dict[str, tuple[tuple[int, int], str]]()
+        unusable = {} if len(names) == 1 else self.unusable()
+        #: The plan that was named, else the first of the folder that can be read.
+        self.default = names[0] if named is not None else next((n for n in names if n not in unusable), names[0])
 
     def _paths(self) -> dict[str, Path]:
         """Return the plans by name; the one that was named is the first."""
@@ -86,6 +92,27 @@ class Plans:
     def names(self) -> list[str]:
         """Return the names of all plans, the default first."""
         return list(self._paths())
+
+    def unusable(self) -> dict[str, str]:
+        """Return the plans that cannot be read, each with the reason; a file is looked at again when it is replaced."""
+        found = {}
+        with self._checking:
+            for name, path in self._paths().items():
+                stamp = _stamp(path)
+                if name not in self._faults or self._faults[name][0] != stamp:
+                    self._faults[name] = stamp, self._fault(name, path)
+                if fault := self._faults[name][1]:
+                    found[name] = fault
+        return found
+
+    def _fault(self, name: str, path: Path) -> str:
+        """Return why a plan cannot be read, "" if it can; the operator is told as well."""
+        try:
+            read_plan(path, key=self._options.key)
+        except PlanError as e:
+            log.warning("plan %s is left out: %s", name, e)
+            return str(e).replace(str(path), name)
+        return ""
 
     def path(self, name: str | None) -> tuple[str, Path]:
         """Return name and file of a plan; None for the default.

@@ -53,6 +53,7 @@ KINDS: dict[str, Kind] = {
     "too-slow": Kind(408, "The request did not arrive in time"),
     "deadline": Kind(408, "The result was not there by the deadline"),
     "conflict": Kind(409, "The state of the resource does not allow this"),
+    "key-reused": Kind(409, "The Idempotency-Key is that of another job"),
     "too-large": Kind(413, "A limit on size or length is exceeded"),
     "unsupported-type": Kind(415, "The type or encoding of the body is not supported"),
     "unknown-host": Kind(421, "The service is not reached by this name"),

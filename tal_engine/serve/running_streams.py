@@ -114,6 +114,8 @@ class Stream:
     ended: float | None = None
     problem: dict[str, Any] | None = None
     frames: int = 0
+    #: Frames whose time was not finite, or not after the last one's.
+    refused: int = 0
     finals: int = 0
     thread: threading.Thread | None = None
 
@@ -134,6 +136,7 @@ class Stream:
             "name": self.name, "plan": self.plan, "kind": self.kind, "state": state, "started": self.started,
             "ended": self.ended, "declared_latency_s": self.declared_latency_s,
             "frames": self.frames if session is None else session.frames,
+            "refused": self.refused if session is None else session.state.refused,
             "finals": self.finals if session is None else session.finals,
             "problem": self.problem, "report": report,
         }  # fmt: skip
@@ -215,7 +218,9 @@ class RunningStreams:
             self.end(stream)
 
     def end(self, stream: Stream) -> None:
-        """Note that a stream has ended; the oldest of many that ended are forgotten."""
+        """Note that a stream has ended; the oldest of many that ended are forgotten. Ending twice is harmless."""
+        if stream.ended is not None:
+            return
         stream.ended = time.time()
         stream.log.close()
         with self._lock:

@@ -28,6 +28,7 @@ from .service import Service
 from .settings import ServeOptions
 
 log = logging.getLogger("tal_engine")
+_uvicorn_log = logging.getLogger("uvicorn.error")
 
 _HEADER_S, _KEEP_ALIVE_S = 15.0, 15
 #: A client that reads nothing for so long is disconnected.
@@ -147,6 +148,8 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end at the first signal, and end at once at the second."""
         self.force_exit = self._service.hurry = self.should_exit
+        if self.force_exit:  # what is broken off now is none of the service's errors
+            _uvicorn_log.setLevel(logging.CRITICAL)
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

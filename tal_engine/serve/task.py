@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..results import Localization
-from .job_store import Wanted
+from .wanted import Wanted
 
 
 @dataclass(eq=False)

@@ -109,7 +109,7 @@ class Workers:
         """Store a job and put it into the line; where there is one of the same key already, return that one.
 
         Raises:
-            ProblemError: the line is full, or the service stops; nothing was stored.
+            ProblemError: the line is full, the service stops, or the key is that of another job; nothing was stored.
         """
         job = Job(task.id, task.wanted, key=key, file=None if task.path is None else task.path.name)
         with self._changed:  # nothing comes between looking for room and taking it
@@ -286,7 +286,8 @@ class Workers:
         if task.job:
             found = None if result is None else stored_result(result)
             told = None if problem is None else problem.document
-            self._stored(lambda: self._store.finish(task.id, state, found, told))
+            seconds = task.progress if result is None else (result.info.duration, result.info.duration)
+            self._stored(lambda: self._store.finish(task.id, state, found, told, seconds))
         self._spool.remove(task.path)
         if result is not None:
             task.result.set_result(result)

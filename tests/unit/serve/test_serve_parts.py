@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,21 +18,24 @@ import httpx
 from fastapi import FastAPI
 
 from tal_engine import errors
-from tal_engine.errors import TALError, UsageError
+from tal_engine.errors import PlanError, TALError, UsageError
 from tal_engine.serve.allowed import AllowedSources
 from tal_engine.serve.api_push import decoded, jpeg_size
 from tal_engine.serve.guard import Guard, Tokens
-from tal_engine.serve.job_store import MOST_ATTEMPTS, Job, JobStore, Wanted
+from tal_engine.serve.job_store import MOST_ATTEMPTS, Job, JobStore
 from tal_engine.serve.labelling_config import parse_config
 from tal_engine.serve.page_files import add_page
+from tal_engine.serve.plans import Plans
 from tal_engine.serve.problems import ERRORS, KINDS, ProblemError, problem_of
 from tal_engine.serve.running_streams import EventLog
 from tal_engine.serve.settings import ServeOptions, read_tokens
 from tal_engine.serve.spool import Spool
 from tal_engine.serve.task import Task
 from tal_engine.serve.tensors import request_of, response_of
+from tal_engine.serve.wanted import Wanted
 from tal_engine.serve.work import Workers
 from tests.events import event
+from tests.makers import tiny_plan
 
 # -- options ----------------------------------------------------------------------------------------
 
@@ -87,6 +91,25 @@ def test_a_page_is_open_and_nothing_beside_it(tmp_path):
                 assert "root:" not in said.text
 
     asyncio.run(look())
+
+
+def test_a_plan_of_a_folder_that_cannot_be_read_is_left_out(tmp_path, caplog):
+    (tmp_path / "a.plan").write_bytes(b"PK\x03\x04no plan")
+    only = Plans(ServeOptions(plan_dir=tmp_path))
+    with pytest.raises(PlanError, match=r"a\.plan"):
+        only.model(None)
+    tiny_plan(tmp_path / "b.plan", encoders=False)
+    assert not caplog.messages
+    plans = Plans(ServeOptions(plan_dir=tmp_path))
+    assert plans.default == "b"
+    assert list(plans.unusable()) == ["a"]
+    (said,) = caplog.messages  # once for each file
+    assert said.startswith(f"plan a is left out: {tmp_path}")
+    assert str(tmp_path) not in plans.unusable()["a"]
+    with pytest.raises(PlanError, match=r"a\.plan"):
+        Plans(ServeOptions(plan=tmp_path / "a.plan", plan_dir=tmp_path)).model(None)
+    (tmp_path / "a.plan").write_bytes((tmp_path / "b.plan").read_bytes())
+    assert plans.unusable() == {}
 
 
 # -- sources ----------------------------------------------------------------------------------------
@@ -189,8 +212,15 @@ def test_a_job_that_takes_the_service_down_fails_at_last(store):
 
 def test_a_key_is_accepted_once(store):
     assert store.add(job(1, "a")).id == "job1"
-    assert store.add(job(2, "a")).id == "job1"
+    again = replace(job(2, "a"), wanted=job(1).wanted)
+    assert store.add(again).id == "job1"
+    for change in ({"url": "https://x/"}, {"top_k": 0}, {"plan": "other"}):
+        with pytest.raises(ProblemError, match="'a', that of job job1"):
+            store.add(replace(again, wanted=replace(again.wanted, **change)))
     assert store.get("job2") is None
+    one, other = (replace(job(3).wanted, digest=digest) for digest in ("1", "2"))
+    assert not one.same(other)
+    assert one.same(job(3).wanted)  # accepted by a version that kept no digest
 
 
 def test_one_service_at_a_time_uses_a_state(store, tmp_path):
@@ -209,6 +239,22 @@ def test_one_service_at_a_time_uses_a_state(store, tmp_path):
     db.close()
     with pytest.raises(UsageError, match="version 9"):
         JobStore(tmp_path)
+
+
+def test_a_store_of_a_version_without_progress_is_taken_over(store, tmp_path):
+    store.add(job(1))
+    store.close()
+    db = sqlite3.connect(tmp_path / "jobs.sqlite")
+    for column in ("done", "total"):
+        db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+    db.close()
+    store = JobStore(tmp_path)
+    try:
+        assert store.get("job1") == job(1)
+        store.finish("job1", "failed", progress=(3.0, 60.0))
+        assert (store.get("job1").done, store.get("job1").total) == (3.0, 60.0)
+    finally:
+        store.close()
 
 
 def test_old_jobs_are_forgotten(tmp_path):

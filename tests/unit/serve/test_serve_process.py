@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -63,9 +64,15 @@ def test_no_accepted_job_is_lost_or_done_twice_where_the_service_is_killed(tmp_p
         assert sum(j.attempts == 2 for j in after.values()) <= 1  # the one that ran
         assert max(j.attempts for j in after.values()) <= 2
         assert list((tmp_path / "spool").iterdir()) == []
-        child.send_signal(signal.SIGTERM)
-        the_rest(child)
+        with socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2]))) as upload:
+            upload.sendall(b"POST /v1/localize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+            until(lambda: list((tmp_path / "spool").iterdir()))  # it waits for the other half
+            child.send_signal(signal.SIGTERM)
+            until(lambda: not client.ready())
+            child.send_signal(signal.SIGTERM)  # and nothing is waited for any more
+            said = the_rest(child)[1]
     assert child.returncode in (143, -signal.SIGTERM)
+    assert "Traceback" not in said
 
 
 def certificate(folder):

@@ -7,6 +7,7 @@ import base64
 import json
 import socket
 import sqlite3
+import struct
 import threading
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -118,9 +119,8 @@ def test_people_are_asked_of_plans_that_read_poses(one, clip):
 
 @pytest.mark.parametrize(
     ("form", "begins"),
-    [("activitynet", '{\n "version"'), ("csv", "video,label,start,end,score,domain\n"),
-     ("vtt", "WEBVTT"), ("srt", "1\n"),
-     ("jsonl", '{"source": "a.mp4"')],
+    [("activitynet", '{\n "version"'), ("csv", "video,label,start,end,score,domain\n"), ("vtt", "WEBVTT"),
+     ("srt", "1\n"), ("jsonl", '{"source": "a.mp4"')],
 )  # fmt: skip
 def test_results_come_in_all_forms(one, clip, form, begins):
     said = one.http.post(f"/v1/localize?format={form}&name=a.mp4&min_score=0", content=clip.read_bytes())
@@ -138,15 +138,24 @@ def test_features_are_localized(one, engine, clip, tmp_path):
     assert "no encoders" in problem(said, 422, "no-encoder")
     bomb = (tmp_path / "clip.npz").read_bytes()[:400] + bytes(3000)
     assert ".npz" not in problem(one.http.post("/v1/localize?name=evil", content=bomb), 422, "bad-features")
+    noise = {"file": ("noise.NPZ", np.random.default_rng(0).bytes(3000))}
+    said = problem(one.http.post("/v1/localize", files=noise), 422, "bad-features")
+    assert said == "noise.NPZ: not a feature file, it is no zip archive"
+    assert one.http.post("/v1/localize?name=video.npz", content=clip.read_bytes()).status_code == 200  # by its content
 
 
 def test_jobs_are_accepted_once_told_of_and_forgotten(one, engine, clip):
     with one.client() as client:
         job = client.submit(clip, min_score=0.0, key="only once")
-        assert client.submit(clip, key="only once").id == job.id
+        assert client.submit(clip, min_score=0.0, key="only once").id == job.id
+        for content, options in ((clip.read_bytes() + b"x", {"min_score": 0.0}), (clip, {"min_score": 0.1})):
+            with pytest.raises(ServiceError, match=f"'only once', that of job {job.id}") as other:
+                client.submit(content, name="clip.mp4", key="only once", **options)
+            assert (other.value.status, other.value.kind) == (409, "key-reused")
         states = list(client.progress(job.id))
         assert states[-1].over
         assert states[-1].state == "done"
+        assert client.job(job.id).done == client.job(job.id).total == pytest.approx(4.0, abs=0.1)
         assert client.wait(job.id).segments == engine.localize(clip, min_score=0.0).segments
         assert job.id in [j.id for j in client.jobs("done")]
         csv = one.http.get(f"/v1/jobs/{job.id}/result?format=csv")
@@ -231,9 +240,41 @@ def test_frames_are_pushed_and_others_listen(one, engine):
         client.forget_stream("bad")
 
 
+def test_pushed_frames_whose_time_is_wrong_are_told_and_counted(one, caplog):
+    from websockets.sync.client import connect
+
+    image = np.zeros((48, 64, 3), np.uint8)
+    with connect(f"ws://127.0.0.1:{one.port}/v1/push?name=times&format=rgb24&width=64&height=48") as pushed:
+        pushed.recv()
+        for pts in (float("nan"), 1.0, 0.5, 1.04):
+            pushed.send(struct.pack("<d", pts) + image.tobytes())
+        pushed.send('{"type": "end"}')
+        told = [m for m in map(json.loads, pushed) if m["type"] != "event"]
+    assert [m["type"] for m in told] == ["refused", "ack", "ack", "refused", "ack", "ack", "done"]
+    assert "frame 1: time is nan s, must be finite;" in told[0]["problem"]["detail"]
+    assert (
+        "frame 3: time is 0.5 s, must be finite and after that of the frame before, 1 s;"
+        in told[3]["problem"]["detail"]
+    )
+    done = told[-1]["stream"]
+    assert (done["state"], done["frames"], done["refused"]) == ("ended", 4, 2)
+    assert done["ended"] >= done["started"]
+    with one.client() as client:
+        assert client.stream("times")["ended"] == done["ended"]
+        client.forget_stream("times")
+        list(client.push([(image, 1.0), (image, 0.0)], "times"))
+        assert ["frame 2: time is 0 s" in m for m in caplog.messages] == [True]
+        client.forget_stream("times")
+
+
 def test_plans_are_told_of(one):
     with one.client() as client:
-        assert client.plans() == ["tiny", "broken", "heads"]
+        assert client.plans() == ["tiny", "heads"]
+        broken = one.http.get("/v1/plans").json()["unusable"]
+        assert list(broken) == ["broken"]
+        assert broken["broken"].startswith("broken: ")
+        states = {m["name"]: m["state"] for m in one.http.post("/v2/repository/index").json()}
+        assert states == {"tiny_head": "READY", "broken_head": "UNAVAILABLE", "heads_head": "READY"}
         assert client.plan("tiny")["classes"] == ["jump", "run", "sit"]
         report = client.doctor("tiny")
         assert (report["path"], report["status"]) == ("tiny", 0)
@@ -358,6 +399,33 @@ def test_what_is_no_video_or_no_request_is_refused(one, clip):
     problem(one.http.get("/v1/../../etc/passwd"), 404, "not-found")
     problem(one.http.post("/v1/streams", content=b'{"source": "\\ud800"}'), 422, "invalid-request")
     assert list(one.service.spool.folder.iterdir()) == []
+
+
+def test_parameters_that_no_route_knows_are_named(one, clip):
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    said = problem(
+        one.http.post("/v1/localize?min_scor=0.2&top_k=1", content=clip.read_bytes()), 422, "invalid-request"
+    )
+    assert said.startswith("query.min_scor: no such parameter, must be one of curves, deadline, ")
+    assert said.endswith(", it is '0.2'")
+    assert "top_k:" not in said
+    routes = [
+        ("get", "/v1/jobs"), ("get", "/v1/jobs/x"), ("get", "/v1/jobs/x/result"), ("get", "/v1/jobs/x/events"),
+        ("post", "/v1/jobs/x/cancel"), ("delete", "/v1/jobs/x"), ("get", "/v1/plans"), ("get", "/v1/plans/tiny/doctor"),
+        ("get", "/v1"), ("get", "/v1/streams"), ("get", "/v1/streams/x/events"), ("get", "/v1/limits"),
+        ("get", "/v1/problems"),
+    ]  # fmt: skip
+    for method, path in routes:
+        assert "query.spam: " in problem(one.http.request(method, f"{path}?spam=1"), 422, "invalid-request")
+    for path in ("push?name=x&spam=1", "streams/x/events?spam=1"):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"ws://127.0.0.1:{one.port}/v1/{path}")
+        assert refused.value.response.status_code == 422
+        assert b"query.spam" in refused.value.response.body
+    for path in ("/healthz", "/readyz", "/metrics", "/v2", "/label-studio/health", "/page/"):
+        assert one.http.get(f"{path}?spam=1").status_code == 200
 
 
 def test_pages_of_others_and_other_names_are_refused(one):
