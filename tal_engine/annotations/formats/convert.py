@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from ..._util.files import check_outputs
 from ..._util.names import without_ending
-from ..._util.untrusted import TEXT_LIMIT, first_text, guarded, listed
-from ...errors import DataError, UsageError
+from ..._util.untrusted import TEXT_LIMIT, first_text, guarded
+from ...errors import DataError, TALError, UsageError
 from . import registry
+from .checks import check_rows, largest_shift, lose_names
 from .format import Context, Format, choices, without
+from .staging import put_in_place
 from .table import AnnotationTable, joined
-
-#: Seconds after which no video ends: 30 years.
-LONGEST_S = 1e9
 
 
 @dataclass(frozen=True)
@@ -223,7 +220,8 @@ def convert(
 ) -> Report:
     """Read a file of any format and write it as another.
 
-    The target is read again, if its format allows that, to report by how much times moved.
+    The target is read again, if its format allows that, to report by how much times moved; it is put in place only
+    then, so that a file that was there stays whole after any error.
 
     Args:
         path: the file or folder to read.
@@ -241,12 +239,15 @@ def convert(
     chosen = registry.for_writing(Path(output), target)
     table, found = _read(Path(path), source, reading)
     check_rows(table, path)
-    _write(table, Path(output), chosen, writing)
-    shift = None
-    if chosen.read is not None and len(table) > writing.dropped:
-        again = _read(Path(output), chosen.name, Context(fps=fps, video=video))[0]
-        shift = largest_shift(table, again)
-        _lose_names(table, again, writing)
+    with TemporaryDirectory(prefix="tal-") as folder:
+        staged = Path(folder) / Path(output).name
+        _write(table, staged, chosen, writing)
+        shift = None
+        if chosen.read is not None and len(table) > writing.dropped:
+            again = _read_again(staged, Path(output), chosen, Context(fps=fps, video=video))
+            shift = largest_shift(table, again)
+            lose_names(table, again, writing)
+        put_in_place(staged, Path(output))
     return Report(
         len(table),
         len(table) - writing.dropped,
@@ -258,42 +259,14 @@ def convert(
     )
 
 
-def _lose_names(before: AnnotationTable, after: AnnotationTable, context: Context) -> None:
-    """Enter videos that are called otherwise when the target is read again."""
-    names = {without_ending(n) for n in after.video.tolist()}
-    lost = sorted({without_ending(n) for n in before.video.tolist()} - names) if names else []
-    if lost:
-        context.lose(f"a video is called otherwise when the file is read, such as {lost[0]!r}", len(lost))
-
-
-def check_rows(table: AnnotationTable, path: str | Path) -> None:
-    """Check what every format promises of a row, whoever read it.
+def _read_again(staged: Path, output: Path, form: Format, context: Context) -> AnnotationTable:
+    """Read what is to become the output.
 
     Raises:
-        DataError: a row without video or label, or with times that no video has; all are named.
+        DataError: it cannot be read.
     """
-    times = np.nan_to_num(np.stack([table.start, table.end]), nan=0.0)
-    wrong = (table.video == "") | (table.label == "") | (times < 0).any(0) | (times > LONGEST_S).any(0)
-    wrong |= table.end <= table.start
-    rows = [f"annotation {i + 1}: {r}" for i, r in zip(np.flatnonzero(wrong), table.where(wrong), strict=True)]
-    if rows:
-        raise DataError(f"{path}: {listed(rows)}")
-
-
-def largest_shift(before: AnnotationTable, after: AnnotationTable) -> float | None:
-    """Return the most seconds by which a start or end moved; None if the rows cannot be matched.
-
-    Rows are compared in order of label and times, segments with segments, points with points.
-    """
-    largest = 0.0
-    for kind in ("segment", "point"):
-        a, b = (t.where(t.kinds == kind) for t in (before, after))
-        if len(a) == 0 and len(b) == 0:
-            continue
-        if len(a) != len(b) or sorted(a.label.tolist()) != sorted(b.label.tolist()):
-            return None
-        for label in set(a.label.tolist()):
-            for column in ("start", "end") if kind == "segment" else ("start",):
-                old, new = (np.sort(getattr(t, column)[t.label == label]) for t in (a, b))
-                largest = max(largest, float(np.max(np.abs(old - new))))
-    return largest
+    try:
+        return _read(staged, form.name, context)[0]
+    except TALError as e:
+        why = str(e).replace(str(staged), "it")
+        raise DataError(f"{output}: not written, since {form.title} cannot hold these annotations ({why})") from e

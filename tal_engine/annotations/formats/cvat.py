@@ -21,7 +21,7 @@ from ..._util.untrusted import guarded, listed
 from ...errors import DataError
 from .format import Context, Format, holds
 from .table import Annotation, AnnotationTable, Media
-from .xml_file import read_xml, write_xml
+from .xml_file import UNFIT, read_xml, write_xml
 
 _NUMBER = re.compile(r"(.*?)[-_. ]?(\d+)$")
 _EXTRAS = ("subject", "score", "comment")
@@ -184,6 +184,6 @@ def _box(track: ET.Element, r: Annotation, frame: int, *, outside: bool, size: t
 
 FORMATS = (
     Format("cvat", "CVAT 1.1", (".xml",), holds("subject", "score", "comment", "overlaps"),
-           "frames from 0, end outside", read_cvat, write_cvat, one_video=True, by_name=True,
+           "frames from 0, end outside", read_cvat, write_cvat, one_video=True, unfit=UNFIT, by_name=True,
            recognise=lambda head: "<annotations>" in head and "<version>1.1" in head.replace(" ", "")),
 )  # fmt: skip

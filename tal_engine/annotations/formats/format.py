@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ...errors import UsageError
+from .characters import spelled_out
 from .frame_clock import FrameClock, clock_of
 from .table import AnnotationTable
 
@@ -34,6 +35,7 @@ class Context:
     name: str | None = None
     losses: Counter[str] = field(default_factory=Counter)
     dropped: int = 0
+    renamed: set[str] = field(default_factory=set)
     _clocks: dict[Path, FrameClock] = field(default_factory=dict, repr=False)
     _files: VideoFiles | None = field(default=None, repr=False)
 
@@ -106,6 +108,7 @@ class Format:
         one_video: a file holds one video; several are written to a folder, a file each.
         by_name: is written only where it is named: its endings say too little.
         unit: of its times, for the documentation: what is written, and how it is rounded.
+        unfit: characters that its files cannot hold, as in a character class of a regular expression.
         recognise: whether a file, by its first 64 KiB as text, is of this format; None: by its ending alone.
     """
 
@@ -118,6 +121,7 @@ class Format:
     write: Writer | None = None
     one_video: bool = False
     by_name: bool = False
+    unfit: str = ""
     recognise: Callable[[str], bool] | None = None
 
 
@@ -127,7 +131,7 @@ def holds(*features: Feature) -> frozenset[Feature]:
 
 
 def without(table: AnnotationTable, form: Format, context: Context) -> AnnotationTable:
-    """Select the rows that a format can hold; record the others as lost."""
+    """Select the rows that a format can hold, in characters that it can hold; record what is lost."""
     kinds = table.kinds
     keep = kinds == "segment"
     for kind, feature, words in (
@@ -144,7 +148,10 @@ def without(table: AnnotationTable, form: Format, context: Context) -> Annotatio
             context.lose(f"{words} left out: {form.title} cannot hold it", int((getattr(kept, column) != "").sum()))
     if "score" not in form.holds:
         context.lose(f"a score left out: {form.title} cannot hold it", int((kept.score == kept.score).sum()))
-    return kept
+    written, said = spelled_out(kept, form.unfit)
+    for words, count in said:
+        context.lose(f"{form.title}: {words}", count)
+    return written
 
 
 def choices(formats: Iterable[Format]) -> str:
