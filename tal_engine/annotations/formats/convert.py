@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
@@ -61,13 +61,15 @@ def read(
 
     Raises:
         DataError: missing, of no known format, or malformed; all that is wrong is named in one error.
-        UsageError: an unknown format; frames without a rate.
+        UsageError: an unknown format; frames without a rate, or with fps and video; one video file for several videos.
 
     Example:
         >>> read("labels.eaf").labels  # doctest: +SKIP
         ('groom', 'rear')
     """
-    return _read(Path(path), form, Context(fps=fps, video=video, name=name))[0]
+    context = Context(fps=fps, video=video, name=name)
+    table = _read(Path(path), form, context)[0]
+    return replace(table, notes=(*table.notes, *losses_of(context), *context.assumed))
 
 
 def _read(path: Path, form: str | None, context: Context) -> tuple[AnnotationTable, Format]:
@@ -81,6 +83,10 @@ def _read(path: Path, form: str | None, context: Context) -> tuple[AnnotationTab
         files = [p for p in sorted(path.iterdir()) if p.name.lower().endswith(chosen.suffixes)]
         if not files:
             raise DataError(f"{path}: no files that end in {' or '.join(chosen.suffixes)}")
+        if len(files) > 1 and context.video is not None and not Path(context.video).is_dir():
+            raise UsageError(
+                f"{context.video} cannot be the video of {len(files)} files in {path}: name the folder of all videos"
+            )
         return joined([chosen.read(p, Context(context.fps, context.video)) for p in files]), chosen
     return chosen.read(path, context), chosen
 
@@ -156,14 +162,14 @@ def write(
         video: as in `read`.
 
     Returns:
-        What the format could not hold, a sentence each, with its count before it.
+        What the format could not hold, a sentence each, with its count before it; then what was assumed of its clock.
 
     Raises:
         UsageError: an unknown format, one that is read only, frames without a rate, several videos for one file.
     """
     context = Context(fps=fps, video=video)
     _write(table, Path(path), registry.for_writing(Path(path), form), context)
-    return losses_of(context)
+    return (*losses_of(context), *context.assumed)
 
 
 def _write(table: AnnotationTable, path: Path, form: Format, context: Context) -> None:
@@ -254,7 +260,7 @@ def convert(
         found.name,
         chosen.name,
         losses_of(writing),
-        (*table.notes, *losses_of(reading)),
+        (*table.notes, *losses_of(reading), *(reading.assumed | writing.assumed)),
         shift,
     )
 

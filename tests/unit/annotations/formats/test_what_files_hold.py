@@ -117,9 +117,7 @@ def test_columns_that_say_nothing_are_never_a_label(tmp_path, form):
     assert [(r.start, r.end) for r in found] == [(float(k), k + 1.0) for k in range(7)]
 
 
-@pytest.mark.parametrize(
-    "comment", ["score=0.5", "sure score=-1e3", "x score=none", "score=none score=2", "score=b", ""]
-)
+@pytest.mark.parametrize("comment", ["score=0.5", "sure score=-1e3", "x score=none", "score=none score=2", "=b", ""])
 @pytest.mark.parametrize("score", [None, 0.25])
 def test_a_comment_is_never_a_score(comment, score):
     assert split_score(with_score(comment, score)) == (comment, score)
