@@ -15,7 +15,7 @@ from ...errors import DataError, TALError, UsageError
 from . import registry
 from .checks import check_rows, largest_shift, lose_names
 from .format import Context, Format, choices, without
-from .staging import put_in_place
+from .staging import called, put_in_place
 from .table import AnnotationTable, joined
 
 
@@ -247,7 +247,8 @@ def convert(
     check_rows(table, path)
     with TemporaryDirectory(prefix="tal-") as folder:
         staged = Path(folder) / Path(output).name
-        _write(table, staged, chosen, writing)
+        with called(staged, Path(output)):
+            _write(table, staged, chosen, writing)
         shift = None
         if chosen.read is not None and len(table) > writing.dropped:
             again = _read_again(staged, Path(output), chosen, Context(fps=fps, video=video))

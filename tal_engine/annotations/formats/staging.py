@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..._util.files import whole_file
+from ...errors import UsageError
+
+
+@contextmanager
+def called(staged: Path, output: Path) -> Iterator[None]:
+    """Let errors of a block name the file that is asked for, not the one that is written first."""
+    try:
+        yield
+    except UsageError as e:
+        raise UsageError(str(e).replace(str(staged), str(output))) from e
 
 
 def put_in_place(staged: Path, output: Path) -> None:

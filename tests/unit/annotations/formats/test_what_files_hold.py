@@ -8,7 +8,7 @@ from tal_engine.annotations.formats import Annotation, AnnotationTable, Media, c
 from tal_engine.annotations.formats.comments import split_score, with_score
 from tal_engine.annotations.formats.format import Format, holds
 from tal_engine.annotations.formats.registry import named, writable
-from tal_engine.errors import DataError
+from tal_engine.errors import DataError, UsageError
 
 NASTY = [
     "a\x01b", "a\ufffeb", "a\rb", "a\tb", "a\nb", "a\x00b", "a,b", "a\x85b", "a\u2028b", "a\x1cb", 'a"b', "a\ud800b",
@@ -100,6 +100,8 @@ def test_a_folder_of_files_is_put_in_place_whole_or_not_at_all(tmp_path, source)
     assert report.written == 2
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["tal-anvil-spec.xml", "v.anvil", "w.anvil"]
     (tmp_path / "tal-anvil-spec.xml").write_text("mine")
+    with pytest.raises(UsageError, match=str(tmp_path / "x.anvil")):
+        convert(source(AnnotationTable.of(rows)), tmp_path / "x.anvil", source="given", target="anvil")
     convert(source(table_of("run")), tmp_path / "x.anvil", source="given", target="anvil")
     assert (tmp_path / "tal-anvil-spec.xml").read_text() == "mine"
     assert read(tmp_path / "x.anvil").labels == ("run",)
