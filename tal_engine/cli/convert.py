@@ -41,12 +41,15 @@ def convert(
     video: Annotated[
         Path | None,
         typer.Option(
-            help="The annotated video: its frames' times are the clock of frame numbers.", rich_help_panel="Formats"
+            help="The annotated video, or the folder of them: their frames' times are the clock of frame numbers.",
+            rich_help_panel="Formats",
         ),
     ] = None,
     fps: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Frames a second, where frames are counted.", rich_help_panel="Formats"),
+        typer.Option(
+            min=0.001, help="Frames a second, where frames are counted; without --video.", rich_help_panel="Formats"
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that is there.", rich_help_panel="Outputs")

@@ -19,7 +19,7 @@ from ...errors import DataError
 from .format import Context, Format, holds
 from .lines import interval, seconds
 from .table import Annotation, AnnotationTable, Media, lanes
-from .xml_file import read_xml, write_xml
+from .xml_file import UNFIT, read_xml, write_xml
 
 #: Attributes of elements that are columns of the table.
 _OURS = ("label", "subject", "score", "comment")
@@ -156,5 +156,5 @@ def _tracks() -> Iterator[tuple[str, str]]:
 
 FORMATS = (
     Format("anvil", "Anvil", (".anvil",), holds("points", "subject", "score", "comment", "overlaps"),
-           "seconds, 6 decimals", read_anvil, write_anvil, one_video=True),
+           "seconds, 6 decimals", read_anvil, write_anvil, one_video=True, unfit=UNFIT),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from ..._util.untrusted import guarded, listed, read_text
 from ...errors import DataError
 from .boris_events import HOLDS, Event, Observation, file_name, merged
 from .comments import split_score, with_score
+from .csv_text import csv_text
 from .format import Context, Format
 from .lines import interval, seconds, timed
 from .table import Annotation, AnnotationTable
@@ -42,7 +43,9 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         DataError: no line names the columns that every export has.
     """
     text = read_text(path, "table of BORIS")
-    delimiter = "\t" if "\t" in text[:2000] else ","
+    # What parts the names of columns parts the rest: a comment may hold the other one.
+    named = (line for line in text.splitlines() if "Behavior" in line and ("Time" in line or "Start (s)" in line))
+    delimiter = max(",\t", key=next(named, "").count)
     with guarded(path, "table of BORIS"):
         lines = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     for k, head in enumerate(lines):
@@ -159,12 +162,8 @@ def _common(r: Annotation) -> dict[str, Any]:
 
 
 def _write(path: Path, head: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    buffer = io.StringIO()
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    out = csv.DictWriter(buffer, head, restval="", extrasaction="ignore", delimiter=delimiter, lineterminator="\n")
-    out.writeheader()
-    out.writerows(rows)
-    write_text(path, buffer.getvalue())
+    lines = [head, *([row.get(name, "") for name in head] for row in rows)]
+    write_text(path, csv_text(lines, "\t" if path.suffix.lower() == ".tsv" else ","))
 
 
 def _is_table(head: str) -> bool:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from ..._util.files import check_outputs
 from ..._util.names import without_ending
-from ..._util.untrusted import TEXT_LIMIT, first_text, guarded, listed
-from ...errors import DataError, UsageError
+from ..._util.untrusted import TEXT_LIMIT, first_text, guarded
+from ...errors import DataError, TALError, UsageError
 from . import registry
+from .checks import check_rows, largest_shift, lose_names
 from .format import Context, Format, choices, without
+from .staging import called, put_in_place
 from .table import AnnotationTable, joined
-
-#: Seconds after which no video ends: 30 years.
-LONGEST_S = 1e9
 
 
 @dataclass(frozen=True)
@@ -64,13 +61,15 @@ def read(
 
     Raises:
         DataError: missing, of no known format, or malformed; all that is wrong is named in one error.
-        UsageError: an unknown format; frames without a rate.
+        UsageError: an unknown format; frames without a rate, or with fps and video; one video file for several videos.
 
     Example:
         >>> read("labels.eaf").labels  # doctest: +SKIP
         ('groom', 'rear')
     """
-    return _read(Path(path), form, Context(fps=fps, video=video, name=name))[0]
+    context = Context(fps=fps, video=video, name=name)
+    table = _read(Path(path), form, context)[0]
+    return replace(table, notes=(*table.notes, *losses_of(context), *context.assumed))
 
 
 def _read(path: Path, form: str | None, context: Context) -> tuple[AnnotationTable, Format]:
@@ -84,6 +83,10 @@ def _read(path: Path, form: str | None, context: Context) -> tuple[AnnotationTab
         files = [p for p in sorted(path.iterdir()) if p.name.lower().endswith(chosen.suffixes)]
         if not files:
             raise DataError(f"{path}: no files that end in {' or '.join(chosen.suffixes)}")
+        if len(files) > 1 and context.video is not None and not Path(context.video).is_dir():
+            raise UsageError(
+                f"{context.video} cannot be the video of {len(files)} files in {path}: name the folder of all videos"
+            )
         return joined([chosen.read(p, Context(context.fps, context.video)) for p in files]), chosen
     return chosen.read(path, context), chosen
 
@@ -159,14 +162,14 @@ def write(
         video: as in `read`.
 
     Returns:
-        What the format could not hold, a sentence each, with its count before it.
+        What the format could not hold, a sentence each, with its count before it; then what was assumed of its clock.
 
     Raises:
         UsageError: an unknown format, one that is read only, frames without a rate, several videos for one file.
     """
     context = Context(fps=fps, video=video)
     _write(table, Path(path), registry.for_writing(Path(path), form), context)
-    return losses_of(context)
+    return (*losses_of(context), *context.assumed)
 
 
 def _write(table: AnnotationTable, path: Path, form: Format, context: Context) -> None:
@@ -223,7 +226,8 @@ def convert(
 ) -> Report:
     """Read a file of any format and write it as another.
 
-    The target is read again, if its format allows that, to report by how much times moved.
+    The target is read again, if its format allows that, to report by how much times moved; it is put in place only
+    then, so that a file that was there stays whole after any error.
 
     Args:
         path: the file or folder to read.
@@ -241,59 +245,35 @@ def convert(
     chosen = registry.for_writing(Path(output), target)
     table, found = _read(Path(path), source, reading)
     check_rows(table, path)
-    _write(table, Path(output), chosen, writing)
-    shift = None
-    if chosen.read is not None and len(table) > writing.dropped:
-        again = _read(Path(output), chosen.name, Context(fps=fps, video=video))[0]
-        shift = largest_shift(table, again)
-        _lose_names(table, again, writing)
+    with TemporaryDirectory(prefix="tal-") as folder:
+        staged = Path(folder) / Path(output).name
+        with called(staged, Path(output)):
+            _write(table, staged, chosen, writing)
+        shift = None
+        if chosen.read is not None and len(table) > writing.dropped:
+            again = _read_again(staged, Path(output), chosen, Context(fps=fps, video=video))
+            shift = largest_shift(table, again)
+            lose_names(table, again, writing)
+        put_in_place(staged, Path(output))
     return Report(
         len(table),
         len(table) - writing.dropped,
         found.name,
         chosen.name,
         losses_of(writing),
-        (*table.notes, *losses_of(reading)),
+        (*table.notes, *losses_of(reading), *(reading.assumed | writing.assumed)),
         shift,
     )
 
 
-def _lose_names(before: AnnotationTable, after: AnnotationTable, context: Context) -> None:
-    """Enter videos that are called otherwise when the target is read again."""
-    names = {without_ending(n) for n in after.video.tolist()}
-    lost = sorted({without_ending(n) for n in before.video.tolist()} - names) if names else []
-    if lost:
-        context.lose(f"a video is called otherwise when the file is read, such as {lost[0]!r}", len(lost))
-
-
-def check_rows(table: AnnotationTable, path: str | Path) -> None:
-    """Check what every format promises of a row, whoever read it.
+def _read_again(staged: Path, output: Path, form: Format, context: Context) -> AnnotationTable:
+    """Read what is to become the output.
 
     Raises:
-        DataError: a row without video or label, or with times that no video has; all are named.
+        DataError: it cannot be read.
     """
-    times = np.nan_to_num(np.stack([table.start, table.end]), nan=0.0)
-    wrong = (table.video == "") | (table.label == "") | (times < 0).any(0) | (times > LONGEST_S).any(0)
-    wrong |= table.end <= table.start
-    rows = [f"annotation {i + 1}: {r}" for i, r in zip(np.flatnonzero(wrong), table.where(wrong), strict=True)]
-    if rows:
-        raise DataError(f"{path}: {listed(rows)}")
-
-
-def largest_shift(before: AnnotationTable, after: AnnotationTable) -> float | None:
-    """Return the most seconds by which a start or end moved; None if the rows cannot be matched.
-
-    Rows are compared in order of label and times, segments with segments, points with points.
-    """
-    largest = 0.0
-    for kind in ("segment", "point"):
-        a, b = (t.where(t.kinds == kind) for t in (before, after))
-        if len(a) == 0 and len(b) == 0:
-            continue
-        if len(a) != len(b) or sorted(a.label.tolist()) != sorted(b.label.tolist()):
-            return None
-        for label in set(a.label.tolist()):
-            for column in ("start", "end") if kind == "segment" else ("start",):
-                old, new = (np.sort(getattr(t, column)[t.label == label]) for t in (a, b))
-                largest = max(largest, float(np.max(np.abs(old - new))))
-    return largest
+    try:
+        return _read(staged, form.name, context)[0]
+    except TALError as e:
+        why = str(e).replace(str(staged), "it")
+        raise DataError(f"{output}: not written, since {form.title} cannot hold these annotations ({why})") from e

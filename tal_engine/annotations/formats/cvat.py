@@ -18,12 +18,14 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as ET
 
 from ..._util.untrusted import guarded, listed
-from ...errors import DataError
+from ...errors import DataError, UsageError
 from .format import Context, Format, holds
 from .table import Annotation, AnnotationTable, Media
-from .xml_file import read_xml, write_xml
+from .xml_file import UNFIT, read_xml, write_xml
 
 _NUMBER = re.compile(r"(.*?)[-_. ]?(\d+)$")
+#: Most boxes that are written, one for each frame of a segment: 11 hours at 25 frames a second.
+_MOST_BOXES = 1_000_000
 _EXTRAS = ("subject", "score", "comment")
 
 
@@ -122,11 +124,22 @@ def _stretches(boxes: list[tuple[int, bool, ET.Element]]) -> list[tuple[int, int
 
 
 def write_cvat(table: AnnotationTable, path: Path, context: Context) -> None:
-    """Write a task's annotations; boxes cover the whole picture, where its size is known."""
+    """Write a task's annotations; boxes cover the whole picture, where its size is known.
+
+    Raises:
+        UsageError: segments of too many frames, as each has a box on every frame.
+    """
     name = next(iter(table.videos), context.named(path))
     media = table.media.get(name, Media())
     clock = context.clock(name, media.fps)
     segments = [(r, *clock.frames(r.start or 0.0, r.end or 0.0)) for r in table]
+    boxes = sum(end - first + 1 for _, first, end in segments)
+    if boxes > _MOST_BOXES:
+        r, first, end = max(segments, key=lambda s: s[2] - s[1])
+        raise UsageError(
+            f"{boxes} frames of segments, CVAT's file has a box for each and at most {_MOST_BOXES} are written; the "
+            f"longest is {r.label!r} from {r.start:g} to {r.end:g} s, {end - first} frames"
+        )
     # A video whose length is not known is taken to go on: the box that ends the last track needs a frame.
     count = media.frames or max([end + 1 for _, _, end in segments] + [clock.boundary(media.duration or 0.0)])
     root = ET.Element("annotations")
@@ -184,6 +197,6 @@ def _box(track: ET.Element, r: Annotation, frame: int, *, outside: bool, size: t
 
 FORMATS = (
     Format("cvat", "CVAT 1.1", (".xml",), holds("subject", "score", "comment", "overlaps"),
-           "frames from 0, end outside", read_cvat, write_cvat, one_video=True, by_name=True,
+           "frames from 0, end outside", read_cvat, write_cvat, one_video=True, unfit=UNFIT, by_name=True,
            recognise=lambda head: "<annotations>" in head and "<version>1.1" in head.replace(" ", "")),
 )  # fmt: skip

@@ -20,10 +20,11 @@ from xml.etree import ElementTree as ET
 from ..._util.files import write_text
 from ..._util.untrusted import guarded, listed, read_text
 from ...errors import DataError
+from .csv_text import csv_text
 from .format import Context, Format, holds
 from .lines import seconds, timed
 from .table import Annotation, AnnotationTable
-from .xml_file import read_xml, write_xml
+from .xml_file import UNFIT, read_xml, write_xml
 
 _TICKS = 10_000_000
 _NUMBER = re.compile(r"\s*\(\d+\)$")
@@ -140,14 +141,12 @@ def write_events(table: AnnotationTable, path: Path, context: Context) -> None:
     """Write a table of events in order of start; an event lasts a millisecond at least."""
     rows = list(timed(table))
     keys = [k for k in (*_OURS, "label") if any(k in _categories(r) for r in rows)]
-    buffer = io.StringIO()
-    out = csv.writer(buffer, lineterminator="\n")
-    out.writerow(["Name", "Position", "Duration", *keys])
+    lines: list[list[object]] = [["Name", "Position", "Duration", *keys]]
     for r in rows:
         first, values = round((r.start or 0.0) * 1000), _categories(r)
         length = max(round((r.end or 0.0) * 1000) - first, 1)
-        out.writerow([r.label, first, length, *(values.get(k, "") for k in keys)])
-    write_text(path, buffer.getvalue())
+        lines.append([r.label, first, length, *(values.get(k, "") for k in keys)])
+    write_text(path, csv_text(lines))
 
 
 def _is_events(head: str) -> bool:
@@ -159,7 +158,7 @@ def _is_events(head: str) -> bool:
 _HOLDS = holds("subject", "score", "comment", "overlaps")
 FORMATS = (
     Format("dartfish", "Dartfish clip", (".dartclip",), _HOLDS, "ticks of 100 ns, nearest", read_dartclip,
-           write_dartclip, one_video=True),
+           write_dartclip, one_video=True, unfit=UNFIT),
     Format("dartfish-csv", "Dartfish table of events", (".csv",), _HOLDS, "milliseconds, nearest", read_events,
            write_events, one_video=True, by_name=True, recognise=_is_events),
 )  # fmt: skip

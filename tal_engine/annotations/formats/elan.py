@@ -24,7 +24,7 @@ from ..._util.untrusted import listed
 from ...errors import DataError
 from .format import Context, Format, holds
 from .table import Annotation, AnnotationTable, Media, lanes
-from .xml_file import read_xml, write_xml
+from .xml_file import UNFIT, read_xml, write_xml
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
@@ -261,5 +261,5 @@ def _types(root: ET.Element) -> None:
 
 FORMATS = (
     Format("elan", "ELAN", (".eaf",), holds("subject", "score", "comment", "overlaps"), "milliseconds, nearest",
-           read_eaf, write_eaf, one_video=True),
+           read_eaf, write_eaf, one_video=True, unfit=UNFIT),
 )  # fmt: skip

@@ -25,7 +25,7 @@ from .format import Context, Format, holds
 from .frame_clock import FrameClock
 from .lines import timed
 from .table import Annotation, AnnotationTable, Media
-from .xml_file import read_xml, write_xml
+from .xml_file import UNFIT, read_xml, write_xml
 
 _CLIPS = frozenset(("asset-clip", "clip", "video", "mc-clip", "ref-clip", "sync-clip"))
 
@@ -165,6 +165,7 @@ def _entry(clip: ET.Element, tag: str, r: Annotation, clock: FrameClock, context
     if tag == "keyword" and "," in value:
         value = value.replace(",", ";")
         context.lose("a comma in a label became a semicolon: Final Cut parts keywords at commas")
+        context.renamed.add(r.label)
     about = {"start": _text(start), "duration": _text(_exact(clock, end) - start), "value": value}
     note = with_score(r.comment, r.score)
     ET.SubElement(clip, tag, about | ({"note": note} if note else {}))
@@ -189,5 +190,5 @@ def _text(time: Fraction) -> str:
 
 FORMATS = (
     Format("fcpxml", "Final Cut Pro XML", (".fcpxml",), holds("points", "score", "comment", "overlaps"),
-           "frames, nearest boundary", read_fcpxml, write_fcpxml),
+           "frames, nearest boundary", read_fcpxml, write_fcpxml, unfit=UNFIT),
 )  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
+from ..._util.names import without_ending
 from ...errors import UsageError
+from .characters import spelled_out
 from .frame_clock import FrameClock, clock_of
 from .table import AnnotationTable
 
@@ -27,6 +29,13 @@ class Context:
         fps: frames a second, for formats that count frames and do not say their rate.
         video: the video file that is annotated, or a folder of them: their frames' times are the clock of such formats.
         name: name of the video where the file does not say it.
+
+    Attributes:
+        losses: what got lost, with its count. dropped: rows that are lost. renamed: labels of which a loss says so.
+        assumed: what was taken for granted of the clock, a sentence each.
+
+    Raises:
+        UsageError: fps and video are both given.
     """
 
     fps: float | None = None
@@ -34,8 +43,17 @@ class Context:
     name: str | None = None
     losses: Counter[str] = field(default_factory=Counter)
     dropped: int = 0
+    renamed: set[str] = field(default_factory=set)
+    assumed: dict[str, None] = field(default_factory=dict)
+    _timed: dict[str, None] = field(default_factory=dict, repr=False)
     _clocks: dict[Path, FrameClock] = field(default_factory=dict, repr=False)
     _files: VideoFiles | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and self.video is not None:
+            raise UsageError(
+                f"fps {self.fps:g} and video {self.video} are both given: one alone is the clock of frames"
+            )
 
     def lose(self, what: str, count: int = 1) -> None:
         """Enter that something could not be held; equal sentences are counted."""
@@ -55,18 +73,53 @@ class Context:
             stated: frames a second that the file states.
 
         Raises:
-            UsageError: there is none of these.
+            UsageError: there is none of these, or one video would be the clock of several.
             VideoError: the video cannot be read.
         """
         path = self._video_file(video)
+        if video:
+            self._timed[without_ending(PurePath(video).name)] = None
         if path is not None:
+            self._check_names(path)
             if path not in self._clocks:
                 self._clocks[path] = clock_of(path)
             return self._clocks[path]
         rate = stated if self.fps is None else self.fps
         if rate is None:
             raise UsageError("frames are counted and nothing says how many a second: give --fps or --video")
+        if self.fps is not None:
+            self._note_rate(self.fps, video, stated)
         return FrameClock(rate)
+
+    def _note_rate(self, fps: float, video: str, stated: float | None) -> None:
+        if stated is not None and abs(stated - fps) > 1e-3 * fps:
+            self.assumed[f"{fps:g} frames a second as given, though the file states {stated:g} of {video!r}"] = None
+        if len(self._timed) > 1:
+            self.assumed[f"{fps:g} frames a second taken for every video, though there are several"] = None
+
+    def _check_names(self, path: Path) -> None:
+        """Check that the clock of one video file is that of one video; another name of it is noted.
+
+        Raises:
+            UsageError: several videos were asked for.
+        """
+        if self.video is None or Path(self.video).is_dir():
+            return
+        names = list(self._timed)
+        if len(names) > 1:
+            raise UsageError(
+                f"{path} cannot be the clock of several videos ({', '.join(map(repr, names))}): name the folder of all "
+                "videos, or give --fps"
+            )
+        if names and names[0] != without_ending(path.name):
+            self.assumed[f"the frames of {path.name} are the clock of {names[0]!r}, which is called otherwise"] = None
+
+    def video_file(self, name: str) -> Path | None:
+        """Return the video file that a name stands for, where one or a folder was given and has it."""
+        try:
+            return self._video_file(name)
+        except UsageError:
+            return None
 
     def _video_file(self, name: str) -> Path | None:
         """Return the given video, or the one of a name in the given folder."""
@@ -106,6 +159,7 @@ class Format:
         one_video: a file holds one video; several are written to a folder, a file each.
         by_name: is written only where it is named: its endings say too little.
         unit: of its times, for the documentation: what is written, and how it is rounded.
+        unfit: characters that its files cannot hold, as in a character class of a regular expression.
         recognise: whether a file, by its first 64 KiB as text, is of this format; None: by its ending alone.
     """
 
@@ -118,6 +172,7 @@ class Format:
     write: Writer | None = None
     one_video: bool = False
     by_name: bool = False
+    unfit: str = ""
     recognise: Callable[[str], bool] | None = None
 
 
@@ -127,7 +182,7 @@ def holds(*features: Feature) -> frozenset[Feature]:
 
 
 def without(table: AnnotationTable, form: Format, context: Context) -> AnnotationTable:
-    """Select the rows that a format can hold; record the others as lost."""
+    """Select the rows that a format can hold, in characters that it can hold; record what is lost."""
     kinds = table.kinds
     keep = kinds == "segment"
     for kind, feature, words in (
@@ -144,7 +199,10 @@ def without(table: AnnotationTable, form: Format, context: Context) -> Annotatio
             context.lose(f"{words} left out: {form.title} cannot hold it", int((getattr(kept, column) != "").sum()))
     if "score" not in form.holds:
         context.lose(f"a score left out: {form.title} cannot hold it", int((kept.score == kept.score).sum()))
-    return kept
+    written, said = spelled_out(kept, form.unfit)
+    for words, count in said:
+        context.lose(f"{form.title}: {words}", count)
+    return written
 
 
 def choices(formats: Iterable[Format]) -> str:

@@ -86,7 +86,8 @@ def write_label_studio(table: AnnotationTable, path: Path, context: Context) -> 
         people = [region for r, region in regions if r.score is None]
         model = [region for r, region in regions if r.score is not None]
         mean = sum(r.score or 0.0 for r, _ in regions) / max(len(model), 1)
-        task: dict[str, Any] = {"data": {"video": table.media.get(video, Media()).path or video}}
+        address = context.video_file(video) or table.media.get(video, Media()).path or video
+        task: dict[str, Any] = {"data": {"video": str(address)}}
         if people or not model:
             task["annotations"] = [{"result": people}]
         if model:

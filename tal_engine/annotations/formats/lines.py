@@ -147,6 +147,7 @@ def write_rttm(table: AnnotationTable, path: Path, context: Context) -> None:
             "a blank in a name became an underscore: RTTM has cells between blanks",
             (video, label) != (r.video, r.label),
         )
+        context.renamed.add(r.label)
         score = "<NA>" if r.score is None else f"{r.score:.6f}"
         duration = _decimal((r.end or 0.0) - (r.start or 0.0))
         lines.append(f"SPEAKER {video} 1 {_decimal(r.start)} {duration} <NA> <NA> {label} {score} <NA>\n")
@@ -200,6 +201,8 @@ def _is_sed(head: str) -> bool:
 _CHAPTER = re.compile(r"\s*(?:(\d+):)?(\d{1,2}):(\d{2})(?:\.(\d+))?\s+(?:[-\u2013\u2014:]\s+)?(\S.*)")
 
 
+#: How a cue of subtitles begins; an arrow in a label is none.
+_CUE_TIMES = re.compile(r"^\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d+\s*-->", re.MULTILINE)
 #: What stands at 0:00 where nothing begins: YouTube shows no chapters of a list that begins later.
 _ADDED = "Start (added)"
 
@@ -246,7 +249,7 @@ def write_chapters(table: AnnotationTable, path: Path, context: Context) -> None
 
 
 def _is_chapters(head: str) -> bool:
-    return any(_CHAPTER.match(line) for line in head.splitlines()[:5]) and "-->" not in head
+    return any(_CHAPTER.match(line) for line in head.splitlines()[:5]) and _CUE_TIMES.search(head) is None
 
 
 FORMATS = (

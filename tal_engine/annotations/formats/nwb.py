@@ -147,5 +147,5 @@ def _column(name: str, data: Any) -> Any:
 
 FORMATS = (
     Format("nwb", "NWB (ndx-ethogram)", (".nwb",), holds("subject", "score", "comment", "overlaps"),
-           "seconds, all digits", read_nwb, write_nwb, one_video=True),
+           "seconds, all digits", read_nwb, write_nwb, unfit="\x00", one_video=True),
 )  # fmt: skip

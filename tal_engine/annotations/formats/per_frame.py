@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from ..._util.files import write_text
 from ..._util.untrusted import guarded, listed, read_text
-from ...errors import DataError
+from ...errors import DataError, UsageError
+from .csv_text import csv_text
 from .format import Context, Format, holds
 from .frame_clock import FrameClock
 from .table import Annotation, AnnotationTable, Media
@@ -29,6 +31,10 @@ from .table import Annotation, AnnotationTable, Media
 _NOTHING = frozenset(("background", "other", "none", "nothing"))
 #: Names of the column that counts frames.
 _INDEX = frozenset(("", "frame", "frames", "unnamed: 0", "frame_number", "index"))
+#: Column of the seconds at which frames begin.
+_TIME = "time"
+#: Most cells of 0 and 1 that are written: 50 hours at 25 frames a second for four labels.
+_MOST_CELLS = 20_000_000
 
 
 def read_per_frame(path: Path, context: Context) -> AnnotationTable:
@@ -39,12 +45,11 @@ def read_per_frame(path: Path, context: Context) -> AnnotationTable:
         UsageError: no rate, and no column of times.
     """
     head, columns = _columns(path)
-    times = next((columns[k] for k, name in enumerate(head) if name.strip().lower() == "time"), None)
+    times = next((columns[k] for k, name in enumerate(head) if name.strip().lower() == _TIME), None)
     clock = context.clock(context.named(path)) if times is None else _clock(times, path)
     name, rows, others = context.named(path), list[Annotation](), list[str]()
     for k, label in enumerate(head):
-        plain = label.strip().lower()
-        if plain in _INDEX or plain in _NOTHING or plain == "time":
+        if _is_taken(label):
             continue
         flags = _flags(columns[k])
         if flags is None:
@@ -56,6 +61,12 @@ def read_per_frame(path: Path, context: Context) -> AnnotationTable:
     notes = [f"{len(others)} columns that hold more than 0, 1 and -1 left out: {listed(others)}"] if others else []
     media = Media(duration=clock.seconds(len(columns[0])), frames=len(columns[0]))
     return AnnotationTable.of(sorted(rows, key=lambda r: (r.start, r.end)), {name: media}, notes)
+
+
+def _is_taken(label: str) -> bool:
+    """Return whether a column of this name is no behaviour."""
+    plain = label.strip().lower()
+    return plain in _INDEX or plain in _NOTHING or plain == _TIME
 
 
 def _columns(path: Path) -> tuple[list[str], list[tuple[str, ...]]]:
@@ -97,14 +108,22 @@ def runs(flags: Any) -> Iterator[tuple[int, int]]:
     yield from ((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 
-def _matrix(table: AnnotationTable, context: Context) -> tuple[list[str], NDArray[np.int_], FrameClock]:
+def _matrix(table: AnnotationTable, context: Context) -> tuple[list[str], NDArray[np.int8], FrameClock]:
     """Return labels, frames by labels, and the clock. Overlapping and touching segments of a label are merged."""
     media = next((table.media[v] for v in table.videos if v in table.media), Media())
     clock = context.clock(next(iter(table.videos), ""), media.fps)
-    segments = [(r.label, *clock.frames(r.start or 0.0, r.end or 0.0)) for r in table]
+    names = _names(table, context)
+    segments = [(names[r.label], *clock.frames(r.start or 0.0, r.end or 0.0)) for r in table]
     count = max([b for _, _, b in segments] + [media.frames or 0, clock.boundary(media.duration or 0.0)])
-    labels = sorted({label for label, _, _ in segments})
-    out = np.zeros((count, len(labels)), int)
+    labels = sorted(set(names.values()))
+    if count * (len(labels) + 1) > _MOST_CELLS:
+        last = max(list(table), key=lambda r: r.end or 0.0, default=None)
+        until = "the video" if last is None else f"{last.label!r} ends at {last.end:g} s and the table"
+        raise UsageError(
+            f"{until} would have {count} frames of {len(labels) + 1} columns, a table of frames at most "
+            f"{_MOST_CELLS} cells: choose a format that holds times"
+        )
+    out = np.zeros((count, len(labels)), np.int8)
     columns = {label: k for k, label in enumerate(labels)}
     for label, a, b in segments:
         column = columns[label]
@@ -115,39 +134,58 @@ def _matrix(table: AnnotationTable, context: Context) -> tuple[list[str], NDArra
     return labels, out, clock
 
 
+def _names(table: AnnotationTable, context: Context) -> dict[str, str]:
+    """Name a column for each label: none that says something else, or that another label has."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for label in sorted(table.labels, key=lambda x: (x != x.strip() or _is_taken(x), x)):
+        name = label.strip()
+        while _is_taken(name) or name in taken:
+            name += "_"
+        names[label] = name
+        taken.add(name)
+        if name != label:
+            rows = int((table.label == label).sum())
+            context.lose(f"label {label!r} written as {name!r}: a table of frames has no behaviour of that name", rows)
+    return names
+
+
 def write_per_frame(table: AnnotationTable, path: Path, context: Context) -> None:
     """Write DeepEthogram's table: the frame's number, "background", a column a label."""
     labels, flags, _ = _matrix(table, context)
-    rows = [[k, int(not row.any()), *row.tolist()] for k, row in enumerate(flags)]
-    _write(path, ["", "background", *labels], rows)
+    rows = ([k, int(not row.any()), *row.tolist()] for k, row in enumerate(flags))
+    write_text(path, csv_text(chain([["", "background", *labels]], rows)))
 
 
 def write_asoid(table: AnnotationTable, path: Path, context: Context) -> None:
     """Write A-SOiD's table: the frame's time in seconds, a column a label, "other"."""
     labels, flags, clock = _matrix(table, context)
-    rows = [[f"{clock.seconds(k):.6f}", *row.tolist(), int(not row.any())] for k, row in enumerate(flags)]
-    _write(path, ["time", *labels, "other"], rows)
-
-
-def _write(path: Path, head: list[str], rows: list[list[Any]]) -> None:
-    buffer = io.StringIO()
-    out = csv.writer(buffer, lineterminator="\n")
-    out.writerow(head)
-    out.writerows(rows)
-    write_text(path, buffer.getvalue())
+    rows = ([f"{clock.seconds(k):.6f}", *row.tolist(), int(not row.any())] for k, row in enumerate(flags))
+    write_text(path, csv_text(chain([[_TIME, *labels, "other"]], rows)))
 
 
 def _is_per_frame(head: str) -> bool:
-    first, _, rest = head.partition("\n")
-    cells, row = first.strip().split(","), rest.partition("\n")[0].strip().split(",")
-    counts = cells[0].strip('"').lower() in {*_INDEX, "time"} and len(cells) == len(row) > 1
+    cells, row = _two_lines(head)
+    counts = len(cells) == len(row) > 1 and cells[0].strip().lower() in {*_INDEX, _TIME}
     return counts and any(c in {"0", "1", "0.0", "1.0"} for c in row[1:])
+
+
+def _is_asoid(head: str) -> bool:
+    return _is_per_frame(head) and _two_lines(head)[0][0].strip().lower() == _TIME
+
+
+def _two_lines(head: str) -> tuple[list[str], list[str]]:
+    """Return the cells of the first two lines; names within quotes may have commas and line feeds."""
+    try:
+        found = list(islice(csv.reader(io.StringIO(head)), 2))
+    except csv.Error:
+        found = []
+    return (found[0], found[1]) if len(found) == 2 else ([], [])
 
 
 FORMATS = (
     Format("per-frame", "table of frames (DeepEthogram, SimBA)", (".csv",), holds(), "frames, nearest boundary",
            read_per_frame, write_per_frame, one_video=True, by_name=True, recognise=_is_per_frame),
     Format("asoid", "A-SOiD", (".csv",), holds(), "frames, nearest boundary", read_per_frame, write_asoid,
-           one_video=True, by_name=True,
-           recognise=lambda head: head.lower().startswith("time,") and _is_per_frame(head)),
+           one_video=True, by_name=True, recognise=_is_asoid),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from ...errors import DataError
 from .format import Context, Format, holds
 from .lines import interval, timed
 from .table import Annotation, AnnotationTable
-from .xml_file import read_xml, write_xml
+from .xml_file import UNFIT, read_xml, write_xml
 
 
 def read_sportscode(path: Path, context: Context) -> AnnotationTable:
@@ -73,6 +73,6 @@ def _instance(parent: ET.Element, number: int, r: Annotation) -> None:
 
 FORMATS = (
     Format("sportscode", "Sportscode XML", (".xml",), holds("subject", "score", "comment", "overlaps"),
-           "seconds, 6 decimals", read_sportscode, write_sportscode, one_video=True, by_name=True,
+           "seconds, 6 decimals", read_sportscode, write_sportscode, one_video=True, unfit=UNFIT, by_name=True,
            recognise=lambda head: "<ALL_INSTANCES" in head),
 )  # fmt: skip

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..._util.files import whole_file, write_text
 from ..._util.untrusted import decode, guarded, listed, read_bytes
 from ...errors import DataError, MissingExtraError
 from ..labels.label_table import read_table
+from .csv_text import csv_text
 from .format import Context, Format, holds
 from .table import Annotation, AnnotationTable, Media, objects
 
@@ -178,13 +180,10 @@ def _wrong_rows(texts: Mapping[str, Any], numbers: Mapping[str, Any], asked: Any
 
 def write_delimited(table: AnnotationTable, path: Path, context: Context) -> None:
     """Write all columns; times and scores with as many digits as give the same number again."""
-    buffer = io.StringIO()
-    rows = csv.writer(buffer, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
-    rows.writerow(COLUMNS)
     numbers = [["" if x != x else repr(x) for x in getattr(table, name).tolist()] for name in NUMBERS]
     texts = (table.video.tolist(), table.subject.tolist(), table.label.tolist(), table.kinds.tolist())
-    rows.writerows(zip(*texts, *numbers, table.comment.tolist(), strict=True))
-    write_text(path, buffer.getvalue())
+    rows = zip(*texts, *numbers, table.comment.tolist(), strict=True)
+    write_text(path, csv_text(chain([COLUMNS], rows), "\t" if path.suffix.lower() == ".tsv" else ","))
 
 
 def read_parquet(path: Path, context: Context) -> AnnotationTable:

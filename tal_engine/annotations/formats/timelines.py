@@ -112,18 +112,24 @@ def write_edl(table: AnnotationTable, path: Path, context: Context) -> None:
     """Write an event for each segment, in order of start, one after another on the record side.
 
     Raises:
-        UsageError: there is no segment; a list of no events is none.
+        UsageError: there is no segment, a list of no events is none; a rate that time codes do not know; times, or a
+            sum of durations, of 24 hours or more, where time codes begin again.
     """
     if not len(table):
-        raise UsageError(f"{path}: an EDL needs at least one segment, there is none")
+        raise UsageError(f"{path.name}: an EDL needs at least one segment, there is none")
     otio: Any = need("opentimelineio")
     need("otio_cmx3600_adapter")
     media = next((table.media[v] for v in table.videos if v in table.media), Media())
     clock = context.clock(next(iter(table.videos), ""), media.fps)
     timeline = otio.schema.Timeline(path.stem)
     track = otio.schema.Track("V", kind=otio.schema.TrackKind.Video)
+    recorded = 0
     for r in timed(table):
-        part = _range(otio, *clock.frames(r.start or 0.0, r.end or 0.0), clock)
+        first, end = clock.frames(r.start or 0.0, r.end or 0.0)
+        recorded += end - first
+        _check_code(otio, end, clock, f"{r.label!r} ends at {r.end:g} s:")
+        _check_code(otio, recorded, clock, f"the segments up to {r.label!r} at {r.start:g} s, one after another, end:")
+        part = _range(otio, first, end, clock)
         clip = otio.schema.Clip(" ".join(r.label.split()), source_range=part)
         clip.metadata["cmx_3600"] = {"reel": "AX"}
         track.append(clip)
@@ -131,6 +137,20 @@ def write_edl(table: AnnotationTable, path: Path, context: Context) -> None:
     text = otio.adapters.write_to_string(timeline, "cmx_3600", rate=clock.fps)
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _check_code(otio: Any, frame: int, clock: FrameClock, what: str) -> None:
+    """Check that a frame has a time code of its own.
+
+    Raises:
+        UsageError: there is none at this rate, or it is one of the next day.
+    """
+    try:
+        code = otio.opentime.RationalTime(frame, clock.fps).to_timecode()
+    except ValueError as e:
+        raise UsageError(f"{clock.fps:g} frames a second: EDL has no time codes at this rate ({e})") from e
+    if otio.opentime.from_timecode(code, clock.fps).value != frame:
+        raise UsageError(f"{what} an EDL's time codes end at 24 hours; choose another format")
 
 
 FORMATS = (

@@ -10,6 +10,9 @@ from ..._util.files import whole_file
 from ..._util.untrusted import guarded, read_bytes
 from ...errors import DataError
 
+#: Characters that XML has not, and the carriage return, which every reader takes for a line feed.
+UNFIT = "\x00-\x08\x0b-\x1f\ufffe\uffff"
+
 
 def read_xml(path: Path, what: str, root: str) -> ET.Element:
     """Read the root element of a file.
