@@ -6,6 +6,7 @@ one has a moment. A class that a video does not have is known to be absent whate
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
@@ -93,11 +94,11 @@ class Supply:
 
 def supply_of(videos: Sequence[VideoLabels]) -> Supply:
     """Count what videos give."""
-    strongest = [
+    strongest = Counter(
         "background" if v.background else next(k for k in reversed(KINDS) if known_by(v, k) == set(v.labels))
         for v in videos
-    ]
-    return Supply(*(strongest.count(k) for k in ("segment", "point", "video", "background")))
+    )
+    return Supply(*(strongest[k] for k in ("segment", "point", "video", "background")))
 
 
 def classes_known(videos: Sequence[VideoLabels], groups: Sequence[str], kind: Kind) -> Mapping[str, int]:

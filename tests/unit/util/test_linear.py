@@ -195,6 +195,10 @@ SHORT = {
     "tal_engine/lab/fitting/material.py",
     "tal_engine/lab/fitting/outcomes.py",
     "tal_engine/outputs/render/fit_pictures.py",
+    "tal_engine/outputs/render/panel.py",
+    "tal_engine/pose/amc.py",
+    "tal_engine/pose/bvh.py",
+    "tal_engine/pose/skeleton.py",
 }
 
 
