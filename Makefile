@@ -12,6 +12,8 @@ OLDEST_TESTS := tests/integration/test_cli.py tests/integration/test_engine.py t
   tests/unit/plan/test_plan.py tests/unit/outputs/test_sinks.py tests/unit/core/test_ops.py
 # Files whose spelling is checked.
 SPELLED := Makefile '*.c' '*.cpp' '*.h' '*.hpp' '*.md' '*.py' '*.sh' '*.toml' '*.yaml' '*.yml'
+# Processes that test: one more than cores, as some tests wait for cameras and children.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
@@ -21,7 +23,7 @@ demo: .venv/runtime
 	$(BIN)/tal demo run -o out
 
 test: .venv/all
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 # What old versions call is deprecated in what they need, which is new: such warnings are no errors here.
 oldest: .venv-oldest/done

@@ -29,8 +29,6 @@ from ..options import PIXELS, timeline_of
 from ..plan.archive import Plan
 from ..plan.fields import Graph
 from ..plan.int8 import int8_notes
-from ..pose.encoder import PoseFeatures
-from ..pose.people import FoundPeople
 from ..records import Features, Info, Proposals, Scored, Segment, Snippets
 from ..results import Localization
 from . import ScoreRule, evaluator_of, propose, score_batch, score_on_card, suppress, to_segments
@@ -41,6 +39,8 @@ from .given import Progress, Source, is_features, read_features
 
 if TYPE_CHECKING:
     from ..backends.card_tensor import CardTensor
+    from ..pose.encoder import PoseFeatures
+    from ..pose.people import FoundPeople
 
 log = logging.getLogger("tal_engine")
 
@@ -130,6 +130,8 @@ class Stages:
         def late(graph: Graph) -> Backend:
             self._late.append(LazyBackend(partial(_open, self.plan, self._runtime, graph, self.batch)))
             return self._late[-1]
+
+        from ..pose.encoder import PoseFeatures
 
         return PoseFeatures.opened(spec, self.plan.manifest.snippet, late)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +61,8 @@ def letterboxed(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, tup
     Returns:
         The square [224, 224, 3], the picture's pixels for each of its pixels, and where its corner lies in the picture.
     """
+    import cv2  # who gives features needs none
+
     high, wide = image.shape[:2]
     step = max(high, wide) / SIDE
     left, top = (wide - step * SIDE) / 2, (high - step * SIDE) / 2

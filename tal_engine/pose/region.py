@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +49,8 @@ class Region:
 
     def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Cut the square out of a picture [H, W, 3], by one warp, [256, 256, 3]; black where there is no picture."""
+        import cv2  # who gives features needs none
+
         turn = self.turn * (self.side / SIDE)
         corner = np.array([self.x, self.y]) - turn @ np.full(2, SIDE / 2)
         place = np.column_stack([turn, corner])

@@ -76,7 +76,7 @@ KINDS = {
 
 @pytest.mark.parametrize(
     ("kind", "method", "trained"),
-    [("video", "co2", 4), ("points", "lacp", 4), ("segments", "lacp", 2), ("mixed", "stpn", 4), ("mixed", "lacp", 3)],
+    [("video", "co2", 4), ("points", "lacp", 4), ("segments", "lacp", 2), ("mixed", "stpn", 4), ("mixed", "lacp", 4)],
 )
 def test_labels_of_every_kind_train(folder, tmp_path, caplog, kind, method, trained):
     labels = tmp_path / "labels.csv"

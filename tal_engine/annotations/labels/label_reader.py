@@ -70,8 +70,8 @@ def _rows(path: Path, allow_pickle: bool, videos: str | Path | None, fps: float 
             return read_activitynet(path / "annotations.json")
         if (path / "segments.npy").exists() or any(path.glob("*_test.txt")) or any(path.glob("annotation_*/*_*.txt")):
             return rows_of(read_annotations(path, allow_pickle=allow_pickle))
-        tool = None if _has_videos(path) else _tool_in(path)
-        return read_folders(path) if tool is None else _of_tool(path, tool, videos, fps)
+        inside = None if _has_videos(path) else _tool_in(path)
+        return read_folders(path) if inside is None else _of_tool(path, inside, videos, fps)
     if not path.exists():
         raise DataError(f"{path}: no such file of labels").missing(path)
     if path.is_file() and (tool := tool_of(path)) is not None and tool.name not in _OWN:

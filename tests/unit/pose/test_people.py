@@ -86,7 +86,7 @@ def test_segments_say_whose_they_are_in_every_form(engine, frames, tmp_path):
     best = result[0]
     assert best.title == f"{best.label} #{best.subject}"
     assert result.to_dict()["segments"][0]["subject"] == best.subject
-    assert csv_table.text([result]).splitlines()[0] == "video,label,start,end,score,subject"
+    assert csv_table.text([result]).splitlines()[0] == "video,label,start,end,score,domain,subject"
     assert all('"subject": ' in line for line in jsonl.lines(result))
     assert all("subject" in row for row in next(iter(activitynet.document([result])["results"].values())))
     assert f"{best.label} #{best.subject} (" in subtitles.text(result, "srt")
@@ -96,7 +96,7 @@ def test_segments_say_whose_they_are_in_every_form(engine, frames, tmp_path):
     assert {s.subject for s in plain} == {None}
     assert plain.people is None
     assert "subject" not in plain.to_dict()["segments"][0]
-    assert csv_table.text([plain]).splitlines()[0] == "video,label,start,end,score"
+    assert csv_table.text([plain]).splitlines()[0] == "video,label,start,end,score,domain"
     assert "up to 2 people are in the picture, the largest is followed" in " ".join(plain.info.warnings)
     assert not any("people are in the picture" in w for w in result.info.warnings)
     mine = [s for s in result if s.subject == 0]
