@@ -12,6 +12,7 @@ import typer
 from .._util.names import Finder, distinct_names
 from ..engine import TALEngine
 from ..errors import UsageError
+from ..inference.given import is_features
 from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from ..outputs.render.video_writer import check_ending
 from ..records import Segment
@@ -166,7 +167,7 @@ def _check(form: Format | None, save_video: Path | None, paths: list[str | Path]
         raise UsageError(f"--format {form} holds one video, got {len(paths)}: localize them one by one")
     if save_video is not None:
         check_ending(save_video)
-    features = [p for p in paths if Path(p).suffix == ".npz"]
+    features = [p for p in paths if is_features(p)]
     if save_video is not None and features:
         raise UsageError(f"--save-video {save_video} needs the video, and {features[0]} holds only features")
 

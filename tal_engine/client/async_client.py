@@ -18,8 +18,6 @@ from .calls import Call, JobStatus, Sent, ServedEvent
 T = TypeVar("T")
 
 _PIECE = 1 << 20
-#: Tries in a row to read on where events broke off, and seconds between two.
-_TRIES, _PAUSE_S = 8, 0.5
 
 
 class AsyncClient(AsyncConnection):

@@ -17,9 +17,6 @@ from .calls import Call, JobStatus, Sent, ServedEvent
 
 T = TypeVar("T")
 
-#: Tries in a row to read on where events broke off, and seconds between two.
-_TRIES, _PAUSE_S = 8, 0.5
-
 
 class Client(Connection):
     """A service of `tal serve`; close it, or use it in a `with` block.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..plan.manifest import Manifest
-from ..pose.people import FoundPeople
 from ..records import Features, Segment
 from .given import Source, is_features
 from .score_rule import ScoreRule
 
-#: Turns features into segments, best first.
-Localizes = Callable[[Features, ScoreRule], list[Segment]]
+if TYPE_CHECKING:
+    from ..pose.people import FoundPeople
+
+#: Turns features of one length into segments of each, best first.
+Localizes = Callable[[Sequence[Features], ScoreRule], list[list[Segment]]]
 
 
 def asked_for(most: int, source: Source, manifest: Manifest) -> FoundPeople | None:
@@ -28,6 +31,8 @@ def asked_for(most: int, source: Source, manifest: Manifest) -> FoundPeople | No
         raise UsageError(f"people={most}: plan {manifest.name} reads no poses, it tells no one apart")
     if is_features(source):
         raise UsageError(f"people={most} was given for features, which are of one person")
+    from ..pose.people import FoundPeople  # plans without poses load nothing of them
+
     return FoundPeople(manifest.snippet, most)
 
 
@@ -40,11 +45,11 @@ def of_each_person(
         features: of the video.
         people: who was found in it.
         stream: name of the features of poses.
-        localize: turns features into segments.
+        localize: turns features into segments, those of all people in one call.
         rule: which segments are enough.
     """
-    segments: list[Segment] = []
-    for subject in people.subjects:
-        own = replace(features, streams={**features.streams, stream: people.features(subject, len(features))})
-        segments += [replace(s, subject=subject) for s in localize(own, rule)]
+    subjects, count = people.subjects, len(features)
+    own = [replace(features, streams={**features.streams, stream: people.features(s, count)}) for s in subjects]
+    found = zip(subjects, localize(own, rule), strict=True)
+    segments = [replace(s, subject=subject) for subject, of in found for s in of]
     return sorted(segments, key=lambda s: -s.score)[: rule.top_k or None]

@@ -35,16 +35,16 @@ def is_motion(source: str | Path) -> bool:
     return Path(source).suffix.lower() in MOTION_SUFFIXES
 
 
-def read_features(path: str | Path, snippet: SnippetOptions, limits: Limits) -> Features:
-    """Load a feature file, or compute the pose features of a file of motion capture.
+def read_features(path: str | Path, snippet: SnippetOptions, limits: Limits) -> tuple[Features, list[str]]:
+    """Load a feature file, or compute the pose features of a file of motion capture and say what was guessed of it.
 
     Raises:
         FeatureError: it cannot be read.
         VideoError: the motion has more snippets than the limits allow.
     """
     if not is_motion(path):
-        return load_features(path)
-    from ..pose.files import read_skeleton
-    from ..pose.windows import features_of
+        return load_features(path), []
+    from ..pose.skeleton_options import SkeletonOptions
+    from .motion import motion_features
 
-    return features_of(read_skeleton(path), snippet, limits=limits, name=str(path))
+    return motion_features(Path(path), snippet, limits, SkeletonOptions())

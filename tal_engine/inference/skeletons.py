@@ -11,10 +11,11 @@ from typing import Any
 from .._util.names import MOTION_SUFFIXES
 from ..errors import UsageError
 from ..pose.features import POSE_SNIPPETS
-from ..pose.files import SKELETON_SUFFIXES, read_skeleton, remarks
+from ..pose.files import SKELETON_SUFFIXES
 from ..pose.skeleton_options import SkeletonOptions
-from ..pose.windows import STREAM, features_of, pose_contract
+from ..pose.windows import STREAM, pose_contract
 from .extraction import Extraction, Extractor
+from .motion import motion_features
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,9 @@ class SkeletonExtractor(Extractor):
         if path.suffix.lower() not in SKELETON_SUFFIXES:
             return super().__call__(path, progress)
         began = time.perf_counter()
-        poses = read_skeleton(path, self.skeletons)
-        features = features_of(poses, self.snippet, limits=self.limits, name=str(path))
+        features, said = motion_features(path, self.snippet, self.limits, self.skeletons)
         if progress is not None:
             progress(features.duration, features.duration)
-        said = [f"{path}: {r}" for r in remarks(path, self.skeletons, poses)]
         return Extraction(features, {"encode": time.perf_counter() - began}, said)
 
 

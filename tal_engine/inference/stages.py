@@ -258,12 +258,14 @@ class Stages:
         activations, watch, info, manifest = prepared.activations, prepared.watch, prepared.info, self.plan.manifest
         assert activations is not None  # noqa: S101 - `score` has set them
         began = time.perf_counter()
-        proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self.evaluator))
-        proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
-        segments = to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
-        if prepared.people is not None and self.poses is not None:
+        if (people := prepared.people) is not None and self.poses is not None:
             stream = self.poses.spec.stream
-            segments = of_each_person(prepared.features, prepared.people, stream, self._localized, rule)
+            localize = partial(of_each_person, prepared.features, people, stream, self._localized, rule)
+            segments = watch.run("people", localize)
+        else:
+            proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self.evaluator))
+            proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
+            segments = to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
 
         info.plan, info.snippets = self.plan.sha256, len(prepared.features)
         info.duration, info.calibrated = prepared.features.duration, rule.calibrated
@@ -275,11 +277,10 @@ class Stages:
         result.people = prepared.people
         return result
 
-    def _localized(self, features: Features, rule: ScoreRule) -> list[Segment]:
-        """Turn features into segments."""
-        (scored,), manifest = self._scored([features]), self.plan.manifest
-        proposals = suppress(propose(scored, manifest.proposal, self.evaluator), manifest.nms)
-        return to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
+    def _localized(self, features: Sequence[Features], rule: ScoreRule) -> list[list[Segment]]:
+        """Turn features into segments of each."""
+        found = [suppress(p, self.plan.manifest.nms) for p in self.propose_many(features)]
+        return [to_segments(rule.shown(p), self.plan.vocabulary, rule) for p in found]
 
     def results(
         self, group: Sequence[tuple[Source, Prepared | TALError]], rule: ScoreRule
@@ -322,10 +323,10 @@ class Stages:
             timeline = timeline_of(self.plan.manifest.snippet)
             source = Features(streams, timeline, float(timeline.right(count)))
         if isinstance(source, (str, Path)) and is_features(source):
-            return (
-                *self._checked(read_features(source, self.plan.manifest.snippet, self.limits), str(source), force),
-                None,
-            )
+            given, said = read_features(source, self.plan.manifest.snippet, self.limits)
+            features, info = self._checked(given, str(source), force)
+            info.warnings += said
+            return features, info, None
         if isinstance(source, Features):
             return (*self._checked(source, "features", force), None)
         if not self.encoders:

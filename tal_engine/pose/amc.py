@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 #: Frames a second where nothing is said.
 FPS = 120.0
 TEXT_LIMIT, BONE_LIMIT, FRAME_LIMIT = 256 << 20, 1000, 2_000_000
+#: Frames that are placed at a time.
+_BATCH = 4096
 _INCH = 0.0254
 
 
@@ -66,8 +68,12 @@ def read_amc(path: Path) -> Floats:
     text = read_text(path, "AMC file", DataError, TEXT_LIMIT)
     with guarded(path, "AMC file"):
         angles = _frames(text, skeleton, path)
-        place = _placed(skeleton, angles)
-        return np.stack([place[layout[name][0][0]] for name in JOINTS], axis=1) * skeleton.metres
+        ours = [layout[name][0][0] for name in JOINTS]
+        parts = []
+        for at in range(0, len(angles["root"]), _BATCH):  # all bones of all frames at once would be gigabytes
+            place = _placed(skeleton, {name: of[at : at + _BATCH] for name, of in angles.items()})
+            parts.append(np.stack([place[name] for name in ours], axis=1))
+        return np.concatenate(parts) * skeleton.metres
 
 
 def skeleton_of(path: Path) -> Path:
@@ -174,7 +180,7 @@ def _frames(text: str, skeleton: _Skeleton, path: Path) -> dict[str, Floats]:
             rows[words[0]].append(words[1:])
     if not count:
         raise DataError(f"{path}: has no frames")
-    values = {name: np.array(of, np.float64).reshape(len(of), -1) for name, of in rows.items()}
+    values = {name: np.array(of, np.float64).reshape(len(of), width[name]) for name, of in rows.items()}
     for name, of in values.items():
         if len(of) not in (0, count) or not np.isfinite(of).all():
             raise DataError(f"{path}: {name!r} has {len(of)} of {count} frames, or a value that is not finite")

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 WHAT = "BVH file"
 #: Most bytes, joints, and numbers of the motion: hours of a body with fingers.
-TEXT_LIMIT, JOINT_LIMIT, NUMBER_LIMIT = 256 << 20, 1000, 50_000_000
+TEXT_LIMIT, JOINT_LIMIT, NUMBER_LIMIT, FRAME_LIMIT = 256 << 20, 1000, 50_000_000, 2_000_000
 _BATCH = 4096
 _END = "end site"
 
@@ -141,8 +141,13 @@ def _motion(text: str, width: int, path: Path) -> tuple[Floats, float]:
     frames, step = int(declared["frames"]), float(declared["frame time"])
     if not 1e-3 <= step <= 10:
         raise DataError(f"{path}: Frame Time is {step}, must be 0.001 to 10 seconds")
-    if frames < 1 or frames * width > NUMBER_LIMIT:
-        raise DataError(f"{path}: declares {frames} frames of {width} values, must be 1 frame to {NUMBER_LIMIT} values")
+    if not width:
+        raise DataError(f"{path}: no joint has channels, so nothing moves")
+    if not 1 <= frames <= FRAME_LIMIT or frames * width > NUMBER_LIMIT:
+        raise DataError(
+            f"{path}: declares {frames} frames of {width} values, must be 1 frame to {FRAME_LIMIT} frames, and at most "
+            f"{NUMBER_LIMIT} values"
+        )
     rows = [np.array(line.split(), np.float64) for line in lines if line.strip()]
     values = np.concatenate(rows) if rows else np.zeros(0)
     if values.size != frames * width:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +20,9 @@ _NEW_SCALE = 0.1
 #: A person has moved if limbs are, in the mean of a second, farther from where they were in the first than this share
 #: of its region (median of the limbs; noise moves those of a picture of a person by up to .012 as a rule).
 _MOVED, _SECOND = 0.02, 1.0
+#: Slots behind a snippet whose poses are kept: where another stream's failure ends a shared call, the snippets of this
+#: one are encoded again one by one, as many as a call holds.
+_KEPT = 1024
 #: Pictures with a person before it is said that nobody moves.
 _ENOUGH = 50
 
@@ -44,7 +45,8 @@ class FollowedPoses:
         """
         self._options, self._found = options, found
         self._tracker = PoseTracker(PoseOptions(1 if found is None else found.most), counts)
-        self._known: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=options.window)
+        self._known: dict[int, NDArray[np.float32]] = {}  # by slot, in order
+        self._newest = -1
         self._image: NDArray[np.uint8] | None = None
         self._people: list[Person] = []
         self._ways: dict[int, _Way] = {}
@@ -61,17 +63,20 @@ class FollowedPoses:
         Args:
             estimator: the graphs.
             frames: [window, H, W, 3] uint8 RGB.
-            snippet: its number; it must not fall.
+            snippet: its number; it does not fall, but for calls that are made again.
 
         Raises:
             BackendError: a graph failed.
         """
         first = snippet * self._options.stride
-        for slot in range(first, first + len(frames)):
-            if not self._known or slot > self._known[-1][0]:
-                self._known.append((slot, self._pose(estimator, frames[slot - first], slot)))
-        known = dict(self._known)
-        return np.stack([known[slot] for slot in range(first, first + len(frames))])
+        slots = range(first, first + len(frames))
+        for slot in slots:
+            if slot > self._newest:
+                self._known[slot] = self._pose(estimator, frames[slot - first], slot)
+                self._newest = slot
+        while (oldest := next(iter(self._known))) < first - _KEPT:
+            del self._known[oldest]
+        return np.stack([self._known[slot] for slot in slots])
 
     def _pose(self, estimator: PoseEstimator, image: NDArray[np.uint8], slot: int) -> NDArray[np.float32]:
         if self._image is None or not _same(image, self._image):

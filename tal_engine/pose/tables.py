@@ -73,8 +73,9 @@ def _poses(
     options: SkeletonOptions,
     layout: str = "",
     axes: str = "",
+    frames: Floats | None = None,
 ) -> Poses:
-    """Put the parts of a file together."""
+    """Put the parts of a file together; `frames`: their numbers where not every one has a row."""
     layout = options.layout or layout or _BY_COUNT.get(points.shape[1], "")
     if layout not in LAYOUTS or len(LAYOUTS[layout].names) != points.shape[1]:
         fit = ", ".join(n for n, known in LAYOUTS.items() if len(known.names) == points.shape[1])
@@ -86,7 +87,7 @@ def _poses(
     if times is None or options.fps:
         if not 0 < rate <= 1000:
             raise DataError(f"{path}: does not say its frame rate: --skeleton fps=30")
-        times = np.arange(len(points)) / rate
+        times = (np.arange(len(points)) if frames is None else frames) / rate
     if times.shape != (len(points),) or not np.isfinite(times).all() or not (np.diff(times) > 0).all():
         raise DataError(f"{path}: its times must be one a frame, finite and increasing")
     if times[0] < 0 or len(points) > FRAME_LIMIT:
@@ -120,17 +121,26 @@ def read_table(path: Path, options: SkeletonOptions) -> Poses:
     for i, (line, row) in enumerate(rows):
         for column, (name, axis) in columns.items():
             values[i, order[name], axis] = _number(path, line, column, row[column])
-    times = None if clock is None else np.array([_number(path, line, clock, row[clock]) for line, row in rows])
-    return _from_values(path, values, {a for _, a in columns.values()}, times, options, layout)
+    times, frames = (
+        None if c is None else np.array([_number(path, line, c, row[c]) for line, row in rows])
+        for c in (clock, lower.get("frame"))
+    )
+    return _from_values(path, values, {a for _, a in columns.values()}, times, options, layout, frames)
 
 
 def _from_values(
-    path: Path, values: Floats, axes: set[int], times: Floats | None, options: SkeletonOptions, layout: str
+    path: Path,
+    values: Floats,
+    axes: set[int],
+    times: Floats | None,
+    options: SkeletonOptions,
+    layout: str,
+    frames: Floats | None,
 ) -> Poses:
     if not {0, 1} <= axes:
         raise DataError(f"{path}: needs columns of x and y")
     points = values[..., :3] if 2 in axes else values[..., :2]
-    return _poses(path, points, values[..., 3] if 3 in axes else None, times, 0.0, options, layout)
+    return _poses(path, points, values[..., 3] if 3 in axes else None, times, 0.0, options, layout, frames=frames)
 
 
 def _of_subject(
@@ -197,8 +207,7 @@ def _long(
     options: SkeletonOptions,
 ) -> Poses:
     """Read a table with a row for each point."""
-    frame = clock or lower.get("frame")
-    if frame is None:
+    if (frame := clock or lower.get("frame")) is None:
         raise DataError(f"{path}: needs a column time or frame beside {point!r}")
     axes = {lower[n]: axis for n, axis in _AXIS.items() if n in lower}
     names = list(dict.fromkeys(str(row[point]).strip() for _, row in rows))
@@ -209,7 +218,8 @@ def _long(
     for i, (line, row) in zip(at, rows, strict=True):
         for column, axis in axes.items():
             values[i, order[str(row[point]).strip()], axis] = _number(path, line, column, row[column])
-    return _from_values(path, values, set(axes.values()), every if clock else None, options, layout)
+    return _from_values(path, values, set(axes.values()), every if clock else None, options, layout,
+                        None if clock else every)  # fmt: skip
 
 
 def _number(path: Path, line: int, column: str, text: str | None) -> float:

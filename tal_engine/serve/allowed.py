@@ -126,4 +126,6 @@ def _split(text: str) -> SplitResult | None:
         if path and plain.rstrip("/") != path.rstrip("/").replace("//", "/"):
             return None
         path = unquote(path)
+        if "\\" in path or any(s.partition(";")[0] in (".", "..") for s in path.split("/")):
+            return None  # some servers read these as other folders
     return parts

@@ -55,7 +55,7 @@ def fetch(
                 if written > limit:
                     raise ProblemError("too-large", f"{shown}: is larger than {limit >> 20} MiB")
                 spool.write_piece(path, piece)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
+    except (httpx.HTTPError, httpx.InvalidURL) as e:
         spool.remove(path)
         raise ProblemError(
             "source-unavailable", f"{shown}: cannot be fetched ({redact(str(e)) or type(e).__name__})"

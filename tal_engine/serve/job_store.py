@@ -144,7 +144,8 @@ class JobStore:
 
     def recover(self) -> list[Job]:
         """Return the jobs to run after a start, oldest first: also those that ran when the service died."""
-        gone = json.dumps({"detail": f"the service ended {MOST_ATTEMPTS} times while it ran this job"})
+        ended = ProblemError("internal", f"the service ended {MOST_ATTEMPTS} times while it ran this job")
+        gone = json.dumps(ended.document)
         with self._change() as db:
             db.execute(
                 "UPDATE jobs SET state='failed', finished=?, problem=? WHERE state='running' AND attempts>=?",

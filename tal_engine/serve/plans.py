@@ -135,13 +135,17 @@ class Plans:
         known, path = self.path(name)
         with self._lock_of(known):
             stamp = _stamp(path)
-            if known in self._loaded and self._loaded[known][0] == stamp:
-                return known, self._loaded[known][1].plan
-            if known not in self._read or self._read[known][0] != stamp:
-                self._read[known] = stamp, read_plan(path, key=self._options.key)
-                while len(self._read) > _KEPT:
-                    self._read.popitem(last=False)
-            return known, self._read[known][1]
+            with self._lock:  # others, of other names, put in and take out meanwhile
+                loaded, read = self._loaded.get(known), self._read.get(known)
+            if loaded is not None and loaded[0] == stamp:
+                return known, loaded[1].plan
+            if read is None or read[0] != stamp:
+                read = stamp, read_plan(path, key=self._options.key)
+                with self._lock:
+                    self._read[known] = read
+                    while len(self._read) > _KEPT:
+                        self._read.popitem(last=False)
+            return known, read[1]
 
     def model(self, name: str | None) -> Model:
         """Return a loaded plan, loading it if it is not, or if its file was replaced.
@@ -153,7 +157,8 @@ class Plans:
         known, path = self.path(name)
         with self._lock_of(known):
             stamp = _stamp(path)
-            found = self._loaded.get(known)
+            with self._lock:
+                found = self._loaded.get(known)
             if found is None or found[0] != stamp:
                 found = stamp, self._open(known, path)
             with self._lock:

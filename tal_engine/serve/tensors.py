@@ -52,7 +52,7 @@ def request_of(body: bytes, length: str | None) -> tuple[dict[str, Any], dict[st
         if raw is None:
             values = _numbers(name, entry.get("data"), count)
         else:
-            if raw != 4 * count or raw > len(rest):
+            if type(raw) is not int or raw != 4 * count or raw > len(rest):
                 raise UsageError(
                     f"input {name!r} has {raw!r} raw bytes, its shape takes {4 * count}, {len(rest)} are left"
                 )
@@ -117,7 +117,7 @@ def response_of(
             raise UsageError(f"output is {name[:100]!r}, must be one of {', '.join(outputs)}")
         values = np.ascontiguousarray(outputs[name], "<f4")
         one: dict[str, Any] = {"name": name, "datatype": DTYPE, "shape": list(values.shape)}
-        if _parameters(entry).get("binary_data", all_raw) is True:
+        if (_parameters(entry) if isinstance(entry, dict) else {}).get("binary_data", all_raw) is True:
             raw.append(values.tobytes())
             one["parameters"] = {"binary_data_size": values.nbytes}
         else:

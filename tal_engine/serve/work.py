@@ -133,11 +133,14 @@ class Workers:
             task = self._active.get(id)
             waits = next((t for t in self._jobs if t.id == id), None)
             if waits is not None:
+                self._store.finish(id, "cancelled")  # first: a disk that refuses leaves the job where it is
                 self._jobs.remove(waits)
         if task is not None:
             task.stopped.set()
-        elif self._store.finish(id, "cancelled") and waits is not None:
+        elif waits is not None:
             self._spool.remove(waits.path)
+        else:
+            self._store.finish(id, "cancelled")
 
     def drop(self, task: Task) -> None:
         """Stop a request whose client has gone, or whose deadline has passed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from ..inference.domain import DomainModel
 from ..inference.score_rule import ScoreRule
 from ..options import StreamOptions
 from ..plan.manifest import Manifest
-from ..pose.follow import FollowedPoses, notes_of
 from ..records import Proposals, Snippets
 from ..video.snippet import grid_of
 from ..video.source import Image
@@ -31,6 +30,9 @@ from .finalizer import Finalizer
 from .marks import GAPS_KEPT, Cut, Gap, PendingSnippet, PendingStamp
 from .restore import check_state
 from .window import FeatureRing, FeatureVector, StreamTiming, Window
+
+if TYPE_CHECKING:
+    from ..pose.follow import FollowedPoses
 
 
 class StreamState:
@@ -226,6 +228,8 @@ class StreamState:
         """Begin to follow the stream's person anew, if an encoder reads poses; a snapshot does not keep it."""
         if self.manifest.pose_encoder is None:
             return None
+        from ..pose.follow import FollowedPoses  # plans without poses load nothing of them
+
         before = None if self._followed is None else self._followed.counts
         return FollowedPoses(self.manifest.snippet, before)
 
@@ -235,6 +239,8 @@ class StreamState:
         encoder = self.manifest.pose_encoder
         if self._followed is None or encoder is None or not self._followed.counts.pictures:
             return []
+        from ..pose.follow import notes_of
+
         return notes_of(self._followed.counts, encoder.name)
 
     def push_row(self, row: FeatureVector, wall: float | None = None) -> None:

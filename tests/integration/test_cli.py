@@ -105,6 +105,7 @@ def test_one_bad_file_does_not_stop_the_others(folder, plan_path, tmp_path):
         (["localize", "{clip}", "--plan", "{plan}", "-o", "x.yaml"], 2, "'.yaml'"),
         (["localize", "{clip}", "--plan", "{plan}", "-o", "{clip}/r.json"], 2, "file of --output cannot be"),
         (["localize", "{clip}", "--plan", "{plan}", "--topk", "-1"], 2, "top_k is -1"),
+        (["localize", "{tmp}/a.bvh", "--plan", "{plan}", "--save-video", "{tmp}/v.mp4"], 2, "holds only features"),
         (["localize", "{empty}", "--plan", "{plan}"], 5, "no videos and no feature files (.npz) in this folder"),
         (["localize", "{tmp}/no.mp4", "--plan", "{plan}"], 5, "no such file"),
         (["localize", "{clip}", "--plan", "{tmp}/no.plan"], 5, "no such plan"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -169,6 +170,19 @@ def test_tables_of_landmarks_in_their_usual_forms_give_the_same(tmp_path):
         assert poses.visibility.min() == pytest.approx(0.9)
 
 
+def test_frames_without_a_row_are_a_time_without_the_person(tmp_path):
+    names, numbers = LAYOUTS["coco17"].names, [0, 1, 300]
+    points = np.random.default_rng(7).normal(size=(3, 17, 3)).round(5)
+    long = ["frame,landmark,x,y,z"]
+    long += [f"{n},{k}," + ",".join(map(str, p)) for n, f in zip(numbers, points, strict=True) for k, p in enumerate(f)]
+    lines = wide(names, points).replace("time,", "frame,", 1).split("\n")
+    rows = [f"{n},{line.partition(',')[2]}" for n, line in zip(numbers, lines[1:], strict=True)]
+    for text in ("\n".join(long), "\n".join([lines[0], *rows])):
+        (tmp_path / "a.csv").write_text(text)
+        poses = read_skeleton(tmp_path / "a.csv", SkeletonOptions(fps=30.0, layout="coco17"))
+        np.testing.assert_allclose(poses.times, [0, 1 / 30, 10])
+
+
 def test_malformed_tables_name_the_line(tmp_path):
     path = tmp_path / "a.csv"
     good = wide(LAYOUTS["coco17"].names, np.zeros((2, 17, 3)))
@@ -205,6 +219,7 @@ def hostile_bvhs():
         "Frame Time is": (good.replace("0.1\n", "0\n"), good.replace("0.1\n", "nan\n"), good.replace("0.1\n", "-1\n")),
         "must be 1 frame to": (good.replace("Frames: 2", "Frames: 999999999"), good.replace("Frames: 2", "Frames: -2")),
         "not finite": (good.replace("0.000000", "inf", 1),),
+        "no joint has channels": (re.sub(r"CHANNELS .*", "CHANNELS 0", good.rpartition("0.1\n")[0]) + "0.1\n",),
         "no joint is named like 'shoulder_l'": (good.replace("LeftShoulder", "Fin"),),
         "more than 1000 joints": ("HIERARCHY ROOT a { " + "JOINT b { " * 2000 + "MOTION",),
     }  # fmt: skip

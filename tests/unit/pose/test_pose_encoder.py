@@ -122,6 +122,10 @@ def test_snippets_that_overlap_look_at_each_frame_once(engine, frames):
 
     rows = [followed(Watched(), frames[2 * n : 2 * n + 6], n) for n in range(4)]
     np.testing.assert_array_equal(rows[0][2:], rows[1][:4])
+    looked = len(seen)
+    for n, row in enumerate(rows):  # a shared call that another stream's failure ended is made again, one by one
+        np.testing.assert_array_equal(followed(Watched(), frames[2 * n : 2 * n + 6], n), row)
+    assert len(seen) == looked
     once = FollowedPoses(replace(options, stride=6))
     np.testing.assert_array_equal(rows[0], once(estimator, frames[:6], 0))
     assert followed.counts.pictures == 12

@@ -134,6 +134,7 @@ def test_addresses_below_an_entry_are_allowed(address):
         "https://media.example:8443/clips/x", "http://media.example/clips/x", "https://media.example\\@evil/clips/x",
         "https://media.example.evil/clips/x", "/etc/passwd", "file:///etc/passwd", "clip.mp4", "playlist:x.m3u8", "-",
         "0", "https://media.example/clips/\nx", "https://[::1/clips/", "", "rtsp://me:secret@cam/1", "https:///clips/x",
+        "https://media.example/clips/..%5c..%5cx", "https://media.example/clips/..;/x", "https://media.example/clips/%2e;a/x",
         "https://media.example/clips/a b", "concat:https://media.example/clips/x",
     ],
 )  # fmt: skip
@@ -208,6 +209,7 @@ def test_a_job_that_takes_the_service_down_fails_at_last(store):
     failed = store.get("job1")
     assert failed.state == "failed"
     assert f"{MOST_ATTEMPTS} times" in failed.problem["detail"]
+    assert failed.problem["status"] == 500
 
 
 def test_a_key_is_accepted_once(store):
@@ -327,6 +329,10 @@ def body(*inputs, **more):
     return json.dumps({"inputs": list(inputs), **more}).encode()
 
 
+#: A number of bytes that is no whole number, though equal to one.
+FRACTION = body(tensor(data=None, parameters={"binary_data_size": 8.0}))
+
+
 def test_tensors_in_json_and_behind_it():
     _, flat = request_of(body(tensor()), None)
     _, nested = request_of(body(tensor(data=[[1, 2]])), None)
@@ -337,7 +343,7 @@ def test_tensors_in_json_and_behind_it():
     out = {"cas": np.array([[0.5, np.inf]], np.float32)}
     text, length = response_of("m", {"id": "7", "parameters": {"binary_data_output": True}}, out)
     assert np.array_equal(np.frombuffer(text[length:], "<f4"), out["cas"][0])
-    text, length = response_of("m", {}, out)
+    text, length = response_of("m", {"outputs": ["cas"]}, out)
     assert length is None
     assert json.loads(text)["outputs"][0]["data"] == [0.5, None]
 
@@ -354,6 +360,7 @@ def test_tensors_in_json_and_behind_it():
         (body(tensor()) + b"xx", str(len(body(tensor()))), "left behind"),
         (body(tensor(parameters={"binary_data_size": 10**9})), None, "raw bytes"),
         (body(tensor(parameters={"binary_data_size": "8"})), None, "raw bytes"),
+        (FRACTION + bytes(8), str(len(FRACTION)), "raw bytes"),
     ],
 )  # fmt: skip
 def test_malformed_tensors_are_refused(data, length, words):

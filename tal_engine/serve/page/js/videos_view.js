@@ -43,25 +43,29 @@ export async function videosView(context, signal) {
     if (file.size > limits.max_body_bytes) {
       const detail = `${file.name} has ${size(file.size)}, this service takes ${size(limits.max_body_bytes)} at most.`;
       place.replaceChildren(notice(new Problem({ title: "The file is too large", detail, type: "too-large" }, 0)));
-    } else void send(file);
+    } else void send(file, plan.value);
   }
 
-  /** @param {File} file */
-  async function send(file) {
+  /**
+   * @param {File} file
+   * @param {string} plan
+   * @param {string} key the same when it is tried again, so that one upload never becomes two jobs
+   */
+  async function send(file, plan, key = crypto.randomUUID?.() || String(Math.random())) {
     const stop = new AbortController();
     const cancelled = AbortSignal.any([stop.signal, signal]);
     const { element, progress } = uploading(file, () => stop.abort());
     place.replaceChildren(element);
     start.hidden = true;
-    const query = new URLSearchParams({ mode: "job", name: file.name, plan: plan.value, min_score: ALL, top_k: "0" });
+    const query = new URLSearchParams({ mode: "job", name: file.name, plan, min_score: ALL, top_k: "0" });
     try {
-      const headers = { "Idempotency-Key": crypto.randomUUID?.() || String(Math.random()) };
+      const headers = { "Idempotency-Key": key };
       const job = await api.upload(`/v1/localize?${query}`, file, progress, cancelled, headers);
       context.files.set(job.id, file);
       location.hash = `#/jobs/${job.id}`;
     } catch (error) {
       start.hidden = false;
-      place.replaceChildren(...(isAbort(error) ? [] : [notice(error, error instanceof Problem && !error.passes ? {} : { retry: () => void send(file) })]));
+      place.replaceChildren(...(isAbort(error) ? [] : [notice(error, error instanceof Problem && !error.passes ? {} : { retry: () => void send(file, plan, key) })]));
       if (isAbort(error)) announce("The upload was cancelled");
     }
   }
