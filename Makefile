@@ -43,10 +43,12 @@ release-check: .venv/all
 	$(INSTALL) '.[release]'
 	$(BIN)/python benchmarks/release_check.py $(EXTRAS)
 
-# Versions that the public CI installs.
+# Versions that the public CI installs: those of .venv, with which the tests passed here.
 lock: .venv/all
 	$(INSTALL) 'uv>=0.5'
-	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra all -o .github/requirements.txt pyproject.toml
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/freeze.txt
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra all --constraints .venv/freeze.txt \
+	  --no-header --no-annotate -o .github/requirements.txt pyproject.toml
 
 bench: .venv/all
 	$(BIN)/python benchmarks/first_light.py

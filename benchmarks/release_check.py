@@ -140,7 +140,7 @@ def first_run(wheel: Path, out: Path) -> dict[str, object]:
         empty.mkdir()
         run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, f"{wheel}[cpu,plot]")
         said = run(python, "-m", "tal_engine", "demo", "run", "-o", "demo", cwd=empty, env=without_compiler())
-        found = len(re.findall(r"│\s+\d+\.\d+ │", said))
+        found = len(re.findall(r"^│\s+\d+\.\d+ │", said, re.MULTILINE))
         if not found:
             sys.exit(f"the demonstration of the installed wheel found nothing:\n{said}")
         run(sys.executable, "-m", "cyclonedx_py", "environment", python, "-o", out / "sbom.cdx.json")
