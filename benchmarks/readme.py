@@ -20,6 +20,7 @@ if "--stale" in sys.argv:  # before the sections, which import torch
 from collections.abc import Callable
 from typing import Any
 
+import archive_section
 import deploy_section
 import export_section
 import faults_section
@@ -211,6 +212,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "int8_instructions": lambda: deploy_section.int8(stored("int8_instructions")),
         "bench_memory": lambda: deploy_section.memory(stored("bench_memory")),
     },
+    "docs/archives.md": {"bench_archive": lambda: archive_section.section(stored("bench_archive"))},
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
     "docs/development.md": {"house": house.section},

@@ -42,6 +42,7 @@ JOBS = {
     "assert len(Localization([], Info('v', duration=4.0), Vocabulary(['a'])).to_pandas()) == 0",
     "parquet": "from tal_engine import annotations; open('a.csv', 'w').write('video,start,end,label\\nv,0,1,a\\n'); "
     "annotations.write(annotations.read('a.csv'), 'a.parquet'); annotations.read('a.parquet')",
+    "archive": "from tal_engine.batch.archive.store import Store; Store('memory://a', {}, 'x').close()",
     "sign": "from cryptography.hazmat.primitives.asymmetric import ed25519; from tal_engine.plan import signature",
     "stream": "import psutil, prometheus_client; from tal_engine import StreamingLocalizer",
     "remote": "import fsspec, aiohttp",

@@ -7,7 +7,7 @@
 Importing the package loads nothing heavy; the names below load what they need on first use.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`, which would be what `from tal_engine import annotations` finds.
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -1,0 +1,152 @@
+"""`tal batch`: throughput beside other ways, and that kill -9 costs no video and doubles none.
+
+    python benchmarks/bench_archive.py [--clips 60] [--rounds 3] [--kills 20] [--work DIR]
+
+Clips of 20 s at 320x240 are rendered once. Ways in turns, by the clock of one machine: `tal batch --workers 2`; two
+`tal batch --workers 1` side by side on halves; `tal localize FOLDER`. Kills: a run is killed again and again at random
+moments (the run itself, or one of its workers), begun again, and at last left to end; then each video has to be in the
+tables once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from common import finish
+
+from tal_engine.demo.demo_set import write_video
+from tal_engine.demo.render import render
+from tal_engine.demo.script import write_script
+
+TAL = [sys.executable, "-m", "tal_engine"]
+SECONDS = 20.0
+
+
+def clips(folder: Path, count: int) -> list[Path]:
+    """Rendered ones, made once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for k in range(count):
+        paths.append(folder / f"c{k:04d}.mp4")
+        if not paths[-1].exists():
+            script = write_script(paths[-1].stem, [5, 17, k], duration=(SECONDS, SECONDS), instances=(1, 3))
+            write_video(paths[-1], render(script), script.fps)
+    return paths
+
+
+def started(*words: object) -> subprocess.Popen[str]:
+    """A command in a group of its own, so that it can be killed alone."""
+    return subprocess.Popen([*TAL, *map(str, words), "--quiet"], stdout=subprocess.DEVNULL, text=True)
+
+
+def seconds_of(*commands: list[object]) -> float:
+    began = time.monotonic()
+    running = [started(*c) for c in commands]
+    if any(process.wait() for process in running):
+        sys.exit(f"failed: {commands}")
+    return time.monotonic() - began
+
+
+def throughput(work: Path, paths: list[Path], rounds: int) -> dict[str, Any]:
+    """Seconds of each way, in turns, and the ratios of their medians."""
+    lists = []
+    for k in range(2):
+        lists.append(work / f"half{k}.txt")
+        lists[-1].write_text("".join(f"{p}\n" for p in paths[k::2]))
+    found: dict[str, list[float]] = {"batch": [], "two processes": [], "localize": []}
+    for k in range(rounds):
+        out = work / f"t{k}"
+        found["batch"].append(seconds_of(["batch", paths[0].parent, "-o", out / "b", "--workers", 2]))
+        halves = [["batch", part, "-o", out / part.stem, "--workers", 1] for part in lists]
+        found["two processes"].append(seconds_of(*halves))
+        found["localize"].append(seconds_of(["localize", paths[0].parent, "-o", out / "l.jsonl"]))
+        print({name: round(values[-1], 1) for name, values in found.items()}, flush=True)
+        shutil.rmtree(out)
+    median = {name: statistics.median(values) for name, values in found.items()}
+    return {
+        "clips": len(paths), "seconds": found,
+        "of_two_processes": round(median["two processes"] / median["batch"], 3),
+        "of_localize": round(median["localize"] / median["batch"], 3),
+    }  # fmt: skip
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+
+def kills(work: Path, paths: list[Path], count: int, seed: int) -> dict[str, Any]:
+    """Kill `count` times, then let it end and look."""
+    chance, out = random.Random(seed), work / "killed"
+    shutil.rmtree(out, ignore_errors=True)
+    of = Counter[str]()
+    command = ["batch", paths[0].parent, "-o", out, "--workers", 2, "--every", 3, "--tries", count + 1]
+    process = started(*command)
+    while sum(of.values()) < count:
+        time.sleep(chance.uniform(0.5, 6.0))
+        if process.poll() is not None:  # it had ended: begin anew
+            shutil.rmtree(out)
+            process = started(*command)
+            continue
+        workers = workers_of(process)
+        if workers and chance.random() < 0.5:
+            os.kill(chance.choice(workers), signal.SIGKILL)
+            of["worker"] += 1
+        else:
+            process.kill()
+            process.wait()
+            of["run"] += 1
+            process = started(*command)
+    if process.wait():
+        sys.exit("the last run failed")
+    return {"kills": dict(+of), **judged(out, paths)}
+
+
+def judged(out: Path, paths: list[Path]) -> dict[str, Any]:
+    """How often each video is in the tables, as any reader finds them."""
+    from pyarrow import parquet
+
+    def column(kind: str) -> list[str]:
+        tables = (parquet.read_table(p) for p in sorted((out / kind).rglob("*.parquet")))
+        return [v for t in tables for v in t.column("video").to_pylist()]
+
+    rows = Counter(column("videos"))
+    counts = {row["video"]: row["segments"] for p in sorted((out / "videos").rglob("*.parquet"))
+              for row in parquet.read_table(p).to_pylist()}  # fmt: skip
+    segments = Counter(column("segments"))
+    return {
+        "videos": len(paths), "missing": sum(str(p) not in rows for p in paths),
+        "twice": sum(n > 1 for n in rows.values()),
+        "segments_wrong": sum(segments[v] != n for v, n in counts.items()),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--clips", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--work", type=Path, default=Path("out/archive"))
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    load = os.getloadavg()[0]
+    paths = clips(asked.work.absolute() / "clips", asked.clips)
+    figures = {"load_before": load, "kill": kills(asked.work.absolute(), paths, asked.kills, asked.seed)}
+    print(json.dumps(figures["kill"]), flush=True)
+    finish("bench_archive", {**figures, "throughput": throughput(asked.work.absolute(), paths, asked.rounds)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Archives: thousands of videos from any store into tables, by several processes, in runs that can be repeated."""

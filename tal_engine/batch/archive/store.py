@@ -1,0 +1,216 @@
+"""Where an archive's tables lie: parts that are whole or not there, in a folder of this machine or behind an address.
+
+``OUT/segments/plan=ID/NAME.parquet`` and ``OUT/videos/plan=ID/NAME.parquet``: the second is the one that counts. A part
+of segments without the part of videos of the same name is what a killed run left; it is removed before the next one.
+ID stands for the plan and the options, which ``OUT/plans/ID.json`` spells out.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ..._util.extras import need
+from ..._util.files import whole_file
+from ..._util.redaction import redact
+from ...errors import DataError, SinkError, StateError
+from .tables import SCHEMA, SEGMENTS, VIDEOS, table
+
+#: Tries of a write to a store that fails for a moment, and seconds before the second one; they double.
+_TRIES, _WAIT_S = 5, 0.2
+
+
+class Store:
+    """The output of an archive for one plan and its options.
+
+    Args:
+        output: folder, or an fsspec address.
+        made_by: what determines a result besides the video; see `batch.files.made_by`.
+        identity: short name of it for the paths.
+
+    Raises:
+        SinkError: the folder cannot be made, or the store cannot be reached.
+        StateError: another run writes to the same folder.
+        MissingExtraError: fsspec, its file system, or pyarrow is not installed.
+    """
+
+    def __init__(self, output: str, made_by: Mapping[str, Any], identity: str) -> None:
+        need("pyarrow.parquet")
+        self.name = redact(output)
+        self.identity = identity
+        self._fs, self._root = need("fsspec").core.url_to_fs(output)
+        self._local = type(self._fs).__name__ == "LocalFileSystem"
+        self._lock: int | None = None
+        self._made_by = {"schema": SCHEMA, **made_by}
+        try:
+            if self._local:
+                self._alone()
+            self._fs.makedirs(self._root, exist_ok=True)
+            self._write(f"plans/{identity}.json", f"{json.dumps(self._made_by, indent=1)}\n".encode())
+        except OSError as e:
+            self.close()
+            raise self._failed(e) from e
+        except BaseException:
+            self.close()
+            raise
+
+    def _alone(self) -> None:
+        """Hold a lock that ends with the process, however that ends."""
+        Path(self._root).mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(f"{self._root}/.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateError(f"{self.name}: another run is writing to it; wait for its end") from None
+
+    def close(self) -> None:
+        """Let other runs in."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # -- what is there -----------------------------------------------------------------------------
+
+    def clean(self) -> int:
+        """Remove what a killed run left half done; return how many parts that were."""
+        left = 0
+        videos = self._parts(VIDEOS)
+        for name in videos:
+            for old in self._replaced_by(name):
+                if old in videos:
+                    self._remove(VIDEOS, old)
+                    left += 1
+        known = set(self._parts(VIDEOS))
+        for name in self._parts(SEGMENTS):
+            if name not in known:
+                self._remove(SEGMENTS, name)
+                left += 1
+        return left
+
+    def known(self) -> dict[str, dict[str, Any]]:
+        """Return status, size, stamp, tries, exit status and part of each video that is there, by its key."""
+        wanted = ["video", "status", "size", "stamp", "exit_status", "segments"]
+        found: dict[str, dict[str, Any]] = {}
+        for name in self._parts(VIDEOS):
+            for row in self._read(VIDEOS, name, wanted).to_pylist():
+                found[row["video"]] = {**row, "part": name}
+        return found
+
+    # -- what is written ---------------------------------------------------------------------------
+
+    def add(self, videos: Sequence[Mapping[str, Any]], segments: Sequence[Mapping[str, Any]]) -> None:
+        """Write a part: rows of videos, and of all of their segments.
+
+        Raises:
+            SinkError: it cannot be written; then nothing of it is there, or will not be after `clean`.
+        """
+        if videos:
+            self._put(videos, segments, ())
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Remove the rows of videos that will be made anew: parts that hold some are written again without them."""
+        gone: dict[str, set[str]] = {}
+        known = self.known()
+        for key in keys:
+            if key in known:
+                gone.setdefault(known[key]["part"], set()).add(key)
+        for name, keys_of in gone.items():
+            rows = [row for row in self._rows(VIDEOS, name) if row["video"] not in keys_of]
+            segments = [row for row in self._rows(SEGMENTS, name) if row["video"] not in keys_of]
+            self._put(rows, segments, (name,))
+            self._remove(VIDEOS, name)
+            self._remove(SEGMENTS, name)
+
+    def save(self, path: str, text: str) -> None:
+        """Write a text file below the output."""
+        try:
+            self._write(path, text.encode())
+        except OSError as e:
+            raise self._failed(e) from e
+
+    def _put(
+        self, videos: Sequence[Mapping[str, Any]], segments: Sequence[Mapping[str, Any]], old: Sequence[str]
+    ) -> None:
+        name = f"{time.time_ns():020d}-{uuid4().hex[:12]}"
+        try:
+            if segments:
+                self._write(self._path(SEGMENTS, name), _bytes(table(SEGMENTS, segments), ()))
+            self._write(self._path(VIDEOS, name), _bytes(table(VIDEOS, videos), old))
+        except OSError as e:
+            raise self._failed(e) from e
+
+    def _write(self, path: str, content: bytes) -> None:
+        """Whole or not at all; a store that fails for a moment is asked again."""
+        target = f"{self._root}/{path}"
+        if self._local:
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(target, durable=True) as temporary:
+                temporary.write_bytes(content)
+            return
+        for k in range(_TRIES):
+            try:
+                self._fs.pipe_file(target, content)
+                return
+            except OSError:
+                if k + 1 == _TRIES:
+                    raise
+                time.sleep(_WAIT_S * 2**k)
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    def _path(self, kind: str, name: str) -> str:
+        return f"{kind}/plan={self.identity}/{name}.parquet"
+
+    def _parts(self, kind: str) -> list[str]:
+        """Names of parts, oldest first."""
+        folder = f"{self._root}/{kind}/plan={self.identity}"
+        self._fs.invalidate_cache()
+        try:
+            found = self._fs.ls(folder, detail=False) if self._fs.exists(folder) else []
+        except FileNotFoundError:
+            return []
+        except OSError as e:
+            raise self._failed(e) from e
+        return sorted(Path(p).stem for p in found if p.endswith(".parquet"))
+
+    def _read(self, kind: str, name: str, columns: Sequence[str] | None = None) -> Any:
+        path = self._path(kind, name)
+        try:
+            with self._fs.open(f"{self._root}/{path}", "rb") as file:
+                return need("pyarrow.parquet").read_table(file, columns=columns)
+        except (need("pyarrow").ArrowInvalid, KeyError) as e:
+            raise DataError(f"{self.name}/{path}: not a part of an archive: {e}; remove it") from e
+        except OSError as e:
+            raise self._failed(e) from e
+
+    def _rows(self, kind: str, name: str) -> list[dict[str, Any]]:
+        if kind == SEGMENTS and name not in self._parts(SEGMENTS):
+            return []
+        return list(self._read(kind, name).to_pylist())
+
+    def _replaced_by(self, name: str) -> list[str]:
+        metadata = self._read(VIDEOS, name, ["video"]).schema.metadata or {}
+        return list(json.loads(metadata.get(b"replaces", b"[]")))
+
+    def _remove(self, kind: str, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{self._path(kind, name)}")
+
+    def _failed(self, e: OSError) -> SinkError:
+        return SinkError(f"{self.name}: cannot be used ({e.strerror or redact(str(e))})")
+
+
+def _bytes(rows: Any, replaces: Sequence[str]) -> bytes:
+    """Make a Parquet file in memory, which says which parts it takes the place of."""
+    metadata = {**rows.schema.metadata, b"replaces": json.dumps(list(replaces)).encode()}
+    out = io.BytesIO()
+    need("pyarrow.parquet").write_table(rows.replace_schema_metadata(metadata), out, compression="zstd")
+    return out.getvalue()

@@ -1,0 +1,127 @@
+"""``tal batch``: an archive of videos in, tables out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..batch.archive.listing import listed
+from ..batch.archive.run import ArchiveOptions, Summary, Tell, localize_archive
+from ..batch.archive.tables import Outcome
+from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
+from .console import complain, errors, stdout
+from .inputs import MaxPixels, MaxSnippets
+from .progress import bars
+from .shared import Conf, Device, Json, Key, PlanOption, Quiet, RawScores, Threads, Timeout
+
+
+class AlsoForm(StrEnum):
+    """Files that each video may have beside the tables."""
+
+    json = "json"
+    vtt = "vtt"
+    srt = "srt"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("batch")(batch)
+
+
+def batch(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Videos, folders, patterns, lists (.txt), tables (.csv, .tsv, .parquet), addresses (s3://bucket/*.mp4)."
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="Folder or address of the tables; a run goes on there.", rich_help_panel="Outputs"
+        ),
+    ],
+    plan: PlanOption = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the tables that holds the videos; default: video, path, address, ...",
+            rich_help_panel="What is done",
+        ),
+    ] = None,
+    also: Annotated[
+        list[AlsoForm] | None,
+        typer.Option(help="A file for each video beside the tables; repeatable.", rich_help_panel="Outputs"),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes; 0: one for each core.", rich_help_panel="Machine")
+    ] = 0,
+    threads: Threads = 1,
+    tries: Annotated[
+        int, typer.Option(min=1, help="How often a video that fails is tried.", rich_help_panel="What is done")
+    ] = 2,
+    every: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Videos of a part; a killed run does at most so many again.", rich_help_panel="What is done"
+        ),
+    ] = 64,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed", help="Try videos again that failed in an earlier run.", rich_help_panel="What is done"
+        ),
+    ] = False,
+    conf: Conf = None,
+    topk: Annotated[
+        int | None, typer.Option(help="At most so many segments a video; 0 keeps all.", rich_help_panel="What is found")
+    ] = None,
+    raw_scores: RawScores = False,
+    device: Device = "auto",
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_snippets: MaxSnippets = MAX_SNIPPETS,
+    timeout: Timeout = 0.0,
+    key: Key = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Localize an archive into tables of segments and videos (Parquet), by several processes of --threads each.
+
+    Run it again to go on: videos that are there and unchanged are left out. After Ctrl-C, or kill -9 of any process,
+    every video is in the tables once when a later run has ended. docs/archives.md has queries.
+    """
+    items = listed(sources, column)
+    options = ArchiveOptions(
+        workers=workers, threads=threads, tries=tries, every=every, retry_failed=retry_failed, device=device,
+        also=tuple(form.value for form in also or ()),
+        timeout=timeout, key=key, limits=Limits(max_pixels=max_pixels, max_snippets=max_snippets),
+        min_score=conf, top_k=topk, calibrated=not raw_scores,
+    )  # fmt: skip
+    with bars(not quiet) as tell:
+        try:
+            summary = localize_archive(items, None if plan is None else str(plan), output, options, _said(tell))
+        except KeyboardInterrupt:
+            errors.print(f"stopped; what was localized is in {output}: run it again to go on")
+            raise
+    _finish(summary, output, as_json, quiet)
+
+
+def _said(tell: object) -> Tell:
+    def said(done: int, total: int, outcome: Outcome) -> None:
+        if not outcome.ok:
+            complain(outcome.error if outcome.item.key in outcome.error else f"{outcome.item.key}: {outcome.error}")
+        tell("videos", done, total, Path(outcome.item.key).name)  # type: ignore[operator]
+
+    return said
+
+
+def _finish(summary: Summary, output: str, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        stdout().print_json(data={**vars(summary), "output": output})
+    elif not quiet:
+        errors.print(f"{summary.words()}; tables in {output}")
+    if summary.exit_status:
+        raise typer.Exit(summary.exit_status)
