@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -303,6 +304,24 @@ def test_no_frame_is_kept(bench, gst):
         one.source.push(buffer)
         del buffer
     assert any(told for _, _, told in one.frames)
+
+
+def test_the_example_reads_a_file(gst, plan_path, tmp_path):
+    written = tmp_path / "my.webm"
+    text = "videotestsrc num-buffers=60 pattern=ball ! video/x-raw,width=64,height=48,framerate=25/1 ! vp8enc"
+    try:
+        made = gst.parse_launch(f"{text} ! webmmux ! filesink location={written}")
+    except Exception as e:
+        pytest.skip(f"no encoder (apt-get install gstreamer1.0-plugins-good): {e}")
+    made.set_state(gst.State.PLAYING)
+    made.get_bus().timed_pop_filtered(gst.CLOCK_TIME_NONE, gst.MessageType.EOS | gst.MessageType.ERROR)
+    made.set_state(gst.State.NULL)
+    main = runpy.run_path(str(Path(__file__).parents[3] / "examples" / "gstreamer.py"))["main"]
+    with TALEngine.load(plan_path) as engine:
+        wanted = {e.id for e in engine.watch(f"tal={written}").run()}
+    assert {e["id"] for e in main(written, plan_path)} == wanted
+    with pytest.raises(SystemExit, match=r"no\.plan"):
+        main(written, tmp_path / "no.plan")
 
 
 def test_gst_launch_finds_it_and_tells_events(gst, plan_path, tmp_path):
