@@ -65,9 +65,9 @@ def settings(folder: Path, port: int, web: int) -> None:
     (folder / ".storage" / "core.config_entries").write_text(json.dumps(stored))
 
 
-async def until(hass: object, wanted: str) -> None:
+async def until(home: object, wanted: str) -> None:
     for _ in range(300):
-        found = hass.states.get(ONE)  # type: ignore[attr-defined]
+        found = home.states.get(ONE)  # type: ignore[attr-defined]
         if found is not None and found.state == wanted:
             return
         await asyncio.sleep(0.1)
@@ -84,21 +84,21 @@ async def main() -> None:
         (folder / "m.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         broker = subprocess.Popen([program, "-c", folder / "m.conf"], stderr=subprocess.DEVNULL)
-        home = folder / "home"
-        home.mkdir()
-        settings(home, port, free_port())
-        hass = await bootstrap.async_setup_hass(runner.RuntimeConfig(config_dir=str(home), skip_pip=True))
-        assert hass is not None
-        await hass.async_start()
+        room = folder / "home"
+        room.mkdir()
+        settings(room, port, free_port())
+        home = await bootstrap.async_setup_hass(runner.RuntimeConfig(config_dir=str(room), skip_pip=True))
+        assert home is not None
+        await home.async_start()
         words = [tal, "-c", SINK, f"mqtt://127.0.0.1:{port}/tal", str(folder / "letters")]
         try:
-            await steps(hass, words)
+            await steps(home, words)
         finally:
-            await hass.async_stop()
+            await home.async_stop()
             broker.kill()
 
 
-async def steps(hass: object, words: list[str]) -> None:
+async def steps(home: object, words: list[str]) -> None:
     """Each thing that can happen, and what Home Assistant makes of it."""
     sink = subprocess.Popen(words, stdin=subprocess.PIPE, text=True)
 
@@ -108,28 +108,28 @@ async def steps(hass: object, words: list[str]) -> None:
         sink.stdin.flush()
 
     def told(what: str) -> None:
-        states = hass.states.async_all("binary_sensor")  # type: ignore[attr-defined]
+        states = home.states.async_all("binary_sensor")  # type: ignore[attr-defined]
         print(f"{what}: " + ", ".join(sorted(f"{s.entity_id.partition('.')[2]} {s.state}" for s in states)))
 
-    await until(hass, "off")
+    await until(home, "off")
     told("found")
     say(json.dumps(EVENT))
-    await until(hass, "on")
+    await until(home, "on")
     told("an action is open")
     say(json.dumps({**EVENT, "kind": "final", "end": 3.0, "decided_at": 9.0, "pts": 9.0}))
-    await until(hass, "off")
+    await until(home, "off")
     told("decided, a second ago")
-    attributes = hass.states.get(ONE).attributes  # type: ignore[attr-defined]
+    attributes = home.states.get(ONE).attributes  # type: ignore[attr-defined]
     assert attributes["end"] == 3.0, attributes
     print("attributes: " + ", ".join(f"{k}={attributes[k]}" for k in ("label", "score", "start", "end")))
     say("vanish")
-    await until(hass, "unavailable")
+    await until(home, "unavailable")
     told("the process crashed")
     again = subprocess.Popen(words, stdin=subprocess.PIPE, text=True)
-    await until(hass, "off")
+    await until(home, "off")
     told("it is there again")
     again.communicate()
-    await until(hass, "unavailable")
+    await until(home, "unavailable")
     told("it ended")
     print(f"Home Assistant {__version__}: as it should be")
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import UsageError
+from .names import ELEMENT, MESSAGE
 
-#: The element, as pipelines call it, and the name of its messages and of the metadata of frames.
-ELEMENT, MESSAGE = "talocalize", "tal-event"
+__all__ = ["ELEMENT", "MESSAGE", "plugin_folder", "register"]
 
 
 def plugin_folder() -> Path:

@@ -17,9 +17,9 @@ import numpy as np
 from ..errors import BackendError, PlanError, TALError, UsageError
 from ..events import Event
 from ..video.source import Image
-from . import ELEMENT, MESSAGE
 from .analysis import Analysis, Settings, fields
 from .introspection import GLib, GObject, Gst, GstBase, GstVideo
+from .names import ELEMENT, MESSAGE
 
 _CAPS = "video/x-raw,format=RGB,width=[1,2147483647],height=[1,2147483647],framerate=[0/1,2147483647/1]"
 #: "As in the plan", where every number a user would give means something.
