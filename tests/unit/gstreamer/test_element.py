@@ -34,7 +34,9 @@ CHOICES = {"min-score": -100.0, "window": 2.0, "step": 0.32, "look-ahead": 0.3, 
 
 @pytest.fixture(scope="module")
 def gst(tmp_path_factory):
-    """GStreamer, by PyGObject of the environment or else Debian's."""
+    """GStreamer, by PyGObject of the environment or else Debian's; it writes nothing into the user's home."""
+    os.environ.pop("GST_PLUGIN_PATH", None)
+    os.environ["GST_REGISTRY"] = str(tmp_path_factory.mktemp("gst") / "registry.bin")
     if importlib.util.find_spec("gi") is None:
         suffix = f"cpython-{sys.version_info[0]}{sys.version_info[1]}-*.so"
         if not list(DEBIAN.glob(f"_gi.{suffix}")):
