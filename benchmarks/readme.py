@@ -31,6 +31,7 @@ import gold_section
 import gpu_section
 import headline_section
 import house
+import image_section
 import methods_tables
 import moved_section
 import people_section
@@ -215,6 +216,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/archives.md": {"bench_archive": lambda: archive_section.section(stored("bench_archive"))},
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
+    "docs/embedding.md": {"bench_image": lambda: image_section.section(stored("bench_image"))},
     "docs/development.md": {"house": house.section},
     "docs/people.md": {"bench_people": lambda: people_section.section(stored("bench_people"))},
     "docs/fit.md": {

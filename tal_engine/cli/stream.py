@@ -40,6 +40,7 @@ from .shared import (
 _FILE_SINKS = ("jsonl:", "csv:", "srt:", "vtt:")
 
 if TYPE_CHECKING:
+    from ..outputs.sinks.registry import Source
     from ..outputs.sinks.sink import Fan
     from ..streaming.scheduler import StreamScheduler
 
@@ -68,7 +69,9 @@ def stream(
     sink_options: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of SinkOptions, NAME=VALUE: max_bytes, every_s, keep, fsync, dead_letters.", rich_help_panel="Outputs"
+            help="Of SinkOptions, NAME=VALUE: max_bytes, every_s, keep, fsync, dead_letters, layout, discovery, "
+            "off_after.",
+            rich_help_panel="Outputs",
         ),
     ] = None,
     provisional: Annotated[
@@ -122,6 +125,7 @@ def stream(
     start.
     """
     from ..live.addresses import expand_streams
+    from ..outputs.sinks.registry import Source
     from ..streaming.scheduler import StreamScheduler
 
     if report is not None and (report.is_file() or not report.exists()):
@@ -138,7 +142,8 @@ def stream(
     )
     with ExitStack() as stack:
         stopped = stack.enter_context(_stopping(scheduler))
-        sinks = _event_sinks(sink or [], sink_options or [], state, stopped)
+        source = Source(streams=[m.name for m in scheduler.streams], labels=list(engine.plan.manifest.vocabulary))
+        sinks = _event_sinks(sink or [], sink_options or [], state, stopped, source)
         fan = stack.enter_context(_all(chain(sinks, _picture_sinks(engine, scheduler, save_video, clips)), scheduler))
         if metrics is not None:
             from ..streaming.metrics_server import MetricsServer
@@ -176,7 +181,7 @@ def _check_outputs(
 
 
 def _event_sinks(
-    texts: Sequence[str], settings: Sequence[str], state: Path | None, stopped: Sequence[int]
+    texts: Sequence[str], settings: Sequence[str], state: Path | None, stopped: Sequence[int], source: Source
 ) -> Iterator[Any]:
     """Open the sinks that take events only; stdout is always among them."""
     from .._util.redaction import redact_address
@@ -189,7 +194,7 @@ def _event_sinks(
     yield JsonLines(sys.stdout, lambda: bool(stopped))
     how = with_settings(SinkOptions(), settings)
     for text in texts:
-        yield open_sink(text, how, state)
+        yield open_sink(text, how, state, source)
 
 
 @contextmanager

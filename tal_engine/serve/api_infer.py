@@ -7,6 +7,7 @@ stream in, activations out. Waiting requests share a call of the graph.
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -79,7 +80,8 @@ async def ready(service: Here) -> dict[str, Any]:
 @router.get("/models/{model}/versions/{version}")
 async def metadata(model: str, service: Here, version: str = VERSION) -> dict[str, Any]:
     """Return the inputs and outputs of a model."""
-    head = (await _plan(model, version, service)).manifest.head
+    plan = await asyncio.to_thread(service.plans.manifest_at, *_known(model, version, service))
+    head = plan.manifest.head
     return {
         "name": model, "versions": [VERSION], "platform": "onnxruntime_onnx",
         "inputs": [_described(t) for t in head.inputs], "outputs": [_described(t) for t in head.outputs],
@@ -90,7 +92,7 @@ async def metadata(model: str, service: Here, version: str = VERSION) -> dict[st
 @router.get("/models/{model}/versions/{version}/ready")
 async def model_ready(model: str, service: Here, version: str = VERSION) -> dict[str, Any]:
     """Say whether a model can be used."""
-    await _plan(model, version, service)
+    await asyncio.to_thread(service.plans.manifest_at, *_known(model, version, service))
     if service.draining.is_set():
         raise unavailable("the service is being stopped")
     return {"name": model, "ready": True}
@@ -101,11 +103,11 @@ async def model_ready(model: str, service: Here, version: str = VERSION) -> dict
 async def infer(model: str, request: Request, service: Here, version: str = VERSION) -> Response:
     """Run a head on features."""
     service.check_open()
-    await _plan(model, version, service)
+    known = _known(model, version, service)
     with service.uploads:
         body = await request.body()
         length = request.headers.get(LENGTH_HEADER)
-        text, size = await asyncio.to_thread(_run, model, body, length, service)
+        text, size = await asyncio.to_thread(_run, model, known, body, length, service)
     headers = {} if size is None else {LENGTH_HEADER: str(size)}
     kind = "application/json" if size is None else "application/octet-stream"
     return Response(text, headers=headers, media_type=kind)
@@ -122,9 +124,11 @@ async def index(service: Here) -> JSONResponse:
     )
 
 
-def _run(model: str, body: bytes, length: str | None, service: Service) -> tuple[bytes, int | None]:
+def _run(
+    model: str, known: tuple[str, Path], body: bytes, length: str | None, service: Service
+) -> tuple[bytes, int | None]:
     document, given = request_of(body, length)
-    loaded = service.plans.model(model.removesuffix(_HEAD))
+    loaded = service.plans.model_at(*known)
     feeds = _checked(given, loaded.plan, service)
     return response_of(model, document, loaded.infer(feeds))
 
@@ -155,12 +159,17 @@ def _checked(given: dict[str, NDArray[np.float32]], plan: Plan, service: Service
     return given
 
 
-async def _plan(model: str, version: str, service: Service) -> Plan:
-    names = await asyncio.to_thread(service.plans.names)
-    if not model.endswith(_HEAD) or model.removesuffix(_HEAD) not in names or version != VERSION:
+def _known(model: str, version: str, service: Service) -> tuple[str, Path]:
+    """Return name and file of the plan of a model, by one look at the file.
+
+    Raises:
+        ProblemError: there is no such model.
+    """
+    name = model.removesuffix(_HEAD)
+    path = service.plans.find(name) if model.endswith(_HEAD) and version == VERSION else None
+    if path is None:
         raise nothing_like("model", model if version == VERSION else f"{model} version {version}")
-    _, plan = await asyncio.to_thread(service.plans.manifest, model.removesuffix(_HEAD))
-    return plan
+    return name, path
 
 
 def _shape(tensor: Tensor) -> list[int]:

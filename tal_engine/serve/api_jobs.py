@@ -8,25 +8,30 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from fastapi.responses import JSONResponse
 
 from .event_stream import EventStream, message
 from .job_store import Job
 from .problems import ProblemError
-from .rendering import MEDIA_TYPES, ResultFormat, rendered, restored
+from .rendering import MEDIA_TYPES, ResultFormat, json_text, rendered, restored
 from .service import Service, nothing_like, service_of
+from .task import Task
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-#: Seconds between two looks at a job's progress, and after which a listener is told that nothing changed.
-_LOOK_S, _QUIET_S = 0.1, 10.0
+#: Seconds between two messages of a job's progress at least, and after which a listener is told that nothing changed.
+_LEAST_S, _QUIET_S = 0.1, 10.0
+#: Seconds between two looks at a job that no worker of this service holds.
+_LOOK_S = 1.0
 
 Here = Annotated[Service, Depends(service_of)]
 
 
 def job_document(job: Job, service: Service) -> dict[str, Any]:
     """Return what there is to know of a job, ready for JSON."""
-    task = None if job.over else service.workers.find(job.id)
+    return _document(job, None if job.over else service.workers.find(job.id))
+
+
+def _document(job: Job, task: Task | None) -> dict[str, Any]:
     done, total = (job.done, job.total) if task is None else task.progress
     return {
         "id": job.id, "state": job.state, "plan": job.wanted.plan, "source": job.wanted.source, "created": job.created,
@@ -80,9 +85,12 @@ async def result(
     document = await asyncio.to_thread(service.store.result, id)
     if document is None:
         raise ProblemError("conflict", f"the job is {found.state}, must be done", {"Retry-After": "1"})
-    if curves and format is ResultFormat.json:
-        return JSONResponse(document)
-    return Response(await asyncio.to_thread(rendered, restored(document), format), media_type=MEDIA_TYPES[format])
+    whole = curves and format is ResultFormat.json
+
+    def text() -> str | bytes:
+        return json_text(document) if whole else rendered(restored(document), format)
+
+    return Response(await asyncio.to_thread(text), media_type=MEDIA_TYPES[format])
 
 
 @router.post("/{id}/cancel", status_code=202)
@@ -112,19 +120,24 @@ async def events(id: str, service: Here) -> EventStream:  # noqa: A002
 
 
 async def _progress(id: str, service: Service) -> AsyncIterator[str]:  # noqa: A002
-    told, quiet, number = "", 0.0, 0
+    """Tell what a job's bell says; the store is read when its state may have changed, not for each step."""
+    told, number, found, state = "", 0, None, (False, False)
     while not service.draining.is_set():
-        found = await asyncio.to_thread(service.store.get, id)
+        task = service.workers.find(id)
+        rings = 0 if task is None else task.bell.rings  # before the look: what comes between is heard
+        before, state = state, (False, False) if task is None else (task.running, task.stopped.is_set())
+        if found is None or task is None or state != before:
+            found = await asyncio.to_thread(service.store.get, id)
         if found is None:
             return
-        document = json.dumps(job_document(found, service))
+        document = json.dumps(_document(found, None if found.over else task))
         if document != told:
-            number, quiet, told = number + 1, 0.0, document
+            number, told = number + 1, document
             yield message(document, "end" if found.over else "progress", str(number))
-        elif quiet >= _QUIET_S:
-            quiet = 0.0
+            if found.over:
+                return
+        await asyncio.sleep(_LEAST_S)
+        if task is None:
+            await asyncio.sleep(_LOOK_S)
+        elif not await task.bell.heard(rings, _QUIET_S):
             yield ": \n\n"
-        if found.over:
-            return
-        await asyncio.sleep(_LOOK_S)
-        quiet += _LOOK_S

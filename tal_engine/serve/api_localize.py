@@ -23,7 +23,7 @@ from ..results import Localization
 from ..video import open_video
 from .api_jobs import job_document
 from .problems import ProblemError, check_duration, problem_of
-from .rendering import MEDIA_TYPES, ResultFormat, rendered, stored_result
+from .rendering import MEDIA_TYPES, ResultFormat, json_text, rendered, stored_result
 from .service import Service, service_of
 from .spool import durable
 from .task import Task
@@ -141,7 +141,7 @@ async def localize(
         service.spool.remove(path)
         raise
     result = await waited(request, service, task, limit)
-    return answer(result, asked.format, curves=asked.curves)
+    return await answer(result, asked.format, curves=asked.curves)
 
 
 async def _accepted(service: Service, task: Task, key: str | None) -> Response:
@@ -183,11 +183,13 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def answer(result: Localization, form: ResultFormat, *, curves: bool = False) -> Response:
-    """Return a result as a response."""
-    if curves and form is ResultFormat.json:
-        return JSONResponse(stored_result(result))
-    return Response(rendered(result, form), media_type=MEDIA_TYPES[form])
+async def answer(result: Localization, form: ResultFormat, *, curves: bool = False) -> Response:
+    """Return a result as a response, which a thread writes: others are answered meanwhile."""
+
+    def text() -> str | bytes:
+        return json_text(stored_result(result)) if curves and form is ResultFormat.json else rendered(result, form)
+
+    return Response(await asyncio.to_thread(text), media_type=MEDIA_TYPES[form])
 
 
 async def _taken(request: Request, service: Service, asked: Asked, plan: str) -> tuple[Path | None, Wanted]:

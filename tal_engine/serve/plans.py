@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -120,10 +121,23 @@ class Plans:
         Raises:
             ProblemError: there is no such plan.
         """
-        paths, wanted = self._paths(), name or self.default
-        if wanted not in paths:
-            raise ProblemError("not-found", f"plan is {wanted[:100]!r}, must be one of {', '.join(paths) or 'none'}")
-        return wanted, paths[wanted]
+        wanted = name or self.default
+        if (path := self.find(wanted)) is None:
+            known = ", ".join(self._paths()) or "none"
+            raise ProblemError("not-found", f"plan is {wanted[:100]!r}, must be one of {known}")
+        return wanted, path
+
+    def find(self, name: str) -> Path | None:
+        """Return the file of a plan, None if there is none; looks at this file only, however many are in the folder."""
+        if self._named is not None and name == self._named.stem:
+            return self._named
+        folder, file = self._options.plan_dir, f"{name}.plan"
+        if folder is None or file.startswith(".") or "/" in name or os.sep in name:
+            return None
+        try:
+            return folder / file if (folder / file).is_file() else None
+        except OSError:  # of a name that is too long
+            return None
 
     def manifest(self, name: str | None) -> tuple[str, Plan]:
         """Return name and content of a plan, without loading its graphs.
@@ -133,19 +147,31 @@ class Plans:
             PlanError: it cannot be used.
         """
         known, path = self.path(name)
+        return known, self.manifest_at(known, path)
+
+    def manifest_at(self, known: str, path: Path) -> Plan:
+        """Return the content of a plan whose file was found.
+
+        Args:
+            known: its name.
+            path: its file.
+
+        Raises:
+            PlanError: it cannot be used.
+        """
         with self._lock_of(known):
             stamp = _stamp(path)
             with self._lock:  # others, of other names, put in and take out meanwhile
                 loaded, read = self._loaded.get(known), self._read.get(known)
             if loaded is not None and loaded[0] == stamp:
-                return known, loaded[1].plan
+                return loaded[1].plan
             if read is None or read[0] != stamp:
                 read = stamp, read_plan(path, key=self._options.key)
                 with self._lock:
                     self._read[known] = read
                     while len(self._read) > _KEPT:
                         self._read.popitem(last=False)
-            return known, read[1]
+            return read[1]
 
     def model(self, name: str | None) -> Model:
         """Return a loaded plan, loading it if it is not, or if its file was replaced.
@@ -155,6 +181,18 @@ class Plans:
             PlanError, BackendError: it cannot be used.
         """
         known, path = self.path(name)
+        return self.model_at(known, path)
+
+    def model_at(self, known: str, path: Path) -> Model:
+        """Return the loaded plan of a file that was found.
+
+        Args:
+            known: its name.
+            path: its file.
+
+        Raises:
+            PlanError, BackendError: it cannot be used.
+        """
         with self._lock_of(known):
             stamp = _stamp(path)
             with self._lock:

@@ -54,6 +54,15 @@ def rendered(result: Localization, form: ResultFormat) -> str:
             return subtitles.text(result, "vtt")
 
 
+def json_text(document: object) -> bytes:
+    """Return a document as JSON. Curves are long: call it in a thread.
+
+    Raises:
+        ValueError: a number is infinite or none, which JSON has not.
+    """
+    return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+
+
 def stored_result(result: Localization) -> dict[str, Any]:
     """Return a result with its classes and curves, ready for JSON; `restored` reads it.
 

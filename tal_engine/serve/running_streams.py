@@ -6,7 +6,6 @@ and are told if they were too slow for what is kept.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import threading
@@ -19,6 +18,7 @@ from typing import Any, Literal
 from ..events import Event
 from ..streaming import StreamScheduler
 from ..streaming.session import StreamSession
+from .bell import Bell
 from .problems import ProblemError, busy, unavailable
 from .settings import ServeOptions
 
@@ -44,20 +44,21 @@ class EventLog:
         self.epoch = secrets.token_hex(4)
         self._events: deque[Told] = deque(maxlen=kept)
         self._lock, self._last, self.closed = threading.Lock(), 0, False
-        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        self._bell = Bell()
 
     def add(self, event: Event) -> int:
         """Add an event, and wake who waits; return its number."""
         with self._lock:
             self._last += 1
-            self._events.append(Told(self._last, event))
-        self._wake()
-        return self._last
+            number = self._last
+            self._events.append(Told(number, event))
+        self._bell.ring()
+        return number
 
     def close(self) -> None:
         """Note that no more events come."""
         self.closed = True
-        self._wake()
+        self._bell.ring()
 
     def after(self, number: int, most: int = 256) -> tuple[int, list[Told]]:
         """Return how many events after `number` are not kept any more, and the next ones, `most` at once."""
@@ -76,27 +77,9 @@ class EventLog:
 
     async def changed(self, number: int, seconds: float) -> None:
         """Wait until there is an event after `number`, or no more will come, `seconds` at most."""
-        loop, event = asyncio.get_running_loop(), asyncio.Event()
-        entry = (loop, event)
-        with self._lock:
-            self._waiting.append(entry)
-        try:
-            if self._last <= number and not self.closed:
-                async with asyncio.timeout(seconds):
-                    await event.wait()
-        except TimeoutError:
-            pass
-        finally:
-            with self._lock:
-                if entry in self._waiting:
-                    self._waiting.remove(entry)
-
-    def _wake(self) -> None:
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for loop, event in waiting:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(event.set)
+        rings = self._bell.rings
+        if self._last <= number and not self.closed:
+            await self._bell.heard(rings, seconds)
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..results import Localization
+from .bell import Bell
 from .wanted import Wanted
 
 
@@ -26,4 +27,6 @@ class Task:
     progress: tuple[float, float] = (0.0, 0.0)
     running: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
+    #: Rings when any of this changes, and after its outcome is stored.
+    bell: Bell = field(default_factory=Bell)
     result: Future[Localization] = field(default_factory=Future)

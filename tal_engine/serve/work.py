@@ -135,8 +135,10 @@ class Workers:
             if waits is not None:
                 self._store.finish(id, "cancelled")  # first: a disk that refuses leaves the job where it is
                 self._jobs.remove(waits)
+                waits.bell.ring()
         if task is not None:
             task.stopped.set()
+            task.bell.ring()
         elif waits is not None:
             self._spool.remove(waits.path)
         else:
@@ -157,6 +159,8 @@ class Workers:
         """Take no more work; jobs that wait stay for the next start."""
         with self._changed:
             self._draining = True
+            for task in (*self._jobs, *self._active.values()):
+                task.bell.ring()  # listeners see that the service stops
             self._jobs.clear()
             self._changed.notify_all()
 
@@ -191,6 +195,7 @@ class Workers:
             finally:
                 with self._changed:
                     self._active.pop(task.id, None)
+                task.bell.ring()
             taken = time.monotonic() - began
             self._usual_s += 0.2 * (taken - self._usual_s)
             self.told("job" if task.job else "request", outcome, taken)
@@ -226,6 +231,7 @@ class Workers:
             self._spool.remove(task.path)  # cancelled while it waited
             return "cancelled"
         task.running = True
+        task.bell.ring()
         try:
             result = self._localized(task)
         except _StoppedError:
@@ -245,7 +251,9 @@ class Workers:
 
         def progress(done: float, total: float) -> None:
             check()
-            task.progress = done, total
+            if task.progress != (done, total):
+                task.progress = done, total
+                task.bell.ring()
             check_duration(max(done, total), self._options.max_duration)
 
         check()

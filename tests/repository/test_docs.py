@@ -33,6 +33,7 @@ NOT_RUN = {
 FOREIGN = {
     "--cpu": "prlimit",
     "--motion": "tal_engine.export.people_plan",
+    "--remove-retained": "mosquitto_sub",
     "--resolution": "uv",
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

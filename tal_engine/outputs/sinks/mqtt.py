@@ -26,16 +26,22 @@ class Publish:
     Args:
         url: mqtt://[USER:PASSWORD@]HOST[:PORT]/TOPIC, or mqtts:// for TLS.
         timeout_s: for the broker's acknowledgement.
+        below: what is put behind the topic for events.
+        will: topic and message that the broker keeps when the connection is lost.
+
+    last_word: topic and message that the broker keeps from the end on.
 
     Raises:
         UsageError: not such a URL.
         MissingExtraError: paho-mqtt is not installed.
     """
 
-    def __init__(self, url: str, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, url: str, timeout_s: float = 10.0, *, below: str = "", will: tuple[str, str] | None = None
+    ) -> None:
         require(0 < timeout_s < float("inf"), "timeout_s", timeout_s, "positive")
         parts = _parts(url)
-        self._topic, self._timeout_s = unquote(parts.path[1:]), timeout_s
+        self._topic, self._timeout_s = unquote(parts.path[1:]) + below, timeout_s
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self.shown = f"{parts.scheme}://{parts.hostname}:{port}/{self._topic}"
         client = need("paho.mqtt.client")
@@ -45,6 +51,11 @@ class Publish:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or "") or None)
         if parts.scheme == "mqtts":
             self._client.tls_set()
+        if will is not None:
+            self._client.will_set(*will, qos=1, retain=True)
+        self._kept: dict[str, str] = {}
+        self._keeping = threading.Lock()
+        self.last_word: tuple[str, str] | None = None
         self._refusal = ""
         self._client.on_connect = self._connected
         self._client.reconnect_delay_set(1, 30)
@@ -75,8 +86,23 @@ class Publish:
             raise RetryableError(f"{self.shown}: no acknowledgement within {self._timeout_s:g} s")
         self._underway = None
 
+    def keep(self, topic: str, message: str) -> None:
+        """Let the broker keep a message; again after each connection, so that none has to wait here.
+
+        Args:
+            topic: whole.
+            message: replaces what the broker keeps there.
+        """
+        with self._keeping:  # messages of one topic keep their order
+            if self._kept.get(topic) != message:
+                self._kept[topic] = message
+                if self._client.is_connected():
+                    self._client.publish(topic, message, retain=True)
+
     def close(self) -> None:
         """Disconnect; returns after `_CLOSE_S` even where paho's thread, a daemon, still waits for the network."""
+        if self.last_word is not None:
+            self.keep(*self.last_word)
         self._client.disconnect()
         stop = threading.Thread(target=self._client.loop_stop, name="tal-mqtt-close", daemon=True)
         stop.start()
@@ -84,6 +110,19 @@ class Publish:
 
     def _connected(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._refusal = f" ({reason})" if reason.is_failure else ""
+        if not reason.is_failure:
+            with self._keeping:
+                for topic, message in self._kept.items():
+                    self._client.publish(topic, message, retain=True)
+
+
+def topic_of(url: str) -> str:
+    """Return the topic in a URL.
+
+    Raises:
+        UsageError: not such a URL.
+    """
+    return unquote(_parts(url).path[1:])
 
 
 def _parts(url: str) -> Any:

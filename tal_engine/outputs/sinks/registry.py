@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..._util.redaction import redact_address
-from ...errors import UsageError
+from ...errors import UsageError, require
 from .delivery import Delivery
 from .sink import JsonLines, Sink
 
@@ -24,6 +25,8 @@ SCHEMES = {
     "mqtts": "mqtts://HOST:PORT/TOPIC",
     "kafka": "kafka://HOST:PORT/TOPIC",
 }
+#: How topics of MQTT are laid out.
+LAYOUTS = ("topic", "home")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +41,37 @@ class SinkOptions:
     keep: int = 0
     #: Files: what was written is on the disk at once.
     fsync: bool = False
+    #: MQTT: "topic" (all events on one), or "home": also a switch for each class of each stream, which Home Assistant
+    #: finds below `discovery`, and which turns off so many seconds after its last action was decided.
+    layout: str = "topic"
+    discovery: str = "homeassistant"
+    off_after: float = 10.0
+
+    def __post_init__(self) -> None:
+        require(self.layout in LAYOUTS, "layout", self.layout, " or ".join(map(repr, LAYOUTS)))
+        named = bool(self.discovery) and not set(self.discovery) & set("+#\0")
+        require(named, "discovery", self.discovery, "a topic without + and #")
+        require(0 < self.off_after < float("inf"), "off_after", self.off_after, "positive and finite seconds")
 
 
-def open_sink(text: str, options: SinkOptions | None = None, state: Path | None = None) -> Sink:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What events may come: names of streams, and the classes of their plan."""
+
+    streams: Sequence[str] = ()
+    labels: Sequence[str] = ()
+
+
+def open_sink(
+    text: str, options: SinkOptions | None = None, state: Path | None = None, source: Source | None = None
+) -> Sink:
     """Open a sink by its text.
 
     Args:
         text: one of `SCHEMES`.
         options: None for the usual ones.
         state: a folder that keeps what a webhook, MQTT or Kafka has not taken yet, over crashes and restarts.
+        source: what events may come, where that is known: a home's switches are there from the start.
 
     Raises:
         UsageError: no such sink, or nothing behind its name.
@@ -61,7 +86,7 @@ def open_sink(text: str, options: SinkOptions | None = None, state: Path | None 
         raise UsageError(f"sink {text!r} has nothing after its name, must be {SCHEMES[scheme]}")
     match scheme:
         case "webhook" | "mqtt" | "mqtts" | "kafka":
-            return _receiver(scheme, text, rest, Path(o.dead_letters), state)
+            return _receiver(scheme, text, rest, o, state, source or Source())
         case "csv":
             from ..writers.csv_table import EventTable
 
@@ -78,11 +103,11 @@ def open_sink(text: str, options: SinkOptions | None = None, state: Path | None 
             return RotatingJsonLines(rest, max_bytes=o.max_bytes, every_s=o.every_s, keep=o.keep, fsync=o.fsync)
 
 
-def _receiver(scheme: str, text: str, rest: str, folder: Path, state: Path | None) -> Sink:
+def _receiver(scheme: str, text: str, rest: str, o: SinkOptions, state: Path | None, source: Source) -> Sink:
     url = rest if scheme == "webhook" else text
     host = (urlsplit(url).netloc.rpartition("@")[2] or "none").replace(":", "-").replace(",", "-")
     name = f"{scheme}-{host}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
-    path, pending = folder / f"{name}.jsonl", state and state / f"{name}.pending.jsonl"
+    path, pending = Path(o.dead_letters) / f"{name}.jsonl", state and state / f"{name}.pending.jsonl"
     match scheme:
         case "webhook":
             from .webhook import Post
@@ -94,8 +119,20 @@ def _receiver(scheme: str, text: str, rest: str, folder: Path, state: Path | Non
 
             produce = Produce(url)
             return Delivery(produce.shown, produce, path, pending=pending)
+        case _ if o.layout == "home":
+            return _home(url, o, path, pending, source)
         case _:
             from .mqtt import Publish
 
             publish = Publish(url)
             return Delivery(publish.shown, publish, path, pending=pending)
+
+
+def _home(url: str, o: SinkOptions, path: Path, pending: Path | None, source: Source) -> Sink:
+    from .mqtt import Publish, topic_of
+    from .mqtt_home import OFFLINE, HomeSink, Topics
+
+    topics = Topics(topic_of(url), o.discovery)
+    publish = Publish(url, below="/events", will=(topics.available, OFFLINE))
+    delivery = Delivery(publish.shown, publish, path, pending=pending)
+    return HomeSink(publish, topics, delivery, source.streams, source.labels, off_after_s=o.off_after)

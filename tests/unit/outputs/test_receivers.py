@@ -22,6 +22,7 @@ from tal_engine.events import Event
 from tal_engine.outputs.sinks.delivery import Delivery, DeliveryOptions, PermanentError, RetryableError
 from tal_engine.outputs.sinks.registry import SinkOptions, open_sink
 from tal_engine.outputs.sinks.webhook import Post, retry_after_s
+from tests.brokers import broker, subscriber
 from tests.events import final, provisional
 from tests.waiting import LONG_S, nap, no_thread_left, until, within
 
@@ -376,49 +377,6 @@ def test_waits_grow_and_are_bounded():
         assert longest / 2 <= min(waits) < max(waits) <= longest
     with pytest.raises(UsageError, match="queue_size is 0"):
         DeliveryOptions(queue_size=0)
-
-
-@contextmanager
-def broker(folder, port=0):
-    """A real MQTT broker on loopback."""
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if program is None:
-        pytest.skip("no mosquitto on this machine (apt-get install mosquitto)")
-    if not port:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-    (folder / "m.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    child = subprocess.Popen([program, "-c", folder / "m.conf"], stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: _answers(port))
-        yield port
-    finally:
-        child.kill()
-        child.wait(LONG_S)
-
-
-def _answers(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def subscriber(port, topic):
-    import paho.mqtt.client as paho
-
-    got, ready = [], threading.Event()
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-    client.on_connect = lambda *_: client.subscribe(topic, qos=1)
-    client.on_subscribe = lambda *_: ready.set()
-    client.on_message = lambda _c, _d, message: got.append(message.payload)
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    try:
-        assert ready.wait(LONG_S)
-        yield got
-    finally:
-        client.disconnect()  # its thread is a daemon: not waited for
 
 
 def test_mqtt_through_a_real_broker(tmp_path):

@@ -349,6 +349,22 @@ def test_plans_are_shown_and_checked(page, one):
     page.get_by_text("The plan runs here").wait_for()
 
 
+def test_files_that_are_no_plans_are_told(page, one):
+    """The service has none; its answer gets one on its way."""
+
+    def with_one_more(route):
+        document = route.fetch().json()
+        route.fulfill(json={**document, "unusable": {"torn": "torn: <b>not</b> a zip archive"}})
+
+    page.route("**/v1/plans", with_one_more)
+    page.goto(f"{one.base}/page/#/")
+    page.goto(f"{one.base}/page/#/plans")
+    told = page.get_by_role("region", name="Plans that cannot be used")
+    told.get_by_text("torn: <b>not</b> a zip archive").wait_for()
+    assert told.get_by_role("heading").text_content() == "One file cannot be used"
+    page.unroute("**/v1/plans")
+
+
 def test_pure_parts(page, one):
     """Actions of events, pieces of an event stream, ranges, lanes: where a view would not show a fault."""
     page.goto(f"{one.base}/page/#/plans")

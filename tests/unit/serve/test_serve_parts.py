@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from fastapi import FastAPI
 from tal_engine import errors
 from tal_engine.errors import PlanError, TALError, UsageError
 from tal_engine.serve.allowed import AllowedSources
+from tal_engine.serve.api_jobs import _progress
 from tal_engine.serve.api_push import decoded, jpeg_size
 from tal_engine.serve.guard import Guard, Tokens
 from tal_engine.serve.job_store import MOST_ATTEMPTS, Job, JobStore
@@ -420,6 +422,48 @@ def test_listeners_read_on_where_they_were_and_learn_what_they_missed():
         await log.changed(6, 60)
 
     asyncio.run(wait())
+
+
+def test_a_job_s_listener_looks_at_the_store_when_its_state_may_have_changed():
+    """Not for each step of its progress, nor while nothing happens."""
+    task, looks = Task(Wanted("tiny", "a.mp4"), None, "j", job=True), []
+    here = {"j": task}
+    stored = {"job": Job("j", task.wanted)}
+
+    def get(name):
+        looks.append(name)
+        return stored["job"]
+
+    service = SimpleNamespace(
+        draining=asyncio.Event(), workers=SimpleNamespace(find=here.get), store=SimpleNamespace(get=get)
+    )
+
+    async def listen():
+        told = _progress("j", service)
+        read = [await anext(told)]
+        for done in (1.0, 2.0, 3.0):
+            task.progress = done, 4.0
+            task.bell.ring()
+            read.append(await anext(told))
+        assert len(looks) == 1
+        stored["job"] = replace(stored["job"], state="running")
+        task.running = True
+        await asyncio.to_thread(task.bell.ring)
+        read.append(await anext(told))
+        assert len(looks) == 2
+        waiting = asyncio.ensure_future(anext(told))
+        await asyncio.sleep(0)
+        stored["job"] = replace(stored["job"], state="done", done=4.0, total=4.0)
+        del here["j"]
+        task.bell.ring()
+        read.append(await waiting)
+        assert [text async for text in told] == []
+        return [json.loads(text.partition("data: ")[2]) for text in read]
+
+    told = asyncio.run(listen())
+    assert [t["state"] for t in told] == ["queued"] * 4 + ["running", "done"]
+    assert [t["progress"]["done"] for t in told] == [0.0, 1.0, 2.0, 3.0, 3.0, 4.0]
+    assert len(looks) == 3
 
 
 def test_every_error_has_a_problem_and_no_path_is_told():

@@ -22,7 +22,7 @@ pytest.importorskip("httpx", reason="the service needs [serve]")
 from tal_engine import TALEngine, save_features
 from tal_engine.client import AsyncClient
 from tal_engine.errors import ServiceError, UsageError
-from tal_engine.serve import guard, job_store, server
+from tal_engine.serve import api_jobs, api_localize, guard, job_store, server
 from tests.makers import moving_square, tiny_plan
 from tests.serving import Gate, running
 from tests.waiting import LONG_S, until
@@ -283,6 +283,34 @@ def test_plans_are_told_of(one):
     assert str(one.service.options.plan_dir) not in problem(one.http.get("/v1/plans/broken"), 500, "bad-plan")
     for path in ("nothing", "..%2Ftiny", "tiny.plan", "%00", "a" * 3000):
         problem(one.http.get(f"/v1/plans/{path}"), 404, "not-found")
+
+
+def test_a_model_is_found_without_looking_through_the_folder(one, monkeypatch):
+    def looks():
+        raise AssertionError("the folder was read")
+
+    monkeypatch.setattr(one.service.plans, "_paths", looks)
+    body = {"inputs": [{"name": "rgb", "shape": [1, 1, 4], "datatype": "FP32", "data": [0, 1, 2, 3]}]}
+    assert one.http.post("/v2/models/heads_head/infer", json=body).status_code == 200
+    assert one.http.get("/v2/models/tiny_head").json()["name"] == "tiny_head"
+    monkeypatch.undo()
+    for strange in ("none_head", "_head", ".heads_head", "..%2Fheads_head", "heads.plan_head", "%00_head", "heads"):
+        problem(one.http.get(f"/v2/models/{strange}"), 404, "not-found")
+
+
+def test_curves_are_written_in_a_thread(one, clip, monkeypatch):
+    """They are long: other requests would wait meanwhile."""
+    threads = []
+    for api in (api_jobs, api_localize):
+        text = api.json_text
+        monkeypatch.setattr(api, "json_text", lambda d, text=text: threads.append(threading.get_ident()) or text(d))
+    with one.client() as client:
+        job = client.submit(clip)
+        client.wait(job.id)
+    assert one.http.get(f"/v1/jobs/{job.id}/result?curves=true").json()["activations"]["cas"]
+    assert one.http.post("/v1/localize?curves=true", content=clip.read_bytes()).json()["activations"]["cas"]
+    assert len(threads) == 2
+    assert one.thread.ident not in threads
 
 
 def test_triton_s_client_works_unchanged(one, engine):

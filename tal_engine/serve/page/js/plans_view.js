@@ -13,12 +13,24 @@ import { notice } from "./notice.js";
  * @returns {Promise<HTMLElement>}
  */
 export async function plansView(context, signal, name) {
-  const { plans, default: usual } = await context.api.json("/v1/plans", { signal });
+  const { plans, default: usual, unusable } = await context.api.json("/v1/plans", { signal });
   const chosen = name || usual;
   const list = el("nav", { class: "side-list", "aria-label": "Plans" }, ...plans.map((/** @type {string} */ plan) =>
     el("a", { href: `#/plans/${encodeURIComponent(plan)}`, "aria-current": plan === chosen ? "true" : null },
       el("span", { text: plan }), plan === usual && el("span", { class: "chip", text: "default" }))));
-  return el("div", { class: "page" }, el("h1", { text: "Plans" }), el("div", { class: "cards" }, list, await card(context, signal, chosen)));
+  return el("div", { class: "page" }, el("h1", { text: "Plans" }),
+    el("div", { class: "cards" }, list, await card(context, signal, chosen)), leftOut(unusable));
+}
+
+/**
+ * Files of the folder that the service cannot read: nobody else tells whoever put them there.
+ * @param {Record<string, string>} unusable
+ */
+function leftOut(unusable) {
+  const rows = Object.entries(unusable).sort(([a], [b]) => (a < b ? -1 : 1));
+  return rows.length > 0 && el("section", { class: "card", "aria-label": "Plans that cannot be used" },
+    el("h2", { text: rows.length === 1 ? "One file cannot be used" : `${rows.length} files cannot be used` }),
+    el("dl", { class: "facts-list" }, ...rows.flatMap(([name, why]) => [el("dt", { text: name }), el("dd", { class: "bad", text: why })])));
 }
 
 /**
