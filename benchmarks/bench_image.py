@@ -63,7 +63,11 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self._words = ["buildah", "--root", str(folder / "store"), "--runroot", str(folder / "run")]
-        self._env = {**os.environ, "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": os.environ.get("STORAGE_DRIVER", "vfs")}
+        self._env = {
+            **os.environ,
+            "BUILDAH_ISOLATION": "chroot",
+            "STORAGE_DRIVER": os.environ.get("STORAGE_DRIVER", "vfs"),
+        }
 
     def __call__(self, *words: object) -> str:
         done = subprocess.run([*self._words, *map(str, words)], env=self._env, stdout=subprocess.PIPE, text=True)

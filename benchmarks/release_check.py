@@ -21,6 +21,7 @@ import time
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from common import store
 
@@ -43,7 +44,7 @@ JOBS = {
     "parquet": "from tal_engine import annotations; open('a.csv', 'w').write('video,start,end,label\\nv,0,1,a\\n'); "
     "annotations.write(annotations.read('a.csv'), 'a.parquet'); annotations.read('a.parquet')",
     "archive": "from tal_engine.batch.archive.store import Store; Store('memory://a', {}, 'x').close()",
-    "sign": "from cryptography.hazmat.primitives.asymmetric import ed25519; from tal_engine.plan import signature",
+    "sign": "from cryptography.hazmat.primitives.asymmetric import ed25519; from tal_engine.plan import signatures",
     "stream": "import psutil, prometheus_client; from tal_engine import StreamingLocalizer",
     "remote": "import fsspec, aiohttp",
     "serve": "from tal_engine.serve import app",
@@ -51,7 +52,7 @@ JOBS = {
     "mqtt": "import paho.mqtt.client",
     "kafka": "import confluent_kafka",
     "otio": "from tal_engine import annotations; open('a.csv', 'w').write('video,start,end,label\\nv,0,1,a\\n'); "
-    "annotations.write(annotations.read('a.csv'), 'a.otio')",
+    "annotations.write(annotations.read('a.csv'), 'a.otio', fps=25)",
     "nwb": "import pynwb, ndx_ethogram",
     "page-test": "import playwright.sync_api",
     "docs": "import mkdocs, material, mkdocstrings",
@@ -122,16 +123,19 @@ def without_compiler() -> dict[str, str]:
     }
 
 
-def installed(wheel: Path, extra: str, job: str) -> dict[str, object]:
-    """Install it with one extra, do the job in an empty folder."""
+def installed(wheel: Path, extra: str, job: str) -> bool:
+    """Install it with one extra, do the job in an empty folder; whether that went well."""
     began = time.time()
     with tempfile.TemporaryDirectory() as folder:
         python, empty = environment(Path(folder) / "venv"), Path(folder) / "empty"
         empty.mkdir()
         run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, f"{wheel}[{extra}]")
-        run(python, "-c", job, cwd=empty, env=without_compiler())
-        print(f"{extra}: works, {time.time() - began:.0f} s", flush=True)
-    return {"works": True}
+        done = subprocess.run(
+            [python, "-c", job], cwd=empty, env=without_compiler(), capture_output=True, text=True, check=False
+        )
+        said = "works" if done.returncode == 0 else f"does not work:\n{done.stderr}"
+        print(f"{extra}: {said}, {time.time() - began:.0f} s", flush=True)
+    return done.returncode == 0
 
 
 def first_run(wheel: Path, out: Path) -> dict[str, object]:
@@ -161,13 +165,16 @@ def main() -> None:
     if unknown:
         sys.exit(f"extras without a job here, or jobs without an extra: {sorted(unknown)}")
     archive, wheel = built(asked.out)
-    figures: dict[str, object] = {"sdist_mb": round(archive.stat().st_size / 1e6, 2), **contents(wheel)}
+    figures: dict[str, Any] = {"sdist_mb": round(archive.stat().st_size / 1e6, 2), **contents(wheel)}
     print(f"{wheel.name}: {figures['wheel_mb']} MB, {figures['files']} files", flush=True)
     figures["first_run"] = first_run(wheel, asked.out)
     if asked.extras or asked.only:
         figures["extras"] = {e: installed(wheel, e, j) for e, j in JOBS.items() if e in asked.only or asked.extras}
         figures["not_here"] = NOT_HERE
     store("release_check", figures)
+    broken = [e for e, works in figures.get("extras", {}).items() if not works]
+    if broken:
+        sys.exit(f"extras that do not work alone: {', '.join(broken)}")
 
 
 if __name__ == "__main__":
