@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
 from ..results import Localization
 from .fetching import fetch
 from .job_store import Job, JobStore, State, insist
+from .line import Line
 from .plans import Plans
 from .problems import ProblemError, busy, check_duration, problem_of, unavailable
 from .rendering import stored_result
@@ -42,10 +42,10 @@ class Workers:
     def __init__(self, options: ServeOptions, plans: Plans, spool: Spool, store: JobStore) -> None:
         self._options, self._plans, self._spool, self._store = options, plans, spool, store
         self._changed = threading.Condition()
-        self._requests: deque[Task] = deque()
-        self._jobs: deque[Task] = deque()
+        self._line = Line(alone=options.workers == 1)
+        self._requests, self._jobs = self._line.requests, self._line.jobs
         self._active: dict[str, Task] = {}
-        self._draining = self._closed = self._job_next = False
+        self._draining = self._closed = False
         self._usual_s = 1.0
         #: Called with (kind, outcome, seconds) of each task.
         self.told: Callable[[str, str, float], None] = lambda *_: None
@@ -70,7 +70,7 @@ class Workers:
     @property
     def waiting(self) -> int:
         """How many requests and jobs wait."""
-        return len(self._requests) + len(self._jobs)
+        return len(self._line)
 
     @property
     def running(self) -> int:
@@ -204,26 +204,12 @@ class Workers:
         """Wait for a task; None: the service is closed."""
         with self._changed:
             while True:
-                line = next((line for line in self._lines(requests_only) if line), None)
-                if line is not None:
-                    task = line.popleft()
-                    self._job_next = not task.job
+                if (task := self._line.next(requests_only)) is not None:
                     self._active[task.id] = task
                     return task
                 if self._closed:
                     return None
                 self._changed.wait()
-
-    def _lines(self, requests_only: bool) -> tuple[deque[Task], ...]:
-        """Return where to look for work, in this order: neither requests nor jobs may keep the others waiting for ever.
-
-        Where one worker takes requests only, the others take jobs first; one that is alone takes them in turns.
-        """
-        if requests_only:
-            return (self._requests,)
-        if self._options.workers > 1 or self._job_next:
-            return self._jobs, self._requests
-        return self._requests, self._jobs
 
     def _run(self, task: Task) -> str:
         """Run a task and store what came of it."""

@@ -1,58 +1,21 @@
-"""The element in a real GStreamer: between two pads of the test, and in pipelines of gst-launch-1.0."""
+"""The element in a real GStreamer, between two pads of the test."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import re
-import runpy
-import shutil
-import subprocess
-import sys
-import warnings
 from itertools import chain, count, takewhile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import tal_engine
 from tal_engine import TALEngine
-from tal_engine.errors import UsageError
-from tal_engine.gstreamer import MESSAGE, plugin_folder, register
+from tal_engine.gstreamer import MESSAGE
 from tal_engine.gstreamer.analysis import Settings
 from tests.makers import moving_square
-from tests.waiting import LONG_S
 
-#: Where Debian's PyGObject is; it fits any CPython of the same version.
-DEBIAN = Path("/usr/lib/python3/dist-packages/gi")
 HEIGHT, WIDTH = 48, 50  # rows of 150 bytes, which GStreamer pads to 152
 FRAMES = list(moving_square(60, HEIGHT, WIDTH))
 CHOICES = {"min-score": -100.0, "window": 2.0, "step": 0.32, "look-ahead": 0.3, "stream": "cam"}
-
-
-@pytest.fixture(scope="module")
-def gst(tmp_path_factory):
-    """GStreamer, by PyGObject of the environment or else Debian's; it writes nothing into the user's home."""
-    os.environ.pop("GST_PLUGIN_PATH", None)
-    os.environ["GST_REGISTRY"] = str(tmp_path_factory.mktemp("gst") / "registry.bin")
-    if importlib.util.find_spec("gi") is None:
-        suffix = f"cpython-{sys.version_info[0]}{sys.version_info[1]}-*.so"
-        if not list(DEBIAN.glob(f"_gi.{suffix}")):
-            pytest.skip("no PyGObject for this Python (apt-get install python3-gi gir1.2-gst-plugins-base-1.0)")
-        folder = tmp_path_factory.mktemp("debian")
-        (folder / "gi").symlink_to(DEBIAN)
-        sys.path.append(str(folder))
-    try:
-        with warnings.catch_warnings():  # Debian's PyGObject is older than Python's newest ways
-            warnings.simplefilter("ignore")
-            register()
-    except UsageError as e:
-        pytest.skip(str(e))
-    from tal_engine.gstreamer.introspection import Gst
-
-    return Gst
 
 
 @pytest.fixture(scope="module")
@@ -306,51 +269,3 @@ def test_no_frame_is_kept(bench, gst):
         one.source.push(buffer)
         del buffer
     assert any(told for _, _, told in one.frames)
-
-
-def test_the_example_reads_a_file(gst, plan_path, tmp_path):
-    written = tmp_path / "my.webm"
-    text = "videotestsrc num-buffers=60 pattern=ball ! video/x-raw,width=64,height=48,framerate=25/1 ! vp8enc"
-    try:
-        made = gst.parse_launch(f"{text} ! webmmux ! filesink location={written}")
-    except Exception as e:
-        pytest.skip(f"no encoder (apt-get install gstreamer1.0-plugins-good): {e}")
-    made.set_state(gst.State.PLAYING)
-    made.get_bus().timed_pop_filtered(gst.CLOCK_TIME_NONE, gst.MessageType.EOS | gst.MessageType.ERROR)
-    made.set_state(gst.State.NULL)
-    main = runpy.run_path(str(Path(__file__).parents[3] / "examples" / "gstreamer.py"))["main"]
-    with TALEngine.load(plan_path) as engine:
-        wanted = {e.id for e in engine.watch(f"tal={written}").run()}
-    assert {e["id"] for e in main(written, plan_path)} == wanted
-    with pytest.raises(SystemExit, match=r"no\.plan"):
-        main(written, tmp_path / "no.plan")
-
-
-def test_gst_launch_finds_it_and_tells_events(gst, plan_path, tmp_path):
-    """By the system's loader of Python plugins, in the system's Python."""
-    if shutil.which("gst-launch-1.0") is None:
-        pytest.skip("no gst-launch-1.0 (apt-get install gstreamer1.0-tools gstreamer1.0-plugins-base)")
-    paths = [str(Path(tal_engine.__file__).parents[1]), *(p for p in sys.path if p.endswith("site-packages"))]
-    environment = {
-        **os.environ, "GST_PLUGIN_PATH": str(plugin_folder()), "GST_REGISTRY": str(tmp_path / "registry.bin"),
-        "PYTHONPATH": os.pathsep.join(paths),
-    }  # fmt: skip
-
-    def run(*words):
-        return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=LONG_S, check=False)
-
-    if run("gst-inspect-1.0", "--exists", "talocalize").returncode:
-        pytest.skip("the system's Python cannot load it (apt-get install gstreamer1.0-python3-plugin-loader)")
-    done = run(
-        "gst-launch-1.0", "-m", "videotestsrc", "num-buffers=60", "pattern=ball", "!",
-        "video/x-raw,width=96,height=64,framerate=25/1", "!", "videoconvert", "!", "talocalize", f"plan={plan_path}",
-        "min-score=-100", "window=2", "look-ahead=0.3", "stream=cam", "!", "videoconvert", "!", "fakesink",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    events = re.findall(r"tal-event, kind=\(string\)final, .*source=\(string\)cam", done.stdout)
-    assert events
-    wrong = run(
-        "gst-launch-1.0", "videotestsrc", "!", "videoconvert", "!", "talocalize", "plan=no.plan", "!", "fakesink"
-    )
-    assert wrong.returncode != 0
-    assert "no.plan" in wrong.stderr
