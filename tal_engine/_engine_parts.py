@@ -167,7 +167,7 @@ class SeesPeople:
             StateError: the engine is closed.
 
         >>> from tal_engine import TALEngine
-        >>> TALEngine.load().people_finder() is None  # the demonstration plan reads no poses
+        >>> TALEngine.load("demo").people_finder() is None  # the drawn figure's plan reads no poses
         True
         """
         from .pose.tracking import PoseOptions, PoseTracker

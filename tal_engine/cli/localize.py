@@ -21,7 +21,7 @@ from .inputs import MaxPixels, MaxSnippets, expand_inputs
 from .localize_run import Wanted, run
 from .localize_talk import finish
 from .localize_targets import Targets
-from .shared import Conf, Device, Key, PlanOption, Quiet, RawScores, Threads, Timeout
+from .shared import Conf, Device, Key, PlanOption, Quiet, RawScores, Threads, Timeout, default_note
 
 
 class Format(StrEnum):
@@ -147,8 +147,7 @@ def localize(
         limits=limits,
     )
     if not quiet:
-        note = "no --plan given: the embedded demonstration model, not a product. " if plan is None else ""
-        errors.print(f"{note}{engine.description}")
+        errors.print(f"{default_note(plan)}{engine.description}")
     wanted = Wanted(None if form is None else form.value, output, resume, conf, topk, raw_scores, force, quiet, people)
     failed = run(engine, dict(zip(names, paths, strict=True)), wanted, targets, known)
     finish(paths, failed, quiet)

@@ -34,6 +34,7 @@ from .shared import (
     Step,
     Timeout,
     Window,
+    default_note,
 )
 
 #: Sinks that are files.
@@ -146,10 +147,8 @@ def stream(
             server = stack.enter_context(MetricsServer(scheduler, metrics, metrics_host))
             errors.print(f"metrics on http://{metrics_host}:{server.port}/metrics")
         if not quiet:
-            note = "no --plan given: the embedded demonstration model, not a product. " if plan is None else ""
-            errors.print(
-                f"{note}{engine.description}; finals at most {scheduler.declared_latency_s:.1f} s after the end"
-            )
+            promise = f"finals at most {scheduler.declared_latency_s:.1f} s after the end"
+            errors.print(f"{default_note(plan)}{engine.description}; {promise}")
         in_vain = False
         for event in scheduler.run():
             fan.write(event)

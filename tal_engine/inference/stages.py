@@ -267,7 +267,7 @@ class Stages:
             proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
             segments = to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
 
-        info.plan, info.snippets = self.plan.sha256, len(prepared.features)
+        info.plan, info.plan_name, info.snippets = self.plan.sha256, manifest.name, len(prepared.features)
         info.duration, info.calibrated = prepared.features.duration, rule.calibrated
         if (model := self.domain) is not None:
             watch.run("domain", lambda: model.tell(prepared.features.streams, info, manifest.name))
