@@ -22,6 +22,7 @@ from .limits import Limits
 from .options import timeline_of
 from .plan.archive import Plan
 from .pose.plans import DEMO_PLAN, open_plan
+from .pose.skeleton_options import SkeletonOptions
 from .records import Features, Proposals, Snippets
 from .results import Localization
 from .timeline import Timeline
@@ -169,12 +170,14 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
         force: bool = False,
         progress: Progress | None = None,
         people: int = 0,
+        keep_people: bool = False,
+        skeleton: SkeletonOptions | None = None,
     ) -> Localization:
         """Find which actions happen when.
 
         Args:
-            source: a video file, frames with `fps`, or features. Frames are an array [N, H, W, 3] uint8 or a list of
-                arrays [H, W, 3] of one size.
+            source: a video file, frames with `fps`, features, or a skeleton file. Frames are an array [N, H, W, 3]
+                uint8 or a list of arrays [H, W, 3] of one size.
             fps: frames per second of frames that are given as arrays; not allowed for other sources.
             min_score: leave out segments below it, on the scale of the result's scores; None takes the plan's operating
                 point, class by class.
@@ -184,6 +187,9 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
             progress: called with (seconds done, seconds in total or 0 if unknown).
             people: follow up to so many people of a video (1 to 16) and localize each by itself: segments have a
                 `subject`. 0 follows the main person. For plans that read poses.
+            keep_people: the result's `people` gives who was followed at any time, for annotated videos; a kilobyte a
+                person and picture. Always so with `people`.
+            skeleton: what a skeleton file leaves open, such as its frame rate; for skeleton files alone.
 
         Returns:
             A list-like `Localization` of `Segment`, best first; its `by_time` returns them in time order.
@@ -195,7 +201,8 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
             StateError: the engine is closed.
         """
         stages, wanted = self._stages, self._rule(min_score, top_k, calibrated)
-        result = stages.finish(stages.prepare(source, fps, force, progress, people=people), wanted)
+        asked: dict[str, Any] = {"people": people, "keep": keep_people, "skeleton": skeleton}
+        result = stages.finish(stages.prepare(source, fps, force, progress, **asked), wanted)
         trimmer.worked(result.info.seconds["total"])
         return result
 

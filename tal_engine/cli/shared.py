@@ -12,9 +12,14 @@ from .console import errors
 
 Value = TypeVar("Value")
 
-PlanArgument = Annotated[Path | None, typer.Argument(help="A plan, or the name of one that ships: people (default), demo.")]
+PlanArgument = Annotated[
+    Path | None, typer.Argument(help="A plan, or the name of one that ships: people (default), demo.")
+]
 PlanOption = Annotated[
-    Path | None, typer.Option(help="A plan, or the name of one that ships: people (default), demo.", rich_help_panel="What is found")
+    Path | None,
+    typer.Option(
+        help="A plan, or the name of one that ships: people (default), demo.", rich_help_panel="What is found"
+    ),
 ]
 Device = Annotated[
     str,

@@ -16,11 +16,11 @@ import numpy as np
 from .._util.hardware import Machine, this_machine
 from .._util.names import found_names
 from ..engine import TALEngine
-from ..pose.plans import PEOPLE_PLAN
 from ..errors import BackendError, FeatureError, TALError, require
 from ..inference.given import Source
 from ..metrics import evaluate, protocol
 from ..plan.graph_contents import contents
+from ..pose.plans import PEOPLE_PLAN
 from ..records import Segment
 from ..results import Localization
 from .cold_start import cold_start, random_features

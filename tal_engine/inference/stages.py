@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .._util.arrays import NUMBERS, as_float32
 from .._util.concurrency import Stopwatch
 from ..backends import Backend, DynamicBatchingBackend, LazyBackend, Runtime
-from ..errors import FeatureError, PlanError, PlanFault, TALError, UsageError
+from ..errors import FeatureError, PlanError, PlanFault, TALError, UsageError, require
 from ..features import EncoderGraph, check_contract, contract_of
 from ..features.pixel_conversion import conversions_for
 from ..limits import Limits
@@ -34,13 +34,14 @@ from ..results import Localization
 from . import ScoreRule, evaluator_of, propose, score_batch, score_on_card, suppress, to_segments
 from .card_stages import CardStages
 from .domain import DomainModel
-from .each_person import asked_for, of_each_person
+from .each_person import asked_for, drawn_later, of_each_person
 from .given import Progress, Source, is_features, read_features
 
 if TYPE_CHECKING:
     from ..backends.card_tensor import CardTensor
     from ..pose.encoder import PoseFeatures
     from ..pose.people import FoundPeople
+    from ..pose.skeleton_options import SkeletonOptions
 
 log = logging.getLogger("tal_engine")
 
@@ -67,8 +68,9 @@ class Prepared:
     activations: Scored | None = None
     #: Where the features lie on the card, if they stayed there.
     on_card: dict[str, CardTensor] | None = None
-    #: Everybody who was found, if that was asked for.
+    #: Everybody who was found, if that was asked for, to be localized by themselves (`people`) or only drawn (`seen`).
     people: FoundPeople | None = None
+    seen: FoundPeople | None = None
 
 
 class Stages:
@@ -175,6 +177,8 @@ class Stages:
         progress: Progress | None,
         share: int = 0,
         people: int = 0,
+        keep: bool = False,
+        skeleton: SkeletonOptions | None = None,
     ) -> Prepared:
         """Compute the features of a source.
 
@@ -185,6 +189,8 @@ class Stages:
             progress: see `TALEngine.localize`.
             share: snippets at a time; 0: the encoders' batch size.
             people: follow up to so many people, each by itself; 0: the main person.
+            keep: remember where who is followed was, to be drawn.
+            skeleton: see `TALEngine.localize`.
 
         Raises:
             VideoError, FeatureError, UsageError: the source cannot be used.
@@ -192,10 +198,11 @@ class Stages:
         """
         began = time.perf_counter()
         found = asked_for(people, source, self.plan.manifest)
-        features, info, on_card = self._features(source, fps, force, progress, share or self.batch, found)
+        seen = found if found is not None or not keep else drawn_later(source, self.plan.manifest)
+        features, info, on_card = self._features(source, fps, force, progress, share or self.batch, seen, skeleton)
         if self._runtime.device.kind == "cpu":
             info.warnings += int8_notes(self.plan.manifest)
-        return Prepared(features, info, time.perf_counter() - began, on_card=on_card, people=found)
+        return Prepared(features, info, time.perf_counter() - began, on_card=on_card, people=found, seen=seen)
 
     def score(self, videos: Sequence[Prepared]) -> None:
         """Run the head once on videos of one length; each is charged its share of the time.
@@ -274,7 +281,7 @@ class Stages:
         info.seconds |= watch.seconds
         info.seconds["total"] = prepared.seconds + watch.seconds["head"] + time.perf_counter() - began
         result = Localization(segments, info, self.plan.vocabulary, activations)
-        result.people = prepared.people
+        result.people = prepared.seen
         return result
 
     def _localized(self, features: Sequence[Features], rule: ScoreRule) -> list[list[Segment]]:
@@ -314,16 +321,20 @@ class Stages:
         progress: Progress | None,
         share: int,
         people: FoundPeople | None,
+        skeleton: SkeletonOptions | None,
     ) -> tuple[Features, Info, dict[str, CardTensor] | None]:
         if fps is not None and is_features(source):
             raise UsageError(f"fps={fps} was given for features; their snippets carry their own times")
+        require(
+            skeleton is None or is_features(source), "skeleton", skeleton, "left out: the source is no skeleton file"
+        )
         if isinstance(source, Mapping):
             streams = {n: _numbers(n, a) for n, a in source.items()}
             count = max((a.shape[0] for a in streams.values() if a.ndim), default=0)
             timeline = timeline_of(self.plan.manifest.snippet)
             source = Features(streams, timeline, float(timeline.right(count)))
         if isinstance(source, (str, Path)) and is_features(source):
-            given, said = read_features(source, self.plan.manifest.snippet, self.limits)
+            given, said = read_features(source, self.plan.manifest.snippet, self.limits, skeleton)
             features, info = self._checked(given, str(source), force)
             info.warnings += said
             return features, info, None

@@ -43,7 +43,7 @@ class StreamingLocalizer:
     >>> from tal_engine import StreamingLocalizer, StreamOptions, TALEngine
     >>> stream = StreamingLocalizer(TALEngine.load(), "door", StreamOptions(look_ahead=4.0))
     >>> round(stream.declared_latency_s, 2)
-    7.08
+    6.8
     >>> stream.push(np.zeros((120, 160, 3), np.uint8), 0.0)  # no snippet is complete
     []
     """

@@ -35,7 +35,7 @@ def data(tmp_path_factory):
 
 
 def test_it_finds_actions_in_videos_it_never_saw(data):
-    engine = TALEngine.load(device="cpu")
+    engine = TALEngine.load("demo", "cpu")
     truth = {v.name: list(v.instances) for v in read_annotations(data / "annotations.json")}
     found = {name: list(engine.localize(data / "videos" / f"{name}.mp4", min_score=-np.inf, top_k=0)) for name in truth}
     score = evaluate(truth, found, tious=(0.3, 0.5))
@@ -45,7 +45,7 @@ def test_it_finds_actions_in_videos_it_never_saw(data):
 
 
 def test_default_segments_are_few_and_in_the_video(data):
-    engine = TALEngine.load(device="cpu")
+    engine = TALEngine.load("demo", "cpu")
     result = engine.localize(data / "videos" / "test_00000.mp4")
     assert 1 <= len(result) <= 60
     for segment in result:
@@ -58,7 +58,7 @@ def test_default_segments_are_few_and_in_the_video(data):
 
 
 def test_it_passed_the_gate_and_says_where_it_comes_from():
-    plan = TALEngine.load(device="cpu").plan
+    plan = TALEngine.load("demo", "cpu").plan
     log = json.loads(EMBEDDED_PLAN.with_suffix(".json").read_text())
     assert log["plan_sha256"] == plan.sha256
     assert plan.manifest.parity
@@ -94,7 +94,7 @@ def test_no_plan_given_says_so(data, tmp_path):
 
 
 def test_real_videos_decode_localize_and_plot(shared, tmp_path):
-    engine = TALEngine.load(device="cpu")
+    engine = TALEngine.load("demo", "cpu")
     for path in sorted((shared / "videos").glob("*.mp4")):
         result = engine.localize(path)
         assert result.info.duration > 5

@@ -95,6 +95,9 @@ def test_segments_say_whose_they_are_in_every_form(engine, frames, tmp_path):
     plain = engine.localize(frames, fps=FPS)
     assert {s.subject for s in plain} == {None}
     assert plain.people is None
+    kept = engine.localize(frames, fps=FPS, keep_people=True)  # for annotated videos: no one is looked for again
+    assert kept == plain
+    assert [[p.subject for p in kept.people(frames[0], t)] for t in (0.5, 1.0)] == [[0], [0]]
     assert "subject" not in plain.to_dict()["segments"][0]
     assert csv_table.text([plain]).splitlines()[0] == "video,label,start,end,score,domain"
     assert "up to 2 people are in the picture, the largest is followed" in " ".join(plain.info.warnings)
