@@ -86,7 +86,7 @@ def test_arrays_are_told_from_features_by_what_is_in_them(engine, bodies, tmp_pa
     kinds = [bodies / "b.npz", bodies / "b.csv", tmp_path / "f.npz", tmp_path / "broken.npz", tmp_path / "x.mp4"]
     assert [is_skeleton(p) for p in kinds] == [True, True, False, False, False]
     assert engine.localize(tmp_path / "f.npz").segments == engine.localize(bodies / "b.npz").segments
-    with pytest.raises(UsageError, match="skeleton is .* must be left out"):
+    with pytest.raises(UsageError, match=r"skeleton is .* must be left out"):
         engine.localize(tmp_path / "f.npz", skeleton=SkeletonOptions(fps=30.0))
     with pytest.raises(FeatureError):
         engine.localize(tmp_path / "broken.npz")
