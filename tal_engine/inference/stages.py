@@ -36,6 +36,7 @@ from .card_stages import CardStages
 from .domain import DomainModel
 from .each_person import asked_for, drawn_later, of_each_person
 from .given import Progress, Source, is_features, read_features
+from .seen import of_seen, pose_stream
 
 if TYPE_CHECKING:
     from ..backends.card_tensor import CardTensor
@@ -100,6 +101,7 @@ class Stages:
         self.evaluator = None
         if manifest.evaluator is not None:
             self.evaluator = evaluator_of(_open(plan, runtime, manifest.evaluator))
+        self._of_poses = pose_stream(manifest)
         #: What the training features looked like; None where the plan does not know.
         self.domain = DomainModel.of(plan)
         self._late = [LazyBackend(partial(_open, plan, runtime, e.graph, batch)) for e in manifest.graph_encoders]
@@ -239,7 +241,6 @@ class Stages:
 
     def propose_many(self, features: Sequence[Features]) -> list[Proposals]:
         """Propose segments for each of several features, before suppression; equal lengths share a call."""
-        manifest = self.plan.manifest
         lengths: dict[int, list[int]] = {}
         for i, one in enumerate(features):
             lengths.setdefault(len(one), []).append(i)
@@ -247,8 +248,12 @@ class Stages:
         for same in lengths.values():
             scored = self._scored([features[i] for i in same])
             for i, activations in zip(same, scored, strict=True):
-                proposals[i] = propose(activations, manifest.proposal, self.evaluator)
+                proposals[i] = self._proposed(activations, features[i])
         return [proposals[i] for i in range(len(features))]
+
+    def _proposed(self, activations: Scored, features: Features) -> Proposals:
+        found = propose(activations, self.plan.manifest.proposal, self.evaluator)
+        return of_seen(found, features) if self._of_poses else found
 
     def _scored(self, windows: Sequence[Features]) -> list[Scored]:
         """Score features of one length, reading them where they lie."""
@@ -270,7 +275,7 @@ class Stages:
             localize = partial(of_each_person, prepared.features, people, stream, self._localized, rule)
             segments = watch.run("people", localize)
         else:
-            proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self.evaluator))
+            proposals = watch.run("proposals", lambda: self._proposed(activations, prepared.features))
             proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
             segments = to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
 

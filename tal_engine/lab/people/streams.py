@@ -21,7 +21,7 @@ _BLEND_S = 0.4
 LENGTHS = (2.0, 8.0)
 _LENGTHS = {"sit down": (0.9, 2.4), "stand up": (0.9, 2.4), "walk": (2.5, 9.0), "jog": (2.5, 9.0)}
 #: Nameless programs beside which actions must be told, and the largest cosine of one with an action.
-_PROGRAMS, _CLOSEST = 160, 0.75
+_PROGRAMS, _CLOSEST = 320, 0.75
 
 
 #: Pose components that are angles of joints, those of the arms, and actions that leave the arms free.
@@ -51,14 +51,27 @@ class _Part:
     label: str | None = None
 
 
+@dataclass(frozen=True)
+class _Pace:
+    """How long performances take, how many are followed by something nameless, and from which half of that."""
+
+    lengths: tuple[float, float]
+    idle: float
+    own: int
+
+
 @cache
-def strangers() -> tuple[Motion, ...]:
-    """Draw random programs that move like no action, which must not be named."""
+def strangers(half: int = 0) -> tuple[Motion, ...]:
+    """Draw random programs that move like no action, which must not be named.
+
+    Args:
+        half: 0 or 1: one half teaches, the other judges what becomes of movements that nobody has seen before.
+    """
     rng = np.random.default_rng(4711)
     known = np.stack([action_profile(m, rng) for n, m in ACTIONS.items() if n not in ("sit down", "stand up")
                       for _ in range(12)])  # fmt: skip
     far = [p for p in programs(_PROGRAMS) if float((known @ p.profile()).max()) <= _CLOSEST]
-    return tuple(p.motion("program") for p in far)
+    return tuple(p.motion("program") for p in far[half::2])
 
 
 def write_stream(
@@ -68,6 +81,7 @@ def write_stream(
     classes: Sequence[str] = (),
     lengths: tuple[float, float] = LENGTHS,
     idle: float = 0.85,
+    own: int = 0,
 ) -> Stream:
     """Draw a stream.
 
@@ -78,6 +92,7 @@ def write_stream(
         classes: of the performances; default: drawn.
         lengths: shortest and longest performance, seconds, of actions that do not end by themselves.
         idle: share of performances that something nameless follows.
+        own: which half of the nameless programs it draws from; see `strangers`.
     """
     rng = np.random.default_rng(list(seed))
     if actions is None:
@@ -87,23 +102,24 @@ def write_stream(
             str(c)
             for c in rng.choice(list(ACTIONS), size=int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])), replace=False)
         ]
-    parts = _timeline(rng, [str(rng.choice(classes)) for _ in range(actions)], lengths, idle)
+    parts = _timeline(rng, [str(rng.choice(classes)) for _ in range(actions)], _Pace(lengths, idle, own))
     joints, starts = _played(rng, parts)
     instances = [Segment(a, a + p.length, p.label, 1.0) for a, p in zip(starts, parts, strict=True) if p.label]
     return Stream(name, joints, tuple(instances))
 
 
-def write_clip(name: str, seed: Sequence[int], label: str | None) -> Stream:
+def write_clip(name: str, seed: Sequence[int], label: str | None, own: int = 0) -> Stream:
     """Draw a short stream of one performance, as long as one to three repetitions, with little around it.
 
     Args:
         name: of the stream.
         seed: the same seed gives the same stream.
         label: what is done; None: nothing that has a name.
+        own: see `write_stream`.
     """
     rng = np.random.default_rng(list(seed))
     if label is None:
-        joints, _ = _played(rng, _idle(rng, bool(rng.random() < 0.15)))
+        joints, _ = _played(rng, _idle(rng, bool(rng.random() < 0.15), own))
         return Stream(name, joints, ())
     motion = ACTIONS[label]
     length = (
@@ -111,48 +127,48 @@ def write_clip(name: str, seed: Sequence[int], label: str | None) -> Stream:
         if label in _LENGTHS
         else float(rng.uniform(*motion.cycle_s)) * float(rng.choice([1, 1, 2, 3]))
     )
-    around = [replace(p, length=float(rng.uniform(0.1, 1.0))) for p in _idle(rng, label == "stand up")[:1]]
-    after = [replace(p, length=float(rng.uniform(0.1, 1.0))) for p in _idle(rng, label == "sit down")[:1]]
+    around = [replace(p, length=float(rng.uniform(0.1, 1.0))) for p in _idle(rng, label == "stand up", own)[:1]]
+    after = [replace(p, length=float(rng.uniform(0.1, 1.0))) for p in _idle(rng, label == "sit down", own)[:1]]
     parts = [*around, _Part(motion, min(max(length, 0.8), 4.0), label), *after]
     joints, starts = _played(rng, parts)
     instances = [Segment(a, a + p.length, p.label, 1.0) for a, p in zip(starts, parts, strict=True) if p.label]
     return Stream(name, joints, tuple(instances))
 
 
-def _timeline(rng: np.random.Generator, labels: list[str], lengths: tuple[float, float], idle: float) -> list[_Part]:
+def _timeline(rng: np.random.Generator, labels: list[str], pace: _Pace) -> list[_Part]:
     """Order performances and what lies between them; who sits stands up before doing something else."""
     parts: list[_Part] = []
     seated = bool(labels) and labels[0] == "stand up"
-    parts += _idle(rng, seated)
+    parts += _idle(rng, seated, pace.own)
     for label in labels:
         if label == "stand up" and not seated:
-            parts += [_act(rng, "sit down", lengths), *_idle(rng, True)]
+            parts += [_act(rng, "sit down", pace), *_idle(rng, True, pace.own)]
         elif label != "stand up" and seated:
-            parts += [_act(rng, "stand up", lengths), *_idle(rng, False)]
-        parts.append(_act(rng, label, lengths))
+            parts += [_act(rng, "stand up", pace), *_idle(rng, False, pace.own)]
+        parts.append(_act(rng, label, pace))
         seated = label == "sit down"
-        if rng.random() < idle:
-            parts += _idle(rng, seated)
+        if rng.random() < pace.idle:
+            parts += _idle(rng, seated, pace.own)
     if not labels:
         for _ in range(int(rng.integers(2, 5))):
-            parts += _idle(rng, bool(rng.random() < 0.25))
+            parts += _idle(rng, bool(rng.random() < 0.25), pace.own)
     return parts
 
 
-def _act(rng: np.random.Generator, label: str, lengths: tuple[float, float]) -> _Part:
-    shortest, longest = _LENGTHS.get(label, lengths)
+def _act(rng: np.random.Generator, label: str, pace: _Pace) -> _Part:
+    shortest, longest = _LENGTHS.get(label, pace.lengths)
     if label not in ("sit down", "stand up"):
-        longest = max(longest, lengths[1])
+        longest = max(longest, pace.lengths[1])
     return _Part(ACTIONS[label], float(rng.uniform(shortest, longest)), label)
 
 
-def _idle(rng: np.random.Generator, seated: bool) -> list[_Part]:
+def _idle(rng: np.random.Generator, seated: bool, own: int) -> list[_Part]:
     """Draw one to three things without a name, 1 to 4 s each."""
     parts = []
     for _ in range(int(rng.integers(1, 4))):
         motion = IDLES[rng.integers(len(IDLES))]
-        if rng.random() < 0.25:
-            motion = strangers()[rng.integers(len(strangers()))]
+        if rng.random() < 0.35:
+            motion = strangers(own)[rng.integers(len(strangers(own)))]
         parts.append(_Part(SEATED if seated else motion, float(rng.uniform(1.0, 4.0))))
     return parts
 
