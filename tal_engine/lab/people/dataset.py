@@ -58,4 +58,5 @@ def data_set(examples: Sequence[Example]) -> DataSet:
         timeline=timeline_of(POSE_SNIPPETS),
         text=TextSpec(tower="hashed"),
         contract=pose_contract(),
+        mixed=True,  # of some trials only the classes are known
     )

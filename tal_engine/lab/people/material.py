@@ -15,7 +15,7 @@ import numpy as np
 from ...annotations import AnnotatedVideo
 from ...pose.skeleton import canonical
 from ...pose.windows import features_of
-from ...records import Features
+from ...records import Features, Segment
 from . import recordings
 from .actions import ACTIONS
 from .cameras import filmed
@@ -41,7 +41,7 @@ class Counts:
 
     streams: int = 1700
     clips: int = 2420
-    sessions: int = 160
+    sessions: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,9 @@ def people(path: Path, subset: str, seed: int, persons: Sequence[str] = ("02", "
         for copy in range(COPIES.get(trial.labels[0] if trial.labels else "", COPIES[""])):
             rng = np.random.default_rng([seed, *trial.name.encode(), copy])
             poses = filmed(trial.joints, visible, recordings.FPS, rng)
+            whole = tuple(Segment(0.0, trial.duration, n, 1.0) for n in trial.labels if n in recordings.THROUGHOUT)
             video = AnnotatedVideo(
-                f"{trial.name}_{copy:02d}", subset, trial.duration, (), video_labels=trial.labels,
+                f"{trial.name}_{copy:02d}", subset, trial.duration, whole, video_labels=trial.labels,
                 background=not trial.labels,
             )  # fmt: skip
             yield Example(video, features_of(poses, duration=trial.duration))

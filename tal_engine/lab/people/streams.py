@@ -200,7 +200,7 @@ def _mannered(pose: Array, part: _Part, t: Array, rng: np.random.Generator) -> A
 def _played(rng: np.random.Generator, parts: list[_Part]) -> tuple[Array, list[float]]:
     """Perform one part after the other, blended; ways are put together from the speeds of each."""
     starts = np.concatenate([[0.0], np.cumsum([p.length for p in parts])])
-    frames = max(round(float(starts[-1]) * FPS), 2)
+    frames = max(int(np.ceil(float(starts[-1]) * FPS - 1e-9)), 2)
     t: Array = (np.arange(frames, dtype=np.float64) + 0.5) / FPS
     total, weight = np.zeros((frames, len(POSE))), np.zeros((frames, 1))
     travel = [P["z"], P["yaw"], P["x"]]
