@@ -35,8 +35,7 @@ from ..lab.training.runs import train_head
 from ..lab.training.training_options import TrainOptions
 from ..metrics import WTAL_TIOUS, evaluate
 from ..plan.archive import Plan, with_calibration, write_plan
-from ..pose.features import DIM
-from ..pose.windows import STREAM
+from ..pose.features import DIM, STREAM
 from . import bundle
 from .encoder_graphs import EncoderSet, open_encoders
 from .fit_domain import fit_domain

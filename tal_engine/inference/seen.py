@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plan.manifest import Manifest
-from ..pose.features import DIM
-from ..pose.windows import STREAM
+from ..pose.features import DIM, STREAM
 from ..records import Features, Proposals
 
 Floats = NDArray[np.float64]

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from ..errors import PlanError, PlanFault
 from ..plan.archive import Plan, read_plan, with_members
-from .encoder import pose_encoder
-from .features import pose_record
-from .windows import STREAM
+from .features import STREAM, pose_record
 
 #: The plan for people. The file has no graphs that find them: those of the package are smaller, compressed.
 PEOPLE_PLAN = Path(__file__).parents[1] / "assets" / "people.plan"
@@ -73,6 +71,8 @@ def with_pose(plan: Plan, variant: str = "lite") -> Plan:
         raise PlanError(
             PlanFault.BAD_VALUE, f"plan {manifest.name} reads {manifest.streams}, not the {pose_record()['features']}"
         )
+    from .encoder import pose_encoder  # it loads OpenCV, which heads of features do without
+
     spec, members = pose_encoder(variant)
     return with_members(manifest.model_copy(update={"encoders": [spec]}), {**plan.files, **members})
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ...annotations import AnnotatedVideo
 from ...options import timeline_of
-from ...pose.features import POSE_SNIPPETS
-from ...pose.windows import STREAM, pose_contract
+from ...pose.features import POSE_SNIPPETS, STREAM
+from ...pose.windows import pose_contract
 from ...records import Features
 from ...vocabulary import Vocabulary
 from ..data.dataset import DataSet
