@@ -89,6 +89,15 @@ def stream(
     ] = None,
     conf: Conf = None,
     raw_scores: RawScores = False,
+    people: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=16,
+            help="Follow up to so many people and say whose each action is; 0: the main person. Not with --state.",
+            rich_help_panel="What is found",
+        ),
+    ] = 0,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -135,8 +144,9 @@ def stream(
     names = [s for text in sources for s in expand_streams(text)]
     _check_outputs(sources, names, sink or [], {f"--report {report}": report, f"--save-video {save_video}": save_video})
     scheduler = StreamScheduler(
-        engine, names, how, live, provisional=provisional, min_score=conf, calibrated=not raw_scores, snapshots=state
-    )
+        engine, names, how, live, provisional=provisional, min_score=conf, calibrated=not raw_scores, snapshots=state,
+        people=people,
+    )  # fmt: skip
     with ExitStack() as stack:
         stopped = stack.enter_context(_stopping(scheduler))
         sinks = _event_sinks(sink or [], sink_options or [], state, stopped)
