@@ -111,6 +111,11 @@ class Event:
         """It never changes any more, and it happened."""
         return self.kind == "final"
 
+    @property
+    def title(self) -> str:
+        """The label, with the person's number where people are told apart."""
+        return self.label if self.subject is None else f"{self.label} #{self.subject}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return all fields and the schema, ready for JSON."""
         document = asdict(self)

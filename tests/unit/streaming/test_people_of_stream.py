@@ -47,6 +47,7 @@ def test_everybody_has_events_and_the_first_those_of_the_main_person(engine, fra
     assert (finals.late_events, finals.worst_latency_s > 0) == (0, True)
     assert Event.from_json(second[0].to_json()) == second[0]
     assert '"subject": 1' in second[0].to_json()
+    assert (second[0].title, alone[0].title) == (f"{second[0].label} #1", alone[0].label)
     assert "subject" not in alone[0].to_json()
 
 
