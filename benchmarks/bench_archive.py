@@ -32,6 +32,7 @@ from tal_engine.demo.script import write_script
 
 TAL = [sys.executable, "-m", "tal_engine"]
 SECONDS = 20.0
+PLAN = ("--plan", "demo")
 
 
 def clips(folder: Path, count: int) -> list[Path]:
@@ -68,10 +69,10 @@ def throughput(work: Path, paths: list[Path], rounds: int) -> dict[str, Any]:
     found: dict[str, list[float]] = {"batch": [], "two processes": [], "localize": []}
     for k in range(rounds):
         out = work / f"t{k}"
-        found["batch"].append(seconds_of(["batch", paths[0].parent, "-o", out / "b", "--workers", 2]))
-        halves = [["batch", part, "-o", out / part.stem, "--workers", 1] for part in lists]
+        found["batch"].append(seconds_of(["batch", paths[0].parent, "-o", out / "b", "--workers", 2, *PLAN]))
+        halves = [["batch", part, "-o", out / part.stem, "--workers", 1, *PLAN] for part in lists]
         found["two processes"].append(seconds_of(*halves))
-        found["localize"].append(seconds_of(["localize", paths[0].parent, "-o", out / "l.jsonl"]))
+        found["localize"].append(seconds_of(["localize", paths[0].parent, "-o", out / "l.jsonl", *PLAN]))
         print({name: round(values[-1], 1) for name, values in found.items()}, flush=True)
         shutil.rmtree(out)
     median = {name: statistics.median(values) for name, values in found.items()}
@@ -92,7 +93,7 @@ def kills(work: Path, paths: list[Path], count: int, seed: int) -> dict[str, Any
     chance, out = random.Random(seed), work / "killed"
     shutil.rmtree(out, ignore_errors=True)
     of = Counter[str]()
-    command = ["batch", paths[0].parent, "-o", out, "--workers", 2, "--every", 3, "--tries", count + 1]
+    command = ["batch", paths[0].parent, "-o", out, "--workers", 2, "--every", 3, "--tries", count + 1, *PLAN]
     process = started(*command)
     while sum(of.values()) < count:
         time.sleep(chance.uniform(0.5, 6.0))

@@ -69,7 +69,7 @@ def variants(path):
 def features_of(kind):
     """A function from a source (path, or frames and fps) to its streams."""
     if kind == "tiny":
-        engine = TALEngine.load(device="cpu")
+        engine = TALEngine.load("demo", "cpu")
         return lambda source, fps=None: engine.features(source, fps=fps).streams
     encoders = open_encoders(kind)
     extractor = Extractor(encoders.snippet, encoders.open(list(encoders.specs), "cpu"))
@@ -166,7 +166,7 @@ def cost(model, video, repeats=50):
 
 def calibration(found, seconds):
     """Expected calibration error of the embedded plan on rendered test videos, which nothing was fitted on."""
-    engine, truth, told = TALEngine.load(device="cpu"), {}, {}
+    engine, truth, told = TALEngine.load("demo", "cpu"), {}, {}
     for name in found["held out"]:
         result = engine.localize(found["held out"][name], min_score=0.0, top_k=0)
         seed = int(name.split("_")[0][1:])

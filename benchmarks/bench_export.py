@@ -124,7 +124,7 @@ _COLD = """
 import time; began = time.perf_counter()
 import numpy as np
 from tal_engine import TALEngine
-engine = TALEngine.load(device="cpu", threads=2)
+engine = TALEngine.load("demo", "cpu", threads=2)
 loaded = time.perf_counter()
 engine.localize({n: np.ones((100, d), np.float32) for n, d in engine.plan.manifest.streams.items()})
 print(loaded - began, time.perf_counter() - began)

@@ -107,7 +107,7 @@ def embedded(work: Path) -> dict[str, Any]:
     """The embedded plan, as it is, on the held-out videos."""
     annotations = read_annotations(rendered(work / "videos") / "annotations.json")
     truth = {v.name: list(v.instances) for v in annotations.subset("test").values()}
-    engine = TALEngine.load(None, "cpu")
+    engine = TALEngine.load("demo", "cpu")
     found = {v: list(engine.localize(work / "videos" / "videos" / f"{v}.mp4", **EVERYTHING)) for v in truth}
     e = evaluate(truth, found, engine.plan.vocabulary, tious=WTAL_TIOUS)
     by_class = {c: round(100 * a, 1) for c, a in e.class_ap(0.5).items()}
@@ -128,7 +128,7 @@ def motion(work: Path) -> dict[str, Any]:
 
 
 def videos(work: Path) -> dict[str, Any]:
-    engine = TALEngine.load(None, "cpu")
+    engine = TALEngine.load("demo", "cpu")
     rows = {}
     for path in sorted((SHARED / "videos").glob("*.mp4")):
         result = engine.localize(path)
@@ -144,7 +144,7 @@ def videos(work: Path) -> dict[str, Any]:
 
 
 def speed(work: Path) -> dict[str, Any]:
-    engine = TALEngine.load(None, "cpu")
+    engine = TALEngine.load("demo", "cpu")
     paths = sorted((rendered(work / "videos") / "videos").glob("test_*.mp4"))[:10]
     engine.localize(paths[0])
     ratios, stages, seconds = [], {}, 0.0
@@ -182,7 +182,7 @@ def memory(work: Path) -> dict[str, Any]:
 
 def peak(path: str) -> None:
     """Localize and print this process's peak memory; run in a fresh process."""
-    result = TALEngine.load(None, "cpu").localize(path)
+    result = TALEngine.load("demo", "cpu").localize(path)
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         {

@@ -50,7 +50,7 @@ for name in pairs.files:
 np.savez(sys.argv[2], **out)
 from pathlib import Path
 from tal_engine import TALEngine
-engine = TALEngine.load(None, "cpu", threads=1)
+engine = TALEngine.load("demo", "cpu", threads=1)
 videos = sorted(Path(sys.argv[3]).glob("*.mp4"))
 found = {v.name: [(s.start, s.end, s.label) for s in engine.localize(v)] for v in videos}
 Path(sys.argv[2]).with_suffix(".json").write_text(json.dumps(found))

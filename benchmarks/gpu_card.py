@@ -88,7 +88,7 @@ def _runtime(day: Day) -> dict[str, Any]:
 
     from tal_engine import TALEngine
 
-    engine = TALEngine.load(None, day.device, strict=True)
+    engine = TALEngine.load("demo", day.device, strict=True)
     streams = {n: np.ones((50, d), np.float32) for n, d in engine.plan.manifest.streams.items()}
     found = engine.localize(streams, min_score=-np.inf)
     return {"providers": onnxruntime.get_available_providers(), "runs_on": engine.description, "segments": len(found)}

@@ -103,7 +103,7 @@ def _compared(day: Day, videos: list[Path], kept: bool = False) -> dict[str, Any
         files, on = [Path(folder) / "cpu.json", Path(folder) / "card.json"], {}
         for path, device in zip(files, ("cpu", day.device), strict=True):
             more = {"on_card": True} if kept and path == files[1] else {}
-            engine = TALEngine.load(None, device, strict=True, **more)
+            engine = TALEngine.load("demo", device, strict=True, **more)
             write(path, [engine.localize(v) for v in videos])
             on[path.stem] = engine.runs_on
         command = [sys.executable, "-P", "-c", "from tal_engine.cli.main import run; run()", "diff"]

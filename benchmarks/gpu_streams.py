@@ -54,7 +54,7 @@ def end_to_end(day: Day) -> None:
 
 def _localized(videos: Sequence[Path], device: str, day: Day) -> dict[str, Any]:
     """Seconds of each stage over all clips, one clip after the other and several beside each other."""
-    engine = TALEngine.load(None, device, strict=True)
+    engine = TALEngine.load("demo", device, strict=True)
     engine.load_encoders()
     engine.localize(videos[0])
     stages: dict[str, float] = {}
@@ -80,7 +80,7 @@ def _localized(videos: Sequence[Path], device: str, day: Day) -> dict[str, Any]:
 
 def live(day: Day) -> None:
     """More and fewer streams, widest steps first, so that a cut still brackets the answer."""
-    engine = TALEngine.load(None, day.device, strict=True)
+    engine = TALEngine.load("demo", day.device, strict=True)
     engine.load_encoders()
     made, kept, lost = clips(day), 0, 10**9
     seconds = day.pick(WATCHED_S, WATCHED_SMALL_S)
@@ -99,7 +99,7 @@ def live(day: Day) -> None:
 
 
 def _on_card(day: Day) -> TALEngine:
-    engine = TALEngine.load(None, day.device, strict=True, on_card=True)
+    engine = TALEngine.load("demo", day.device, strict=True, on_card=True)
     engine.load_encoders()
     return engine
 

@@ -73,7 +73,7 @@ def cpu_ms(call: Callable[[], Any], times: int) -> float:
 def main(way: str, snippets: int) -> None:
     """Measure and print."""
     choose(way)
-    engine = TALEngine.load(device="cpu", threads=1)
+    engine = TALEngine.load("demo", "cpu", threads=1)
     rng = np.random.default_rng(0)
 
     def features(count: int) -> dict[str, Any]:

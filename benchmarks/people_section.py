@@ -19,6 +19,9 @@ def section(document: Mapping[str, Any]) -> str:
     if "noise" in figures:
         lines += [_noise(figures["noise"]), ""]
         parts["noise"] = document["parts"]["noise"]["machine"]
+    if "live" in figures:
+        lines += [*_live(figures["live"]), ""]
+        parts["live"] = document["parts"]["live"]["machine"]
     return "\n".join([*lines, *machine_lines(parts, "onnxruntime")])
 
 
@@ -54,6 +57,31 @@ def _judged(found: Mapping[str, Any]) -> list[str]:
     head = ["whole clips, %", "right of 18 classes", "mAP among them", "mAP among all", "named right / wrong / nothing",
             "clips of other actions named"]  # fmt: skip
     return table(head, rows)
+
+
+def _live(x: Mapping[str, Any]) -> list[str]:
+    """Say what a file costs, how many streams run, and what looking less often costs."""
+    file = x["file"]
+    rows = [
+        [str(r["streams"]), f"{r['cores_used']:.2f}", f"{r['cores_used_by_others']:.2f}", str(r["frames_dropped"]),
+         f"{r['behind_s']:.1f}", "yes" if r["sustained"] else "no"]
+        for r in x["streams"]
+    ]  # fmt: skip
+    head = [
+        "live streams, 320 x 240, 25 fps",
+        "cores",
+        "cores of other programs",
+        "pictures dropped",
+        "behind, s",
+        "kept up",
+    ]
+    rates = ", ".join(f"{rate} a second {v['map_50']:.1f}" for rate, v in x["rates"].items())
+    return [
+        f"A file of 320 x 240 at 25 frames a second: {file['real_time_of_one_core']:.1f} times real time a core, from "
+        f"decoding to segments ({file['seconds_of_video']:.0f} s, {file['cpu_seconds']:.1f} s of one core).",
+        "", *table(head, rows), "",
+        f"mAP@0.5 of the same procedural sessions by how often poses are taken: {rates}.",
+    ]  # fmt: skip
 
 
 def _noise(x: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ class Process:
     """`tal serve` as a child process."""
 
     def __init__(self, state: Path, *words: object) -> None:
-        words = (sys.executable, "-m", "tal_engine", "serve", "--state", state, "--port", 0, *words)
+        words = (sys.executable, "-m", "tal_engine", "serve", "--plan", "demo", "--state", state, "--port", 0, *words)
         self.child = subprocess.Popen([str(word) for word in words], stderr=subprocess.PIPE, text=True)
         assert self.child.stderr is not None
         line = self.child.stderr.readline()
@@ -94,7 +94,7 @@ def served(state: Path, *words: object) -> Iterator[Process]:
 def overhead(work: Path, rounds: int) -> dict[str, Any]:
     """The whole request of a 10 s clip against the call of the engine, in turns; the engine is in this process."""
     clip = clip_of(work)
-    engine = TALEngine.load(None, "cpu")
+    engine = TALEngine.load("demo", "cpu")
     engine.load_encoders()
     with tempfile.TemporaryDirectory() as state, served(Path(state)) as one, Client(one.base) as client:
         same = client.localize(clip).segments == engine.localize(clip).segments
@@ -127,7 +127,7 @@ def load(work: Path, clients: int, seconds: float) -> dict[str, Any]:
     """Requests a second and how long they take, with clients that ask again at once; video and features."""
     clip = clip_of(work)
     features = work / "clip.npz"
-    with TALEngine.load(None, "cpu") as engine:
+    with TALEngine.load("demo", "cpu") as engine:
         save_features(features, engine.features(clip))
     kinds = {"video": clip.read_bytes(), "features": features.read_bytes()}
     rows = {}
@@ -166,7 +166,7 @@ async def _ask(base: str, body: bytes, clients: int, seconds: float) -> tuple[li
 
 def jobs(work: Path, video_hours: float, seconds: float) -> dict[str, Any]:
     """Jobs of synthetic features, each of so many minutes of video, for a time: is memory flat?"""
-    with TALEngine.load(None, "cpu") as engine:
+    with TALEngine.load("demo", "cpu") as engine:
         streams = engine.plan.manifest.streams
         step = engine.plan.manifest.snippet.stride / engine.plan.manifest.snippet.fps
     rng = np.random.default_rng(0)

@@ -35,7 +35,18 @@ def memory(hours: float, frame_hours: float) -> dict[str, Any]:
     """`tal certify --synthetic` in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "certificate"
-        how = ["certify", "--synthetic", "-o", str(out), "--hours", str(hours), "--frame-hours", str(frame_hours)]
+        how = [
+            "certify",
+            "--synthetic",
+            "--plan",
+            "demo",
+            "-o",
+            str(out),
+            "--hours",
+            str(hours),
+            "--frame-hours",
+            str(frame_hours),
+        ]
         code = "from tal_engine.cli.main import run; run()"
         done = subprocess.run([sys.executable, "-c", code, *how], stdout=subprocess.DEVNULL, check=False)
         runs = json.loads(out.with_suffix(".json").read_text())["runs"]
@@ -53,7 +64,7 @@ def memory(hours: float, frame_hours: float) -> dict[str, Any]:
 
 def streams(work: Path, seconds: float, most: int, device: str = "cpu") -> dict[str, Any]:
     """More and more files, paced as live, until a frame is dropped or the engine falls behind."""
-    engine = TALEngine.load(None, device, strict=True)
+    engine = TALEngine.load("demo", device, strict=True)
     names = sorted((rendered(work / "videos", ["test"]) / "videos").glob("test_*.mp4"))
     rows = []
     for count in COUNTS if device == "cpu" else MANY:

@@ -52,7 +52,7 @@ def procedural_truth(work: Path) -> Truth:
 
 def late(work: Path, limit: int) -> dict[str, Any]:
     """Every final of both sets, with the plan's options and at its operating point, against the declared latency."""
-    engine = TALEngine.load(None, "cpu")
+    engine = TALEngine.load("demo", "cpu")
     sets = {
         "procedural": (procedural_truth(work), work / "videos" / "videos"),
         "real motion": (rendered_views(work / "motion", 0), work / "motion"),
@@ -93,7 +93,7 @@ def _late(engine: TALEngine, truth: Truth, folder: Path, limit: int) -> dict[str
 def chunks(work: Path, count: int) -> dict[str, Any]:
     """The finals of a clip whose frames come in random chunks, encoded a chunk at a time, against one by one."""
     rendered_views(work / "motion", 0)
-    engine = TALEngine.load(None, "cpu")
+    engine = TALEngine.load("demo", "cpu")
     path = work / "motion" / "13_30_0.mp4"
     with open_video(path) as video:
         frames = [(f.image(), f.pts_seconds) for f in video.frames]
@@ -144,7 +144,7 @@ def _catch_up(engine: TALEngine, state: StreamState, waiting: Sequence[PendingSn
 
 def curve(work: Path, limit: int) -> dict[str, Any]:
     """mAP and AEDT of all finals by window and latency; features are made once and kept."""
-    engine = TALEngine.load(None, "cpu")
+    engine = TALEngine.load("demo", "cpu")
     truth = dict(islice(procedural_truth(work).items(), limit or None))
     features = {name: _features(engine, work, name) for name in truth}
     offline = evaluate(

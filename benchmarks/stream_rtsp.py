@@ -46,7 +46,7 @@ class Seen:
 
 def rtsp(minutes: float, speed: float) -> dict[str, Any]:
     """Stream-minutes of it, `speed` times as fast as they would pass."""
-    engine = TALEngine.load(None, "cpu")
+    engine = TALEngine.load("demo", "cpu")
     now = partial(_clock, speed)
     seen, done = Seen(), threading.Event()
     faults: list[tuple[float, str]] = []

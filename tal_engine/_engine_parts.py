@@ -72,6 +72,7 @@ class OpensStreams:
         min_score: float | None = None,
         top_k: int | None = None,
         calibrated: bool = True,
+        people: int = 0,
     ) -> StreamingLocalizer:
         """Open one stream whose frames you push.
 
@@ -82,6 +83,8 @@ class OpensStreams:
             min_score: leave out segments below it; None takes the plan's operating point.
             top_k: keep at most this many segments of a window; None takes the plan's, 0 keeps all.
             calibrated: scores are in [0, 1] where the plan carries their calibration; False gives raw scores.
+            people: follow up to so many people (1 to 16) and decide for each by itself: events have a `subject`. 0
+                follows the main person. For plans that read poses; such streams have no snapshots.
 
         Raises:
             UsageError: the name is a file or an address, which `watch` reads.
@@ -103,6 +106,7 @@ class OpensStreams:
         check_name(name)
         _check(options, StreamOptions, "options")
         choices = {"provisional": provisional, "min_score": min_score, "top_k": top_k, "calibrated": calibrated}
+        choices["people"] = people
         return StreamingLocalizer(cast("Models", self), name, options, **choices)  # type: ignore[arg-type]
 
     def watch(
@@ -115,6 +119,7 @@ class OpensStreams:
         min_score: float | None = None,
         top_k: int | None = None,
         calibrated: bool = True,
+        people: int = 0,
     ) -> StreamScheduler:
         """Read live sources and yield their events; iterate with ``for`` or ``async for``.
 
@@ -128,6 +133,8 @@ class OpensStreams:
             min_score: leave out segments below it; None takes the plan's operating point.
             top_k: keep at most this many segments of a window; None takes the plan's, 0 keeps all.
             calibrated: scores are in [0, 1] where the plan carries their calibration; False gives raw scores.
+            people: follow up to so many people (1 to 16) and decide for each by itself: events have a `subject`. 0
+                follows the main person. For plans that read poses; such streams have no snapshots.
 
         Raises:
             UsageError: no source, two sources of one name, or a malformed source.
@@ -142,6 +149,7 @@ class OpensStreams:
 
         self._stages  # noqa: B018 - a closed engine is refused
         choices = {"provisional": provisional, "min_score": min_score, "top_k": top_k, "calibrated": calibrated}
+        choices["people"] = people
         _check(options, StreamOptions, "options")
         _check(live, LiveOptions, "live")
         given = [sources] if isinstance(sources, str) else sources_of(sources)
@@ -167,7 +175,7 @@ class SeesPeople:
             StateError: the engine is closed.
 
         >>> from tal_engine import TALEngine
-        >>> TALEngine.load().people_finder() is None  # the demonstration plan reads no poses
+        >>> TALEngine.load("demo").people_finder() is None  # the drawn figure's plan reads no poses
         True
         """
         from .pose.tracking import PoseOptions, PoseTracker

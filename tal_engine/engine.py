@@ -20,15 +20,17 @@ from .inference.given import Progress, Source, is_features
 from .inference.stages import Prepared, Stages
 from .limits import Limits
 from .options import timeline_of
-from .plan.archive import Plan, read_plan
+from .plan.archive import Plan
+from .pose.plans import DEMO_PLAN, open_plan
+from .pose.skeleton_options import SkeletonOptions
 from .records import Features, Proposals, Snippets
 from .results import Localization
 from .timeline import Timeline
 
 __all__ = ["EMBEDDED_PLAN", "Progress", "Source", "TALEngine", "timeline_for"]
 
-#: The demonstration model that ships with the package.
-EMBEDDED_PLAN = Path(__file__).parent / "assets" / "demo.plan"
+#: The drawn figure's plan, for tests and demonstrations; `TALEngine.load("demo")`.
+EMBEDDED_PLAN = DEMO_PLAN
 
 
 class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
@@ -39,10 +41,10 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
 
     >>> import numpy as np
     >>> from tal_engine import TALEngine
-    >>> with TALEngine.load() as engine:  # the embedded demonstration model
+    >>> with TALEngine.load() as engine:  # the plan for people
     ...     result = engine.localize(np.zeros((64, 120, 160, 3), np.uint8), fps=25.0)
-    >>> len(result), result.info.snippets, result.info.duration  # nothing happens in a black video
-    (0, 4, 2.56)
+    >>> len(result), result.info.snippets, result.info.duration  # nobody is in a black video
+    (0, 6, 2.56)
     """
 
     def __init__(
@@ -84,10 +86,11 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
         convert_on_device: bool = False,
         decoder: str = "ffmpeg",
     ) -> TALEngine:
-        """Load a plan file; without one, the embedded demonstration model.
+        """Load a plan file; without one, the plan for people that ships with the package (docs/people.md).
 
         Args:
-            plan: path of a ``.plan``; nothing is ever downloaded.
+            plan: path of a ``.plan``, or the name of one that ships: "people", the default, or "demo", the drawn
+                figure's. Nothing is ever downloaded.
             device: "auto", "cpu", "cuda", "tensorrt", "tensorrt-rtx" or "ort-tensorrt", all but the first two also with
                 the number of a GPU, "cuda:1". "auto" picks the fastest ONNX Runtime provider that works here.
                 TensorRT takes engines from the plan or from the user's cache folder, and builds them on first use
@@ -111,7 +114,7 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
             PlanError: the file is damaged, not a plan, or not signed by `key`.
             BackendError: it cannot run on this machine as requested.
         """
-        opened = read_plan(EMBEDDED_PLAN if plan is None else plan, key=key)
+        opened = open_plan(plan, key=key)
         options: dict[str, Any] = {"threads": threads, "strict": strict, "batch": batch}
         options |= {"timeout": timeout, "limits": limits, "on_card": on_card}
         options |= {"convert_on_device": convert_on_device, "decoder": decoder}
@@ -167,12 +170,14 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
         force: bool = False,
         progress: Progress | None = None,
         people: int = 0,
+        keep_people: bool = False,
+        skeleton: SkeletonOptions | None = None,
     ) -> Localization:
         """Find which actions happen when.
 
         Args:
-            source: a video file, frames with `fps`, or features. Frames are an array [N, H, W, 3] uint8 or a list of
-                arrays [H, W, 3] of one size.
+            source: a video file, frames with `fps`, features, or a skeleton file. Frames are an array [N, H, W, 3]
+                uint8 or a list of arrays [H, W, 3] of one size.
             fps: frames per second of frames that are given as arrays; not allowed for other sources.
             min_score: leave out segments below it, on the scale of the result's scores; None takes the plan's operating
                 point, class by class.
@@ -182,6 +187,9 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
             progress: called with (seconds done, seconds in total or 0 if unknown).
             people: follow up to so many people of a video (1 to 16) and localize each by itself: segments have a
                 `subject`. 0 follows the main person. For plans that read poses.
+            keep_people: the result's `people` gives who was followed at any time, for annotated videos; a kilobyte a
+                person and picture. Always so with `people`.
+            skeleton: what a skeleton file leaves open, such as its frame rate; for skeleton files alone.
 
         Returns:
             A list-like `Localization` of `Segment`, best first; its `by_time` returns them in time order.
@@ -193,7 +201,8 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
             StateError: the engine is closed.
         """
         stages, wanted = self._stages, self._rule(min_score, top_k, calibrated)
-        result = stages.finish(stages.prepare(source, fps, force, progress, people=people), wanted)
+        asked: dict[str, Any] = {"people": people, "keep": keep_people, "skeleton": skeleton}
+        result = stages.finish(stages.prepare(source, fps, force, progress, **asked), wanted)
         trimmer.worked(result.info.seconds["total"])
         return result
 
@@ -250,7 +259,7 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
             TALError: of a source, if `on_error` is "raise".
             StateError: the engine is closed, or was closed meanwhile.
 
-        >>> engine = TALEngine.load()
+        >>> engine = TALEngine.load("demo")
         >>> rng = np.random.default_rng(0)
         >>> streams = {name: rng.random((5, dim), np.float32) for name, dim in engine.plan.manifest.streams.items()}
         >>> [type(result).__name__ for _, result in engine.localize_batch([streams, "no.mp4"], on_error="return")]
@@ -333,6 +342,6 @@ def timeline_for(plan: Plan) -> Timeline:
     """Return the time base of a plan's snippets.
 
     >>> timeline_for(TALEngine.load().plan)
-    Timeline(start=0.0, step=0.64, width=0.64)
+    Timeline(start=0.0, step=0.48, width=0.48)
     """
     return timeline_of(plan.manifest.snippet)

@@ -49,7 +49,7 @@ class Event:
     the newest frame that was used. wall_time: the wall clock, ISO 8601 in UTC, of `end`, or of `decided_at` while
     open; None where the source has no clock. plan: "sha256:" and the plan's hash. truncated: the end was not seen
     (the stream ended, or the action got too long). start_clipped: longer than the window: it began at `start` or
-    before.
+    before. subject: the number of the person, where people are told apart.
 
     Raises:
         DataError: a field makes no sense; the message names it.
@@ -75,6 +75,7 @@ class Event:
     plan: str
     truncated: bool = False
     start_clipped: bool = False
+    subject: int | None = None
     schema: ClassVar[str] = "tal.event/2"
 
     def __post_init__(self) -> None:
@@ -110,9 +111,17 @@ class Event:
         """It never changes any more, and it happened."""
         return self.kind == "final"
 
+    @property
+    def title(self) -> str:
+        """The label, with the person's number where people are told apart."""
+        return self.label if self.subject is None else f"{self.label} #{self.subject}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return all fields and the schema, ready for JSON."""
-        return {**asdict(self), "schema": self.schema}
+        document = asdict(self)
+        if self.subject is None:
+            del document["subject"]
+        return {**document, "schema": self.schema}
 
     def to_json(self) -> str:
         """Return one line of JSON without its line end."""
@@ -200,6 +209,7 @@ _ALLOWED = {
     "plan": "'sha256:' and 64 hexadecimal digits",
     "truncated": "true or false",
     "start_clipped": "true or false",
+    "subject": "an integer, 0 or more, or None",
 }
 
 
@@ -209,8 +219,9 @@ def _fits(name: str, value: object) -> bool:
             return value in KINDS
         case "truncated" | "start_clipped":
             return isinstance(value, bool)
-        case "label_id":
-            return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        case "label_id" | "subject":
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+            return whole or (name == "subject" and value is None)
         case "source":
             return isinstance(value, str)
         case "id" | "label":

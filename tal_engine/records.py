@@ -205,7 +205,9 @@ class Info:
     source: str
     duration: float = 0.0
     fps: float | None = None
+    #: The plan: its hash, and its name.
     plan: str = ""
+    plan_name: str = ""
     snippets: int = 0
     frames: int = 0
     frames_lost: int = 0

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from .._util.files import check_outputs, write_text
 from ..backends import NOT_LOADED
 from ..diagnostics.benchmark import STAGES, TRANSFERS, Bench, Contender, Measured, Workload, bench
-from ..engine import EMBEDDED_PLAN
+from ..pose.plans import plan_path
 from ..records import Segment
 from .console import errors, stdout
 from .inputs import expand_sources
@@ -92,7 +92,7 @@ def run(
     ]
     check_outputs({f"--output {output}": output}, [*sources, *(p for p in (plan, truth) if p), *(compare_plan or [])])
     work = Workload(sources, synthetic, head_batch or 1, runs, threads, _truth(truth), rules, timeout, key)
-    plans = [plan or EMBEDDED_PLAN, *(compare_plan or [])]
+    plans = [plan_path(plan), *(compare_plan or [])]
     devices = [d.strip() for d in compare.split(",")] if compare else [device]
     found = bench([Contender(p, d) for p, d in product(plans, devices)], work, cold=cold)
     if output is not None:

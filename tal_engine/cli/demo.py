@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -44,19 +45,43 @@ def make_plan(
     demo_plan.make(work, seed, workers or os.cpu_count() or 1)
 
 
+#: The figure's exercises that the plan for people calls otherwise.
+_PEOPLE_WORDS = {"boxing": "punch", "toe touch": "bend"}
+
+
 @app.command()
 def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("out"),
+    video: Annotated[
+        Path | None, typer.Option(help="A video of a person, in place of a rendered one; one that is missing is left.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which video; of ten, this one goes well and shows two actions.")] = 2035,
 ) -> None:
-    """Render a video, localize it with the embedded plan, print found beside true, draw the timeline."""
-    from ..demo.demo_set import render_split
+    """Localize a real video, or else a rendered one with found beside true; draw the timeline, people and actions."""
     from .localize import Format, localize
 
-    render_split(output / "demo", "test", 1, seed)
-    video = output / "demo" / "videos" / "test_00000.mp4"
-    errors.print(f"rendered {video}")
-    truth = output / "demo" / "annotations.json"
-    segments, picture = output / "segments.json", output / "timeline.png"
-    localize([str(video)], output=segments, form=Format.activitynet, plot=picture, truth=truth, device="cpu")
-    errors.print(f"wrote {segments} and {picture}")
+    truth = None
+    if video is None or not video.is_file():
+        video, truth = _rendered(output / "demo", seed)
+        errors.print(f"rendered {video}")
+    segments, picture, drawn = output / "segments.json", output / "timeline.png", output / "annotated.mp4"
+    localize(
+        [str(video)], output=segments, form=Format.activitynet, plot=picture, save_video=drawn, truth=truth,
+        device="cpu",
+    )  # fmt: skip
+    errors.print(f"wrote {segments}, {picture} and {drawn}")
+
+
+def _rendered(folder: Path, seed: int) -> tuple[Path, Path]:
+    """Render a video and write its truth in the words of the plan for people."""
+    from .._util.files import write_text
+    from ..demo.demo_set import render_split
+
+    render_split(folder, "test", 1, seed)
+    truth = folder / "annotations.json"
+    document = json.loads(truth.read_text())
+    for entry in document["database"].values():
+        for one in entry["annotations"]:
+            one["label"] = _PEOPLE_WORDS.get(one["label"], one["label"])
+    write_text(folder / "people.json", json.dumps(document, indent=1) + "\n")
+    return folder / "videos" / "test_00000.mp4", folder / "people.json"

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..annotations import read_annotations, read_detections
 from ..errors import UsageError
-from ..plan.archive import read_plan
+from ..pose.plans import open_plan
 from .console import stdout
 from .inputs import expand_sources
 from .shared import Json
@@ -51,7 +51,7 @@ def diff(
     wanted = None if truth is None else read_annotations(truth)
     plans = [path.suffix == ".plan" for path in (a, b)]
     if all(plans):
-        found = compare_plans(read_plan(a), read_plan(b), expand_sources(on, features=True) if on else [], wanted)
+        found = compare_plans(open_plan(a), open_plan(b), expand_sources(on, features=True) if on else [], wanted)
     elif any(plans):
         raise UsageError(f"{a} and {b}: a plan is compared with a plan, detections with detections")
     elif on:

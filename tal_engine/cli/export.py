@@ -52,9 +52,9 @@ def triton(
 ) -> None:
     """Write a plan as a model repository of Triton Inference Server."""
     from ..export.triton import write_repository
-    from ..plan.archive import read_plan
+    from ..pose.plans import open_plan
 
-    names = write_repository(read_plan(plan), output, max_batch=max_batch, delay_us=delay_us)
+    names = write_repository(open_plan(plan), output, max_batch=max_batch, delay_us=delay_us)
     errors.print(f"{output}: {', '.join(names)}")
 
 

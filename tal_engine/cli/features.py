@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +13,12 @@ from ..errors import UsageError
 from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from ..video.flow import FlowSource
 from .console import complain, errors, stdout, warn
-from .inputs import Geometry, MaxPixels, MaxSnippets, Weights, encoders_of, expand_sources, with_settings
+from .inputs import Geometry, MaxPixels, MaxSnippets, Weights, encoders_of, expand_sources, skeleton_options
 from .shared import Device, Json
 
 if TYPE_CHECKING:
     from ..inference.extraction import Extractor
+    from ..pose.skeleton_options import SkeletonOptions
 
 app = typer.Typer(help="Extract features of videos, compare feature files, show what made them.", no_args_is_help=True)
 
@@ -87,8 +87,9 @@ def extract(
         found = encoders_of(encoders, weights, snippet)
         flow = _flow(flow_from, flow_device)
         extractor = Extractor(found.snippet, found.open(tuple(found.specs), device), flow, limits)
+    options = skeleton_options(skeleton, bodies)
     if bodies or extractor is None:
-        extractor = _with_skeletons(limits, skeleton or (), extractor)
+        extractor = _with_skeletons(limits, options, extractor)
     done: dict[Path, float] = {}
     with bars() as bar:
 
@@ -117,11 +118,11 @@ def _skeletons(sources: list[Path]) -> tuple[list[Path], list[Path]]:
     return skeletons_in(sources)
 
 
-def _with_skeletons(limits: Limits, settings: Sequence[str], extractor: Extractor | None) -> Extractor:
+def _with_skeletons(limits: Limits, options: SkeletonOptions | None, extractor: Extractor | None) -> Extractor:
     from ..inference.skeletons import skeleton_extractor
     from ..pose.skeleton_options import SkeletonOptions
 
-    return skeleton_extractor(limits, with_settings(SkeletonOptions(), settings), extractor)
+    return skeleton_extractor(limits, options or SkeletonOptions(), extractor)
 
 
 def _flow(stored: Path | None, device: str | None) -> FlowSource | None:

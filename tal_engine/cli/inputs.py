@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import pydantic
 import typer
 
-from .._util.names import IMAGE_SUFFIXES, PLAYLIST, PLAYLIST_SUFFIXES, VIDEO_SUFFIXES, exists
+from .._util.names import IMAGE_SUFFIXES, MOTION_SUFFIXES, PLAYLIST, PLAYLIST_SUFFIXES, VIDEO_SUFFIXES, exists
 from ..errors import UsageError, VideoError, VideoFault
 from ..options import StreamOptions
 from .console import warn
@@ -20,6 +20,7 @@ from .shared import former
 
 if TYPE_CHECKING:
     from ..export.encoder_graphs import EncoderSet
+    from ..pose.skeleton_options import SkeletonOptions
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ def expand_sources(sources: Sequence[Path], *, features: bool = False) -> list[P
 
     Args:
         sources: files and folders.
-        features: a folder without videos stands for its feature files (.npz).
+        features: a folder without videos stands for its feature files (.npz) and skeletons (.bvh, .amc, .npz).
 
     Raises:
         VideoError: a folder has none of these.
@@ -90,7 +91,7 @@ def expand_sources(sources: Sequence[Path], *, features: bool = False) -> list[P
         files = [p for p in _files(source) if p.is_file()]
         inside = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES]
         if features and not inside:
-            inside = [p for p in files if p.suffix == ".npz"]
+            inside = [p for p in files if p.suffix.lower() in MOTION_SUFFIXES | {".npz"}]
         skipped = _pictures(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES | PLAYLIST_SUFFIXES)
         if not inside:
             what = "no videos and no feature files (.npz)" if features else "no videos"
@@ -172,6 +173,25 @@ def stream_settings(
     if latency is not None:
         look_ahead = former("--latency", "--look-ahead", latency, look_ahead)
     return with_settings(options, [*given({"window": window, "step": step, "look_ahead": look_ahead}), *(more or [])])
+
+
+def skeleton_options(settings: Sequence[str] | None, bodies: Sequence[str | Path]) -> SkeletonOptions | None:
+    """Parse ``--skeleton NAME=VALUE``; None where it is not given.
+
+    Args:
+        settings: the texts.
+        bodies: the skeleton files that they are for.
+
+    Raises:
+        UsageError: an unknown name, a wrong value, or there is no skeleton file.
+    """
+    if not settings:
+        return None
+    if not bodies:
+        raise UsageError(f"--skeleton {settings[0]} is for skeleton files (.bvh, .amc, .npz, .csv), and there is none")
+    from ..pose.skeleton_options import SkeletonOptions
+
+    return with_settings(SkeletonOptions(), settings)
 
 
 def named_files(texts: Sequence[str]) -> dict[str, Path]:

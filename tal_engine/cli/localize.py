@@ -12,16 +12,16 @@ import typer
 from .._util.names import Finder, distinct_names
 from ..engine import TALEngine
 from ..errors import UsageError
-from ..inference.given import is_features
+from ..inference.given import is_features, is_skeleton
 from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from ..outputs.render.video_writer import check_ending
 from ..records import Segment
 from .console import errors
-from .inputs import MaxPixels, MaxSnippets, expand_inputs
+from .inputs import MaxPixels, MaxSnippets, expand_inputs, skeleton_options
 from .localize_run import Wanted, run
 from .localize_talk import finish
 from .localize_targets import Targets
-from .shared import Conf, Device, Key, PlanOption, Quiet, RawScores, Threads, Timeout
+from .shared import Conf, Device, Key, PlanOption, Quiet, RawScores, Threads, Timeout, default_note
 
 
 class Format(StrEnum):
@@ -47,7 +47,10 @@ def register(app: typer.Typer) -> None:
 def localize(
     sources: Annotated[
         list[str],
-        typer.Argument(help="Videos, feature files (.npz), folders of videos, or addresses (https://, s3://, gs://)."),
+        typer.Argument(
+            help="Videos, feature files (.npz), skeleton files (.bvh, .amc, .npz, .csv), folders of videos, or "
+            "addresses (https://, s3://, gs://)."
+        ),
     ],
     plan: PlanOption = None,
     output: Annotated[
@@ -89,6 +92,13 @@ def localize(
             rich_help_panel="What is found",
         ),
     ] = 0,
+    skeleton: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What skeleton files leave open: NAME=VALUE of layout, fps, axes, subject.",
+            rich_help_panel="What is found",
+        ),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -131,6 +141,7 @@ def localize(
     names = distinct_names(paths)
     targets = Targets(paths, plot, save_video)
     _check(form, save_video, paths)
+    bodies = skeleton_options(skeleton, [p for p in paths if is_features(p) and is_skeleton(str(p))])
     if resume and output is None:
         raise UsageError("--resume goes on with a file of results: give --output")
     targets.check(output, [p for p in (*paths, plan, truth) if p is not None])
@@ -147,9 +158,10 @@ def localize(
         limits=limits,
     )
     if not quiet:
-        note = "no --plan given: the embedded demonstration model, not a product. " if plan is None else ""
-        errors.print(f"{note}{engine.description}")
-    wanted = Wanted(None if form is None else form.value, output, resume, conf, topk, raw_scores, force, quiet, people)
+        errors.print(f"{default_note(plan)}{engine.description}")
+    wanted = Wanted(
+        None if form is None else form.value, output, resume, conf, topk, raw_scores, force, quiet, people, bodies
+    )
     failed = run(engine, dict(zip(names, paths, strict=True)), wanted, targets, known)
     finish(paths, failed, quiet)
 

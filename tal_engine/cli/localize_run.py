@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from ..batch.files import Batch, FormName, batch_of, is_kept, made_by
 from ..batch.record import BatchRecord, Done, begun, done, path_of
 from ..engine import TALEngine
 from ..errors import TALError
+from ..inference.given import is_features, is_skeleton
+from ..pose.skeleton_options import SkeletonOptions
 from ..records import Segment
 from ..results import Localization
 from .console import errors, stdout
@@ -35,6 +37,7 @@ class Wanted:
     force: bool
     quiet: bool
     people: int = 0
+    skeleton: SkeletonOptions | None = None
 
 
 def run(engine: TALEngine, sources: Mapping[str, str | Path], wanted: Wanted, targets: Targets, truth: Truth) -> Failed:
@@ -48,6 +51,7 @@ def run(engine: TALEngine, sources: Mapping[str, str | Path], wanted: Wanted, ta
         "min_score": wanted.min_score, "top_k": wanted.top_k, "calibrated": not wanted.raw_scores, "force": wanted.force
     }  # fmt: skip
     options |= {"people": wanted.people} if wanted.people else {}
+    options |= {"skeleton": asdict(wanted.skeleton)} if wanted.skeleton is not None else {}
     made = made_by(engine.plan.sha256, options)
     kept = _kept(record, sources, made, targets, wanted) if wanted.resume and record is not None else {}
     vocabulary = engine.plan.vocabulary
@@ -115,7 +119,8 @@ class _Work:
             with progress_of(source, w.quiet) as progress:
                 result = self.engine.localize(
                     source, min_score=w.min_score, top_k=w.top_k, calibrated=not w.raw_scores, force=w.force,
-                    progress=progress, people=w.people,
+                    progress=progress, people=w.people, keep_people=source in self.targets.videos,
+                    skeleton=w.skeleton if is_features(source) and is_skeleton(str(source)) else None,
                 )  # fmt: skip
         except TALError as e:
             self.failed.append((source, e))
@@ -127,7 +132,7 @@ class _Work:
         if self._shown(true):
             stdout().print(table_of(result, true))
         self._keep(name, source, before, result)
-        self.targets.write(source, result, true, result.people or self.engine.people_finder())
+        self.targets.write(source, result, true, result.people)
 
     def _shown(self, true: list[Segment] | None) -> bool:
         """Say whether a table is printed: where nothing else is written, or where truth is to stand beside."""

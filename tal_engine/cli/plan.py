@@ -12,11 +12,12 @@ from .._util.files import whole_file, write_text
 from .._util.instructions import instructions
 from ..backends import Runtime
 from ..diagnostics.doctor import TIMEOUT_S
-from ..engine import EMBEDDED_PLAN, TALEngine
+from ..engine import TALEngine
 from ..errors import UsageError
-from ..plan.archive import Plan, parse_plan, read_plan, read_plan_bytes
+from ..plan.archive import Plan, read_plan_bytes
 from ..plan.manifest import MANIFEST, Manifest
 from ..plan.signatures import verified
+from ..pose.plans import open_plan, plan_path
 from ..streaming.window import StreamTiming
 from . import plan_build, plan_sign
 from .console import stdout
@@ -44,11 +45,11 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Print what is inside a plan; with --json its manifest itself."""
-    found = read_plan(plan or EMBEDDED_PLAN)
+    found = open_plan(plan)
     if as_json:
         typer.echo(found.document.decode(), nl=False)
         return
-    stdout().print(_summary(plan or EMBEDDED_PLAN, found))
+    stdout().print(_summary(plan_path(plan), found))
 
 
 def _summary(path: Path, plan: Plan) -> Table:
@@ -127,12 +128,11 @@ def verify(
 
     A plan whose numerical gate ran on other instruction sets than this processor's is gated again.
     """
-    path = plan or EMBEDDED_PLAN
+    path = plan_path(plan)
     if signature is not None and key is None:
         raise UsageError(f"--signature {signature} needs --key, the public key that it is to be by")
-    data = read_plan_bytes(path)
-    signed = "" if key is None else f"; signed by this key ({verified(data, path, key, signature)})"
-    engine = TALEngine(parse_plan(data, str(path)), device, timeout=TIMEOUT_S)
+    signed = "" if key is None else f"; signed by this key ({verified(read_plan_bytes(path), path, key, signature)})"
+    engine = TALEngine(open_plan(path), device, timeout=TIMEOUT_S)
     engine.load_encoders()
     _gate_again(engine.plan, device)
     typer.echo(f"{path}: sound; {engine.description}; sha256 {engine.plan.sha256}{signed}")
@@ -164,7 +164,7 @@ def unpack(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
 ) -> None:
     """Write the pure files: manifest.json, labels.txt, the .onnx graphs and the .engine files that are inside."""
-    found = read_plan(plan)
+    found = open_plan(plan)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is not a folder")
     write_text(output / MANIFEST, found.document.decode())

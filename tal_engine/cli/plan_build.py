@@ -17,11 +17,12 @@ from ..backends.engine_cache import EngineCache
 from ..backends.profile import Profile, describe, parse_profile, profile_of
 from ..backends.tensorrt.edition import Flavour, check_targets, load_flavour
 from ..backends.tensorrt.engines import cached_engine
-from ..engine import EMBEDDED_PLAN, TALEngine
+from ..engine import TALEngine
 from ..errors import BackendError, MissingExtraError, UsageError, require
-from ..plan.archive import Plan, read_plan, with_engines, write_plan
+from ..plan.archive import Plan, with_engines, write_plan
 from ..plan.fields import EngineRecord
 from ..plan.int8 import int8_notes
+from ..pose.plans import open_plan
 from .console import errors, stdout
 from .inputs import expand_sources
 from .shared import PlanArgument, former
@@ -102,7 +103,7 @@ def build(
     ] = None,
 ) -> None:
     """Compile a plan's graphs for certain cards, or write the plan in another precision."""
-    found, asked = read_plan(plan or EMBEDDED_PLAN), parse_profile(_profiles(profile or [], batch))
+    found, asked = open_plan(plan), parse_profile(_profiles(profile or [], batch))
     if backend is Runtime.ONNXRUNTIME:
         _refuse(backend, {"--sm": sm, "--timing-cache": timing_cache, "--embed": embed, "--profile": asked})
         if output is None:

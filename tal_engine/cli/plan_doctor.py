@@ -11,7 +11,7 @@ from rich.table import Table
 from .._util.hardware import Machine
 from ..diagnostics.doctor import TIMEOUT_S, examine
 from ..diagnostics.support_report import Diagnosis
-from ..engine import EMBEDDED_PLAN
+from ..pose.plans import plan_path
 from .console import stdout
 from .shared import Device, Json, Key, PlanArgument, Timeout
 
@@ -38,7 +38,7 @@ def doctor(
     """
     # What is logged of falling back is among the findings.
     logging.getLogger("tal_engine").setLevel(logging.ERROR)
-    found = examine(plan or EMBEDDED_PLAN, device, timeout=timeout, key=key)
+    found = examine(plan_path(plan), device, timeout=timeout, key=key)
     if as_json:
         typer.echo(json.dumps(found.document, indent=1))
     else:

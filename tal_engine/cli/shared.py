@@ -12,9 +12,14 @@ from .console import errors
 
 Value = TypeVar("Value")
 
-PlanArgument = Annotated[Path | None, typer.Argument(help="A plan; without it, the embedded demo plan.")]
+PlanArgument = Annotated[
+    Path | None, typer.Argument(help="A plan, or the name of one that ships: people (default), demo.")
+]
 PlanOption = Annotated[
-    Path | None, typer.Option(help="A plan; without it, the embedded demo plan.", rich_help_panel="What is found")
+    Path | None,
+    typer.Option(
+        help="A plan, or the name of one that ships: people (default), demo.", rich_help_panel="What is found"
+    ),
 ]
 Device = Annotated[
     str,
@@ -71,6 +76,11 @@ RawScores = Annotated[
 ]
 #: Until 0.1 `--look-ahead` was called so; a look-ahead of 8 s promises finals within 10.9 s, not 8.
 FormerLatency = Annotated[float | None, typer.Option("--latency", hidden=True)]
+
+
+def default_note(plan: Path | None) -> str:
+    """Say which plan is taken where none was given, for the line on stderr."""
+    return "no --plan given: the plan for people (--plan demo: the drawn figure's). " if plan is None else ""
 
 
 def former(old: str, new: str, value: Value, newer: Value | None) -> Value:

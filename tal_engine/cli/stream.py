@@ -34,6 +34,7 @@ from .shared import (
     Step,
     Timeout,
     Window,
+    default_note,
 )
 
 #: Sinks that are files.
@@ -91,6 +92,15 @@ def stream(
     ] = None,
     conf: Conf = None,
     raw_scores: RawScores = False,
+    people: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=16,
+            help="Follow up to so many people and say whose each action is; 0: the main person. Not with --state.",
+            rich_help_panel="What is found",
+        ),
+    ] = 0,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -138,8 +148,9 @@ def stream(
     names = [s for text in sources for s in expand_streams(text)]
     _check_outputs(sources, names, sink or [], {f"--report {report}": report, f"--save-video {save_video}": save_video})
     scheduler = StreamScheduler(
-        engine, names, how, live, provisional=provisional, min_score=conf, calibrated=not raw_scores, snapshots=state
-    )
+        engine, names, how, live, provisional=provisional, min_score=conf, calibrated=not raw_scores, snapshots=state,
+        people=people,
+    )  # fmt: skip
     with ExitStack() as stack:
         stopped = stack.enter_context(_stopping(scheduler))
         source = Source(streams=[m.name for m in scheduler.streams], labels=list(engine.plan.manifest.vocabulary))
@@ -151,10 +162,8 @@ def stream(
             server = stack.enter_context(MetricsServer(scheduler, metrics, metrics_host))
             errors.print(f"metrics on http://{metrics_host}:{server.port}/metrics")
         if not quiet:
-            note = "no --plan given: the embedded demonstration model, not a product. " if plan is None else ""
-            errors.print(
-                f"{note}{engine.description}; finals at most {scheduler.declared_latency_s:.1f} s after the end"
-            )
+            promise = f"finals at most {scheduler.declared_latency_s:.1f} s after the end"
+            errors.print(f"{default_note(plan)}{engine.description}; {promise}")
         in_vain = False
         for event in scheduler.run():
             fan.write(event)

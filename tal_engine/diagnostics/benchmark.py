@@ -15,11 +15,12 @@ import numpy as np
 
 from .._util.hardware import Machine, this_machine
 from .._util.names import found_names
-from ..engine import EMBEDDED_PLAN, TALEngine
+from ..engine import TALEngine
 from ..errors import BackendError, FeatureError, TALError, require
 from ..inference.given import Source
 from ..metrics import evaluate, protocol
 from ..plan.graph_contents import contents
+from ..pose.plans import PEOPLE_PLAN
 from ..records import Segment
 from ..results import Localization
 from .cold_start import cold_start, random_features
@@ -47,7 +48,7 @@ class Contender:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{'embedded' if self.plan == EMBEDDED_PLAN else self.plan.stem} on {self.device}"
+        return f"{'the default plan' if self.plan == PEOPLE_PLAN else self.plan.stem} on {self.device}"
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from .._util.files import cache_folder
 from .._util.hardware import Machine, this_machine
 from ..backends import DEVICES, EXPERIMENTAL, DeviceName, RunOptions, Runtime, parse_device, why_not
 from ..errors import BackendError, MissingExtraError, PlanError, PlanFault, TALError
-from ..plan.archive import Plan, read_plan
+from ..plan.archive import Plan
 from ..plan.fields import EngineRecord, Graph, Tensor
 from ..plan.graph_contents import contents
 from ..plan.int8 import int8_notes
+from ..pose.plans import open_plan
 from .support_report import DeviceReport, Diagnosis, EngineReport, Finding, GraphReport, Level
 
 #: Seconds for each call of a graph on the small input that it is tried on: a plan may hold a loop without an end.
@@ -46,7 +47,7 @@ def examine(path: Path, device: str = "auto", *, timeout: float = TIMEOUT_S, key
     diagnosis = Diagnosis(str(path), this_machine(), device)
     diagnosis.devices = _devices()
     try:
-        plan = read_plan(path, key=key)
+        plan = open_plan(path, key=key)
     except PlanError as e:
         diagnosis.findings.append(Finding("error", str(e), _PLAN_FIXES.get(e.fault, _EXPORT_AGAIN)))
         diagnosis.status = e.exit_code

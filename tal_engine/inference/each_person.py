@@ -36,6 +36,15 @@ def asked_for(most: int, source: Source, manifest: Manifest) -> FoundPeople | No
     return FoundPeople(manifest.snippet, most)
 
 
+def drawn_later(source: Source, manifest: Manifest) -> FoundPeople | None:
+    """Return where the main person of a source is kept to be drawn; None where there is no video or no poses."""
+    if manifest.pose_encoder is None or is_features(source):
+        return None
+    from ..pose.people import FoundPeople
+
+    return FoundPeople(manifest.snippet, 1)
+
+
 def of_each_person(
     features: Features, people: FoundPeople, stream: str, localize: Localizes, rule: ScoreRule
 ) -> list[Segment]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from .._util.names import MOTION_SUFFIXES
 from ..errors import UsageError
-from ..pose.features import POSE_SNIPPETS
+from ..pose.features import POSE_SNIPPETS, STREAM
 from ..pose.files import SKELETON_SUFFIXES
 from ..pose.skeleton_options import SkeletonOptions
-from ..pose.windows import STREAM, pose_contract
+from ..pose.windows import pose_contract
 from .extraction import Extraction, Extractor
 from .motion import motion_features
 

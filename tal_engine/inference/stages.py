@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .._util.arrays import NUMBERS, as_float32
 from .._util.concurrency import Stopwatch
 from ..backends import Backend, DynamicBatchingBackend, LazyBackend, Runtime
-from ..errors import FeatureError, PlanError, PlanFault, TALError, UsageError
+from ..errors import FeatureError, PlanError, PlanFault, TALError, UsageError, require
 from ..features import EncoderGraph, check_contract, contract_of
 from ..features.pixel_conversion import conversions_for
 from ..limits import Limits
@@ -34,13 +34,15 @@ from ..results import Localization
 from . import ScoreRule, evaluator_of, propose, score_batch, score_on_card, suppress, to_segments
 from .card_stages import CardStages
 from .domain import DomainModel
-from .each_person import asked_for, of_each_person
+from .each_person import asked_for, drawn_later, of_each_person
 from .given import Progress, Source, is_features, read_features
+from .seen import of_seen, pose_stream
 
 if TYPE_CHECKING:
     from ..backends.card_tensor import CardTensor
     from ..pose.encoder import PoseFeatures
     from ..pose.people import FoundPeople
+    from ..pose.skeleton_options import SkeletonOptions
 
 log = logging.getLogger("tal_engine")
 
@@ -67,8 +69,9 @@ class Prepared:
     activations: Scored | None = None
     #: Where the features lie on the card, if they stayed there.
     on_card: dict[str, CardTensor] | None = None
-    #: Everybody who was found, if that was asked for.
+    #: Everybody who was found, if that was asked for, to be localized by themselves (`people`) or only drawn (`seen`).
     people: FoundPeople | None = None
+    seen: FoundPeople | None = None
 
 
 class Stages:
@@ -98,6 +101,7 @@ class Stages:
         self.evaluator = None
         if manifest.evaluator is not None:
             self.evaluator = evaluator_of(_open(plan, runtime, manifest.evaluator))
+        self._of_poses = pose_stream(manifest)
         #: What the training features looked like; None where the plan does not know.
         self.domain = DomainModel.of(plan)
         self._late = [LazyBackend(partial(_open, plan, runtime, e.graph, batch)) for e in manifest.graph_encoders]
@@ -175,6 +179,8 @@ class Stages:
         progress: Progress | None,
         share: int = 0,
         people: int = 0,
+        keep: bool = False,
+        skeleton: SkeletonOptions | None = None,
     ) -> Prepared:
         """Compute the features of a source.
 
@@ -185,6 +191,8 @@ class Stages:
             progress: see `TALEngine.localize`.
             share: snippets at a time; 0: the encoders' batch size.
             people: follow up to so many people, each by itself; 0: the main person.
+            keep: remember where who is followed was, to be drawn.
+            skeleton: see `TALEngine.localize`.
 
         Raises:
             VideoError, FeatureError, UsageError: the source cannot be used.
@@ -192,10 +200,11 @@ class Stages:
         """
         began = time.perf_counter()
         found = asked_for(people, source, self.plan.manifest)
-        features, info, on_card = self._features(source, fps, force, progress, share or self.batch, found)
+        seen = found if found is not None or not keep else drawn_later(source, self.plan.manifest)
+        features, info, on_card = self._features(source, fps, force, progress, share or self.batch, seen, skeleton)
         if self._runtime.device.kind == "cpu":
             info.warnings += int8_notes(self.plan.manifest)
-        return Prepared(features, info, time.perf_counter() - began, on_card=on_card, people=found)
+        return Prepared(features, info, time.perf_counter() - began, on_card=on_card, people=found, seen=seen)
 
     def score(self, videos: Sequence[Prepared]) -> None:
         """Run the head once on videos of one length; each is charged its share of the time.
@@ -232,7 +241,6 @@ class Stages:
 
     def propose_many(self, features: Sequence[Features]) -> list[Proposals]:
         """Propose segments for each of several features, before suppression; equal lengths share a call."""
-        manifest = self.plan.manifest
         lengths: dict[int, list[int]] = {}
         for i, one in enumerate(features):
             lengths.setdefault(len(one), []).append(i)
@@ -240,8 +248,12 @@ class Stages:
         for same in lengths.values():
             scored = self._scored([features[i] for i in same])
             for i, activations in zip(same, scored, strict=True):
-                proposals[i] = propose(activations, manifest.proposal, self.evaluator)
+                proposals[i] = self._proposed(activations, features[i])
         return [proposals[i] for i in range(len(features))]
+
+    def _proposed(self, activations: Scored, features: Features) -> Proposals:
+        found = propose(activations, self.plan.manifest.proposal, self.evaluator)
+        return of_seen(found, features) if self._of_poses else found
 
     def _scored(self, windows: Sequence[Features]) -> list[Scored]:
         """Score features of one length, reading them where they lie."""
@@ -263,18 +275,18 @@ class Stages:
             localize = partial(of_each_person, prepared.features, people, stream, self._localized, rule)
             segments = watch.run("people", localize)
         else:
-            proposals = watch.run("proposals", lambda: propose(activations, manifest.proposal, self.evaluator))
+            proposals = watch.run("proposals", lambda: self._proposed(activations, prepared.features))
             proposals = watch.run("nms", lambda: suppress(proposals, manifest.nms))
             segments = to_segments(rule.shown(proposals), self.plan.vocabulary, rule)
 
-        info.plan, info.snippets = self.plan.sha256, len(prepared.features)
+        info.plan, info.plan_name, info.snippets = self.plan.sha256, manifest.name, len(prepared.features)
         info.duration, info.calibrated = prepared.features.duration, rule.calibrated
         if (model := self.domain) is not None:
             watch.run("domain", lambda: model.tell(prepared.features.streams, info, manifest.name))
         info.seconds |= watch.seconds
         info.seconds["total"] = prepared.seconds + watch.seconds["head"] + time.perf_counter() - began
         result = Localization(segments, info, self.plan.vocabulary, activations)
-        result.people = prepared.people
+        result.people = prepared.seen
         return result
 
     def _localized(self, features: Sequence[Features], rule: ScoreRule) -> list[list[Segment]]:
@@ -314,16 +326,20 @@ class Stages:
         progress: Progress | None,
         share: int,
         people: FoundPeople | None,
+        skeleton: SkeletonOptions | None,
     ) -> tuple[Features, Info, dict[str, CardTensor] | None]:
         if fps is not None and is_features(source):
             raise UsageError(f"fps={fps} was given for features; their snippets carry their own times")
+        require(
+            skeleton is None or is_features(source), "skeleton", skeleton, "left out: the source is no skeleton file"
+        )
         if isinstance(source, Mapping):
             streams = {n: _numbers(n, a) for n, a in source.items()}
             count = max((a.shape[0] for a in streams.values() if a.ndim), default=0)
             timeline = timeline_of(self.plan.manifest.snippet)
             source = Features(streams, timeline, float(timeline.right(count)))
         if isinstance(source, (str, Path)) and is_features(source):
-            given, said = read_features(source, self.plan.manifest.snippet, self.limits)
+            given, said = read_features(source, self.plan.manifest.snippet, self.limits, skeleton)
             features, info = self._checked(given, str(source), force)
             info.warnings += said
             return features, info, None

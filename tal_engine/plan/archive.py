@@ -43,7 +43,7 @@ class Plan:
     The stored text is kept: a field that a later version adds must not change the plan's hash.
 
     >>> from tal_engine import TALEngine
-    >>> plan = TALEngine.load().plan
+    >>> plan = TALEngine.load("demo").plan
     >>> plan.manifest.name, len(plan.vocabulary)
     ('demo', 12)
     """

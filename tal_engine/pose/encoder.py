@@ -15,7 +15,7 @@ from ..options import SnippetOptions
 from ..plan.fields import Graph, PoseEncoder, Tensor
 from ..records import Snippets
 from .estimator import PoseEstimator
-from .features import DIM, VERSION, pose_record, snippet_features
+from .features import DIM, STREAM, VERSION, pose_record, snippet_features
 from .follow import FollowedPoses, notes_of
 from .people import FoundPeople
 from .tracking import RULES
@@ -23,8 +23,6 @@ from .weights import pose_graphs
 
 #: Members of a plan that find poses.
 DETECTOR_MEMBER, LANDMARKS_MEMBER = "pose_detector.onnx", "pose_landmarks.onnx"
-#: Name of the stream.
-STREAM = "pose"
 
 
 def pose_encoder(variant: str = "lite") -> tuple[PoseEncoder, dict[str, bytes]]:

@@ -31,6 +31,8 @@ from .skeleton import JOINTS, MIRROR, J
 
 Floats = NDArray[np.float32]
 
+#: Name of the stream of features.
+STREAM = "pose"
 #: Name of these rules; another one whenever a value changes.
 VERSION = "pose features 1"
 #: Snippets of 0.48 s without overlap: half of the frames of a video of 25 frames a second.

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import DataError
 from .amc import FPS, read_amc
 from .bvh import read_bvh
+from .features import SEEN
 from .skeleton import LAYOUTS, Poses, turned
 from .skeleton_options import SkeletonOptions
 from .tables import read_npz, read_table
@@ -58,6 +59,9 @@ def remarks(path: Path, options: SkeletonOptions, poses: Poses) -> list[str]:
     found = []
     if path.suffix.lower() == ".amc" and not options.fps:
         found.append(f"AMC files do not say their frame rate; {FPS:g} a second are assumed (--skeleton fps=60)")
-    if len(poses) and not np.ptp(poses.joints[..., 2]):
+    seen = poses.visibility >= SEEN
+    if not seen.any():
+        found.append(f"no joint is seen in any of {len(poses)} frames: nobody is in it")
+    elif not np.ptp(poses.joints[seen][:, 2]):
         found.append("points have no depth: features are those of a flat person, who turned away looks like another")
     return found

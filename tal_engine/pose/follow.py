@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +12,6 @@ from ..options import SnippetOptions
 from ..video.grid import slot_centre
 from . import gates
 from .estimator import PoseEstimator
-from .people import FoundPeople
 from .skeleton import JOINTS, canonical
 from .tracking import SMALL, Counts, Person, PoseOptions, PoseTracker
 
@@ -27,6 +29,17 @@ _KEPT = 1024
 _ENOUGH = 50
 
 
+class TakesPeople(Protocol):
+    """Takes everybody who is found, slot by slot; `people.FoundPeople` is one."""
+
+    @property
+    def most(self) -> int:
+        """People that are followed at a time."""
+
+    def add(self, slot: int, people: Sequence[Person], poses: Mapping[int, NDArray[np.float32]]) -> None:
+        """Take the people of a slot and their poses [15, 4] by number."""
+
+
 class FollowedPoses:
     """The main person of one video or stream, slot by slot. Not safe to share between threads.
 
@@ -35,7 +48,7 @@ class FollowedPoses:
     finds its person anew: it differs for as long as the smoothing remembers, about a second.
     """
 
-    def __init__(self, options: SnippetOptions, counts: Counts | None = None, found: FoundPeople | None = None) -> None:
+    def __init__(self, options: SnippetOptions, counts: Counts | None = None, found: TakesPeople | None = None) -> None:
         """Begin.
 
         Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +48,24 @@ class FoundPeople:
             self._poses.setdefault(subject, {})[slot] = pose
 
     def __call__(self, image: NDArray[np.uint8], seconds: float) -> Sequence[Person]:
-        """Return the people at a time, for pictures; the picture itself is not looked at."""
-        at = bisect_right(self._slots, seconds * self._options.fps) - 1
-        return self._people[at] if at >= 0 else []
+        """Return the people at a time, for pictures; the picture itself is not looked at.
+
+        Pictures may come faster than slots: between the centres of two slots in a row, points move on a line.
+        """
+        place = seconds * self._options.fps
+        at = bisect_right(self._slots, place) - 1
+        if at < 0:
+            return []
+        centre = self._slots[at] + 0.5
+        other = at + (1 if place >= centre else -1)
+        if not 0 <= other < len(self._slots) or abs(self._slots[other] - self._slots[at]) != 1:
+            return self._people[at]
+        beside = {p.subject: p for p in self._people[other]}
+        share = np.float32(min(abs(place - centre), 1.0))
+        return [
+            replace(p, points=p.points + share * (b.points - p.points)) if (b := beside.get(p.subject)) else p
+            for p in self._people[at]
+        ]
 
     @property
     def subjects(self) -> list[int]:

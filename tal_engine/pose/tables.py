@@ -27,7 +27,8 @@ from .skeleton_options import SkeletonOptions
 
 Floats = NDArray[np.float64]
 
-_POINTS, _SEEN = ("joints", "keypoints", "landmarks", "points"), ("visibility", "scores", "confidence")
+#: Names of arrays of joints.
+POINTS, _SEEN = ("joints", "keypoints", "landmarks", "points"), ("visibility", "scores", "confidence")
 #: Layouts that their number of points tells; COCO and Human3.6M both have 17.
 _BY_COUNT = {15: "canonical", 18: "figure18", 20: "kinect20", 25: "openpose25", 31: "cmu31", 33: "mediapipe"}
 _COLUMN = re.compile(r"(.+)[_.](x|y|z|visibility|score|confidence|v|c)", re.IGNORECASE)
@@ -48,7 +49,7 @@ def read_npz(path: Path, options: SkeletonOptions) -> Poses:
         names = file.names or ()
         found = {n: file.read(n, NUMBERS + "U") for n in names}
     with guarded(path, what):
-        name = next((n for n in _POINTS if n in found), None)
+        name = next((n for n in POINTS if n in found), None)
         if name is None or found[name].ndim != 3 or found[name].shape[2] not in (2, 3, 4) or not len(found[name]):
             shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in found.items())
             raise DataError(f"{path}: needs joints [T, K, 2, 3 or 4], it has {shapes or 'nothing'}")

@@ -23,7 +23,7 @@ from .one_euro import OneEuro, Smoothing
 from .region import Region
 
 #: What changes results; part of the feature contract, another text for each change.
-RULES = "BlazePose, tracked; rules 1"
+RULES = "BlazePose, tracked; rules 2"
 
 #: Smoothing of points in the picture, of where to look next, and of points in space (MediaPipe's, which are public).
 _PICTURE, _GUIDES, _WORLD = Smoothing(0.05, 80.0), Smoothing(0.01, 10.0), Smoothing(0.1, 40.0)
@@ -44,6 +44,8 @@ _CONFIRM_NEW, _NEW_S, _LOOK_NEW_S = (0.4, 0.2), 1.0, 0.25
 #: Seconds between two looks for confirmation and newcomers; after so many pictures without anybody, the detector looks
 #: at every fourth.
 _LOOK_S, _PATIENCE = 1.0, 25
+#: Of so many pictures without anybody one is looked at closely; the detector looks at it in any case.
+_CLOSELY = 8
 #: Detections whose hips are as near belong to a person that is followed.
 _SAME_HIPS = 0.3
 #: Of people with less of a region than this little is seen, pixels: 1.25 times the height of the body.
@@ -181,7 +183,7 @@ class PoseTracker:
     def _due(self, seconds: float) -> bool:
         """Return whether the detector has to look at this picture."""
         if not self._tracks:
-            return self._idle < _PATIENCE or self._idle % 4 == 0
+            return self._idle < _PATIENCE or self._idle % 4 == 3
         new = any(seconds - t.begun < _NEW_S for t in self._tracks)
         return seconds - self._looked >= (_LOOK_NEW_S if new else _LOOK_S) - 1e-6
 
@@ -190,8 +192,9 @@ class PoseTracker:
     ) -> list[Person]:
         """Confirm who is followed, drop who is not confirmed, and begin with who is new."""
         self._looked = seconds
-        # Closely for several people, who are smaller in pictures, and for somebody whom the last look did not confirm.
-        unsure = any(t.strikes for t in self._tracks)
+        # Closely for several people, who are smaller in pictures, for somebody whom the last look did not confirm, and
+        # now and then for anybody where nobody was found.
+        unsure = any(t.strikes for t in self._tracks) or (not self._tracks and self._idle % _CLOSELY == _CLOSELY - 1)
         found = estimator.detect(image, closely=unsure or self.options.people > 1)
         self.counts.most = max(self.counts.most, sum(d.score >= _BEGIN_SCORE for d in found))
         free = [d for d in found if not any(_hips_apart(d, p.points) <= _SAME_HIPS for p in people)]
@@ -200,7 +203,8 @@ class PoseTracker:
             track.confirm([d.score for d in found if track.confirmed_by(d, person, seconds)], seconds)
         self._tracks = [t for t in self._tracks if t.strikes <= _STRIKES]
         room = self.options.people - len(self._tracks)
-        new = sorted((d for d in free if d.score >= _BEGIN_SCORE), key=lambda d: -d.radius)[:room]
+        near = [d for d in free if d.score >= _BEGIN_SCORE and (not unsure or _stands(d))]
+        new = sorted(near, key=lambda d: -d.radius)[:room]
         return self._begin(estimator, image, seconds, new)
 
     def _begin(
@@ -234,6 +238,11 @@ def _sound(
 ) -> tuple[list[Detection], list[Region]]:
     kept = [(d, r) for d, r in zip(found, regions, strict=True) if r.is_sound(shape[0], shape[1])]
     return [d for d, _ in kept], [r for _, r in kept]
+
+
+def _stands(d: Detection) -> bool:
+    """Return whether somebody is not upside down; of those, only what is large in a picture begins a person."""
+    return abs(Region.around(d.points[0], d.points[1]).angle) < _UPRIGHT
 
 
 def _begins(d: Detection, found: Landmarks, region: Region) -> bool:

@@ -13,11 +13,9 @@ from ..limits import Limits
 from ..options import SnippetOptions, timeline_of
 from ..records import Features
 from ..video.grid import slots_of
-from .features import POSE_SNIPPETS, SEEN, pose_record, snippet_features
+from .features import POSE_SNIPPETS, SEEN, STREAM, pose_record, snippet_features
 from .skeleton import Poses
 
-#: Name of the stream.
-STREAM = "pose"
 #: Poses up to so many seconds apart are joined by a line; a longer gap is a time without the person.
 LONGEST_GAP_S = 0.5
 #: Snippets whose features are computed at a time.

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from .._util.files import cache_folder
 from ..backends import DynamicBatchingBackend
 from ..diagnostics.doctor import examine
-from ..engine import EMBEDDED_PLAN, TALEngine
+from ..engine import TALEngine
 from ..errors import PlanError, UsageError
-from ..plan.archive import Plan, read_plan
+from ..plan.archive import Plan
+from ..pose.plans import PEOPLE_PLAN, SHIPPED, open_plan
 from .problems import ProblemError
 from .settings import ServeOptions
 
@@ -67,7 +68,9 @@ class Plans:
         self._locks: dict[str, threading.Lock] = {}
         named = options.plan
         if named is None and options.plan_dir is None:
-            named = EMBEDDED_PLAN
+            named = PEOPLE_PLAN
+        elif named is not None and not named.exists():
+            named = SHIPPED.get(str(named), named)
         self._named = named
         if options.plan_dir is not None and not options.plan_dir.is_dir():
             raise UsageError(f"{options.plan_dir}: not a folder, must be one with plans (NAME.plan)")
@@ -109,7 +112,7 @@ class Plans:
     def _fault(self, name: str, path: Path) -> str:
         """Return why a plan cannot be read, "" if it can; the operator is told as well."""
         try:
-            read_plan(path, key=self._options.key)
+            open_plan(path, key=self._options.key)
         except PlanError as e:
             log.warning("plan %s is left out: %s", name, e)
             return str(e).replace(str(path), name)
@@ -166,7 +169,7 @@ class Plans:
             if loaded is not None and loaded[0] == stamp:
                 return loaded[1].plan
             if read is None or read[0] != stamp:
-                read = stamp, read_plan(path, key=self._options.key)
+                read = stamp, open_plan(path, key=self._options.key)
                 with self._lock:
                     self._read[known] = read
                     while len(self._read) > _KEPT:

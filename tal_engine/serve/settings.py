@@ -31,7 +31,7 @@ class ServeOptions:
     tal_engine.errors.UsageError: host is '0.0.0.0', must be a loopback address where there is no token...
     """
 
-    #: A plan, and a folder of plans; without both the embedded demonstration model. The first plan is the default.
+    #: A plan, and a folder of plans; without both the plan for people. The first plan is the default.
     plan: Path | None = None
     plan_dir: Path | None = None
     device: str = "auto"

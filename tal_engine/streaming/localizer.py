@@ -43,7 +43,7 @@ class StreamingLocalizer:
     >>> from tal_engine import StreamingLocalizer, StreamOptions, TALEngine
     >>> stream = StreamingLocalizer(TALEngine.load(), "door", StreamOptions(look_ahead=4.0))
     >>> round(stream.declared_latency_s, 2)
-    7.08
+    6.8
     >>> stream.push(np.zeros((120, 160, 3), np.uint8), 0.0)  # no snippet is complete
     []
     """
@@ -58,6 +58,7 @@ class StreamingLocalizer:
         min_score: float | None = None,
         top_k: int | None = None,
         calibrated: bool = True,
+        people: int = 0,
     ) -> None:
         """Begin a stream.
 
@@ -69,11 +70,16 @@ class StreamingLocalizer:
             min_score: leave out segments below it; None takes the plan's operating point.
             top_k: keep at most this many segments of a window; None takes the plan's, 0 keeps all.
             calibrated: scores are in [0, 1] where the plan carries their calibration; False gives raw scores.
+            people: follow up to so many people (1 to 16) and decide for each by itself: events have a `subject`. 0
+                follows the main person. For plans that read poses; such a stream has no snapshots.
+
+        Raises:
+            UsageError: `people` is out of range, or the plan reads no poses.
         """
         self._engine = engine
         self._provisional = provisional
         self._manifest = engine.plan.manifest.with_segment(min_score, top_k, calibrated=calibrated)
-        self._source, self._options = source, options
+        self._source, self._options, self._people = source, options, people
         self._closed = False
         self.reset()
 
@@ -192,7 +198,7 @@ class StreamingLocalizer:
 
     def _fresh(self) -> StreamState:
         plan = self._engine.plan
-        return StreamState(self._manifest, plan.sha256, self._source, self._options, DomainModel.of(plan))
+        return StreamState(self._manifest, plan.sha256, self._source, self._options, DomainModel.of(plan), self._people)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -83,6 +83,7 @@ class StreamScheduler:
         calibrated: bool = True,
         batch: int = 16,
         snapshots: Path | None = None,
+        people: int = 0,
     ) -> None:
         """Connect to all sources.
 
@@ -99,9 +100,12 @@ class StreamScheduler:
             batch: most snippets per call of the encoders.
             snapshots: a folder in which each stream's state is saved. Saved streams are resumed; `stop` then leaves
                 open actions to the next start.
+            people: follow up to so many people of each source (1 to 16) and decide for each by itself: events have a
+                `subject`. 0 follows the main person. For plans that read poses, without `snapshots`.
 
         Raises:
-            UsageError: no source, two sources of one name, or a malformed source; a folder that cannot be written.
+            UsageError: no source, two sources of one name, or a malformed source; a folder that cannot be written;
+                people are told apart and states saved.
             PlanError: the plan has no encoders.
             SnapshotError: a state in the folder is damaged, or of another plan or options.
         """
@@ -117,6 +121,7 @@ class StreamScheduler:
             manifest = engine.plan.manifest.with_segment(min_score, top_k, calibrated=calibrated)
             self._nms, model = manifest.nms, DomainModel.of(engine.plan)
             require(batch >= 1, "batch", batch, "at least 1")
+            require(not (people and snapshots), "people", people, "0 where states are saved: people are not among them")
             if not manifest.encoders:
                 raise PlanError(PlanFault.NO_ENCODER, f"plan {manifest.name} has no encoders: it localizes no video")
             if not wanted:
@@ -126,7 +131,7 @@ class StreamScheduler:
                 clear_unfinished(Path(snapshots))
             for one in map(source_of, wanted):
                 source = one if isinstance(one, LiveSource) else opened.enter_context(open_live(one, live))
-                state = StreamState(manifest, engine.plan.sha256, source.name, options, model)
+                state = StreamState(manifest, engine.plan.sha256, source.name, options, model, people)
                 self.streams.append(StreamSession(source, state))
             self._check_names()
             for stream in self.streams if snapshots is not None else ():

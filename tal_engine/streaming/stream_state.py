@@ -33,6 +33,7 @@ from .window import FeatureRing, FeatureVector, StreamTiming, Window
 
 if TYPE_CHECKING:
     from ..pose.follow import FollowedPoses
+    from .people_of_stream import PeopleOfStream, SeenPeople
 
 
 class StreamState:
@@ -54,6 +55,7 @@ class StreamState:
         source: str,
         options: StreamOptions | None = None,
         model: DomainModel | None = None,
+        people: int = 0,
     ) -> None:
         """Begin.
 
@@ -63,6 +65,10 @@ class StreamState:
             source: name of the stream, for events.
             options: None takes the plan's.
             model: what the plan's training features looked like; None: the stream's `domain` is not known.
+            people: follow up to so many people and decide for each by itself; 0: the main person.
+
+        Raises:
+            UsageError: `people`, and the plan reads no poses.
         """
         self._watch = DomainWatch(model, source, manifest.name)
         self.manifest, self.plan, self.source = manifest, plan, source
@@ -76,6 +82,8 @@ class StreamState:
         )
         self._ring = FeatureRing(self.timing, manifest.streams, contract_of(manifest.snippet, manifest.encoders))
         self._grid = grid_of(self.manifest.snippet)
+        self._people = self._apart(people) if people else None
+        self._recorder: SeenPeople | None = None
         self._followed: FollowedPoses | None = None
         self._followed = self._unfollowed()
         self._live = False  # a frame came since the last cut
@@ -110,6 +118,8 @@ class StreamState:
     def set_session_id(self, session: str) -> None:
         """Make ids differ from those of other streams of its name: for sources whose frames never come again."""
         self.finalizer.session = session
+        if self._people is not None:
+            self._people.session = session
 
     @property
     def newest(self) -> float | None:
@@ -189,6 +199,9 @@ class StreamState:
         self._grid = grid_of(self.manifest.snippet)
         self._followed = self._unfollowed()
         self._ring.begin(0.0)
+        if self._people is not None:
+            self._people = self._apart(self._people.most)
+            self._followed = self._unfollowed()
         for waiting in (self._stamps, self._cuts, self._windows):
             waiting.clear()
 
@@ -221,6 +234,8 @@ class StreamState:
         snippets = Snippets(np.stack(window)[None], None, stamp.first, time, end, followed=followed)
         ready = PendingSnippet(snippets, stamp.pts, stamp.wall)
         self._stamps.append(stamp)
+        if self._people is not None and self._recorder is not None:
+            self._people.expect(self._recorder)
         self._given += 1
         return ready
 
@@ -231,7 +246,22 @@ class StreamState:
         from ..pose.follow import FollowedPoses  # plans without poses load nothing of them
 
         before = None if self._followed is None else self._followed.counts
-        return FollowedPoses(self.manifest.snippet, before)
+        self._recorder = None if self._people is None else self._people.recorder()
+        return FollowedPoses(self.manifest.snippet, before, self._recorder)
+
+    def _apart(self, most: int) -> PeopleOfStream:
+        manifest = self.manifest
+        if manifest.pose_encoder is None:
+            raise UsageError(f"people={most}: plan {manifest.name} reads no poses, it tells no one apart")
+        from ..pose.tracking import MOST_PEOPLE
+        from .people_of_stream import PeopleOfStream
+
+        require(1 <= most <= MOST_PEOPLE, "people", most, f"in 1..{MOST_PEOPLE}")
+
+        def make(name: str) -> StreamState:
+            return StreamState(manifest, self.plan, name, self.options)
+
+        return PeopleOfStream(manifest.snippet, most, make, self.source)
 
     @property
     def notes(self) -> list[str]:
@@ -256,6 +286,8 @@ class StreamState:
         """
         if self._live and not self._of_rows:
             raise UsageError(f"{self.source}: features were pushed into a stream of frames")
+        if self._people is not None:
+            raise UsageError(f"{self.source}: features were pushed into a stream that tells people apart")
         self._ring.check(row)
         self._live, self._origin, self._of_rows = True, 0.0, True
         number = self._given - self._from
@@ -279,17 +311,24 @@ class StreamState:
         if stamp.first == 0:
             self._ring.begin(stamp.origin)
         self._added += 1
-        if self._ring.add(row):
+        if self._people is not None:
+            self._people.add(stamp, self.timing.timeline)
+        elif self._ring.add(row):
             self._windows.append(self._ring.window(stamp.pts, stamp.wall))
         self._at_cut()
 
     def _at_cut(self) -> None:
         while self._cuts and self._cuts[0].after == self._added:
             cut = self._cuts.popleft()
+            if self._people is not None:
+                self._people.cut(cut.end)
+                continue
             self._windows.append(self._ring.window(cut.pts, cut.wall, cut.end))
 
     def windows(self) -> list[Window]:
         """Take the windows on which the head has to run; each is returned once and must be finalized in this order."""
+        if self._people is not None:
+            return self._people.windows()
         due = list(self._windows)
         self._windows.clear()
         return due
@@ -300,14 +339,21 @@ class StreamState:
         Their scores are raw; events have calibrated ones where the plan calibrates.
         """
         self._watch.look(window.features)
+        if self._people is not None:
+            events = self._people.finalize(window, proposals)
+            self.finalizer.late_events = self._people.late_events
+            self.finalizer.worst_latency_s = self._people.worst_latency_s
+            return events
         return self.finalizer.finalize(window, self._rule.shown(proposals))
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return numbers, ready for JSON, and arrays that `restore` needs to resume.
 
         Raises:
-            UsageError: snippets wait for features, or windows for the head.
+            UsageError: snippets wait for features, or windows for the head; or people are told apart.
         """
+        if self._people is not None:
+            raise UsageError(f"{self.source}: a stream that tells people apart is not saved")
         waiting = self._given - self._added + len(self._windows)
         if waiting:
             raise UsageError(f"{self.source}: cannot be saved now, {waiting} snippets or windows are pending")

@@ -1,4 +1,4 @@
-"""The embedded demonstration model: what it says of itself, and that it does what README shows."""
+"""The plans that ship: the drawn figure's, and that for people, which does what README shows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def data(tmp_path_factory):
 
 
 def test_it_finds_actions_in_videos_it_never_saw(data):
-    engine = TALEngine.load(device="cpu")
+    engine = TALEngine.load("demo", "cpu")
     truth = {v.name: list(v.instances) for v in read_annotations(data / "annotations.json")}
     found = {name: list(engine.localize(data / "videos" / f"{name}.mp4", min_score=-np.inf, top_k=0)) for name in truth}
     score = evaluate(truth, found, tious=(0.3, 0.5))
@@ -45,7 +45,7 @@ def test_it_finds_actions_in_videos_it_never_saw(data):
 
 
 def test_default_segments_are_few_and_in_the_video(data):
-    engine = TALEngine.load(device="cpu")
+    engine = TALEngine.load("demo", "cpu")
     result = engine.localize(data / "videos" / "test_00000.mp4")
     assert 1 <= len(result) <= 60
     for segment in result:
@@ -58,7 +58,7 @@ def test_default_segments_are_few_and_in_the_video(data):
 
 
 def test_it_passed_the_gate_and_says_where_it_comes_from():
-    plan = TALEngine.load(device="cpu").plan
+    plan = TALEngine.load("demo", "cpu").plan
     log = json.loads(EMBEDDED_PLAN.with_suffix(".json").read_text())
     assert log["plan_sha256"] == plan.sha256
     assert plan.manifest.parity
@@ -80,21 +80,25 @@ def test_the_demo_prints_found_beside_true(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "true instance" in done.stdout
     assert "tIoU" in done.stdout
-    assert "demonstration" in done.stderr
+    assert "no --plan given: the plan for people" in done.stderr
     document = json.loads((tmp_path / "out" / "segments.json").read_text())
     assert document["results"]["test_00000"]
+    assert document["external_data"]["plan_name"] == ["people"]
     assert (tmp_path / "out" / "timeline.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "annotated.mp4").stat().st_size > 100_000
 
 
-def test_no_plan_given_says_so(data, tmp_path):
-    done = tal("localize", data / "videos" / "test_00001.mp4", "-o", tmp_path / "o.json", "--plot", tmp_path / "t.png")
+def test_the_drawn_figure_s_plan_is_called_by_name(data, tmp_path):
+    words = ("-o", tmp_path / "o.json", "--plot", tmp_path / "t.png", "--plan", "demo")
+    done = tal("localize", data / "videos" / "test_00001.mp4", *words)
     assert done.returncode == 0, done.stderr
-    assert "no --plan given: the embedded demonstration model, not a product" in done.stderr
+    assert "no --plan given" not in done.stderr
+    assert json.loads((tmp_path / "o.json").read_text())["external_data"]["plan_name"] == ["demo"]
     assert (tmp_path / "t.png").stat().st_size > 10_000
 
 
 def test_real_videos_decode_localize_and_plot(shared, tmp_path):
-    engine = TALEngine.load(device="cpu")
+    engine = TALEngine.load("demo", "cpu")
     for path in sorted((shared / "videos").glob("*.mp4")):
         result = engine.localize(path)
         assert result.info.duration > 5
@@ -105,9 +109,20 @@ def test_real_videos_decode_localize_and_plot(shared, tmp_path):
         result.plot(tmp_path / "t.png")
 
 
+def test_the_plan_for_people_names_nothing_false_in_real_videos(shared):
+    """Of the clips only the lifter does what the plan knows: she bends, lunges, stands up; nobody is a jumping jack."""
+    engine = TALEngine.load(device="cpu")
+    lifter = engine.localize(shared / "videos" / "v_GGSY1Qvo990.mp4")
+    assert {s.label for s in lifter} <= {"bend", "lunge", "squat", "stand up"}
+    assert not any("no person was found" in w for w in lifter.info.warnings)
+    assert "jumping jack" not in {s.label for s in engine.localize(shared / "videos" / "v_ZNVhz7ctTq0.mp4")}
+
+
 def test_the_command_says_that_a_real_video_is_unlike_what_it_was_trained_on(shared, tmp_path):
     out = tmp_path / "o.json"
-    done = tal("localize", shared / "videos" / "demo.mp4", "-o", out, "--save-video", tmp_path / "v.mp4")
+    done = tal(
+        "localize", shared / "videos" / "demo.mp4", "-o", out, "--save-video", tmp_path / "v.mp4", "--plan", "demo"
+    )
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
     assert "unlike anything that plan demo was trained on" in said

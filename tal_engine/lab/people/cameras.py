@@ -103,7 +103,7 @@ def _turned(x: Floats, rng: np.random.Generator) -> Floats:
 def _root_kept(x: Floats, rng: np.random.Generator) -> Floats:
     """Keep the person's way, lose its depth, or lose all of it: landmark models place a person at the origin."""
     pelvis = x[:, [J["pelvis"]]]
-    kept = ([0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0])[rng.choice(3, p=[0.5, 0.2, 0.3])]
+    kept = ([0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0])[rng.choice(3, p=[0.25, 0.35, 0.4])]
     return np.asarray(x - pelvis * (1 - np.asarray(kept)))
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...annotations import AnnotatedVideo
 from ...pose.skeleton import canonical
 from ...pose.windows import features_of
-from ...records import Features
+from ...records import Features, Segment
 from . import recordings
 from .actions import ACTIONS
 from .cameras import filmed
@@ -25,18 +26,20 @@ from .streams import FPS, write_clip, write_stream
 COPIES = {"walk": 5, "": 20}
 
 
+#: Two kinds of streams and sessions in turn: short performances with much between them, and long ones with little.
+_PACES: tuple[dict[str, Any], ...] = ({}, {"lengths": (3.0, 16.0), "idle": 0.35})
 #: What clips show in turn: each action, and as often as four of them nothing that has a name.
 _OF_CLIPS = (*ACTIONS, None, None, None, None)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How much of each kind: streams of up to a minute, one of eight without a named action; clips of a few seconds.
+    """How much of each kind: streams of up to a minute, one of six without a named action; clips of a few seconds.
 
-    sessions: streams of about a minute and a half in which eight classes occur, as in a workout.
+    sessions: streams of about two minutes in which eight classes occur, as in a workout.
     """
 
-    streams: int = 1300
+    streams: int = 1700
     clips: int = 2420
     sessions: int = 0
 
@@ -74,13 +77,14 @@ def _figure(subset: str, key: Sequence[int], job: tuple[str, int]) -> Example:
     kind, number = job
     own = [*key, *kind.encode(), number]
     name = f"{subset}_{kind}_{number:05d}"
+    half = int(subset != "train")
     if kind == "clip":
-        stream = write_clip(name, own, _OF_CLIPS[number % len(_OF_CLIPS)])
+        stream = write_clip(name, own, _OF_CLIPS[number % len(_OF_CLIPS)], own=half)
     elif kind == "session":
         classes = np.random.default_rng([*own, 2]).choice(list(ACTIONS), size=8, replace=False)
-        stream = write_stream(name, own, actions=10, classes=[str(c) for c in classes])
+        stream = write_stream(name, own, actions=10, classes=[str(c) for c in classes], own=half, **_PACES[number % 2])
     else:
-        stream = write_stream(name, own, actions=0 if number % 8 == 7 else None)
+        stream = write_stream(name, own, actions=0 if number % 6 == 5 else None, own=half, **_PACES[number % 2])
     joints, visible = canonical(stream.joints, layout="figure18")
     if kind == "clip" and not stream.instances and number // len(_OF_CLIPS) % 3 == 0:
         visible *= 0.1  # nobody is in the picture
@@ -108,8 +112,9 @@ def people(path: Path, subset: str, seed: int, persons: Sequence[str] = ("02", "
         for copy in range(COPIES.get(trial.labels[0] if trial.labels else "", COPIES[""])):
             rng = np.random.default_rng([seed, *trial.name.encode(), copy])
             poses = filmed(trial.joints, visible, recordings.FPS, rng)
+            whole = tuple(Segment(0.0, trial.duration, n, 1.0) for n in trial.labels if n in recordings.THROUGHOUT)
             video = AnnotatedVideo(
-                f"{trial.name}_{copy:02d}", subset, trial.duration, (), video_labels=trial.labels,
+                f"{trial.name}_{copy:02d}", subset, trial.duration, whole, video_labels=trial.labels,
                 background=not trial.labels,
             )  # fmt: skip
             yield Example(video, features_of(poses, duration=trial.duration))

@@ -24,6 +24,8 @@ TRIALS: dict[str, tuple[str, ...]] = {
     "02_01": ("walk",), "02_02": ("walk",), "02_03": ("jog",), "02_04": ("jump",), "02_05": ("punch",),
     "02_06": ("bend",), "02_10": (), "03_01": ("walk",), "03_02": ("walk",), "03_03": ("walk",), "03_04": ("walk",),
 }  # fmt: skip
+#: Of these, actions that go on from the first to the last frame of a trial: the trial's label is their time.
+THROUGHOUT = frozenset(["walk", "jog"])
 FPS = 30.0
 _WHAT = "motion file in the cmu_subjects layout"
 

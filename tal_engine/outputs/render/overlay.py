@@ -170,7 +170,7 @@ class LiveOverlay(Closing):
             return
         end = float("inf") if event.end is None else event.end
         label = event.label if event.is_final else f"{event.label} ?"
-        self._segments[event.id] = Segment(event.start, end, label, event.score)
+        self._segments[event.id] = Segment(event.start, end, label, event.score, event.subject)
 
     def close(self) -> None:
         """Write the pictures that wait and end the file.

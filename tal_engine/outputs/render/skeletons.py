@@ -59,9 +59,8 @@ def draw_people(image: NDArray[np.uint8], people: Sequence[Seen]) -> None:
             for a, b in _BONES:
                 if shown[a] and shown[b]:
                     cv2.line(image, at[a], at[b], colour, rim, cv2.LINE_AA, _BITS)
-        for i in sorted({i for bone in _BONES for i in bone}):
-            if shown[i]:
-                cv2.circle(image, at[i], round(0.9 * thick * 2**_BITS), (255, 255, 255), -1, cv2.LINE_AA, _BITS)
+        for i in sorted({i for a, b in _BONES if shown[a] and shown[b] for i in (a, b)}):
+            cv2.circle(image, at[i], round(0.9 * thick * 2**_BITS), (255, 255, 255), -1, cv2.LINE_AA, _BITS)
         if len(people) > 1 and near[_NOSE] and any(shown):
             place = (at[_NOSE][0] >> _BITS, (at[_NOSE][1] >> _BITS) - 6 * thick)
             for rim, colour in ((3 * thick, DARK), (max(thick, 1), ink)):

@@ -148,4 +148,5 @@ def _curves(axes: Axes, a: Scored, result: VideoSegments, rows: list[str], colou
     axes.set_ylim(0, 1.05)
     axes.set_yticks([0, 1])
     axes.set_ylabel("activation", color=_FAINT, fontsize=9)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=6, frameon=False, fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=6, frameon=False, fontsize=8)

@@ -37,6 +37,8 @@ def document(results: Iterable[VideoSegments], names: Sequence[str] | None = Non
         if result.info.warnings:
             notes[name] = list(result.info.warnings)
     external: dict[str, Any] = {"used": False, "plan": sorted(set(plans.values()))}
+    if called := sorted({r.info.plan_name for r in results} - {""}):
+        external["plan_name"] = called
     if domains := {
         n: round(r.info.domain, 6) for n, r in zip(names, results, strict=True) if r.info.domain is not None
     }:

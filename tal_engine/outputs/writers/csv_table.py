@@ -87,7 +87,7 @@ class EventTable(Closing):
         if event.kind != "final" or event.end is None:
             return
         buffer = io.StringIO()
-        cells = _row(event.source, event.label, event.start, event.end, event.score)
+        cells = _row(event.source, event.title, event.start, event.end, event.score)
         csv.writer(buffer, lineterminator="").writerow([" ".join(c.splitlines()) for c in cells])  # a row is a line
         row = buffer.getvalue()
         if row not in self._written:

@@ -72,7 +72,7 @@ class Subtitles(Closing):
         """
         if event.kind != "final" or event.end is None:
             return
-        words = _words(event.label, event.score)
+        words = _words(event.title, event.score)
         record = cue(self._count + 1, event.start, event.end, words, self._kind)
         rest = record.partition("\n")[2]
         if rest not in self._written:

@@ -33,15 +33,15 @@ def key(result):
 
 @on_cuda
 def test_a_video_has_the_segments_of_the_cpu(clip):
-    cpu, cuda = (TALEngine.load(None, d, strict=True).localize(clip, min_score=ALL) for d in ("cpu", "cuda"))
-    assert "CUDA" in TALEngine.load(None, "cuda", strict=True).description
+    cpu, cuda = (TALEngine.load("demo", d, strict=True).localize(clip, min_score=ALL) for d in ("cpu", "cuda"))
+    assert "CUDA" in TALEngine.load("demo", "cuda", strict=True).description
     np.testing.assert_allclose(cuda.activations.cas, cpu.activations.cas, atol=1e-4)
     assert key(cpu) == key(cuda)
 
 
 @on_cuda
 def test_features_that_stay_on_the_card_are_those_of_the_other_path(clip):
-    plain, kept = (TALEngine.load(None, "cuda", strict=True, on_card=k) for k in (False, True))
+    plain, kept = (TALEngine.load("demo", "cuda", strict=True, on_card=k) for k in (False, True))
     a, b = (e.localize(clip, min_score=ALL) for e in (plain, kept))
     assert key(a) == key(b)
     np.testing.assert_allclose(b.activations.cas, a.activations.cas, atol=1e-4)
@@ -54,7 +54,7 @@ def test_streams_whose_features_stay_on_the_card_say_the_same(clip):
     options = StreamOptions(window=3.2, step=0.64, look_ahead=1.28)
 
     def events(kept):
-        with TALEngine.load(None, "cuda", strict=True, on_card=kept) as engine:
+        with TALEngine.load("demo", "cuda", strict=True, on_card=kept) as engine:
             scheduler = StreamScheduler(engine, [f"{n}={clip}" for n in "ab"], options, min_score=ALL)
             return sorted((e.source, e.label, round(e.start, 3), round(e.end, 3)) for e in scheduler.run())
 
@@ -89,7 +89,7 @@ def test_a_batch_that_is_too_large_for_the_card_is_run_in_parts(caplog):
     from tal_engine.records import Snippets
 
     rng = np.random.default_rng(0)
-    cpu, small = TALEngine.load(None, "cpu"), TALEngine.load(None, "cuda", strict=True, batch=512, gpu_memory_mib=512)
+    cpu, small = TALEngine.load("demo", "cpu"), TALEngine.load(None, "cuda", strict=True, batch=512, gpu_memory_mib=512)
     side, window = cpu.plan.manifest.snippet.crop, cpu.plan.manifest.snippet.window
     frames = rng.integers(0, 255, (512, window, side, side, 3), np.uint8)
     flow = rng.uniform(-20, 20, (512, window, side, side, 2)).astype(np.float32)
@@ -103,7 +103,7 @@ def test_a_batch_that_is_too_large_for_the_card_is_run_in_parts(caplog):
 _LOSE = """
 import numpy as np, torch
 from tal_engine import TALEngine
-engine = TALEngine.load(None, "cuda", strict=True)
+engine = TALEngine.load("demo", "cuda", strict=True)
 features = {n: np.ones((20, d), np.float32) for n, d in engine.plan.manifest.streams.items()}
 engine.localize(features)
 try:
@@ -127,12 +127,12 @@ def test_a_card_that_is_lost_to_the_process_is_named():
     said = done.stdout.splitlines()
     assert said[0].startswith("lost by"), done.stderr
     assert len([line for line in said if line.startswith("BackendError") and "is lost to this process" in line]) == 2
-    assert len(TALEngine.load(None, "cuda", strict=True).plan.manifest.streams) > 0
+    assert len(TALEngine.load("demo", "cuda", strict=True).plan.manifest.streams) > 0
 
 
 @on_cuda
 def test_a_head_on_long_features_and_on_many(rng):
-    cpu, cuda = (TALEngine.load(None, d, strict=True) for d in ("cpu", "cuda"))
+    cpu, cuda = (TALEngine.load("demo", d, strict=True) for d in ("cpu", "cuda"))
     for count in (1, 7, 300, 4000):
         streams = {n: rng.normal(0, 1, (count, d)).astype(np.float32) for n, d in cpu.plan.manifest.streams.items()}
         f = Features(streams, Timeline(0.0, 0.64, 0.64), 0.64 * count, cpu.contract)
@@ -145,7 +145,7 @@ def test_a_head_on_long_features_and_on_many(rng):
 def test_a_stream_on_a_card_keeps_its_promise(clip):
     from tal_engine.diagnostics.stream_check import verify
 
-    engine = TALEngine.load(None, "cuda", strict=True)
+    engine = TALEngine.load("demo", "cuda", strict=True)
     report = verify(engine, clip, StreamOptions(window=3.2, step=0.64, look_ahead=1.28), chunkings=3)
     assert report.late_events == 0
     assert not report.whole.appeared

@@ -28,7 +28,7 @@ from tal_engine.options import timeline_of
 folder, count, give_back, in_memory = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "1", sys.argv[4] == "1"
 if not give_back:
     memory._malloc_trim = lambda: None
-engine = TALEngine.load(device="cpu", threads=1)
+engine = TALEngine.load("demo", "cpu", threads=1)
 rng = np.random.default_rng(0)
 timeline = timeline_of(engine.plan.manifest.snippet)
 

@@ -137,8 +137,9 @@ def folder(tmp_path, features, engine):
 
 
 def test_command(folder):
-    arguments = ("eval", folder / "gt.json", folder / "features", "--online", "--tiou-thresholds", "0.5")
-    done = tal(*arguments, "--windows", "8,inf", "--latencies", "2,inf", "--json")
+    arguments = ("eval", folder / "gt.json", folder / "features", "--online", "--plan", "demo")
+    more = ("--tiou-thresholds", "0.5", "--windows", "8,inf", "--latencies", "2,inf", "--json")
+    done = tal(*arguments, *more)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["subset"] == "test"

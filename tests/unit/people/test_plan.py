@@ -34,7 +34,9 @@ def plan(tmp_path_factory):
         patch.setattr(maker, "people", lambda *_: [])
         patch.setattr(maker, "TRAINING", Counts(streams=4, clips=72))
         patch.setattr(maker, "VALIDATION", Counts(streams=4, clips=18))
-        patch.setattr(maker, "OPTIONS", maker.OPTIONS | {"steps": 70, "batch": 8, "pairs": 2, "length": 24})
+        patch.setattr(maker, "CONFIG", maker.CONFIG | {"width": 32, "levels": 3, "dropout": 0.0})
+        small = {"steps": 80, "warmup": 5, "batch": 8, "length": 24, "ema": 0.9, "learning_rate": 3e-3}
+        patch.setattr(maker, "OPTIONS", maker.OPTIONS | small)
         maker.make(folder, folder, folder / "people.plan", seed=0, workers=1, encoders=open_encoders("pose"))
     return folder / "people.plan"
 
@@ -48,7 +50,7 @@ def test_the_plan_has_what_a_deployed_plan_needs(plan):
     assert manifest.calibration is not None
     assert manifest.thresholds is not None
     assert manifest.domain is not None
-    assert "subset 'train', video-level labels" in manifest.provenance["data"]
+    assert "subset 'train', segments" in manifest.provenance["data"]
     record = json.loads(plan.with_suffix(".json").read_text())
     assert record["plan_sha256"] == read_plan(plan).sha256
     assert record["validation"]["videos"] == 22

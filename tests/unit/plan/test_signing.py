@@ -72,7 +72,7 @@ def test_unsigned(tmp_path, keys):
 
 
 def test_the_embedded_plan_is_not_signed_by_anybody(keys):
-    refused(PlanFault.UNSIGNED, r"demo\.plan: is not signed", lambda: TALEngine.load(key=keys[1]))
+    refused(PlanFault.UNSIGNED, r"people\.plan: is not signed", lambda: TALEngine.load(key=keys[1]))
 
 
 @pytest.mark.parametrize("at", [0, 100, -1])

@@ -78,7 +78,8 @@ def test_each_person_has_features_of_its_own(frames):
     assert first.shape == (4, DIM)
 
 
-def test_segments_say_whose_they_are_in_every_form(engine, frames, tmp_path):
+def test_segments_say_whose_they_are_in_every_form(engine, frames, tmp_path, monkeypatch):
+    monkeypatch.setattr("tal_engine.inference.seen.LEAST_S", 0.5)  # the video is short
     result = engine.localize(frames, fps=FPS, people=3)
     assert {s.subject for s in result} == {0, 1}
     assert [s.score for s in result] == sorted((s.score for s in result), reverse=True)
@@ -95,6 +96,9 @@ def test_segments_say_whose_they_are_in_every_form(engine, frames, tmp_path):
     plain = engine.localize(frames, fps=FPS)
     assert {s.subject for s in plain} == {None}
     assert plain.people is None
+    kept = engine.localize(frames, fps=FPS, keep_people=True)  # for annotated videos: no one is looked for again
+    assert kept == plain
+    assert [[p.subject for p in kept.people(frames[0], t)] for t in (0.5, 1.0)] == [[0], [0]]
     assert "subject" not in plain.to_dict()["segments"][0]
     assert csv_table.text([plain]).splitlines()[0] == "video,label,start,end,score,domain"
     assert "up to 2 people are in the picture, the largest is followed" in " ".join(plain.info.warnings)

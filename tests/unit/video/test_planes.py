@@ -211,5 +211,5 @@ def test_what_is_not_stored_so_goes_the_usual_way(engine, tmp_path):
 
 def test_flow_takes_pictures_on_the_processor():
     with pytest.raises(UsageError, match=r"convert_on_device: encoder .* reads flow"):
-        TALEngine.load(None, "cpu", convert_on_device=True)
+        TALEngine.load("demo", "cpu", convert_on_device=True)
     assert tiny_plan().manifest.encoders[0].reads == "frames"
