@@ -44,6 +44,11 @@ class EventLog(Generic[T]):
         self._wake()
         return self._last
 
+    @property
+    def last_id(self) -> str:
+        """The id of the newest event, from which on nothing is missed."""
+        return f"{self.epoch}-{self._last}"
+
     def close(self) -> None:
         """Note that no more events come."""
         self.closed = True
