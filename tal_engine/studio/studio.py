@@ -91,6 +91,7 @@ class Studio:
                 problem = str(e)
         if not self.project.state.held_out_why:
             self._hold_out()
+        self.project.write_files()  # videos may be called otherwise here
         return problem
 
     def _hold_out(self) -> None:
