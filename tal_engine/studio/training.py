@@ -27,7 +27,8 @@ log = logging.getLogger("tal_engine")
 State = Literal["idle", "features", "training", "measuring", "exporting", "failed", "waiting"]
 #: How often a trainer that was killed begins again.
 _AGAIN = 2
-_MODULE = "tal_engine.lab.studio"
+#: Begins the trainer; the folder of the project follows.
+_COMMAND = [sys.executable, "-m", "tal_engine.lab.studio"]
 #: So much of what a process wrote on stderr is told where it did not say why it ended.
 _TOLD = 400
 
@@ -194,7 +195,7 @@ class Trainer:
 
     def _lines(self, job: _Job) -> tuple[dict[str, Any], int, str]:
         """Run the process once; return its last line, its status, and what it wrote on stderr."""
-        words = [sys.executable, "-m", _MODULE, str(self._project.folder), *job.arguments]
+        words = [*_COMMAND, str(self._project.folder), *job.arguments]
         last: dict[str, Any] = {}
         with TemporaryFile("w+") as complaints:
             with self._changed:
