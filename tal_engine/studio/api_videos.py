@@ -83,7 +83,7 @@ def _played(studio: Studio, video: Video) -> Path:
 @router.get("/{video}/frames")
 def frames(video: str, studio: Here) -> dict[str, Any]:
     """Return when each frame is shown."""
-    return {"times": studio.times(studio.video(video))}
+    return {"times": [round(t, 6) for t in studio.times(studio.video(video))]}
 
 
 @router.get("/{video}/labels")

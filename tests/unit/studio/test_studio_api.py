@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import re
 from fractions import Fraction
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -66,6 +68,7 @@ def test_videos_are_listed_and_what_is_odd_is_named(tmp_path):
     (folder / "twin" / "A.mp4").write_bytes((folder / "a.mp4").read_bytes())
     (folder / "broken.mp4").write_bytes(b"not a video")
     write_audio_only(folder / "sound.mp4")
+    Path(os.fsdecode(os.fsencode(folder) + b"/odd\xff.mp4")).write_bytes(b"no video, and no Unicode")
     one = studio(folder)
 
     async def talk(c):
@@ -73,6 +76,7 @@ def test_videos_are_listed_and_what_is_odd_is_named(tmp_path):
         assert "cannot be read as a video" in listed["broken.mp4"]["problem"]["detail"]
         assert "no moving pictures" in listed["sound.mp4"]["problem"]["detail"]
         assert str(tmp_path) not in str(listed)
+        assert listed["odd\\xff.mp4"]["problem"] is not None
         a = listed["a.mp4"]
         assert (a["frames"], a["fps"], a["width"], a["height"], a["codec"]) == (50, 25.0, 48, 32, "h264")
         assert a["playable"]
