@@ -15,7 +15,7 @@ def chosen(
 ) -> tuple[tuple[str, ...], str]:
     """Choose videos, and say how.
 
-    One by one the video is taken that brings classes nearest to their share, of equals the one that does so with length.
+    One by one the video is taken that brings classes nearest to their share; of equals the one by length.
 
     Args:
         labels: classes of each video.

@@ -82,8 +82,8 @@ def test_a_training_finds_actions_and_the_next_one_begins_where_it_ended(tmp_pat
     other = tuple(replace(v, held_out=v.id in ("v0", "v5")) for v in wanted.videos)
     train(tmp_path, replace(wanted, videos=other), Telling())
     assert json.loads((tmp_path / HEADS / "0" / "checkpoint.json").read_text())["step"] == 60
+    leaked = tuple(replace(v, held_out=v.id in ("v1", "v5")) for v in wanted.videos)
     with pytest.raises(FitError, match=r"v1.mp4 is held out now, and the head has learned from it"):
-        leaked = tuple(replace(v, held_out=v.id in ("v1", "v5")) for v in wanted.videos)
         export(tmp_path, replace(wanted, videos=leaked), tmp_path / "a.plan", Telling())
     before = (tmp_path / RESULT).read_bytes()
     with pytest.raises(FitError, match="no labels to learn from"):
