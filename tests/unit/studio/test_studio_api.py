@@ -198,6 +198,9 @@ def test_questions_are_answered_by_labels_and_do_not_come_back(one):
         shown = (await c.get("/api/suggestions", params={"video": other["video"]})).json()
         assert [s["label"] for s in shown["segments"]] == ["run", "sit"]
         assert set(shown["curves"]) == {"times", "run", "sit", "action"}
+        table = (await c.get("/api/suggestions.csv")).text.splitlines()
+        assert len(table) == 1 + 2 * len(one.library.videos)
+        assert table[1] == "a.mp4,0.25,0.65,run,0.9"
         assert (await c.put("/api/thresholds", json={"run": 1.5})).status_code == 422
         cut = (await c.put("/api/thresholds", json={"run": 0.95})).json()
         assert cut["run"]["threshold"] == 0.95
