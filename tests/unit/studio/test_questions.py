@@ -53,7 +53,7 @@ def test_reasons_are_those_of_the_case():
     assert "few labels" in asked([[2.0, 4.0, "run", 0.8]], counts={"run": 1, "sit": 19})["rare"]
     assert "near the threshold" in asked([[2.0, 4.0, "run", 0.8]], score=0.55)["likely_false"]
     assert "no class" in asked([[2.0, 4.0, "run", 0.8]], [0] * 6 + [0.9] * 3)["likely_miss"]
-    assert rare_classes({}) == frozenset()
+    assert rare_classes({}) == {}
 
 
 def test_kappa_is_the_twins_and_boundaries_are_those_of_the_same_action(rng):
