@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, required=True)
     parser.add_argument("--features", type=Path)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--add", action="store_true", help="Add kills to those that are stored.")
     given = parser.parse_args()
     if given.part == "kills":
         with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +101,9 @@ def main() -> None:
             mine.mkdir()
             for path in sorted(given.videos.glob("*.mp4"))[:COUNT]:
                 os.link(path, mine / path.name)
-            finish(NAME, kills(mine, Path(folder, "p"), given.kills), "kills")
+            found = kills(mine, Path(folder, "p"), given.kills)
+        before = stored(NAME).get("figures", {}).get("kills") if given.add else None
+        finish(NAME, found if before is None else {k: round(v + before[k], 1) for k, v in found.items()}, "kills")
         return
     torch.set_num_threads(1)
     runs: dict[str, Any] = stored(NAME).get("figures", {}).get("clicks", {}).get("runs", {})
