@@ -89,8 +89,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("clicks", "kills"), required=True)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
-    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
-    parser.add_argument("--videos", type=Path, required=True)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--videos", type=Path)
     parser.add_argument("--features", type=Path)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--add", action="store_true", help="Add kills to those that are stored.")
@@ -111,8 +111,6 @@ def main() -> None:
         for arm in given.arms:
             runs.setdefault(arm, {})[str(seed)] = curve(arm, seed, given.videos, given.features)
             finish(NAME, {"runs": runs, "summary": summary(runs)}, "clicks")
-    if not given.seeds:
-        finish(NAME, {"runs": runs, "summary": summary(runs)}, "clicks")
 
 
 if __name__ == "__main__":
