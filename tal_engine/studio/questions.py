@@ -38,11 +38,12 @@ MOST = 50
 class Heard(NamedTuple):
     """What was found in a video: segments of two heads [start, end, label, score], and actionness by snippet.
 
-    start, step: seconds of the first snippet's centre, and between two.
+    other: None where there is one head: nothing is known then of what it is not sure of. start, step: seconds of the
+    first snippet's centre, and between two.
     """
 
     segments: Sequence[Sequence[Any]]
-    other: Sequence[Sequence[Any]]
+    other: Sequence[Sequence[Any]] | None
     action: Sequence[float]
     start: float
     step: float
@@ -168,20 +169,13 @@ def _of_video(
 
 
 def _doubts(
-    segment: Sequence[Any], other: Sequence[Sequence[Any]], threshold: float, rare: Mapping[str, float]
+    segment: Sequence[Any], other: Sequence[Sequence[Any]] | None, threshold: float, rare: Mapping[str, float]
 ) -> list[tuple[Reason, float, str]]:
     """List why a segment should be looked at, and how much, in 0..1."""
     _, _, label, score = segment
     out: list[tuple[Reason, float, str]] = []
-    agreed = max((overlap(segment, o) for o in other if o[2] == label and o[3] >= LEAST_SCORE), default=0.0)
-    if agreed < SAME:
-        rival = max(
-            (o for o in other if o[2] != label and overlap(segment, o) >= ASKED), key=lambda o: o[3], default=None
-        )
-        what = "does not find it" if rival is None else f"calls it {rival[2]!r}"
-        out.append(("disagreement", score * (1 - agreed), f"a second head {what}"))
-    elif agreed < AGREED:
-        out.append(("boundary", score * (1 - agreed), "two heads differ about where it begins or ends"))
+    if other is not None:
+        out += _differences(segment, other)
     if label in rare:
         out.append(("rare", score * rare[label], f"{label!r} has few labels"))
     near = 1 - abs(score - threshold) / max(threshold, 1 - threshold)
@@ -189,6 +183,20 @@ def _doubts(
         text = f"its score {score:.2f} is near the threshold {threshold:.2f}: it may be a false alarm"
         out.append(("likely_false", near, text))
     return out
+
+
+def _differences(segment: Sequence[Any], other: Sequence[Sequence[Any]]) -> list[tuple[Reason, float, str]]:
+    """Say whether another head finds a segment, and finds it elsewhere."""
+    _, _, label, score = segment
+    agreed = max((overlap(segment, o) for o in other if o[2] == label and o[3] >= LEAST_SCORE), default=0.0)
+    if agreed >= AGREED:
+        return []
+    if agreed >= SAME:
+        return [("boundary", score * (1 - agreed), "two heads differ about where it begins or ends")]
+    rivals = [o for o in other if o[2] != label and overlap(segment, o) >= ASKED]
+    rival = max(rivals, key=lambda o: o[3], default=None)
+    what = "does not find it" if rival is None else f"calls it {rival[2]!r}"
+    return [("disagreement", score * (1 - agreed), f"a second head {what}")]
 
 
 def widened(marks: Sequence[Mark], segments: Sequence[Sequence[Any]]) -> list[Mark]:
