@@ -48,6 +48,7 @@ JOBS = {
     "stream": "import psutil, prometheus_client; from tal_engine import StreamingLocalizer",
     "remote": "import fsspec, aiohttp",
     "serve": "from tal_engine.serve import app",
+    "studio": "from tal_engine.studio import app",
     "client": "from tal_engine.client import Client; Client('http://127.0.0.1:1').close()",
     "mqtt": "import paho.mqtt.client",
     "kafka": "import confluent_kafka",

@@ -1,0 +1,66 @@
+"""The part of docs/studio.md that is measured, from the stored results of bench_studio."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pages import table
+
+_ARMS = {"queue": "the queue", "random": "moments by chance", "watching": "video after video"}
+
+
+def section(document: Mapping[str, Any]) -> str:
+    """A table of mAP over clicks, and what kills lost."""
+    figures, lines = document["figures"], list[str]()
+    if "clicks" in figures:
+        lines += _clicks(figures["clicks"])
+    if "kills" in figures:
+        k = figures["kills"]
+        lines += [
+            f"- {k['kills']} times kill -9 amid edits: {k['saved']} edits were answered as saved, {k['lost']} of them "
+            f"lost, {k['twice']} there twice; {k['sent again']} that were not answered were sent again.",
+        ]
+    return "\n".join(lines)
+
+
+def _clicks(part: Mapping[str, Any]) -> list[str]:
+    """A row for each way to click: the mean over seeds by the number of clicks, and clicks to the goal."""
+    rows, seeds = [], set[str]()
+    goals = [k for k in next(iter(part["summary"].values())) if re.fullmatch(r"clicks to \d+", k)]
+    for arm, runs in part["runs"].items():
+        seeds |= set(runs)
+        halves, ends = [_at(points, 25) for points in runs.values()], [points[-1][1] for points in runs.values()]
+        summary = part["summary"][arm]
+        reached = [", ".join(_clicks_of(summary[g][s]) for s in runs) for g in goals]
+        longest = f"{summary['longest training, s']:.0f}"
+        rows.append([_ARMS[arm], f"{_mean(halves):.1f}", f"{_mean(ends):.1f}", *reached, longest])
+    each = [f"{g} (each seed)" for g in goals]
+    head = ["clicks by", "mAP@0.5 at 25 clicks", "at the end", *each, "longest training, s"]
+    what = f"Mean over {len(seeds)} seeds, at most 50 clicks, on two cores that others used at the same time:"
+    even = part["summary"]["queue"]["clicks to the end of random"].values()
+    told = (
+        f"What clicks by chance reach at their end, the queue reaches after {', '.join(map(_clicks_of, even))} of 50 "
+        "clicks. Its answers are clicks of this count, also *nothing here*; watching video after video costs the time "
+        "of all videos, which is not counted."
+    )
+    return [what, "", *table(head, rows), "", told, ""]
+
+
+def _clicks_of(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _at(points: list[list[float]], clicks: float) -> float:
+    """A curve's value between its points, by a line."""
+    before = [p for p in points if p[0] <= clicks]
+    after = [p for p in points if p[0] >= clicks]
+    if not before or not after:
+        return (before or after)[0][1]
+    a, b = before[-1], after[0]
+    return a[1] if a[0] == b[0] else a[1] + (b[1] - a[1]) * (clicks - a[0]) / (b[0] - a[0])
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
