@@ -16,17 +16,16 @@ from starlette.websockets import WebSocketDisconnect
 from ..errors import TALError
 from ..options import LiveOptions, StreamOptions
 from ..streaming import StreamScheduler
+from .event_log import told
 from .event_stream import EventStream, message
 from .guard import SUBPROTOCOL
 from .problems import ProblemError, problem_of
-from .running_streams import Stream, Told
+from .running_streams import Stream
 from .service import Service, nothing_like, service_of, service_of_socket
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"])
 
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
-#: Seconds after which a listener is told that nothing happens.
-_QUIET_S = 10.0
 
 Here = Annotated[Service, Depends(service_of)]
 Name = Annotated[str, Path(pattern=NAME, description="Name of a stream.")]
@@ -142,32 +141,9 @@ async def events(
     return EventStream(_sent(found, last_event_id or after), service.listeners)
 
 
-async def told(found: Stream, after: str) -> AsyncIterator[tuple[int, int, Told | None]]:
-    """Yield (events that were missed, number, event), None where nothing happened for a while; ends with the stream.
-
-    Args:
-        found: the stream.
-        after: id of the last event that is known.
-    """
-    number = found.log.number_of(after)
-    while True:
-        closed = found.log.closed  # before looking: what comes between is found with the next look
-        missed, some = found.log.after(number)
-        for one in some:
-            number = one.number
-            yield missed, number, one
-            missed = 0
-        if not some:
-            if closed:
-                return
-            await found.log.changed(number, _QUIET_S)
-            if not found.log.closed:
-                yield 0, number, None
-
-
 async def _sent(found: Stream, after: str) -> AsyncIterator[str]:
     log = found.log
-    async for missed, number, one in told(found, after):
+    async for missed, number, one in told(found.log, after):
         if missed:
             yield message(json.dumps({"missed": missed}), "gap")
         yield ": \n\n" if one is None else message(one.event.to_json(), one.event.kind, f"{log.epoch}-{number}")
@@ -189,7 +165,7 @@ async def events_by_socket(socket: WebSocket, name: str, after: str = "") -> Non
 
 
 async def _tell(socket: WebSocket, found: Stream, after: str) -> None:
-    async for missed, number, one in told(found, after):
+    async for missed, number, one in told(found.log, after):
         if missed:
             await socket.send_json({"type": "gap", "missed": missed})
         if one is not None:

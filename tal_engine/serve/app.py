@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -69,20 +69,26 @@ def application(service: Service) -> ASGIApp:
     ):  # fmt: skip
         app.include_router(api.router, dependencies=[Depends(known_query)])
     add_page(app)
-    for kind in (ProblemError, TALError, OSError, Exception):
-        app.add_exception_handler(kind, _answer(service))
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _of_framework)
-    app.add_exception_handler(WebSocketRequestValidationError, _invalid_socket)
+    add_problems(app, lambda: {str(service.spool.folder): "", **service.plans.hidden()})
     return Guard(app, service.options, service.measures.answered)
 
 
-def _answer(service: Service):  # type: ignore[no-untyped-def]
-    async def answer(_: Request, error: Exception) -> Response:
-        hidden = {str(service.spool.folder): "", **service.plans.hidden()}
-        return problem_of(error, hidden).response()
+def add_problems(app: FastAPI, hidden: Callable[[], Mapping[str, str]]) -> None:
+    """Answer every error as a problem.
 
-    return answer
+    Args:
+        app: the application.
+        hidden: gives paths that clients are not told, each with what is said instead.
+    """
+
+    async def answer(_: Request, error: Exception) -> Response:
+        return problem_of(error, hidden()).response()
+
+    for kind in (ProblemError, TALError, OSError, Exception):
+        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _of_framework)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid_socket)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ once, however its files are dated.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,25 @@ def page_files(folder: Path = FOLDER) -> dict[str, PageFile]:
     return {"": found["index.html"], **found} if "index.html" in found else {}
 
 
+def page_response(files: Mapping[str, PageFile], path: str, request: Request, policy: str = POLICY) -> Response:
+    """Return a file of a page, or that the browser's own is still the same, or that there is none.
+
+    Args:
+        files: of `page_files`.
+        path: its path there.
+        request: of the browser.
+        policy: what the page may load.
+    """
+    found = files.get(path)
+    if found is None:
+        return ProblemError("not-found", f"the page has no file {path[:100]!r}").response()
+    headers = {**HEADERS, "Content-Security-Policy": policy, "ETag": found.tag}
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if found.tag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    return Response(found.content, media_type=found.media_type, headers=headers)
+
+
 def add_page(app: FastAPI, folder: Path = FOLDER) -> bool:
     """Serve the page below /page/, and lead / there; return whether there is one.
 
@@ -82,14 +102,7 @@ def add_page(app: FastAPI, folder: Path = FOLDER) -> bool:
         return False
 
     async def file(request: Request) -> Response:
-        found = files.get(request.path_params["path"])
-        if found is None:
-            return ProblemError("not-found", f"the page has no file {request.path_params['path'][:100]!r}").response()
-        headers = {**HEADERS, "ETag": found.tag}
-        known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-        if found.tag in known or "*" in known:
-            return Response(status_code=304, headers=headers)
-        return Response(found.content, media_type=found.media_type, headers=headers)
+        return page_response(files, request.path_params["path"], request)
 
     async def home(request: Request) -> Response:
         return RedirectResponse("/page/")

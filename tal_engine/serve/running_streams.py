@@ -1,17 +1,10 @@
-"""Streams of a service and the events they told: sources that are read, and frames that clients push.
-
-Each stream keeps its newest events, numbered; any number of listeners read them at their own speed, from any number on,
-and are told if they were too slow for what is kept.
-"""
+"""Streams of a service and the events they told: sources that are read, and frames that clients push."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,84 +12,14 @@ from typing import Any, Literal
 from ..events import Event
 from ..streaming import StreamScheduler
 from ..streaming.session import StreamSession
+from .event_log import EventLog
 from .problems import ProblemError, busy, unavailable
 from .settings import ServeOptions
 
 log = logging.getLogger("tal_engine")
 
-#: Events of a stream that are kept; the newest streams that ended are kept too.
-EVENTS_KEPT, ENDED_KEPT = 2000, 64
-
-
-@dataclass(frozen=True)
-class Told:
-    """An event with its number in the stream, from 1 on."""
-
-    number: int
-    event: Event
-
-
-class EventLog:
-    """The newest events of one stream. One thread adds, others read; listeners wait in event loops."""
-
-    def __init__(self, kept: int = EVENTS_KEPT) -> None:
-        #: Numbers of another run of the service mean nothing here.
-        self.epoch = secrets.token_hex(4)
-        self._events: deque[Told] = deque(maxlen=kept)
-        self._lock, self._last, self.closed = threading.Lock(), 0, False
-        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    def add(self, event: Event) -> int:
-        """Add an event, and wake who waits; return its number."""
-        with self._lock:
-            self._last += 1
-            self._events.append(Told(self._last, event))
-        self._wake()
-        return self._last
-
-    def close(self) -> None:
-        """Note that no more events come."""
-        self.closed = True
-        self._wake()
-
-    def after(self, number: int, most: int = 256) -> tuple[int, list[Told]]:
-        """Return how many events after `number` are not kept any more, and the next ones, `most` at once."""
-        with self._lock:
-            first = self._last - len(self._events) + 1
-            begin = max(number + 1, first)
-            missed = max(min(first, self._last + 1) - number - 1, 0)
-            offset = begin - first
-            return missed, [self._events[i] for i in range(offset, min(offset + most, len(self._events)))]
-
-    def number_of(self, text: str) -> int:
-        """Return the number in the id of an event, "EPOCH-NUMBER"; 0 for one of another run, or for none."""
-        epoch, _, number = text.rpartition("-")
-        known = epoch == self.epoch and number.isdecimal() and len(number) < 19
-        return min(int(number), self._last) if known else 0
-
-    async def changed(self, number: int, seconds: float) -> None:
-        """Wait until there is an event after `number`, or no more will come, `seconds` at most."""
-        loop, event = asyncio.get_running_loop(), asyncio.Event()
-        entry = (loop, event)
-        with self._lock:
-            self._waiting.append(entry)
-        try:
-            if self._last <= number and not self.closed:
-                async with asyncio.timeout(seconds):
-                    await event.wait()
-        except TimeoutError:
-            pass
-        finally:
-            with self._lock:
-                if entry in self._waiting:
-                    self._waiting.remove(entry)
-
-    def _wake(self) -> None:
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for loop, event in waiting:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(event.set)
+#: The newest streams that ended are kept.
+ENDED_KEPT = 64
 
 
 @dataclass(eq=False)
@@ -109,7 +32,7 @@ class Stream:
     #: Seconds from the end of an action to its event, at most.
     declared_latency_s: float
     scheduler: StreamScheduler | None = None
-    log: EventLog = field(default_factory=EventLog)
+    log: EventLog[Event] = field(default_factory=EventLog)
     started: float = field(default_factory=time.time)
     ended: float | None = None
     problem: dict[str, Any] | None = None

@@ -14,9 +14,10 @@ import socket
 import ssl
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -119,12 +120,20 @@ class _Socket(WebSocketsSansIOProtocol):
             self.handshake_complete = True  # else uvicorn logs an error, as of an application that said nothing
 
 
+class Drained(Protocol):
+    """What a server ends in order: it is told to hurry, or to finish what runs."""
+
+    hurry: bool
+
+    async def drain(self, seconds: float) -> None: ...
+
+
 class _Server(uvicorn.Server):
     """A server that ends connections that nobody reads, and finishes what it has begun before it closes the others."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, drained: Drained, drain_seconds: float) -> None:
         super().__init__(config)
-        self._service = service
+        self._drained, self._drain_seconds = drained, drain_seconds
         #: Bytes that wait to be read by a client, and since when.
         self._unread: dict[Any, tuple[int, float]] = {}
 
@@ -147,7 +156,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end at the first signal, and end at once at the second."""
-        self.force_exit = self._service.hurry = self.should_exit
+        self.force_exit = self._drained.hurry = self.should_exit
         if self.force_exit:  # what is broken off now is none of the service's errors
             _uvicorn_log.setLevel(logging.CRITICAL)
         super().handle_exit(sig, frame)
@@ -155,7 +164,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let what runs be finished, while probes are still answered."""
         if not self.force_exit:
-            await self._service.drain(self._service.options.drain_seconds)
+            await self._drained.drain(self._drain_seconds)
         await super().shutdown(sockets)
 
 
@@ -203,16 +212,26 @@ def server_of(service: Service) -> uvicorn.Server:
     Args:
         service: not started yet.
     """
-    options = service.options
+    return server_for(application(service), service.options, service)
+
+
+def server_for(app: ASGIApp, options: ServeOptions, drained: Drained) -> uvicorn.Server:
+    """Return a server of an application, with the bounds that options set.
+
+    Args:
+        app: what answers.
+        options: of the listening side.
+        drained: told when the server ends.
+    """
     _more_files(options.connections)
     _Protocol.most = options.connections
     config = uvicorn.Config(
-        application(service), http=_Protocol, ws=_Socket, loop="asyncio", lifespan="on", log_config=None,
+        app, http=_Protocol, ws=_Socket, loop="asyncio", lifespan="on", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES,
         ws_max_size=_FRAME_BYTES, ws_per_message_deflate=False, timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5, ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
     )  # fmt: skip
-    return _Server(config, service)
+    return _Server(config, drained, options.drain_seconds)
 
 
 def serve(service: Service, listening: socket.socket) -> None:

@@ -21,13 +21,13 @@ from tal_engine import errors
 from tal_engine.errors import PlanError, TALError, UsageError
 from tal_engine.serve.allowed import AllowedSources
 from tal_engine.serve.api_push import decoded, jpeg_size
+from tal_engine.serve.event_log import EventLog
 from tal_engine.serve.guard import Guard, Tokens
 from tal_engine.serve.job_store import MOST_ATTEMPTS, Job, JobStore
 from tal_engine.serve.labelling_config import parse_config
 from tal_engine.serve.page_files import add_page
 from tal_engine.serve.plans import Plans
 from tal_engine.serve.problems import ERRORS, KINDS, ProblemError, problem_of
-from tal_engine.serve.running_streams import EventLog
 from tal_engine.serve.settings import ServeOptions, read_tokens
 from tal_engine.serve.spool import Spool
 from tal_engine.serve.task import Task

@@ -1,0 +1,44 @@
+"""``tal studio``: a page to label videos in, and a plan that learns from the labels meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._util.extras import need
+from .console import errors
+from .shared import Quiet
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("studio")(studio)
+
+
+def studio(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels that there are already, of any format (docs/formats.md).")
+    ] = None,
+    classes: Annotated[str, typer.Option(help="Names of classes, separated by commas.")] = "",
+    project: Annotated[Path | None, typer.Option(help="Folder of labels and training; default: VIDEOS.studio.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8766,
+    encoders: Annotated[str | None, typer.Option(help="Such as lite0; default: the best that is installed.")] = None,
+    auto_train: Annotated[bool, typer.Option(help="Train by itself after edits.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Label videos by single clicks while a plan learns from them; all stays on this machine (docs/studio.md)."""
+    for module in ("fastapi", "uvicorn", "torch"):
+        need(module)
+    from ..studio.running import run
+    from ..studio.settings import StudioOptions
+
+    named = tuple(c.strip() for c in classes.split(",") if c.strip())
+    options = StudioOptions(
+        videos=videos, labels=labels, classes=named, project=project, port=port, encoders=encoders,
+        auto_train=auto_train,
+    )  # fmt: skip
+    run(options, browser=browser, say=None if quiet else lambda text: errors.print(text, soft_wrap=True))

@@ -1,0 +1,172 @@
+"""What a project is after each entry of its journal; nothing else changes it, so that disk and memory are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .journal import Entry
+from .labels import Label, label_of
+
+#: Colours of classes in turn: told apart by people with any colour vision (Okabe and Ito, 2008), without black.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00", "#7f5fc4")
+
+
+@dataclass(frozen=True)
+class ClassItem:
+    """A class: its name, the key that marks it, and its colour."""
+
+    name: str
+    key: str
+    color: str
+
+    @property
+    def document(self) -> dict[str, str]:
+        """All fields, ready for JSON."""
+        return {"name": self.name, "key": self.key, "color": self.color}
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is known of a video beside its labels.
+
+    name: relative path with /. size: bytes. digest: of its beginning and end. done: looked at as a whole, so that time
+    without labels is background. told: classes that occur in it, without a time.
+    """
+
+    id: str
+    name: str
+    size: int
+    digest: str = ""
+    done: bool = False
+    note: str = ""
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A change that came too late: `mine` was refused, `theirs` is the label that is there (None: it was removed)."""
+
+    id: str
+    video: str
+    author: str
+    op: str
+    mine: Label
+    theirs: Label | None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """All fields, ready for JSON."""
+        theirs = None if self.theirs is None else self.theirs.document
+        return {
+            "id": self.id, "video": self.video, "author": self.author, "op": self.op, "label": self.mine.id,
+            "mine": self.mine.document, "yours": self.mine.document, "theirs": theirs,
+        }  # fmt: skip
+
+
+@dataclass
+class State:
+    """All of it; see the fields. gone: the revision in which a label was removed."""
+
+    revision: int = 0
+    project: str = ""
+    name: str = ""
+    classes: list[ClassItem] = field(default_factory=list)
+    videos: dict[str, Watched] = field(default_factory=dict)
+    labels: dict[str, Label] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
+    people: list[str] = field(default_factory=list)
+    edits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    conflicts: dict[str, Conflict] = field(default_factory=dict)
+    held_out: tuple[str, ...] = ()
+    held_out_why: str = ""
+    thresholds: dict[str, float] = field(default_factory=dict)
+    answered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measured: list[dict[str, Any]] = field(default_factory=list)
+    imported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exports: list[dict[str, Any]] = field(default_factory=list)
+
+    def of_video(self, video: str) -> list[Label]:
+        """Return the labels of a video by start."""
+        return sorted((x for x in self.labels.values() if x.video == video), key=lambda x: (x.start, x.end, x.id))
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes, in order."""
+        return [c.name for c in self.classes]
+
+    def apply(self, entry: Entry) -> None:
+        """Change the state by an entry that is on the disk."""
+        getattr(self, f"_{entry['kind']}")(entry)
+        self.revision = entry["n"]
+
+    def _project(self, e: Entry) -> None:
+        self.project, self.name = e["id"], e["name"]
+
+    def _video(self, e: Entry) -> None:
+        known = self.videos.get(e["id"])
+        if known is None:
+            self.videos[e["id"]] = Watched(e["id"], e["name"], e["size"], e["digest"])
+        else:
+            self.videos[e["id"]] = replace(known, name=e["name"], size=e["size"], digest=e["digest"])
+
+    def _watched(self, e: Entry) -> None:
+        self.videos[e["id"]] = replace(self.videos[e["id"]], **e["fields"])
+
+    def _told(self, e: Entry) -> None:
+        for video, names in e["told"].items():
+            self.videos[video] = replace(self.videos[video], told=tuple(names))
+
+    def _classes(self, e: Entry) -> None:
+        self.classes = [ClassItem(**c) for c in e["classes"]]
+        renamed: Mapping[str, str] = e["renamed"]
+        for x in [x for x in self.labels.values() if x.label in renamed]:
+            self.labels[x.id] = replace(x, label=renamed[x.label], revision=e["n"])
+        self.thresholds = {renamed.get(c, c): t for c, t in self.thresholds.items()}
+        for c in self.conflicts.values():
+            mine = replace(c.mine, label=renamed.get(c.mine.label, c.mine.label))
+            self.conflicts[c.id] = replace(c, mine=mine)
+        for v in self.videos.values():
+            if set(v.told) & set(renamed):
+                self.videos[v.id] = replace(v, told=tuple(renamed.get(c, c) for c in v.told))
+
+    def _edit(self, e: Entry) -> None:
+        self._changed(e)
+        self.edits[e["edit"]] = {"revision": e["n"], "video": e["video"], "conflicts": e["conflicts"]}
+        for c in e["conflicts"]:
+            theirs = None if c["theirs"] is None else label_of(c["theirs"])
+            self.conflicts[c["id"]] = Conflict(c["id"], c["video"], e["author"], c["op"], label_of(c["mine"]), theirs)
+        if "answered" in e:
+            self.answered[e["answered"]["id"]] = {**e["answered"], "author": e["author"], "revision": e["n"]}
+
+    def _changed(self, e: Entry) -> None:
+        """Take the changes of an entry: labels that are there now, and ids that are not any more."""
+        for document in e["put"]:
+            label = replace(label_of(document), revision=e["n"])
+            self.labels[label.id] = label
+            self.gone.pop(label.id, None)
+        for name in e["removed"]:
+            self.labels.pop(name, None)
+            self.gone[name] = e["n"]
+        if e["author"] and e["author"] not in self.people:
+            self.people.append(e["author"])
+
+    def _settled(self, e: Entry) -> None:
+        self.conflicts.pop(e["conflict"], None)
+        self._changed(e)
+
+    def _held_out(self, e: Entry) -> None:
+        self.held_out, self.held_out_why = tuple(e["videos"]), e["why"]
+
+    def _thresholds(self, e: Entry) -> None:
+        self.thresholds = {**self.thresholds, **e["values"]}
+
+    def _imported(self, e: Entry) -> None:
+        self.imported[e["digest"]] = {"file": e["file"], "problems": e["problems"], "labels": e["labels"]}
+
+    def _measured(self, e: Entry) -> None:
+        self.measured.append(e["figures"])
+
+    def _exported(self, e: Entry) -> None:
+        self.exports.append(e["plan"])

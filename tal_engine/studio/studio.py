@@ -1,0 +1,166 @@
+"""The parts of a studio, which its routes share: project, videos, copies of videos, training, events, a service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from ..errors import TALError
+from ..serve.event_log import EventLog
+from ..serve.problems import ProblemError
+from ..serve.service import Places
+from . import held_out
+from .classes import with_classes
+from .frame_times import kept_times
+from .importing import import_labels
+from .library import Library, Video, library_of
+from .project import Project
+from .proxies import Proxies
+from .settings import StudioOptions
+
+log = logging.getLogger("tal_engine")
+
+#: Pages that may listen at the same time.
+_LISTENERS = 64
+
+
+@dataclass(frozen=True)
+class StudioEvent:
+    """Something that pages are told: its kind, and fields ready for JSON."""
+
+    kind: str
+    fields: Mapping[str, Any]
+
+
+class Studio:
+    """What a studio is made of. `running` starts and ends it; a studio runs once.
+
+    Args:
+        options: of the studio.
+
+    Raises:
+        UsageError: the project is open elsewhere, or is none.
+        DataError: no videos, labels that cannot be read, or a damaged project.
+        OSError: the project cannot be written.
+    """
+
+    def __init__(self, options: StudioOptions) -> None:
+        self.options = options
+        self.log: EventLog[StudioEvent] = EventLog()
+        self.listeners = Places(_LISTENERS, "pages")
+        self.hurry = False
+        self.project = Project(options.folder, options.videos.resolve().name)
+        try:
+            self.library: Library = library_of(options.videos, self.project)
+            self.import_problem = self._begin()
+        except BaseException:
+            self.project.close()
+            raise
+        self.media = self.project.folder / "media"
+        self.media.mkdir(exist_ok=True)
+        self.proxies: Proxies | None = None
+        self.project.told = self._changed
+
+    def _begin(self) -> str:
+        """Take classes and labels that were given, and hold videos out; return what is wrong with the labels."""
+        problem = ""
+        with_classes(self.project, self.options.classes)
+        if self.options.labels is not None:
+            try:
+                import_labels(self.options.labels, self.library, self.project)
+            except TALError as e:
+                if not self.project.state.labels:
+                    raise
+                problem = str(e)
+        if not self.project.state.held_out_why:
+            self._hold_out()
+        return problem
+
+    def _hold_out(self) -> None:
+        state, usable = self.project.state, self.library.usable()
+        labels = {v.id: {x.label for x in state.of_video(v.id) if x.label} | {*state.videos[v.id].told} for v in usable}
+        seconds = {v.id: v.duration for v in usable}
+        ids, why = held_out.chosen(labels, seconds, self.options.held_out, self.options.seed)
+        self.project.note("held_out", videos=list(ids), why=why)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run from here to the end of the block."""
+        need = [v for v in self.library.usable() if not v.playable]
+        self.proxies = Proxies(need, self.media, lambda fields: self.tell("proxy", fields))
+        try:
+            yield
+        finally:
+            await self.drain(0.0)
+            await asyncio.to_thread(self.close)
+
+    async def drain(self, seconds: float) -> None:
+        """Tell pages that nothing more comes."""
+        self.log.close()
+
+    def close(self) -> None:
+        """End what runs, and let others have the project; closing twice is harmless."""
+        if self.proxies is not None:
+            self.proxies.close()
+        self.project.close()
+
+    def tell(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Tell all pages something."""
+        self.log.add(StudioEvent(kind, fields))
+
+    def _changed(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Tell pages what changed in the project."""
+        told = {"revision": self.project.state.revision, "author": fields.get("author", "")}
+        if kind in ("edit", "settled"):
+            self.tell("labels", {**told, "video": fields["video"]})
+        else:
+            self.tell("project", {**told, "what": kind})
+        if self.project.files_problem:
+            self.tell("problem", {"title": "Files of labels are old", "detail": self.project.files_problem})
+
+    def video(self, video: str) -> Video:
+        """Return a video.
+
+        Raises:
+            ProblemError: there is none of this id.
+        """
+        found = self.library.videos.get(video)
+        if found is None:
+            raise ProblemError("not-found", f"there is no video {video[:100]!r}")
+        return found
+
+    def times(self, video: Video) -> list[float]:
+        """Return the seconds at which frames of a video are shown.
+
+        Raises:
+            ProblemError: it is not there.
+            VideoError: it cannot be read.
+        """
+        if video.path is None:
+            raise ProblemError("not-found", f"{video.name} is not there")
+        times: list[float] = kept_times(video.path, self.media / f"{video.id}.times.npy").tolist()
+        return times
+
+    def about_training(self) -> dict[str, Any]:
+        """Return what is trained."""
+        return {"encoder": self.options.encoders or "", "task": "points"}
+
+    def suggested(self, video: str) -> int:
+        """Return how many suggestions a video has."""
+        return 0
+
+    def hidden(self) -> dict[str, str]:
+        """Return paths that pages are not told, each with what is said instead."""
+        return {str(self.options.videos.resolve()): "VIDEOS", str(self.project.folder.resolve()): "PROJECT"}
+
+
+def studio_of(request: Request) -> Studio:
+    """Return the studio of a request; what routes depend on."""
+    found: Studio = request.app.state.studio
+    return found
