@@ -11,7 +11,7 @@
  * @property {number} start seconds
  * @property {number} end
  * @property {string} label its class; "" where nothing happens at all
- * @property {string|number|null} subject who does it
+ * @property {string} subject who does it; "" where nobody is named
  * @property {string} note
  * @property {string} author
  * @property {number} [revision] of the label, as the server counts

@@ -51,10 +51,9 @@ export function editClasses(context) {
     const twice = named.find((c, i) => named.findIndex((d) => d.name === c.name) < i);
     const bad = named.find((c) => c.key && !isClassKey(c.key));
     const again = named.find((c, i) => c.key && named.findIndex((d) => d.key === c.key) < i);
-    const gone = classes.find((c) => !named.some((n) => n.name === c.name || n.former === c.name));
     const said = !named.length ? "Name at least one action." : twice ? `“${twice.name}” is there twice.`
       : bad ? `The key ${bad.key} has a meaning of its own. Digits are free, and most letters.`
-        : again ? `Two classes have the key ${again.key}.` : gone ? `“${gone.name}” cannot be left without a name; its labels would have none.` : "";
+        : again ? `Two classes have the key ${again.key}.` : "";
     if (said) {
       errors.replaceChildren(el("p", { class: "bad", role: "alert", text: said }));
       return;
@@ -69,7 +68,7 @@ export function editClasses(context) {
   }
 
   const form = el("form", { on: { submit: keep } }, el("h2", { id: "classes-title", text: "Actions to find" }),
-    el("p", { class: "small faint", text: "A name and a key each. Renaming an action renames its labels." }), rows,
+    el("p", { class: "small faint", text: "A name and a key each. Renaming an action renames its labels; one without labels goes when its name is empty." }), rows,
     el("div", {}, button("Another action", add, { class: "small-button" })), errors,
     el("div", { class: "buttons" }, button("Cancel", () => dialog.close(""), { class: "quiet" }),
       el("button", { type: "submit", class: "main", text: "Keep" })));

@@ -75,7 +75,7 @@ export class Editor extends EventTarget {
    * @returns {Label}
    */
   add(book, what) {
-    const label = { subject: null, note: "", ...what, id: uuid(), video: book.video, author: this.author };
+    const label = { subject: "", note: "", ...what, id: uuid(), video: book.video, author: this.author };
     this.make(book, [{ op: "add", label }], `${name(label)} was marked at ${clock(label.start)}`);
     return label;
   }
@@ -138,8 +138,8 @@ export class Editor extends EventTarget {
     const book = this.store.books.get(entry.video);
     if (!book) return;
     if (entry.answer && book.revision >= 0) this.answered(book, answer);
+    if (answer.labels) book.load(answer.revision, answer.labels); // first: what is settled must not vanish in between
     book.settle(entry.edit);
-    if (answer.labels) book.load(answer.revision, answer.labels);
   }
 
   /**

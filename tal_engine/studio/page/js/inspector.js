@@ -39,8 +39,8 @@ export function inspector(bench, editor, actions) {
       change(label.kind === "nothing" && choice.value ? { label: choice.value, kind: "segment" } : { label: choice.value });
     } } }, ...names.map((name) => el("option", { value: name, text: name || "nothing here", selected: name === label.label })));
     const note = el("input", { value: label.note, placeholder: "Note", "aria-label": "Note", maxlength: "2000", autocomplete: "off", on: { change: () => change({ note: note.value.trim() }) } });
-    const subject = el("input", { value: label.subject ?? "", placeholder: "Who", "aria-label": "Who does it", class: "short", autocomplete: "off",
-      on: { change: () => change({ subject: number(subject.value.trim()) }) } });
+    const subject = el("input", { value: label.subject, placeholder: "Who", "aria-label": "Who does it", class: "short", autocomplete: "off",
+      on: { change: () => change({ subject: subject.value.trim().replace(/^#(?=\d+$)/, "") }) } });
     const kind = label.kind === "point" ? "a moment" : label.kind === "nothing" ? "nothing happens" : clock(label.end - label.start);
     return [
       el("div", { class: "inspector-head" }, choice, el("span", { class: "gap" }), button("Delete", actions.remove, { class: "small-button", title: "Remove (Del)" })),
@@ -65,11 +65,4 @@ export function inspector(bench, editor, actions) {
   bench.addEventListener("selection", tell);
   tell();
   return element;
-}
-
-/** @param {string} text a number as such, for people who were followed have numbers */
-function number(text) {
-  const plain = text.replace(/^#/, "");
-  if (!plain) return null;
-  return /^\d+$/.test(plain) ? Number(plain) : text;
 }

@@ -66,7 +66,7 @@ export function labelActions(bench, editor) {
       const t = player.time;
       const guess = bench.guess || bench.suggestions.filter((s) => s.start <= t && t < s.end).sort((a, b) => b.score - a.score)[0];
       if (!guess) return announce("There is no suggestion here");
-      const made = editor.add(book, { kind: "segment", start: guess.start, end: guess.end, label: guess.label, subject: guess.subject ?? null });
+      const made = editor.add(book, { kind: "segment", start: guess.start, end: guess.end, label: guess.label, subject: guess.subject === null || guess.subject === undefined ? "" : String(guess.subject) });
       bench.choose(made, false);
     },
     nothing() {
@@ -90,7 +90,7 @@ export function labelActions(bench, editor) {
  * Marks by class: tap and hold.
  * @param {Workbench} bench
  * @param {import("./editor.js").Editor} editor
- * @param {() => string|number|null} subject whom labels are about
+ * @param {() => string} subject whom labels are about
  */
 export function marking(bench, editor, subject) {
   const { player, book } = bench;

@@ -35,14 +35,15 @@ export async function labelView(context, signal, id) {
   const bench = new Workbench(context, video, await store.book(video.id), signal);
   const whom = el("select", { "aria-label": "Labels are about", hidden: true });
   const actions = /** @type {Record<string, () => void>} */ ({ ...labelActions(bench, editor), ...between(context, video), help: context.help });
-  const hold = marking(bench, editor, () => (whom.value === "" ? null : /^\d+$/.test(whom.value) ? Number(whom.value) : whom.value));
+  const hold = marking(bench, editor, () => whom.value);
   const classes = classPalette(hold, signal, "Tap: mark this moment. Hold: mark until you let go");
   /** @type {Map<string, string>} */
   let byKey = new Map();
 
   function named() {
     const keys = classKeys(store.project.classes);
-    byKey = new Map(store.project.classes.map((c, i) => [keys[i], c.name]).filter(([key]) => key));
+    byKey = new Map();
+    store.project.classes.forEach((c, i) => keys[i] && byKey.set(keys[i], c.name));
     classes.set(store.project.classes.map((c, i) => ({ name: c.name, key: keys[i] })));
     classes.count(bench.book.counts());
   }

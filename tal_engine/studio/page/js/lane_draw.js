@@ -5,6 +5,7 @@
 import { classColour } from "../shared/js/theme.js";
 import { inSight, ROW } from "../shared/js/timeline_draw.js";
 import { drawCurve } from "./lane_curve.js";
+import { whose } from "./lane_rows.js";
 
 /** @typedef {import("./book.js").Label} Label */
 /** @typedef {import("./lane_rows.js").LaneRow} LaneRow */
@@ -65,8 +66,7 @@ export function drawLanes(context, lanes) {
  * @param {LaneRow} row
  */
 export function belongs(label, row) {
-  const subject = label.subject === null || label.subject === undefined ? "" : typeof label.subject === "number" ? `#${label.subject}` : label.subject;
-  return label.label === "" || (label.label === row.label && subject === row.subject);
+  return label.label === "" || (label.label === row.label && whose(label) === row.subject);
 }
 
 /**

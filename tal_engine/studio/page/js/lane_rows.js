@@ -2,7 +2,7 @@
  * Rows of the studio's timeline: labels above, suggestions below, by subject and class.
  * @module
  */
-import { lanes, who } from "../shared/js/rows.js";
+import { lanes } from "../shared/js/rows.js";
 
 /** @typedef {import("./book.js").Label} Label */
 /** @typedef {import("./store.js").Suggestion} Suggestion */
@@ -66,9 +66,12 @@ export function laneRows(classes, labels, suggestions) {
   return rows;
 }
 
-/** @param {Label|Suggestion} what */
-function whose(what) {
-  return who(/** @type {any} */ (what));
+/**
+ * Who does it, as rows are named: people that were followed have numbers, from 0 on.
+ * @param {{subject?: string|number|null}} what
+ */
+export function whose({ subject }) {
+  return subject === null || subject === undefined || subject === "" ? "" : /^\d+$/.test(String(subject)) ? `#${subject}` : String(subject);
 }
 
 /**

@@ -11,7 +11,7 @@ import { labelView } from "./label_view.js";
 import { modelView } from "./model_view.js";
 import { reviewView } from "./review_view.js";
 import { Saver } from "./saver.js";
-import { hideToken, Session } from "./session.js";
+import { Session } from "./session.js";
 import { LABELLING, POINTER, REVIEWING } from "./shortcuts.js";
 import { Store } from "./store.js";
 import { teamView } from "./team_view.js";
@@ -93,7 +93,6 @@ async function start() {
     }
   }
 
-  hideToken();
   const skip = /** @type {HTMLElement} */ (document.getElementById("skip"));
   skip.addEventListener("click", (event) => {
     event.preventDefault();

@@ -186,7 +186,7 @@ class Review {
   put({ start, end }) {
     if (!this.now || !this.item) return;
     const { bench } = this.now;
-    bench.timeline.drafts = [{ id: "asked", video: this.item.video, kind: end > start ? "segment" : "point", start, end, label: this.item.label, subject: null, note: "", author: "" }];
+    bench.timeline.drafts = [{ id: "asked", video: this.item.video, kind: end > start ? "segment" : "point", start, end, label: this.item.label, subject: "", note: "", author: "" }];
     bench.timeline.chosenLabel = "asked";
     bench.timeline.changed();
   }

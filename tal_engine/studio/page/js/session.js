@@ -34,8 +34,3 @@ async function ask() {
   location.replace(`./?token=${token}${location.hash}`);
   return new Promise(() => undefined); // the page is loaded anew
 }
-
-/** Take the token out of the address, which people copy and photograph. */
-export function hideToken() {
-  if (new URLSearchParams(location.search).has("token")) history.replaceState(null, "", `${location.pathname}${location.hash}`);
-}

@@ -38,7 +38,7 @@ export class Store extends EventTarget {
   constructor(api) {
     super();
     this.api = api;
-    /** @type {{name: string, classes: Class[], people: string[], revision?: number, versions?: any, problems?: any[]}} */
+    /** @type {{name: string, classes: Class[], people: string[], revision?: number, conflicts?: number, problems?: string[]}} */
     this.project = { name: "", classes: [], people: [] };
     /** @type {Video[]} */
     this.videos = [];
@@ -218,7 +218,10 @@ export class Store extends EventTarget {
       this.old("/api/measures");
       this.old("/api/thresholds");
       this.tell("measures");
-    } else if (event === "project") this.soon("project", () => this.readProject());
+    } else if (event === "project") {
+      this.soon("project", () => this.readProject());
+      this.soon("videos", () => this.readVideos());
+    } else if (event === "gap") this.connection(true);
     else if (event === "problem") this.dispatchEvent(new CustomEvent("problem", { detail: data }));
   }
 

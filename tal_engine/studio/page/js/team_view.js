@@ -5,7 +5,6 @@
 import { announce, button, el } from "../shared/js/dom.js";
 import { clock, count } from "../shared/js/format.js";
 import { note, notice } from "../shared/js/notice.js";
-import { conflictsOf } from "./top_bar.js";
 import { askName } from "./welcome.js";
 
 /**
@@ -36,13 +35,13 @@ export async function teamView(context, signal) {
 async function conflictCard(context, signal) {
   const place = el("div", { class: "start" });
   async function tell() {
-    const all = conflictsOf(await context.api.json("/api/conflicts", { signal }));
+    const all = await context.api.json("/api/conflicts", { signal });
     place.replaceChildren(...(all.length ? all.map((/** @type {any} */ c) => conflict(context, c, tell))
       : [el("p", { class: "faint", text: "There are none: nobody changed the same label at the same time." })]));
   }
   const again = () => void tell().catch(() => undefined);
   context.editor.addEventListener("conflict", again, { signal });
-  context.store.addEventListener("conflicts", again, { signal });
+  context.store.addEventListener("project", again, { signal });
   await tell();
   return el("section", { class: "card", "aria-labelledby": "conflicts" }, el("h2", { id: "conflicts", text: "Conflicts" }), place);
 }
@@ -61,7 +60,7 @@ function conflict(context, found, again) {
       await context.api.request(`/api/conflicts/${encodeURIComponent(found.id)}`, { method: "POST", json: { keep: which } });
       const book = context.store.books.get(found.video);
       if (book) await context.store.readLabels(book);
-      context.store.tell("conflicts");
+      context.store.soon("project", () => context.store.readProject());
       announce("The conflict is settled");
       await again();
     } catch (error) {

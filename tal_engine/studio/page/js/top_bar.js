@@ -51,11 +51,12 @@ export function topBar(context) {
   steps();
   named();
   return [offline, training, savedState(context), undo, redo, name,
-    button("?", context.help, { class: "icon", "aria-label": "Keyboard", title: "Keyboard (?)" }), themeSwitch()];
+    button("?", context.help, { class: "icon", "aria-label": "Keyboard", title: "Keyboard (?)" }), themeSwitch("Auto")];
 }
 
 /** How many questions and conflicts wait. @param {import("./main.js").Context} context */
 function counts({ store, editor }) {
+  const projected = () => put("team-count", store.project.conflicts || 0, "conflict");
   const put = (/** @type {string} */ id, /** @type {number} */ n, /** @type {string} */ what) => {
     const place = document.getElementById(id);
     if (!place) return;
@@ -63,16 +64,9 @@ function counts({ store, editor }) {
     place.title = n ? count(n, what) : "";
   };
   const questions = () => store.soon("count", async () => put("review-count", (await store.kept("/api/queue")).items.length, "question"));
-  const conflicts = () => store.soon("conflicts", async () => put("team-count", conflictsOf(await store.api.json("/api/conflicts")).length, "conflict"));
   for (const event of ["queue", "project"]) store.addEventListener(event, questions);
-  store.addEventListener("project", conflicts);
-  store.addEventListener("conflicts", conflicts);
-  editor.addEventListener("conflict", conflicts);
-}
-
-/** @param {any} answer a list, or one by name @returns {any[]} */
-export function conflictsOf(answer) {
-  return Array.isArray(answer) ? answer : answer.conflicts || [];
+  store.addEventListener("project", projected);
+  editor.addEventListener("conflict", () => store.soon("project", () => store.readProject()));
 }
 
 /** Whether what was done is on the server's disk. @param {import("./main.js").Context} context */

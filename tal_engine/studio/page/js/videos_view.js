@@ -57,8 +57,7 @@ export function videosView(context, signal) {
   window.addEventListener("tal-theme", told, { signal });
   const body = store.videos.length ? [next, el("div", { class: "form-row" }, el("div", { class: "field wide" }, search), kind), list.element, empty]
     : [note("There are no videos here", "Put videos into the folder, and start tal studio with it: tal studio videos/")];
-  const problems = (store.project.problems || []).map((/** @type {any} */ p) =>
-    el("p", { class: "warning", role: "note", text: `⚠ ${p.title || ""}${p.detail ? `: ${p.detail}` : ""}` }));
+  const problems = (store.project.problems || []).map((/** @type {string} */ text) => el("p", { class: "warning", role: "note", text: `⚠ ${text}` }));
   const element = el("div", { class: "page videos-page" }, el("div", { class: "section-head" }, el("h1", { text: "Videos" }), facts,
     el("span", { class: "gap" }), button("Actions …", () => void editClasses(context), { class: "small-button" })), ...problems, ...body);
   told();

@@ -165,7 +165,7 @@ export class Workbench extends EventTarget {
    */
   draft(draft) {
     this.timeline.drafts = draft ? [{
-      id: "draft", video: this.video.id, kind: draft.end > draft.start ? "segment" : "point", subject: null, note: "", author: "", ...draft,
+      id: "draft", video: this.video.id, kind: draft.end > draft.start ? "segment" : "point", subject: "", note: "", author: "", ...draft,
     }] : [];
     this.timeline.changed();
   }
