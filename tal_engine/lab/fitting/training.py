@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from ...annotations.labels import Kind, VideoLabels
 from ...annotations.points import Points, draw_points
@@ -72,14 +72,28 @@ def config_for(rule: Rule, widths: Mapping[str, int]) -> Any:
     return config
 
 
-def trained(course: Course, videos: Sequence[VideoLabels], folder: Path, tell: Steps | None = None) -> nn.Module:
-    """Train on some videos, or go on where `folder` says; the last weights are the result."""
+def trained(
+    course: Course,
+    videos: Sequence[VideoLabels],
+    folder: Path,
+    tell: Steps | None = None,
+    initial: Mapping[str, Tensor] | None = None,
+) -> nn.Module:
+    """Train on some videos, or go on where `folder` says; the last weights are the result.
+
+    Args:
+        course: what is trained.
+        videos: to learn from.
+        folder: of the checkpoint.
+        tell: called with each step.
+        initial: weights to begin with, where `folder` is empty.
+    """
     options = course.rule.options(course.seed)
     report = None if tell is None else (lambda step, steps, terms: tell(step, steps, sum(terms.values())))
     state = fit(
         course.method, course.config, course.vocabulary, None, _batches(course, videos, options), options, folder,
         provenance={"data": _said(videos), "contract": dict(course.contract)},
-        resume=(folder / "checkpoint.json").exists(), report=report,
+        resume=(folder / "checkpoint.json").exists(), report=report, initial=initial,
     )  # fmt: skip
     return state.net
 

@@ -6,7 +6,7 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +51,14 @@ def fit(
     resume: bool = False,
     report: Report | None = None,
     evaluate: Evaluate | None = None,
+    initial: Mapping[str, Tensor] | None = None,
 ) -> State:
     """Train and leave a checkpoint in `folder`.
 
     The result is the last weights, whatever their score, unless `options.select` says otherwise.
     Interrupting (Ctrl-C) saves first. With `resume` a run that stopped goes on exactly as if it
     had not, on the CPU bit for bit. Under torchrun every process calls this with its own part of
-    the batches; the first one writes, reports and evaluates.
+    the batches; the first one writes, reports and evaluates. `initial`: weights to begin with, see `begin`.
 
     Returns:
         The state after the last step; its network has the resulting weights.
@@ -71,7 +72,7 @@ def fit(
     task, world = Task(method, config, vocabulary, options, provenance), this_world(options)
     if options.select == "validation" and evaluate is None and world.first:
         raise UsageError("select is 'validation', but nothing evaluates the network")
-    state = begin(task, text, world)
+    state = begin(task, text, world, initial)
     if resume:
         checkpoint.resume(folder, state, task, world)
     with _interrupt_later() as interrupted, scalars(folder, options, world, state.step) as write:

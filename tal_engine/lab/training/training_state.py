@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,13 +63,24 @@ class State:
             yield self.net
 
 
-def begin(task: Task, text: TextEncoder | None, world: World) -> State:
-    """Create the state before the first step. Weights are equal in all processes, noise and batches are not."""
+def begin(task: Task, text: TextEncoder | None, world: World, initial: Mapping[str, Tensor] | None = None) -> State:
+    """Create the state before the first step. Weights are equal in all processes, noise and batches are not.
+
+    Args:
+        task: what is trained.
+        text: tower that the method reads, or None.
+        world: of processes.
+        initial: weights to begin with; those of another shape, as of other classes, are left out.
+    """
     o = task.options
     if world.device.type == "cpu":
         keep_freed_memory()
     torch.manual_seed(o.seed)
     net = task.method.build(task.config, task.vocabulary, text).to(world.device).train()
+    if initial is not None:
+        own = net.state_dict()
+        fits = {k: v for k, v in initial.items() if k in own and own[k].shape == v.shape}
+        net.load_state_dict({**own, **fits})
     if text is not None:
         text.to(world.device)  # frozen and shared, so it is not a part of the network
     if world.rank:

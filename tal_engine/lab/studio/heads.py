@@ -1,0 +1,100 @@
+"""Heads of a studio: trained with a seed each, from the weights of the last time where there are some."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...errors import FitError, TALError
+from ...studio.order import HEADS, Order
+from ...vocabulary import Vocabulary
+from ..fitting.known import classes_known
+from ..fitting.rules import Rule, kind_for, rule_for
+from ..fitting.training import Course, taught, trained
+from ..training import checkpoint
+from .lessons import Lessons
+from .telling import Telling
+
+#: Share of the steps that a head takes which begins with the weights of the last time, and the least of them.
+_WARM, _LEAST_WARM = 0.4, 20
+
+
+def course_of(order: Order, lessons: Lessons, contract: Mapping[str, Any]) -> Course:
+    """Choose the head for the labels that there are, as `tal fit` does.
+
+    Raises:
+        FitError: there is nothing to learn from.
+    """
+    used = {c for v in lessons.videos for c in v.labels}
+    classes = [c for c in order.classes if c in used]
+    if not classes:
+        raise FitError("there are no labels to learn from: mark some moments in videos that are not held out")
+    known = {k: classes_known(lessons.videos, lessons.groups, k) for k in ("video", "point", "segment")}
+    count = sum(len(v.points) + len(v.segments) for v in lessons.videos)
+    rule = rule_for(kind_for(known), count, None, order.steps)  # type: ignore[arg-type]
+    return Course(rule, Vocabulary(classes), lessons.features, contract, order.seed)
+
+
+def train_heads(folder: Path, order: Order, course: Course, lessons: Lessons, telling: Telling) -> list[nn.Module]:
+    """Train the heads; those of the last time stay until all new ones are there.
+
+    Args:
+        folder: of the project.
+        order: how many.
+        course: the head, at its first seed.
+        lessons: what is learned from.
+        telling: gets the progress.
+
+    Raises:
+        FitError: there is nothing that the head learns from.
+        TrainingError: see `lab.training.loop.fit`.
+    """
+    if not taught(course.method, lessons.videos):
+        raise FitError(f"head {course.rule.head!r} can learn nothing from these labels: mark more moments")
+    heads, new = folder / HEADS, folder / HEADS.with_name("heads.next")
+    shutil.rmtree(new, ignore_errors=True)
+    before = [_weights(heads / str(k)) for k in range(order.heads)]
+    rules = [course.rule if w is None else _warm(course.rule) for w in before]
+    total, done = sum(_steps(r) for r in rules), 0
+    nets = []
+    for k, (rule, initial) in enumerate(zip(rules, before, strict=True)):
+        first = done
+
+        def tell(step: int, steps: int, loss: float, first: int = first, k: int = k) -> None:
+            telling.say(first + step, total, head=k + 1, heads=order.heads, loss=round(loss, 4))
+
+        own = replace(course, rule=rule, seed=course.seed + k)
+        nets.append(trained(own, lessons.videos, new / str(k), tell, initial))
+        done += _steps(rule)
+    old = heads.with_name("heads.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if heads.exists():
+        heads.rename(old)
+    new.rename(heads)
+    shutil.rmtree(old, ignore_errors=True)
+    return nets
+
+
+def _steps(rule: Rule) -> int:
+    return rule.options(0).steps
+
+
+def _warm(rule: Rule) -> Rule:
+    """Shorten a rule for a head that does not begin from nothing."""
+    steps = min(_steps(rule), max(round(_WARM * _steps(rule)), _LEAST_WARM))
+    warmup = min(int(rule.train.get("warmup", 0)), steps // 10)
+    return replace(rule, train={**rule.train, "steps": steps, **({"warmup": warmup} if warmup else {})})
+
+
+def _weights(folder: Path) -> dict[str, Tensor] | None:
+    """Return the weights of the last time; None where there are none that can be read."""
+    try:
+        found = checkpoint.load(folder)
+        return found.tensors(found.result)
+    except TALError:
+        return None
