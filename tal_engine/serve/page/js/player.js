@@ -63,10 +63,10 @@ export class Player extends EventTarget {
    */
   setTimes(times) {
     if (!times.length) return;
-    const at = this.time;
+    const at = this.shown;
     this.times = times;
     this.frames = times.length;
-    if (!this.speed) this.seek(at);
+    if (!this.speed) this.seek(at + 1e-4); // the beginning of a frame, whichever way it was rounded
   }
 
   /**

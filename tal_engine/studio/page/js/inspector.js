@@ -14,6 +14,11 @@ import { clock, score } from "../shared/js/format.js";
  */
 export function inspector(bench, editor, actions) {
   const element = el("section", { class: "inspector", "aria-label": "What is chosen" });
+  element.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !(event.target instanceof HTMLElement)) return;
+    event.stopPropagation(); // out of the field; keys are the studio's again
+    event.target.blur();
+  });
   let shown = "";
 
   function nothing() {
@@ -36,6 +41,7 @@ export function inspector(bench, editor, actions) {
     const change = (/** @type {any} */ what) => editor.change(bench.book, label.id, what);
     const names = bench.classes.includes(label.label) ? bench.classes : [label.label, ...bench.classes];
     const choice = el("select", { "aria-label": "Class", on: { change: () => {
+      choice.blur();
       change(label.kind === "nothing" && choice.value ? { label: choice.value, kind: "segment" } : { label: choice.value });
     } } }, ...names.map((name) => el("option", { value: name, text: name || "nothing here", selected: name === label.label })));
     const note = el("input", { value: label.note, placeholder: "Note", "aria-label": "Note", maxlength: "2000", autocomplete: "off", on: { change: () => change({ note: note.value.trim() }) } });

@@ -34,7 +34,7 @@ export async function labelView(context, signal, id) {
   }
   const bench = new Workbench(context, video, await store.book(video.id), signal);
   const whom = el("select", { "aria-label": "Labels are about", hidden: true });
-  const actions = /** @type {Record<string, () => void>} */ ({ ...labelActions(bench, editor), ...between(context, video), help: context.help });
+  const actions = /** @type {Record<string, () => void>} */ ({ ...labelActions(bench, editor), ...between(context, video) });
   const hold = marking(bench, editor, () => whom.value);
   const classes = classPalette(hold, signal, "Tap: mark this moment. Hold: mark until you let go");
   /** @type {Map<string, string>} */

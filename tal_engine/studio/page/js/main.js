@@ -4,7 +4,7 @@
  */
 import { Api, isAbort } from "../shared/js/api.js";
 import { el } from "../shared/js/dom.js";
-import { showHelp } from "../shared/js/keys.js";
+import { listenToKeys, showHelp } from "../shared/js/keys.js";
 import { note, notice } from "../shared/js/notice.js";
 import { Editor } from "./editor.js";
 import { labelView } from "./label_view.js";
@@ -12,9 +12,10 @@ import { modelView } from "./model_view.js";
 import { reviewView } from "./review_view.js";
 import { Saver } from "./saver.js";
 import { Session } from "./session.js";
-import { LABELLING, POINTER, REVIEWING } from "./shortcuts.js";
+import { EVERYWHERE, LABELLING, POINTER, REVIEWING } from "./shortcuts.js";
 import { Store } from "./store.js";
 import { teamView } from "./team_view.js";
+import { hearProblems } from "./toasts.js";
 import { topBar } from "./top_bar.js";
 import { uuid } from "./uuid.js";
 import { videosView } from "./videos_view.js";
@@ -99,6 +100,7 @@ async function start() {
     main.focus();
   });
   document.getElementById("top-end")?.append(...topBar(context));
+  listenToKeys({ undo: () => void editor.undo(), redo: () => void editor.redo(), help }, new AbortController().signal, EVERYWHERE);
   window.addEventListener("beforeunload", (event) => {
     if (saver.state.kind !== "saved") event.preventDefault(); // the browser asks; the edits are kept in it either way
   });
@@ -112,6 +114,7 @@ async function start() {
       return;
     }
     store.tell("project");
+    hearProblems(context);
     void store.follow(new AbortController().signal).catch(() => store.connection(false));
     for (const entry of saver.adopt()) {
       void store.book(entry.video).then((book) => saver.queue.includes(entry) && !entry.answer && book.apply(entry)).catch(() => undefined);

@@ -116,7 +116,7 @@ class Review {
     this.item = this.items[0] || null;
     this.moved = false;
     if (!this.item) {
-      this.actions = { help: this.context.help, undo: () => void this.context.editor.undo(), redo: () => void this.context.editor.redo() };
+      this.actions = {};
       this.now?.bench.player.pause();
       this.now = null;
       this.element.replaceChildren(this.none());
@@ -152,7 +152,7 @@ class Review {
     const side = el("div", { class: "side review-side" }, this.place,
       el("div", { class: "answers", role: "group", "aria-label": "Answers" },
         answers("Accept", "A", actions.accept, "main"), answers("Reject", "R", actions.reject),
-        answers("Happens here", "M", actions.move), answers("Nothing here", "X", actions.nothing)),
+        answers("Move here", "M", actions.move), answers("Nothing", "X", actions.nothing)),
       el("h2", { class: "small-head", text: "It is another action" }), this.classes.element,
       el("div", { class: "side-foot" }, button("Play again", actions.playChosen, { class: "small-button", title: "Play it again (P)" }),
         button("Not now", actions.skip, { class: "small-button quiet", title: "The next question (S)" }), el("span", { class: "gap" }), this.left));
@@ -228,9 +228,8 @@ class Review {
     const { player } = bench;
     const draft = () => bench.timeline.drafts[0];
     const item = () => /** @type {Item} */ (this.item);
-    const base = benchActions(bench);
     return {
-      ...base, help: this.context.help, undo: () => void this.context.editor.undo(), redo: () => void this.context.editor.redo(),
+      ...benchActions(bench),
       accept: () => this.answer(this.moved ? { answer: "move", ...this.bounds() } : { answer: "accept" }, "Accepted"),
       reject: () => this.answer({ answer: "reject" }, "Rejected"),
       nothing: () => this.answer({ answer: "nothing" }, "Nothing happens here"),

@@ -19,7 +19,8 @@ const MOVING = [
   key("Timeline", "fitChosen", ["z"], ["Z"], "Zoom to what is chosen"),
 ];
 
-const EVERYWHERE = [
+/** What works in every view. */
+export const EVERYWHERE = [
   key("Anywhere", "undo", ["Ctrl+z"], ["Ctrl", "Z"], "Undo"),
   key("Anywhere", "redo", ["Ctrl+y", "Ctrl+Shift+z"], ["Ctrl", "Y"], "Redo"),
   key("Anywhere", "help", ["?"], ["?"], "This overview"),
