@@ -60,12 +60,23 @@ async def start(wanted: StreamRequest, service: Here, response: Response) -> dic
     name = wanted.name or (
         wanted.source if wanted.source in service.allowed.named else f"stream-{secrets.token_hex(4)}"
     )
-    stream = await asyncio.to_thread(service.streams.begin, name, lambda: _opened(wanted, name, source, service))
+    stream = await asyncio.to_thread(service.streams.begin, name, lambda: opened(wanted, name, source, service))
     response.headers["Location"] = f"/v1/streams/{name}"
     return stream.document
 
 
-def _opened(wanted: StreamRequest, name: str, source: str, service: Service) -> Stream:
+def opened(wanted: StreamRequest, name: str, source: str, service: Service) -> Stream:
+    """Open a source for a stream.
+
+    Args:
+        wanted: what was asked for.
+        name: of the stream.
+        source: what is read.
+        service: whose plan looks at it.
+
+    Raises:
+        ProblemError: the source or an option cannot be used; what it names is shown as it was asked for.
+    """
     model = service.plans.model(wanted.plan)
     options = stream_options(model.plan.manifest.stream, wanted.options)
     try:

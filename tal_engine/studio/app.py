@@ -9,9 +9,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from .. import __version__
+from ..serve import api_label_studio, api_streams
 from ..serve.app import add_problems
 from ..serve.guard import Guard
-from . import api_edits, api_project, api_videos
+from ..serve.service import service_of
+from . import api_edits, api_export, api_measures, api_project, api_training, api_videos
 from .page_routes import add_page
 from .session_cookie import SessionCookie
 from .studio import Studio
@@ -31,7 +33,9 @@ def application(studio: Studio) -> ASGIApp:
 
     app = FastAPI(title="tal studio", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.studio = studio
-    for api in (api_project, api_videos, api_edits):
+    app.dependency_overrides[service_of] = studio.serving.service
+    parts = (api_project, api_videos, api_edits, api_training, api_measures, api_export, api_label_studio, api_streams)
+    for api in parts:
         app.include_router(api.router)
     add_page(app)
     add_problems(app, studio.hidden)

@@ -17,12 +17,13 @@ from .labels import Label
 from .library import Library, Video
 from .project import Project
 
-#: Labels may end this long after their video, seconds; they are cut.
 _MOST_PROBLEMS = 50
 
 
 def import_labels(path: Path, library: Library, project: Project) -> dict[str, Any]:
     """Add the labels of a file to a project; those that it has already are not added again.
+
+    A file has all actions of the videos that it names, as it has for `tal fit`: those videos are done.
 
     Args:
         path: a file or folder of any format that `tal_engine.annotations.read` reads.
@@ -44,11 +45,15 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
     finder = VideoFiles(files, library.folder)
     problems: list[str] = [*table.notes]
     rows: list[tuple[Video, Annotation]] = []
+    strange: dict[str, str] = {}
     for row in table:
         try:
             rows.append((files[finder.find(row.video)], row))
         except RowError as e:
-            problems.append(f"{e.wrong}; {e.allowed}")
+            strange.setdefault(row.video, f"{e.wrong}; {e.allowed}")
+    if strange:
+        rest = f", and {len(strange) - 1} more such videos" if len(strange) > 1 else ""
+        problems.append(f"{next(iter(strange.values()))}{rest}: their labels are left out")
     names = sorted({r.label for _, r in rows if r.label})
     with_classes(project, names)
     there = {(x.video, x.kind, x.start, x.end, x.label) for x in project.state.labels.values()}
@@ -57,7 +62,7 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
     _tell_whole(project, rows)
     project.add_all(f"import-{digest}-{uuid.uuid4().hex}", f"file {path.name}", added)
     shown = [*dict.fromkeys(problems)]
-    more = [f"and {len(shown) - _MOST_PROBLEMS} more"] if len(shown) > _MOST_PROBLEMS else []
+    more = [f"and {len(shown) - _MOST_PROBLEMS} others"] if len(shown) > _MOST_PROBLEMS else []
     done = {"file": path.name, "labels": len(added), "problems": [*shown[:_MOST_PROBLEMS], *more]}
     if rows:
         project.note("imported", digest=digest, **done)
@@ -89,7 +94,7 @@ def _tell_whole(project: Project, rows: list[tuple[Video, Annotation]]) -> None:
             told.setdefault(video.id, set()).update([row.label] if row.label else [])
     if told:
         project.note("told", told={v: sorted(of | set(project.state.videos[v].told)) for v, of in told.items()})
-    for video_id in [v for v, of in told.items() if not of]:
+    for video_id in dict.fromkeys(v.id for v, _ in rows):
         project.note("watched", id=video_id, fields={"done": True})
 
 

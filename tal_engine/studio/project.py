@@ -71,7 +71,7 @@ class Project:
         except BaseException:
             self._held.close()
             raise
-        self._write_files()
+        self.write_files()
 
     def note(self, kind: str, **fields: Any) -> Entry:
         """Write an entry and apply it.
@@ -89,7 +89,7 @@ class Project:
         """`note`, and write the files of labels, which may follow from it."""
         with self.lock:
             self.note(kind, **fields)
-            self._write_files()
+            self.write_files()
         self.told(kind, fields)
 
     def edit(
@@ -123,7 +123,7 @@ class Project:
             done = resolved(self.state.labels, self._checked(changes, author, video, duration))
             fields = done.fields(edit, video) | ({"answered": dict(answered)} if answered else {})
             entry = self.note("edit", edit=edit, author=author, video=video, **fields)
-            self._write_files()
+            self.write_files()
         self.told("edit", {"video": video, "author": author})
         if entry["conflicts"]:
             raise ConflictError(entry["conflicts"], entry["n"])
@@ -188,7 +188,7 @@ class Project:
                 removed = [found.mine.id]
             fields = {"put": [x.document for x in put], "removed": removed, "video": found.video}
             self.note("settled", conflict=conflict, keep=keep, author=author, **fields)
-            self._write_files()
+            self.write_files()
         self.told("settled", {"video": found.video, "author": author})
 
     def add_all(self, edit: str, author: str, labels: Iterable[Label]) -> None:
@@ -200,9 +200,9 @@ class Project:
             for k, (video, of) in enumerate(by_video.items()):
                 fields = {"put": [x.document for x in of], "removed": [], "conflicts": []}
                 self.note("edit", edit=f"{edit}-{k}", author=author, video=video, **fields)
-            self._write_files()
+            self.write_files()
 
-    def _write_files(self) -> None:
+    def write_files(self) -> None:
         """Write the files of labels; a full disk leaves the old ones, and the next edit tries again."""
         try:
             write_text(self.folder / "labels.csv", as_csv(self.state))

@@ -55,14 +55,7 @@ class Proxies:
         self._set(p, "making")
         words = [sys.executable, "-m", "tal_engine.studio.proxy_maker", str(p.video.path), str(p.path)]
         try:
-            self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            assert self._process.stdout is not None  # noqa: S101 - pipes
-            assert self._process.stderr is not None  # noqa: S101
-            for line in self._process.stdout:
-                p.progress = int(line) / 100 if line.strip().isdecimal() else p.progress
-                self._say(p)
-            said = self._process.stderr.read().strip().splitlines()
-            status = self._process.wait()
+            said, status = self._run_maker(p, words)
         except OSError as e:
             said, status = [str(e)], 1
         if self._closed.is_set():
@@ -73,6 +66,20 @@ class Proxies:
         else:
             p.detail = said[-1] if said else f"it ended with status {status}"
             self._set(p, "failed")
+
+    def _run_maker(self, p: Proxy, words: list[str]) -> tuple[list[str], int]:
+        """Run the process; return what it said was wrong, and its status."""
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with process:
+            self._process = process
+            if self._closed.is_set():  # it closed while the process began
+                process.terminate()
+            assert process.stdout is not None  # noqa: S101 - pipes
+            assert process.stderr is not None  # noqa: S101
+            for line in process.stdout:
+                p.progress = int(line) / 100 if line.strip().isdecimal() else p.progress
+                self._say(p)
+            return process.stderr.read().strip().splitlines(), process.wait()
 
     def _set(self, p: Proxy, state: ProxyState) -> None:
         p.state = state
@@ -87,5 +94,4 @@ class Proxies:
         if self._process is not None:
             with suppress(OSError):
                 self._process.terminate()
-                self._process.wait()
         self._thread.join()

@@ -17,15 +17,21 @@ from ..serve.problems import ProblemError
 from ..serve.service import Places
 from . import held_out
 from .classes import with_classes
+from .embedded_service import EmbeddedService
+from .findings import Findings
 from .frame_times import kept_times
 from .importing import import_labels
 from .library import Library, Video, library_of
+from .order import Order, order_of
 from .project import Project
 from .proxies import Proxies
 from .settings import StudioOptions
+from .training import Trainer
 
 log = logging.getLogger("tal_engine")
 
+#: Changes that heads learn from, or are measured by.
+_LEARNED = ("edit", "settled", "watched", "classes", "held_out")
 #: Pages that may listen at the same time.
 _LISTENERS = 64
 
@@ -65,6 +71,11 @@ class Studio:
         self.media = self.project.folder / "media"
         self.media.mkdir(exist_ok=True)
         self.proxies: Proxies | None = None
+        self.findings = Findings(self.project.folder)
+        self.trainer = Trainer(
+            self.project, self._order, self._trained, auto=options.auto_train, settle=options.settle_seconds
+        )
+        self.serving = EmbeddedService(options, self.project, self.trainer)
         self.project.told = self._changed
 
     def _begin(self) -> str:
@@ -80,6 +91,7 @@ class Studio:
                 problem = str(e)
         if not self.project.state.held_out_why:
             self._hold_out()
+        self.project.write_files()  # videos may be called otherwise here
         return problem
 
     def _hold_out(self) -> None:
@@ -94,10 +106,12 @@ class Studio:
         """Run from here to the end of the block."""
         need = [v for v in self.library.usable() if not v.playable]
         self.proxies = Proxies(need, self.media, lambda fields: self.tell("proxy", fields))
+        self.trainer.begin()
         try:
             yield
         finally:
             await self.drain(0.0)
+            await self.serving.close()
             await asyncio.to_thread(self.close)
 
     async def drain(self, seconds: float) -> None:
@@ -108,6 +122,7 @@ class Studio:
         """End what runs, and let others have the project; closing twice is harmless."""
         if self.proxies is not None:
             self.proxies.close()
+        self.trainer.close()
         self.project.close()
 
     def tell(self, kind: str, fields: Mapping[str, Any]) -> None:
@@ -121,6 +136,8 @@ class Studio:
             self.tell("labels", {**told, "video": fields["video"]})
         else:
             self.tell("project", {**told, "what": kind})
+        if kind in _LEARNED:
+            self.trainer.edited()
         if self.project.files_problem:
             self.tell("problem", {"title": "Files of labels are old", "detail": self.project.files_problem})
 
@@ -147,13 +164,39 @@ class Studio:
         times: list[float] = kept_times(video.path, self.media / f"{video.id}.times.npy").tolist()
         return times
 
+    def _order(self) -> Order:
+        """Make an order of the project as it is."""
+        o = self.options
+        paths = {v.id: (str(v.path.resolve()), v.duration) for v in self.library.usable() if v.path is not None}
+        with self.project.lock:
+            return order_of(self.project.state, paths, encoders=o.encoders, steps=o.steps, heads=o.heads, seed=o.seed)
+
+    def _trained(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Tell pages what the trainer does; what it found is read, and its figures are kept."""
+        if kind == "training":
+            self.tell("training", fields)
+            return
+        self.findings.read()
+        if (figures := fields.get("measures")) is not None:
+            kept = {k: v for k, v in figures.items() if k not in ("thresholds", "advice")}
+            try:
+                kept["date"] = self.project.note("measured", figures=kept)["at"]
+            except (OSError, TALError) as e:
+                self.tell("problem", {"title": "The figures cannot be stored", "detail": str(e)})
+            self.tell("measures", {k: kept.get(k) for k in ("labels", "mAP", "false_alarms", "revision")})
+        self.tell("suggestions", {"revision": self.findings.revision})
+
     def about_training(self) -> dict[str, Any]:
         """Return what is trained."""
-        return {"encoder": self.options.encoders or "", "task": "points"}
+        known = self.findings.result
+        return {
+            "encoder": self.options.encoders or known.get("encoders", ""), "task": known.get("kind", "point"),
+            "head": known.get("head", ""), "failed": known.get("failed", {}),
+        }  # fmt: skip
 
     def suggested(self, video: str) -> int:
-        """Return how many suggestions a video has."""
-        return 0
+        """Return how many suggestions of a video reach their threshold; the project's lock is held."""
+        return self.findings.count(video, self.project.state)
 
     def hidden(self) -> dict[str, str]:
         """Return paths that pages are not told, each with what is said instead."""

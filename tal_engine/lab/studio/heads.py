@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..._util.files import write_text
 from ...errors import FitError, TALError
 from ...studio.order import HEADS, Order
 from ...vocabulary import Vocabulary
@@ -22,6 +24,7 @@ from .telling import Telling
 
 #: Share of the steps that a head takes which begins with the weights of the last time, and the least of them.
 _WARM, _LEAST_WARM = 0.4, 20
+_LEARNED = "learned.json"
 
 
 def course_of(order: Order, lessons: Lessons, contract: Mapping[str, Any]) -> Course:
@@ -59,6 +62,8 @@ def train_heads(folder: Path, order: Order, course: Course, lessons: Lessons, te
     heads, new = folder / HEADS, folder / HEADS.with_name("heads.next")
     shutil.rmtree(new, ignore_errors=True)
     before = [_weights(heads / str(k)) for k in range(order.heads)]
+    if _learned(heads) & {v.id for v in order.videos if v.held_out}:
+        before = [None] * order.heads  # what is measured on must never have been learned from
     rules = [course.rule if w is None else _warm(course.rule) for w in before]
     total, done = sum(_steps(r) for r in rules), 0
     nets = []
@@ -71,6 +76,7 @@ def train_heads(folder: Path, order: Order, course: Course, lessons: Lessons, te
         own = replace(course, rule=rule, seed=course.seed + k)
         nets.append(trained(own, lessons.videos, new / str(k), tell, initial))
         done += _steps(rule)
+    write_text(new / _LEARNED, json.dumps(sorted(set(lessons.groups) | (_learned(heads) if before[0] else set()))))
     old = heads.with_name("heads.old")
     shutil.rmtree(old, ignore_errors=True)
     if heads.exists():
@@ -78,6 +84,14 @@ def train_heads(folder: Path, order: Order, course: Course, lessons: Lessons, te
     new.rename(heads)
     shutil.rmtree(old, ignore_errors=True)
     return nets
+
+
+def _learned(heads: Path) -> set[str]:
+    """Return the videos that heads have learned from, also those before them whose weights they began with."""
+    try:
+        return set(json.loads((heads / _LEARNED).read_text()))
+    except (OSError, ValueError):
+        return set()
 
 
 def _steps(rule: Rule) -> int:

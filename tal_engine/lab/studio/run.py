@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,10 +33,16 @@ from .telling import Telling
 
 log = logging.getLogger("tal_engine")
 
+#: The page comes first.
+_NICE = 5
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the trainer; the exit status."""
     folder, rest = Path(arguments[0]), list(arguments[1:])
+    if not sys.stdin.isatty():
+        threading.Thread(target=_end_with_studio, name="tal-studio-parent", daemon=True).start()
+    os.nice(_NICE)
     try:
         order = read_order(folder)
         telling = Telling(_seconds(folder))
@@ -49,6 +58,13 @@ def main(arguments: Sequence[str]) -> int:
     telling.end()
     Telling.line({"state": "done", "revision": order.revision, **done})
     return 0
+
+
+def _end_with_studio() -> None:
+    """End when the studio does, however it ended: the pipe that it holds is then closed."""
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(1)
 
 
 def _seconds(folder: Path) -> dict[str, float]:

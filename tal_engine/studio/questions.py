@@ -1,0 +1,244 @@
+"""What to look at next: moments whose answer would teach most, each with its reason.
+
+A moment is asked about once: what somebody answered does not come back, also where the next head finds it a little
+earlier or later. Videos that are held out, or were looked at as a whole, are not asked about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal, NamedTuple, get_args
+
+Reason = Literal["boundary", "disagreement", "rare", "likely_miss", "likely_false"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+#: Overlap (tIoU) of two heads' segments from which on they mean the same action, and from which on they agree on it.
+SAME, AGREED = 0.3, 0.8
+#: Overlap from which on a moment is one that was asked about, or that another question asks about already.
+ASKED = 0.5
+#: Segments below this score are not asked about.
+LEAST_SCORE = 0.1
+#: Some action from this actionness on, if it lasts so many seconds.
+ACTION, ACTION_S = 0.6, 1.0
+#: A class is rare with at most this share of the median number of labels, or with fewer labels than `FEW`.
+RARE, FEW = 0.5, 3
+#: What an answer is worth by its reason: what is not known of the class counts more than where exactly it ends.
+WORTH: Mapping[Reason, float] = {
+    "disagreement": 1.0, "rare": 0.9, "likely_miss": 0.8, "likely_false": 0.6, "boundary": 0.5,
+}  # fmt: skip
+#: Each question of the same video, class or reason before it makes the next one worth less.
+AGAIN_VIDEO, AGAIN_LABEL, AGAIN_REASON = 0.7, 0.85, 0.9
+MOST = 50
+
+
+class Heard(NamedTuple):
+    """What was found in a video: segments of two heads [start, end, label, score], and actionness by snippet.
+
+    start, step: seconds of the first snippet's centre, and between two.
+    """
+
+    segments: Sequence[Sequence[Any]]
+    other: Sequence[Sequence[Any]]
+    action: Sequence[float]
+    start: float
+    step: float
+
+
+class Mark(NamedTuple):
+    """A label: start == end for a point; label "" where nothing happens."""
+
+    start: float
+    end: float
+    label: str
+
+
+class Answered(NamedTuple):
+    """A stretch that was asked about: as which class, "" for any."""
+
+    start: float
+    end: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """Look here. label: what heads think it is, "" for a likely miss; worth: of the answer, before others count."""
+
+    video: str
+    start: float
+    end: float
+    label: str
+    score: float
+    reason: Reason
+    text: str
+    worth: float
+
+    @property
+    def id(self) -> str:
+        """A name that stays while the question does."""
+        text = f"{self.video} {self.start:.2f} {self.end:.2f} {self.label} {self.reason}"
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def overlap(a: Sequence[Any], b: Sequence[Any]) -> float:
+    """Return the tIoU of two stretches by their first two values."""
+    inter = min(a[1], b[1]) - max(a[0], b[0])
+    union = max(a[1], b[1]) - min(a[0], b[0])
+    return max(inter, 0.0) / union if union > 0 else 0.0
+
+
+def questions(
+    heard: Mapping[str, Heard],
+    marks: Mapping[str, Sequence[Mark]],
+    answered: Mapping[str, Sequence[Answered]],
+    thresholds: Mapping[str, float],
+    counts: Mapping[str, int],
+    most: int = MOST,
+) -> list[Question]:
+    """Rank what to look at next, best first.
+
+    Args:
+        heard: what was found in each video that may be asked about.
+        marks: labels of each video.
+        answered: what was asked about before.
+        thresholds: of the score of each class.
+        counts: labels of each class.
+        most: questions.
+    """
+    rare = rare_classes(counts)
+    found = []
+    for video, of in heard.items():
+        mine = [q for q in _of_video(video, of, marks.get(video, ()), thresholds, rare)
+                if not _again(q, answered.get(video, ()))]  # fmt: skip
+        found += _distinct(mine)
+    return _in_turn(found, most)
+
+
+def rare_classes(counts: Mapping[str, int]) -> frozenset[str]:
+    """Return the classes with few labels.
+
+    >>> sorted(rare_classes({"run": 20, "sit": 9, "jump": 22}))
+    ['sit']
+    """
+    if not counts:
+        return frozenset()
+    few = max(RARE * median(counts.values()), FEW - 1)
+    return frozenset(c for c, n in counts.items() if n <= few)
+
+
+def _of_video(
+    video: str, heard: Heard, marks: Sequence[Mark], thresholds: Mapping[str, float], rare: Collection[str]
+) -> list[Question]:
+    out = []
+    for segment in heard.segments:
+        start, end, label, score = segment
+        if score < LEAST_SCORE or explained(segment, marks):
+            continue
+        threshold = thresholds.get(label, 0.5)
+        for reason, doubt, text in _doubts(segment, heard.other, threshold, rare):
+            out.append(Question(video, start, end, label, score, reason, text, WORTH[reason] * doubt))
+    shown = [s for s in heard.segments if s[3] >= thresholds.get(s[2], 0.5)]
+    for start, end, mean in _active(heard):
+        stretch = (start, end, "")
+        if not explained(stretch, marks) and all(overlap(stretch, s) < SAME for s in shown):
+            text = "something happens here, and no class is found"
+            out.append(Question(video, start, end, "", mean, "likely_miss", text, WORTH["likely_miss"] * mean))
+    return out
+
+
+def _doubts(
+    segment: Sequence[Any], other: Sequence[Sequence[Any]], threshold: float, rare: Collection[str]
+) -> list[tuple[Reason, float, str]]:
+    """List why a segment should be looked at, and how much, in 0..1."""
+    _, _, label, score = segment
+    out: list[tuple[Reason, float, str]] = []
+    agreed = max((overlap(segment, o) for o in other if o[2] == label and o[3] >= LEAST_SCORE), default=0.0)
+    if agreed < SAME:
+        rival = max(
+            (o for o in other if o[2] != label and overlap(segment, o) >= ASKED), key=lambda o: o[3], default=None
+        )
+        what = "does not find it" if rival is None else f"calls it {rival[2]!r}"
+        out.append(("disagreement", score * (1 - agreed), f"a second head {what}"))
+    elif agreed < AGREED:
+        out.append(("boundary", score * (1 - agreed), "two heads differ about where it begins or ends"))
+    if label in rare:
+        out.append(("rare", score, f"{label!r} has few labels"))
+    near = 1 - abs(score - threshold) / max(threshold, 1 - threshold)
+    if near >= ASKED:
+        text = f"its score {score:.2f} is near the threshold {threshold:.2f}: it may be a false alarm"
+        out.append(("likely_false", near, text))
+    return out
+
+
+def explained(stretch: Sequence[Any], marks: Sequence[Mark]) -> bool:
+    """Whether labels say already what happens in a stretch.
+
+    A label does that overlaps by `SAME`, that lies inside (as a point does), or that holds the middle.
+    """
+    middle = (stretch[0] + stretch[1]) / 2
+    return any(
+        overlap(stretch, m) >= SAME
+        or (m.label and stretch[0] <= m.start and m.end <= stretch[1])
+        or m.start <= middle <= m.end
+        for m in marks
+    )
+
+
+def _active(heard: Heard) -> list[tuple[float, float, float]]:
+    """List stretches of high actionness: start, end, mean."""
+    out, first = [], None
+    for i, value in enumerate([*heard.action, 0.0]):
+        if value >= ACTION and first is None:
+            first = i
+        elif value < ACTION and first is not None:
+            start, end = heard.start + (first - 0.5) * heard.step, heard.start + (i - 0.5) * heard.step
+            if end - start >= ACTION_S:
+                out.append((max(start, 0.0), end, sum(heard.action[first:i]) / (i - first)))
+            first = None
+    return out
+
+
+def _again(q: Question, answered: Sequence[Answered]) -> bool:
+    """Whether a question was answered before: this stretch, as this class or as any."""
+    here = (q.start, q.end)
+    return any(a.label in ("", q.label) and (overlap(here, a) >= ASKED or _holds(a, here)) for a in answered)
+
+
+def _holds(a: Answered, here: tuple[float, float]) -> bool:
+    return a.start <= (here[0] + here[1]) / 2 <= a.end
+
+
+def _distinct(found: Sequence[Question]) -> list[Question]:
+    """Ask once about each stretch: the question that is worth most."""
+    kept: list[Question] = []
+    for q in sorted(found, key=_order):
+        if all(overlap((q.start, q.end), (k.start, k.end)) < ASKED for k in kept):
+            kept.append(q)
+    return kept
+
+
+def _order(q: Question) -> tuple[float, str, float, str, str]:
+    return -q.worth, q.video, q.start, q.label, q.reason
+
+
+def _in_turn(found: Sequence[Question], most: int) -> list[Question]:
+    """Take the best again and again, where what is like the ones before is worth less."""
+    left, out = sorted(found, key=_order), list[Question]()
+    videos, labels, reasons = dict[str, int](), dict[str, int](), dict[str, int]()
+
+    def worth(q: Question) -> float:
+        return (
+            q.worth * AGAIN_VIDEO ** videos.get(q.video, 0) * AGAIN_LABEL ** labels.get(q.label, 0)
+            * AGAIN_REASON ** reasons.get(q.reason, 0)
+        )  # fmt: skip
+
+    while left and len(out) < most:
+        best = max(left, key=worth)  # of equals the first
+        left.remove(best)
+        out.append(best)
+        for seen, key in ((videos, best.video), (labels, best.label), (reasons, str(best.reason))):
+            seen[key] = seen.get(key, 0) + 1
+    return out

@@ -1,0 +1,119 @@
+"""Textbook twins of the studio: the ranking of what to look at next, written out step by step, and Cohen's kappa."""
+
+from __future__ import annotations
+
+import math
+
+from tal_engine.studio import questions as q
+
+
+def tiou(a, b):
+    both = max(0.0, min(a[1], b[1]) - max(a[0], b[0]))
+    either = (a[1] - a[0]) + (b[1] - b[0]) - both if both else max(a[1], b[1]) - min(a[0], b[0])
+    return both / either if either else 0.0
+
+
+def is_known(start, end, marks):
+    for m in marks:
+        if tiou((start, end), (m.start, m.end)) >= q.SAME:
+            return True
+        if m.label != "" and start <= m.start <= end and start <= m.end <= end:
+            return True
+        if m.start <= (start + end) / 2 <= m.end:
+            return True
+    return False
+
+
+def reasons(segment, other, threshold, rare):
+    start, end, label, score = segment
+    same = [tiou((start, end), o) for o in other if o[2] == label and o[3] >= q.LEAST_SCORE]
+    best = max(same) if same else 0.0
+    out = []
+    if best < q.SAME:
+        out.append(("disagreement", score * (1 - best)))
+    if q.SAME <= best < q.AGREED:
+        out.append(("boundary", score * (1 - best)))
+    if label in rare:
+        out.append(("rare", score))
+    farthest = threshold if threshold > 1 - threshold else 1 - threshold
+    if 1 - abs(score - threshold) / farthest >= q.ASKED:
+        out.append(("likely_false", 1 - abs(score - threshold) / farthest))
+    return out
+
+
+def stretches(heard):
+    runs, run = [], []
+    for i, value in enumerate(heard.action):
+        if value >= q.ACTION:
+            run.append(i)
+        if run and (value < q.ACTION or i == len(heard.action) - 1):
+            runs.append(run)
+            run = []
+    for run in runs:
+        start, end = heard.start + (run[0] - 0.5) * heard.step, heard.start + (run[-1] + 0.5) * heard.step
+        if end - start >= q.ACTION_S:
+            yield max(0.0, start), end, sum(heard.action[i] for i in run) / len(run)
+
+
+def candidates(video, heard, marks, answered, thresholds, rare):
+    """(worth, video, start, end, label, reason) of all that may be asked of a video."""
+    found = []
+    for s in heard.segments:
+        if s[3] >= q.LEAST_SCORE and not is_known(s[0], s[1], marks):
+            for reason, doubt in reasons(s, heard.other, thresholds.get(s[2], 0.5), rare):
+                found.append((q.WORTH[reason] * doubt, video, s[0], s[1], s[2], reason))
+    for start, end, mean in stretches(heard):
+        covered = [s for s in heard.segments if s[3] >= thresholds.get(s[2], 0.5) and tiou((start, end), s) >= q.SAME]
+        if not covered and not is_known(start, end, marks):
+            found.append((q.WORTH["likely_miss"] * mean, video, start, end, "", "likely_miss"))
+    new = []
+    for f in found:
+        before = [a for a in answered if a.label == "" or a.label == f[4]]
+        middle = (f[2] + f[3]) / 2
+        if not any(tiou((f[2], f[3]), a) >= q.ASKED or a.start <= middle <= a.end for a in before):
+            new.append(f)
+    return new
+
+
+def ranked(heard, marks, answered, thresholds, counts, most):
+    """(video, start, end, label, reason) in the order in which they are asked."""
+    numbers = sorted(counts.values())
+    half = len(numbers) // 2
+    middle = (numbers[half] if len(numbers) % 2 else (numbers[half - 1] + numbers[half]) / 2) if numbers else 0
+    rare = {c for c, n in counts.items() if n < q.FEW or n <= q.RARE * middle}
+
+    def first(f):
+        return -f[0], f[1], f[2], f[4], f[5]
+
+    pool = []
+    for video in heard:
+        kept = []
+        mine = candidates(video, heard[video], marks.get(video, ()), answered.get(video, ()), thresholds, rare)
+        for f in sorted(mine, key=first):
+            if not any(tiou((f[2], f[3]), (k[2], k[3])) >= q.ASKED for k in kept):
+                kept.append(f)
+        pool += kept
+    asked = []
+    while pool and len(asked) < most:
+        best, best_worth = None, -math.inf
+        for f in sorted(pool, key=first):
+            worth = f[0]
+            for before in asked:
+                worth *= q.AGAIN_VIDEO if before[1] == f[1] else 1
+                worth *= q.AGAIN_LABEL if before[4] == f[4] else 1
+                worth *= q.AGAIN_REASON if before[5] == f[5] else 1
+            if worth > best_worth + 1e-12:
+                best, best_worth = f, worth
+        pool.remove(best)
+        asked.append(best)
+    return [f[1:] for f in asked]
+
+
+def kappa(first, second):
+    """Cohen (1960): from the table of how often each pair of classes was given."""
+    names = sorted({*first, *second})
+    table = [[sum((a, b) == (x, y) for a, b in zip(first, second, strict=True)) for y in names] for x in names]
+    n = sum(map(sum, table))
+    observed = sum(table[i][i] for i in range(len(names))) / n
+    expected = sum(sum(table[i]) * sum(row[i] for row in table) for i in range(len(names))) / n**2
+    return (observed - expected) / (1 - expected)

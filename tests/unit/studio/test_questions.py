@@ -1,0 +1,77 @@
+"""What to look at next, against its twin; what was answered stays answered; how far people agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tal_engine.studio.agreement import SLOT_S, agreement, kappa, matched
+from tal_engine.studio.labels import Label
+from tal_engine.studio.questions import Answered, Heard, Mark, questions, rare_classes
+from tests.reference import studio as twin
+
+CLASSES = ("run", "sit", "jump")
+
+
+def segments(rng, count):
+    starts = rng.uniform(0, 50, count)
+    return [[float(s), float(s + rng.uniform(0.5, 8)), str(rng.choice(CLASSES)), float(rng.uniform())] for s in starts]
+
+
+def video(rng):
+    first = segments(rng, 8)
+    near = [[s + rng.normal(0, 0.8), e + rng.normal(0, 0.8), c, x] for s, e, c, x in first[:5]]
+    other = [o for o in near if o[1] > o[0]] + segments(rng, 3)
+    action = np.repeat(rng.uniform(size=12), 8)
+    return Heard(first, other, action.tolist(), 0.32, 0.64)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_questions_come_in_the_order_of_the_twin(seed):
+    rng = np.random.default_rng(seed)
+    heard = {f"v{k}": video(rng) for k in range(4)}
+    marks = {"v1": [Mark(5.0, 5.0, "run"), Mark(20.0, 28.0, "")], "v2": [Mark(1.0, 9.0, "sit")]}
+    answered = {"v0": [Answered(10.0, 14.0, ""), Answered(30.0, 36.0, "sit")]}
+    thresholds, counts = {"run": 0.4, "sit": 0.7}, {"run": 9, "sit": 2, "jump": 4}
+    mine = questions(heard, marks, answered, thresholds, counts, 15)
+    assert len(mine) == 15
+    assert [(x.video, x.start, x.end, x.label, x.reason) for x in mine] == twin.ranked(
+        heard, marks, answered, thresholds, counts, 15
+    )
+    assert len({x.id for x in mine}) == 15
+
+
+def test_reasons_are_those_of_the_case():
+    def asked(other=(), action=(0.0,), score=0.9, counts=None):
+        heard = {"v": Heard([[2.0, 4.0, "run", score]], list(other), list(action), 0.5, 1.0)}
+        return {x.reason: x.text for x in questions(heard, {}, {}, {}, counts or {"run": 9, "sit": 9})}
+
+    assert "does not find it" in asked()["disagreement"]
+    assert "calls it 'sit'" in asked([[2.0, 4.0, "sit", 0.8]])["disagreement"]
+    assert "begins or ends" in asked([[3.0, 4.5, "run", 0.8]])["boundary"]
+    assert asked([[2.0, 4.0, "run", 0.8]]) == {}
+    assert "few labels" in asked([[2.0, 4.0, "run", 0.8]], counts={"run": 1, "sit": 9})["rare"]
+    assert "near the threshold" in asked([[2.0, 4.0, "run", 0.8]], score=0.55)["likely_false"]
+    assert "no class" in asked([[2.0, 4.0, "run", 0.8]], [0] * 6 + [0.9] * 3)["likely_miss"]
+    assert rare_classes({}) == frozenset()
+
+
+def test_kappa_is_the_twins_and_boundaries_are_those_of_the_same_action(rng):
+    for _ in range(5):
+        first, second = (rng.choice(["", "run", "sit"], 60).tolist() for _ in range(2))
+        assert kappa(first, second) == pytest.approx(twin.kappa(first, second))
+    assert kappa(["a"], ["a"]) is None
+
+    def of(author, *stretches):
+        return [Label(f"{author}{k}", "v", "segment", s, e, c, author=author) for k, (s, e, c) in enumerate(stretches)]
+
+    anna = of("anna", (1.0, 3.0, "run"), (5.0, 7.0, "sit"), (9.0, 9.5, "run"))
+    ben = of("ben", (1.5, 3.0, "run"), (5.0, 7.25, "run"))
+    assert [(x.id, y.id) for x, y in matched(anna, ben)] == [("anna0", "ben0")]
+    [pair] = agreement([*anna, *ben], {"v": 10.0})["pairs"]
+    assert (pair["only_a"], pair["only_b"], pair["both"]) == (2, 1, 1)
+    assert pair["boundary_median_s"] == 0.25
+    middles = (np.arange(round(10 / SLOT_S)) + 0.5) * SLOT_S
+    slots = [[next((c for s, e, c in of if s <= m <= e), "") for m in middles] for of in (
+        [(1, 3, "run"), (5, 7, "sit"), (9, 9.5, "run")], [(1.5, 3, "run"), (5, 7.25, "run")])]  # fmt: skip
+    assert pair["kappa"] == pytest.approx(twin.kappa(*slots))

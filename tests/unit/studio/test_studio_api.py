@@ -1,0 +1,229 @@
+"""The routes of a studio: who may ask, videos and their bytes, edits, what is told to pages, questions, a copy."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from fractions import Fraction
+from zipfile import ZipFile
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the studio needs [serve]")
+pytest.importorskip("httpx", reason="the studio needs [serve]")
+
+import numpy as np
+
+from tal_engine.errors import UsageError
+from tal_engine.studio.api_edits import _sent
+from tal_engine.studio.frame_times import frame_times
+from tal_engine.studio.settings import StudioOptions
+from tal_engine.video import open_video
+from tests.makers import moving_square, write_audio_only, write_mp4
+from tests.studios import TOKEN, asked, edit, point, result, studio, videos
+from tests.waiting import until
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return videos(tmp_path / "v", "a.mp4", "b.mp4", "c.mp4", "d.mp4")
+
+
+@pytest.fixture
+def one(folder):
+    made = studio(folder, classes=("run", "sit"))
+    yield made
+    made.close()
+
+
+def free(one):
+    """A video that is not held out."""
+    return next(v for v in one.library.videos if v not in one.project.state.held_out)
+
+
+def test_a_page_gets_a_cookie_for_its_token_and_nobody_else_gets_in(one):
+    async def talk(c):
+        c.headers.pop("Authorization")
+        assert (await c.get("/")).status_code == 401
+        assert (await c.get("/?token=wrong")).status_code == 401
+        for path in ("/api/project", "/js/main.js", "/v1/streams", "/label-studio/health"):
+            assert (await c.get(path)).status_code == 401, path
+        first = await c.get(f"/?token={TOKEN}&video=a")
+        assert (first.status_code, first.headers["location"]) == (303, "/?video=a")
+        assert re.search(r"^tal-studio-8766=\S+; HttpOnly; Path=/; SameSite=strict$", first.headers["set-cookie"])
+        assert (await c.get("/api/project")).status_code == 200  # by the cookie
+        foreign = await c.post("/api/edits", json={}, headers={"Origin": "http://evil.example"})
+        assert foreign.status_code == 403
+        assert (await c.get("/api/project", headers={"Host": "evil.example"})).status_code == 421
+
+    asked(one, talk)
+
+
+def test_videos_are_listed_and_what_is_odd_is_named(tmp_path):
+    folder = videos(tmp_path / "v", "a.mp4", "b.mp4")
+    (folder / "twin").mkdir()
+    (folder / "twin" / "A.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    (folder / "broken.mp4").write_bytes(b"not a video")
+    write_audio_only(folder / "sound.mp4")
+    one = studio(folder)
+
+    async def talk(c):
+        listed = {v["name"]: v for v in (await c.get("/api/videos")).json()["videos"]}
+        assert "cannot be read as a video" in listed["broken.mp4"]["problem"]["detail"]
+        assert "no moving pictures" in listed["sound.mp4"]["problem"]["detail"]
+        assert str(tmp_path) not in str(listed)
+        a = listed["a.mp4"]
+        assert (a["frames"], a["fps"], a["width"], a["height"], a["codec"]) == (50, 25.0, 48, 32, "h264")
+        assert a["playable"]
+        problems = " ".join((await c.get("/api/project")).json()["problems"])
+        assert "names alike: a.mp4, twin/A.mp4" in problems
+        assert "the same file twice: a.mp4, twin/A.mp4" in problems
+        for route in ("media", "frames"):
+            assert (await c.get(f"/api/videos/{listed['broken.mp4']['id']}/{route}")).status_code in (404, 422)
+            assert (await c.get(f"/api/videos/nobody/{route}")).status_code == 404
+        changed = await c.patch(f"/api/videos/{a['id']}", json={"done": True, "note": "dark", "held_out": True})
+        assert [changed.json()[k] for k in ("done", "note", "held_out")] == [True, "dark", True]
+
+    asked(one, talk)
+    (folder / "b.mp4").unlink()
+    again = studio(folder)
+    lost = next(v for v in again.library.videos.values() if v.name == "b.mp4")
+    assert lost.problem is not None
+    assert "not there" in lost.problem[0]
+    again.close()
+
+
+def test_bytes_come_in_ranges_and_frames_at_the_times_of_decoding(one, folder):
+    whole = (folder / "a.mp4").read_bytes()
+    write_mp4(folder / "odd.mp4", moving_square(12, 32, 48), pts=[0, 1, 2, 4, 5, 9, 10, 11, 15, 16, 18, 19],
+              time_base=Fraction(1, 25))  # fmt: skip
+
+    async def talk(c):
+        video = next(v for v in one.library.videos.values() if v.name == "a.mp4").id
+        part = await c.get(f"/api/videos/{video}/media", headers={"Range": "bytes=5-14"})
+        assert (part.status_code, part.content) == (206, whole[5:15])
+        assert part.headers["content-range"] == f"bytes 5-14/{len(whole)}"
+        assert part.headers["content-type"] == "video/mp4"
+        assert (await c.get(f"/api/videos/{video}/media", headers={"Range": f"bytes={len(whole)}-"})).status_code == 416
+        times = (await c.get(f"/api/videos/{video}/frames")).json()["times"]
+        assert times == pytest.approx(np.arange(50) / 25)
+
+    asked(one, talk)
+    with open_video(folder / "odd.mp4") as source:
+        assert frame_times(folder / "odd.mp4") == pytest.approx([f.pts_seconds for f in source.frames])
+
+
+def test_edits_are_answered_and_told_and_conflicts_are_settled(one):
+    async def talk(c):
+        video = free(one)
+        made = await c.post("/api/edits", json=edit(video, "edit-0001", ("add", point("x", 1.0), 0)))
+        [label] = made.json()["labels"]
+        again = await c.post("/api/edits", json=edit(video, "edit-0001", ("add", point("x", 1.0), 0)))
+        assert again.json() == made.json()
+        base = label["revision"]
+        await c.post("/api/edits", json=edit(video, "edit-0002", ("change", point("x", 1.2), base), author="ben"))
+        late = await c.post("/api/edits", json=edit(video, "edit-0003", ("change", point("x", 1.4), base)))
+        assert (late.status_code, late.headers["content-type"]) == (409, "application/problem+json")
+        [conflict] = late.json()["conflicts"]
+        assert (conflict["theirs"]["start"], conflict["yours"]["start"]) == (1.2, 1.4)
+        left = await c.post(f"/api/conflicts/{conflict['id']}", json={"keep": "mine", "author": "ben"})
+        assert left.json() == []
+        assert (await c.get(f"/api/videos/{video}/labels")).json()["labels"][0]["start"] == 1.4
+        wrong = edit(video, "edit-0004", ("add", point("y", 99.0), 0))
+        refused = await c.post("/api/edits", json=wrong)
+        assert (refused.status_code, "0 <= start" in refused.json()["detail"]) == (422, True)
+        assert "x.mp4" not in (await c.get("/api/labels.csv")).text
+        with ZipFile(io.BytesIO((await c.get("/api/project.zip")).content)) as file:
+            names = sorted(n.rpartition("/")[2] for n in file.namelist())
+            assert names == ["journal.jsonl", "labels.csv", "labels.json"]
+        assert (await c.put("/api/project/classes", json=[{"name": "sit"}])).status_code == 422
+
+    asked(one, talk)
+    kinds = [e.event.fields.get("author") for e in one.log.after(0)[1] if e.event.kind == "labels"]
+    assert kinds == ["anna", "ben", "anna", "ben"]
+
+
+def test_a_page_that_comes_back_hears_what_it_missed_and_a_new_one_only_what_comes(one):
+    one.tell("labels", {"n": 1})
+    one.tell("labels", {"n": 2})
+
+    async def heard(after):
+        one.log.closed = False
+        sent = _sent(one, after)
+        first = asyncio.ensure_future(anext(sent))
+        await asyncio.sleep(0)
+        one.tell("labels", {"n": 3})
+        said = await first
+        return said if said.startswith("id") else await anext(sent)  # a comment comes first where it waited
+
+    assert '"n": 2' in asyncio.run(heard(f"{one.log.epoch}-1"))
+    assert '"n": 3' in asyncio.run(heard(""))
+
+
+def test_questions_are_answered_by_labels_and_do_not_come_back(one):
+    result(one, [(0.2, 0.6, "run", 0.9), (1.2, 1.6, "sit", 0.8)], [(1.2, 1.5, "sit", 0.8)])
+
+    async def talk(c):
+        items = (await c.get("/api/queue")).json()["items"]
+        assert {i["video"] for i in items}.isdisjoint(one.project.state.held_out)
+        mine = [i for i in items if i["video"] == items[0]["video"]]
+        reasons = {i["reason"]: i for i in mine}
+        assert set(reasons) == {"disagreement", "rare"}
+
+        async def answer(item, name, **more):
+            body = {"author": "anna", "edit": name, **more}
+            return await c.post(f"/api/queue/{item['id']}", json=body)
+
+        assert (await answer(reasons["rare"], "answer-1", answer="other")).status_code == 422
+        accepted = await answer(reasons["disagreement"], "answer-2", answer="accept")
+        [label] = accepted.json()["labels"]
+        assert (label["kind"], label["start"], label["label"]) == ("point", 0.4, "run")
+        assert accepted.json()["next"]["id"] not in (label["id"], reasons["disagreement"]["id"])
+        assert (await answer(reasons["disagreement"], "answer-2", answer="accept")).status_code == 200  # once more
+        assert (await answer(reasons["disagreement"], "answer-3", answer="reject")).status_code == 404
+        assert (await answer(reasons["rare"], "answer-4", answer="reject")).status_code == 200
+        left = (await c.get("/api/queue")).json()["items"]
+        assert [i for i in left if i["video"] == items[0]["video"]] == []
+        result(one, [(0.25, 0.65, "run", 0.9), (1.15, 1.6, "sit", 0.8)])  # the next head finds them a little elsewhere
+        left = (await c.get("/api/queue")).json()["items"]
+        assert [i for i in left if i["video"] == items[0]["video"]] == []
+        other = left[0]
+        moved = await answer(other, "answer-5", answer="move", start=0.5, end=1.0)
+        assert moved.json()["labels"][0]["kind"] == "segment"
+        shown = (await c.get("/api/suggestions", params={"video": other["video"]})).json()
+        assert [s["label"] for s in shown["segments"]] == ["run", "sit"]
+        assert set(shown["curves"]) == {"times", "run", "sit", "action"}
+        assert (await c.put("/api/thresholds", json={"run": 1.5})).status_code == 422
+        cut = (await c.put("/api/thresholds", json={"run": 0.95})).json()
+        assert cut["run"]["threshold"] == 0.95
+        counts = {v["id"]: v["suggestions"] for v in (await c.get("/api/videos")).json()["videos"]}
+        assert set(counts.values()) == {1}
+        assert (await c.get("/api/measures")).json()["held_out"]["labelled"] == 0
+
+    asked(one, talk)
+
+
+def test_a_video_that_browsers_cannot_play_gets_a_copy_with_all_frames_at_their_times(tmp_path):
+    folder = videos(tmp_path / "v", "a.mp4")
+    write_mp4(folder / "old.avi", moving_square(20, 64, 48), codec="mpeg4")
+    one = studio(folder)
+    old = next(v for v in one.library.videos.values() if v.name == "old.avi")
+    assert not old.playable
+
+    async def talk(c):
+        await asyncio.to_thread(until, lambda: one.proxies.of[old.id].state not in ("none", "making"))
+        assert (await c.get(f"/api/videos/{old.id}/media")).headers["content-type"] == "video/mp4"
+
+    asked(one, talk)
+    copy = one.media / f"{old.id}.mp4"
+    with open_video(folder / "old.avi") as source:
+        assert frame_times(copy) == pytest.approx([f.pts_seconds for f in source.frames], abs=1e-4)
+    states = [e.event.fields["proxy"] for e in one.log.after(0)[1] if e.event.kind == "proxy"]
+    assert (states[0], states[-1]) == ("making", "ready")
+
+
+@pytest.mark.parametrize("wrong", [{"held_out": 1.0}, {"heads": 0}, {"steps": 0}, {"classes": ("a", "a")}])
+def test_options_that_make_no_sense_are_refused(tmp_path, wrong):
+    with pytest.raises(UsageError, match="must be"):
+        StudioOptions(videos=tmp_path, **wrong)
