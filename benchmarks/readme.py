@@ -35,6 +35,7 @@ import people_section
 import pixels_section
 import serve_section
 import stream_section
+import studio_section
 import tensorrt_section
 from common import stored
 from pages import ROOT, check_asked, filled, machine_lines, plus_minus, write_or_check
@@ -211,6 +212,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
+    "docs/studio.md": {"bench_studio": lambda: studio_section.section(stored("bench_studio"))},
     "docs/development.md": {"house": house.section},
     "docs/people.md": {"bench_people": lambda: people_section.section(stored("bench_people"))},
     "docs/fit.md": {

@@ -56,6 +56,10 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "cost": (*RUNTIME, *LEARNING, "export", "benchmarks/methods_cost.py"),
     },
     "fit_whole": {"": (*TRAINED, *VIDEOS, *DRAWN, "export", "benchmarks/fit_whole.py")},
+    "bench_studio": {
+        "": (*TRAINED, f"{_T}/studio", "benchmarks/bench_studio.py", "benchmarks/studio_annotator.py"),
+        "kills": (f"{_T}/studio", f"{_T}/serve", "benchmarks/studio_kills.py"),
+    },
     "bench_fit": {"": (*TRAINED, "benchmarks/bench_fit.py", "benchmarks/fit_worlds.py")},
     "bench_mixed": {"": (*TRAINED, "benchmarks/bench_mixed.py", "benchmarks/fit_worlds.py")},
     "bench_calibration": {"": (*RUNTIME, *DRAWN, f"{_T}/metrics", "export", "benchmarks/bench_calibration.py")},

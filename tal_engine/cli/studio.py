@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .._util.extras import need
+from .._util.extras import missing, need
 from .console import errors
 from .shared import Quiet
 
@@ -31,8 +32,10 @@ def studio(
     quiet: Quiet = False,
 ) -> None:
     """Label videos by single clicks while a plan learns from them; all stays on this machine (docs/studio.md)."""
-    for module in ("fastapi", "uvicorn", "torch"):
+    for module in ("fastapi", "uvicorn", "httpx", "websockets", "python_multipart", "prometheus_client"):
         need(module)
+    if find_spec("torch") is None:  # looked for only: the trainer loads it, in a process of its own
+        raise missing("torch")
     from ..studio.running import run
     from ..studio.settings import StudioOptions
 

@@ -73,7 +73,7 @@ class Studio:
         self.proxies: Proxies | None = None
         self.findings = Findings(self.project.folder)
         self.trainer = Trainer(
-            self.project, self._order, self._trained, auto=options.auto_train, settle=options.settle_seconds
+            self.project, self.order, self._trained, auto=options.auto_train, settle=options.settle_seconds
         )
         self.serving = EmbeddedService(options, self.project, self.trainer)
         self.project.told = self._changed
@@ -164,7 +164,7 @@ class Studio:
         times: list[float] = kept_times(video.path, self.media / f"{video.id}.times.npy").tolist()
         return times
 
-    def _order(self) -> Order:
+    def order(self) -> Order:
         """Make an order of the project as it is."""
         o = self.options
         paths = {v.id: (str(v.path.resolve()), v.duration) for v in self.library.usable() if v.path is not None}

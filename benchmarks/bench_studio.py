@@ -1,0 +1,111 @@
+"""What `tal studio` is worth: mAP over clicks with and without its queue, and that kills lose nothing.
+
+    python benchmarks/bench_studio.py --part clicks --seeds 0 1 2 --videos DIR --features DIR
+    python benchmarks/bench_studio.py --part kills --videos DIR
+
+clicks   ten procedural videos; a simulated annotator clicks as the truth says: it answers the studio's queue, looks at
+         moments by chance, or watches video after video. mAP@0.5 on videos that the studio never sees. A round of
+         training follows each `ROUND` clicks, as it does beside the page. Every answer is a click, also "nothing".
+kills    the real server, kill -9 at random moments amid edits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import finish, stored
+from studio_annotator import Annotator, learned, world
+from studio_kills import kills
+
+NAME = "bench_studio"
+#: Clicks between two trainings, and in all: ten a class.
+ROUND, MOST, COUNT = 9, 50, 10
+ARMS = ("queue", "random", "watching")
+GOAL = 0.6
+
+
+def curve(arm: str, seed: int, videos: Path, features: Path) -> list[list[float]]:
+    """mAP@0.5 by the number of clicks, one training after the other; and seconds of each training."""
+    with tempfile.TemporaryDirectory() as folder:
+        w = world(videos, features, COUNT, Path(folder), 2 if arm == "queue" else 1, seed)
+        somebody = Annotator(w, seed)
+        act = {"queue": somebody.answer, "random": somebody.anywhere, "watching": somebody.watch}[arm]
+        out = []
+        if arm != "watching":
+            somebody.first()
+        else:
+            act(5)
+        while True:
+            began = time.monotonic()
+            found = learned(w)
+            out.append([somebody.clicks, round(100 * found, 2), round(time.monotonic() - began, 1)])
+            print(arm, seed, out[-1], flush=True)
+            if somebody.clicks >= MOST:
+                break
+            before = somebody.clicks
+            act(min(ROUND, MOST - before))
+            if somebody.clicks == before:
+                break
+        w.studio.close()
+    return out
+
+
+def clicks_to(points: list[list[float]], goal: float) -> float | None:
+    """Clicks at which a curve first reaches a goal, between its points by a line."""
+    last = None
+    for n, found, *_ in points:
+        if found >= goal:
+            if last is None or found == last[1]:
+                return n
+            return round(last[0] + (n - last[0]) * (goal - last[1]) / (found - last[1]), 1)
+        last = (n, found)
+    return None
+
+
+def summary(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of each arm the mean at the end, and the clicks to the goal of each seed."""
+    out = {}
+    for arm, by_seed in runs.items():
+        ends = [points[-1][1] for points in by_seed.values()]
+        out[arm] = {
+            "mAP@0.5 at the end": {"mean": round(float(np.mean(ends)), 2), "values": ends},
+            f"clicks to {100 * GOAL:g}": {s: clicks_to(points, 100 * GOAL) for s, points in by_seed.items()},
+            "longest training, s": max(p[2] for points in by_seed.values() for p in points),
+        }
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=("clicks", "kills"), required=True)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--videos", type=Path, required=True)
+    parser.add_argument("--features", type=Path)
+    parser.add_argument("--kills", type=int, default=50)
+    given = parser.parse_args()
+    if given.part == "kills":
+        with tempfile.TemporaryDirectory() as folder:
+            mine = Path(folder, "videos")
+            mine.mkdir()
+            for path in sorted(given.videos.glob("*.mp4"))[:COUNT]:
+                os.link(path, mine / path.name)
+            finish(NAME, kills(mine, Path(folder, "p"), given.kills), "kills")
+        return
+    torch.set_num_threads(1)
+    runs: dict[str, Any] = stored(NAME).get("figures", {}).get("clicks", {}).get("runs", {})
+    for seed in given.seeds:
+        for arm in given.arms:
+            runs.setdefault(arm, {})[str(seed)] = curve(arm, seed, given.videos, given.features)
+            finish(NAME, {"runs": runs, "summary": summary(runs)}, "clicks")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The part of docs/studio.md that is measured, from the stored results of bench_studio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pages import table
+
+_ARMS = {"queue": "the queue", "random": "moments by chance", "watching": "video after video"}
+
+
+def section(document: Mapping[str, Any]) -> str:
+    """A table of mAP over clicks, and what kills lost."""
+    figures, lines = document["figures"], list[str]()
+    if "clicks" in figures:
+        lines += _clicks(figures["clicks"])
+    if "kills" in figures:
+        k = figures["kills"]
+        lines += [
+            f"- {k['kills']} times kill -9 amid edits: {k['saved']} edits were answered as saved, {k['lost']} of them "
+            f"lost, {k['twice']} there twice; {k['sent again']} that were not answered were sent again.",
+        ]
+    return "\n".join(lines)
+
+
+def _clicks(part: Mapping[str, Any]) -> list[str]:
+    """A row for each way to click: the mean over seeds by the number of clicks, and clicks to the goal."""
+    rows, seeds = [], set[str]()
+    goal = next(k for k in next(iter(part["summary"].values())) if k.startswith("clicks to"))
+    for arm, runs in part["runs"].items():
+        seeds |= set(runs)
+        ends = [points[-1] for points in runs.values()]
+        halves = [_at(points, 25) for points in runs.values()]
+        reached = [part["summary"][arm][goal][s] for s in runs]
+        told = ", ".join("-" if r is None else f"{r:.0f}" for r in reached)
+        rows.append([_ARMS[arm], f"{_mean(halves):.1f}", f"{_mean([e[1] for e in ends]):.1f}", told,
+                     f"{part['summary'][arm]['longest training, s']:.0f}"])  # fmt: skip
+    head = ["clicks by", "mAP@0.5 at 25 clicks", "at the end (50)", f"{goal} (each seed)", "longest training, s"]
+    return [
+        f"Mean over {len(seeds)} seeds, on two cores that others used at the same time:",
+        "",
+        *table(head, rows),
+        "",
+    ]
+
+
+def _at(points: list[list[float]], clicks: float) -> float:
+    """A curve's value between its points, by a line."""
+    before = [p for p in points if p[0] <= clicks]
+    after = [p for p in points if p[0] >= clicks]
+    if not before or not after:
+        return (before or after)[0][1]
+    a, b = before[-1], after[0]
+    return a[1] if a[0] == b[0] else a[1] + (b[1] - a[1]) * (clicks - a[0]) / (b[0] - a[0])
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
