@@ -51,7 +51,7 @@ class Told:
         self.posts = []
         self.answers = {
             "training": {"state": "idle"}, "suggestions": {"revision": 0, "segments": [], "curves": None},
-            "queue": {"revision": 0, "items": []}, "thresholds": {}, "streams": [],
+            "queue": {"revision": 0, "items": []}, "thresholds": {}, "streams": {"streams": []},
             "measures": {"clicks": [], "by_class": [], "advice": [], "held_out": {"videos": 0, "labelled": 0}},
             "agreement": {"people": [], "pairs": []},
         }  # fmt: skip

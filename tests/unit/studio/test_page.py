@@ -92,7 +92,12 @@ def bench(page, one):
     saved(page)
     gone = [{"op": "remove", "label": x.document, "base": x.revision} for x in labels(one)]
     if gone:
-        body = {"edit": f"clear-{labels(one)[-1].revision}-{len(gone)}", "author": "ana", "video": ids(one)["a.mp4"], "changes": gone}
+        body = {
+            "edit": f"clear-{labels(one)[-1].revision}-{len(gone)}",
+            "author": "ana",
+            "video": ids(one)["a.mp4"],
+            "changes": gone,
+        }
         assert page.request.post(f"{one.base}/api/edits", data=body).ok
     page.reload()  # another session: nothing is left to undo
     page.get_by_role("button", name="Labelling as ana").wait_for()
@@ -204,7 +209,9 @@ def test_what_is_not_saved_says_so_and_is_sent_again_as_the_same_edit(bench, one
 
 def test_what_the_server_refuses_stays_until_somebody_decides(bench, one):
     problem = {"title": "This cannot be", "detail": "class 'run' is gone", "type": "about:blank/usage"}
-    bench.route("**/api/edits", lambda route: route.fulfill(status=422, json=problem, content_type="application/problem+json"))
+    bench.route(
+        "**/api/edits", lambda route: route.fulfill(status=422, json=problem, content_type="application/problem+json")
+    )
     bench.keyboard.press("1")
     bench.get_by_role("alert").filter(has_text="class 'run' is gone").get_by_role("button", name="Close").click()
     bench.get_by_text("1 edit not saved").wait_for()
@@ -255,7 +262,9 @@ def test_frames_of_uneven_length_are_stepped_and_marked_exactly(page, one):
     )
     for number in (3, 4, 5, 6, 7, 9, 8, 2):
         to_frame(page, number)
-        page.wait_for_function("t => Math.abs(document.querySelector('video').dataset.shown - t) < 2e-3", arg=times[number])
+        page.wait_for_function(
+            "t => Math.abs(document.querySelector('video').dataset.shown - t) < 2e-3", arg=times[number]
+        )
     page.keyboard.press("1")
     saved(page)
     assert told(one, "b.mp4") == [("point", "run", 0.08, 0.08)]
@@ -266,9 +275,14 @@ def test_another_person_s_labels_come_by_themselves_and_conflicts_are_settled(be
     saved(bench)
     mine = labels(one)[0]
     theirs = {**mine.document, "start": 2.0, "end": 2.0}
-    edit = {"edit": "of-somebody-1", "author": "bo", "video": mine.video, "changes": [{"op": "change", "label": theirs, "base": mine.revision}]}
+    edit = {
+        "edit": "of-somebody-1",
+        "author": "bo",
+        "video": mine.video,
+        "changes": [{"op": "change", "label": theirs, "base": mine.revision}],
+    }
     late = []
-    bench.route("**/api/edits", lambda route: (late.append(route)))  # ours is on its way while theirs is taken
+    bench.route("**/api/edits", lambda route: late.append(route))  # ours is on its way while theirs is taken
     bench.keyboard.press("Shift+Digit2")
     until(lambda: bench.title() and late)
     assert bench.request.post(f"{one.base}/api/edits", data=edit).ok
@@ -282,7 +296,17 @@ def test_another_person_s_labels_come_by_themselves_and_conflicts_are_settled(be
     bench.get_by_text("There are none").wait_for()
     assert told(one)[0][1] == "jump"
     open_video(bench, one, "a.mp4")
-    more = {**edit, "edit": "of-somebody-2", "changes": [{"op": "add", "label": {**theirs, "id": "another-one", "start": 3.0, "end": 3.5, "kind": "segment"}, "base": 0}]}
+    more = {
+        **edit,
+        "edit": "of-somebody-2",
+        "changes": [
+            {
+                "op": "add",
+                "label": {**theirs, "id": "another-one", "start": 3.0, "end": 3.5, "kind": "segment"},
+                "base": 0,
+            }
+        ],
+    }
     assert bench.request.post(f"{one.base}/api/edits", data=more).ok
     bench.get_by_role("button", name="Go to run, 0:03.00 – 0:03.50").wait_for()
 
@@ -300,8 +324,19 @@ def test_a_video_that_browsers_do_not_play_gets_its_picture_later(page, one):
 
 def questions(one):
     video = ids(one)
+
     def item(i, name, reason, start, end):
-        return {"id": f"q{i}", "video": video[name], "start": start, "end": end, "label": "run", "score": 0.6, "reason": reason, "text": f"why {i}"}
+        return {
+            "id": f"q{i}",
+            "video": video[name],
+            "start": start,
+            "end": end,
+            "label": "run",
+            "score": 0.6,
+            "reason": reason,
+            "text": f"why {i}",
+        }
+
     return [item(1, "a.mp4", "boundary", 1.0, 1.4), item(2, "b.mp4", "disagreement", 0.2, 0.6), item(3, "a.mp4", "likely_miss", 2.0, 2.4),
             item(4, "a.mp4", "rare", 3.0, 3.2), item(5, "a.mp4", "likely_false", 0.4, 0.8)]  # fmt: skip
 
@@ -343,7 +378,7 @@ def test_the_model_is_trained_measured_and_put_to_use(page, one):
                                 for n, m in ((10, 0.3), (20, 0.5), (40, 0.62))],
                      "by_class": [{"label": "run", "ap": 0.7}], "advice": ["20 more clicks of jump help most"], "held_out": {"videos": 1, "labelled": 1}},
         "thresholds": {"run": {"threshold": 0.5, "curve": curve}}, "PUT thresholds": {},
-        "POST export": {"plan": "videos.plan"}, "POST streams": {"name": "door"},
+        "POST export": {"name": "videos.plan", "path": "plans/videos.plan", "bytes": 123456, "calibrated": True}, "POST streams": {"name": "door"}, "streams": {"streams": []},
     })  # fmt: skip
     page.told.posts.clear()
     page.goto(f"{one.base}/#/team")
@@ -352,7 +387,10 @@ def test_the_model_is_trained_measured_and_put_to_use(page, one):
     assert page.get_by_role("progressbar", name="Training").evaluate("p => p.value") == 0.25
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Train now").wait_for()
-    assert page.get_by_role("img", name="mAP at tIoU 0.5: 40 labels: mAP 62.0 (52.0 to 72.0)").locator("circle").count() == 3
+    assert (
+        page.get_by_role("img", name="mAP at tIoU 0.5: 40 labels: mAP 62.0 (52.0 to 72.0)").locator("circle").count()
+        == 3
+    )
     assert len(page.locator(".chart .band").first.get_attribute("points").split()) == 6
     assert page.get_by_text("20 more clicks of jump help most").is_visible()
     slider = page.get_by_role("slider", name="run")
@@ -361,13 +399,15 @@ def test_the_model_is_trained_measured_and_put_to_use(page, one):
     assert "✓ 2 hits" in page.locator(".threshold-said").inner_text()
     slider.press("Tab")
     page.get_by_role("button", name="Save the plan").click()
-    page.get_by_role("region", name="Use it").get_by_text("videos.plan is written").wait_for()
+    page.get_by_role("region", name="Use it").get_by_text(
+        "plans/videos.plan is written (123 kB, calibrated scores)"
+    ).wait_for()
     page.get_by_label("Source of a stream").fill("door.mp4")
     page.get_by_role("button", name="Start a stream").click()
-    page.get_by_role("region", name="Use it").get_by_text("The stream runs").wait_for()
+    page.get_by_role("heading", name="Stream door").or_(page.get_by_role("alert")).first.wait_for()
     assert page.told.posts == [
         ("training", {"action": "stop"}), ("thresholds", {"run": 0.8}),
-        ("export", {"output": page.get_by_label("Plan").input_value()}), ("streams", {"source": "door.mp4"}),
+        ("export", {"output": "videos"}), ("streams", {"source": "door.mp4"}),
     ]  # fmt: skip
 
 
@@ -379,7 +419,13 @@ def test_everything_has_a_name_and_fits_the_screen(page, one):
             && !(e.getAttribute("aria-label") || e.innerText?.trim() || e.labels?.length)).map(e => e.outerHTML)"""
     for size in ({"width": 1024, "height": 768}, {"width": 768, "height": 1024}, {"width": 1280, "height": 720}):
         page.set_viewport_size(size)
-        for view, shown in (("", ".video-row"), (f"label/{ids(one)['a.mp4']}", ".class-button"), ("review", ".question"), ("model", ".chart"), ("team", ".card")):
+        for view, shown in (
+            ("", ".video-row"),
+            (f"label/{ids(one)['a.mp4']}", ".class-button"),
+            ("review", ".question"),
+            ("model", ".chart"),
+            ("team", ".card"),
+        ):
             page.goto(f"{one.base}/#/{view}")
             page.locator(shown).first.wait_for()
             assert page.evaluate(unnamed) == []

@@ -28,6 +28,8 @@ export class Book extends EventTarget {
     super();
     this.video = video;
     this.revision = -1;
+    /** The newest revision that was heard of. */
+    this.heard = -1;
     /** @type {Map<string, Label>} what is on the server's disk */
     this.confirmed = new Map();
     /** @type {Edit[]} on their way, in order */

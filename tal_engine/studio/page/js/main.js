@@ -8,7 +8,7 @@ import { listenToKeys, showHelp } from "../shared/js/keys.js";
 import { note, notice } from "../shared/js/notice.js";
 import { Editor } from "./editor.js";
 import { labelView } from "./label_view.js";
-import { modelView } from "./model_view.js";
+import { modelView, oneStream } from "./model_view.js";
 import { reviewView } from "./review_view.js";
 import { Saver } from "./saver.js";
 import { Session } from "./session.js";
@@ -40,6 +40,7 @@ const VIEWS = {
   label: { view: labelView, title: "Label", part: "label" },
   review: { view: reviewView, title: "Review", part: "review" },
   model: { view: modelView, title: "Model", part: "model" },
+  stream: { view: oneStream, title: "Stream", part: "model" },
   team: { view: teamView, title: "Team", part: "team" },
 };
 const LAST = "tal.studio.video";

@@ -51,6 +51,7 @@ function heldOut(held, videos) {
  */
 function shown(measures, classes) {
   const advice = (measures.advice || []).length ? [el("ul", { class: "advice" }, ...measures.advice.map((/** @type {string} */ text) => el("li", { text })))] : [];
+  const named = measures.measure === "point mAP" ? "mAP of points (a hit holds the labelled moment)" : "mAP at tIoU 0.5";
   const clicks = (measures.clicks || []).filter((/** @type {any} */ c) => c.mAP !== null && c.mAP !== undefined);
   if (!clicks.length) {
     return [note("Not measured yet", "Label the held-out videos whole, and check “Looked at whole”: what the model finds there is compared with your labels after each training."), ...advice];
@@ -63,14 +64,14 @@ function shown(measures, classes) {
     x: c.labels, y: c.false_alarms, low: c.low_fa ?? null, high: c.high_fa ?? null, title: `${count(c.labels, "label")}: ${c.false_alarms.toFixed(1)} false alarms an hour`,
   }));
   return [
-    el("div", { class: "charts" }, chart(accuracy, { title: "mAP at tIoU 0.5", x: "labels", unit: "mAP, %", most: 100 }),
+    el("div", { class: "charts" }, chart(accuracy, { title: named, x: "labels", unit: "mAP, %", most: 100 }),
       alarms.length ? chart(alarms, { title: "False alarms an hour", x: "labels", unit: "an hour" }) : null),
     el("p", { class: "small faint", text: "The band holds 95 % of what other held-out videos of this kind would give." }),
     ...advice, ...byClass(measures.by_class, classes)];
 }
 
 const COLUMNS = /** @type {[string, string, (v: any) => string][]} */ ([
-  ["ap", "AP, %", (v) => (100 * v).toFixed(1)], ["labels", "labels", String], ["truth", "in held-out videos", String], ["false_alarms", "false alarms an hour", (v) => v.toFixed(1)],
+  ["ap", "AP, %", (v) => (100 * v).toFixed(1)], ["labels", "labels", String], ["held_out", "in held-out videos", String],
 ]);
 
 /**

@@ -3,7 +3,9 @@
  * @module
  */
 import { announce, button, el } from "../shared/js/dom.js";
+import { count, size } from "../shared/js/format.js";
 import { notice } from "../shared/js/notice.js";
+import { streamView } from "../shared/js/stream_view.js";
 import { measuresCard } from "./measures_card.js";
 import { thresholdsCard } from "./thresholds_card.js";
 import { trainingCard } from "./training_card.js";
@@ -28,15 +30,19 @@ function exportCard(context, signal) {
   const errors = el("div", { class: "errors" });
   const said = el("p", { class: "good", role: "status" });
   const stem = (store.project.name || "studio").replace(/[^\w.-]+/g, "-");
-  const output = el("input", { id: "output", value: `${stem}.plan`, autocomplete: "off", spellcheck: "false" });
-  const source = el("input", { id: "source", placeholder: "rtsp://camera/1 or 0", autocomplete: "off", spellcheck: "false" });
+  const exports = (store.project.exports || []).map((e) => e.name);
+  const free = [stem, ...exports.map((_, i) => `${stem}-${i + 2}`)].find((name) => !exports.includes(name)) || stem;
+  const output = el("input", { id: "output", value: free, maxlength: "60", autocomplete: "off", spellcheck: "false" });
+  const source = el("input", { id: "source", placeholder: "rtsp://camera/1, or a video's name", list: "sources", autocomplete: "off", spellcheck: "false" });
+  const sources = el("datalist", { id: "sources" }, ...store.videos.map((v) => el("option", { value: v.name })));
   const streams = el("ul", { class: "list streams", hidden: true, "aria-label": "Streams" });
-  let exported = false;
+  const wait = el("p", { class: "faint", role: "status", hidden: true, text: "The plan is written and tried out; this takes up to half a minute …" });
 
   /** @param {HTMLButtonElement} press @param {() => Promise<void>} what */
   async function attempt(press, what) {
     press.disabled = true;
     said.textContent = "";
+    wait.hidden = press !== save;
     try {
       await what();
       errors.replaceChildren();
@@ -44,30 +50,40 @@ function exportCard(context, signal) {
       if (!signal.aborted) errors.replaceChildren(notice(error));
     }
     press.disabled = false;
+    wait.hidden = true;
   }
   const save = button("Save the plan", () => void attempt(save, async () => {
     const answer = await api.json("/api/export", { method: "POST", json: { output: output.value.trim() } });
-    const plan = typeof answer?.plan === "string" ? answer.plan : answer?.plan?.path || answer?.output || answer?.path || output.value;
-    said.textContent = `✓ ${plan} is written`;
-    exported = true;
+    said.textContent = `✓ ${answer.path || answer.name} is written (${size(answer.bytes)}, ${answer.calibrated ? "calibrated scores" : "raw scores"})`;
     announce(said.textContent);
+    await store.readProject();
   }), { class: "main" });
   const begin = button("Start a stream", () => void attempt(begin, async () => {
-    await api.json("/api/streams", { method: "POST", json: { source: source.value.trim() } });
-    said.textContent = exported ? "✓ The stream runs with the plan" : "✓ The stream runs with the last plan that was saved";
-    await listed();
+    const { name } = await api.json("/api/streams", { method: "POST", json: { source: source.value.trim() } });
+    location.hash = `#/stream/${encodeURIComponent(name)}`;
   }));
 
   async function listed() {
-    const answer = await api.json("/api/streams", { signal });
-    const all = Array.isArray(answer) ? answer : answer.streams || [];
+    const all = (await api.json("/api/streams", { signal })).streams;
     streams.hidden = !all.length;
-    streams.replaceChildren(...all.map((/** @type {any} */ s) => el("li", {}, el("span", { class: "grow" }, el("span", { class: "strong", text: s.source || s.name }),
-      s.detail && el("span", { class: "small faint", text: s.detail })), el("span", { class: `chip ${s.state === "failed" ? "bad" : "on"}`, text: s.state || "runs" }))));
+    streams.replaceChildren(...all.map((/** @type {any} */ s) => el("li", {},
+      el("span", { class: "grow" }, el("a", { href: `#/stream/${encodeURIComponent(s.name)}`, text: s.name }), el("span", { class: "small faint", text: `plan ${s.plan} · ${count(s.finals, "final event")}` })),
+      el("span", { class: `chip ${s.state === "failed" ? "bad" : s.state === "ended" ? "" : "on"}`, text: s.state }))));
   }
   void listed().catch(() => undefined);
   return el("section", { class: "card", "aria-labelledby": "use" }, el("h2", { id: "use", text: "Use it" }),
     el("div", { class: "form-row" }, el("div", { class: "field wide" }, el("label", { for: "output", text: "Plan" }), output), save),
-    el("div", { class: "form-row" }, el("div", { class: "field wide" }, el("label", { for: "source", text: "Source of a stream" }), source), begin),
-    said, streams, errors);
+    el("div", { class: "form-row" }, el("div", { class: "field wide" }, el("label", { for: "source", text: "Source of a stream" }), source, sources), begin),
+    wait, said, streams, errors);
+}
+
+/**
+ * A stream that runs with a plan of the project, as the service's page shows it.
+ * @param {import("./main.js").Context} context
+ * @param {AbortSignal} signal
+ * @param {string} name
+ */
+export async function oneStream(context, signal, name) {
+  return el("div", { class: "page wide" }, el("div", { class: "section-head" }, el("h1", { text: `Stream ${name}` }), el("a", { href: "#/model", text: "To the model" })),
+    await streamView(/** @type {any} */ (context), signal, name));
 }

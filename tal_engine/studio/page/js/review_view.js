@@ -230,10 +230,11 @@ class Review {
     const item = () => /** @type {Item} */ (this.item);
     return {
       ...benchActions(bench),
-      accept: () => this.answer(this.moved ? { answer: "move", ...this.bounds() } : { answer: "accept" }, "Accepted"),
+      accept: () => !item().label ? announce("Press the key of the action that happens here") : this.answer(this.moved ? { answer: "move", ...this.bounds() } : { answer: "accept" }, "Accepted"),
       reject: () => this.answer({ answer: "reject" }, "Rejected"),
       nothing: () => this.answer({ answer: "nothing" }, "Nothing happens here"),
       move: () => {
+        if (!item().label) return announce("Press the key of the action that happens here");
         const start = player.startOf(player.frame);
         const bounds = this.moved ? this.bounds() : { start, end: start + (item().end - item().start) };
         this.answer({ answer: "move", ...bounds }, "Moved");

@@ -38,7 +38,7 @@ export class Store extends EventTarget {
   constructor(api) {
     super();
     this.api = api;
-    /** @type {{name: string, classes: Class[], people: string[], revision?: number, conflicts?: number, problems?: string[]}} */
+    /** @type {{name: string, classes: Class[], people: string[], revision?: number, conflicts?: number, problems?: string[], exports?: {name: string}[]}} */
     this.project = { name: "", classes: [], people: [] };
     /** @type {Video[]} */
     this.videos = [];
@@ -228,7 +228,11 @@ export class Store extends EventTarget {
   /** @param {{video: string, revision: number}} data */
   labelled({ video, revision }) {
     const book = this.books.get(video);
-    if (book && book.revision < revision) this.soon(`labels ${video}`, () => (book.revision < revision ? this.readLabels(book) : undefined));
+    if (book) {
+      book.heard = Math.max(book.heard, revision);
+      // Several events share one look: the newest of them counts when it is made.
+      this.soon(`labels ${video}`, () => (book.revision < book.heard ? this.readLabels(book) : undefined));
+    }
     this.soon("videos", () => this.readVideos());
   }
 }

@@ -57,7 +57,7 @@ function conflict(context, found, again) {
   const name = context.store.video(found.video)?.name || found.video;
   const keep = async (/** @type {string} */ which) => {
     try {
-      await context.api.request(`/api/conflicts/${encodeURIComponent(found.id)}`, { method: "POST", json: { keep: which } });
+      await context.api.request(`/api/conflicts/${encodeURIComponent(found.id)}`, { method: "POST", json: { keep: which, author: context.editor.author } });
       const book = context.store.books.get(found.video);
       if (book) await context.store.readLabels(book);
       context.store.soon("project", () => context.store.readProject());

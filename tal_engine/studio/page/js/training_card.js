@@ -3,16 +3,19 @@
  * @module
  */
 import { button, el } from "../shared/js/dom.js";
-import { moment, span } from "../shared/js/format.js";
+import { count, span } from "../shared/js/format.js";
 import { notice } from "../shared/js/notice.js";
 
 const NAMES = /** @type {Record<string, string>} */ ({
-  idle: "Not training", features: "Reading videos", training: "Training", measuring: "Measuring", failed: "Training failed", waiting: "Waits for labels",
+  idle: "Not training", features: "Reading videos", training: "Training", measuring: "Measuring", exporting: "Writing the plan", failed: "Training failed", waiting: "Waits for labels",
 });
 
+/** States in which something goes on. */
+const BUSY = ["features", "training", "measuring", "exporting"];
+
 /** @param {any} training @returns {number|null} share that is done */
-function share({ state, step, steps, video, videos }) {
-  if (state === "features" && videos) return (video || 0) / videos;
+function share({ state, step, steps, videos }) {
+  if (state === "features" && videos?.[1]) return videos[0] / videos[1];
   return ["training", "measuring"].includes(state) && steps ? step / steps : null;
 }
 
@@ -21,8 +24,8 @@ export function trainingText(training) {
   const done = share(training);
   const left = training.left_s > 0 ? `${span(Math.ceil(training.left_s))} left` : "";
   const name = NAMES[training.state] || training.state;
-  const part = training.state === "features" && training.videos ? `video ${Math.min((training.video || 0) + 1, training.videos)} of ${training.videos}` : done === null ? "" : `${Math.floor(100 * done)} %`;
-  const kind = training.state === "failed" ? "bad" : ["features", "training", "measuring"].includes(training.state) ? "on" : "";
+  const part = training.state === "features" && training.videos?.[1] ? `video ${Math.min(training.videos[0] + 1, training.videos[1])} of ${training.videos[1]}` : done === null ? "" : `${Math.floor(100 * done)} %`;
+  const kind = training.state === "failed" ? "bad" : BUSY.includes(training.state) ? "on" : "";
   return { short: [name, part].filter(Boolean).join(" "), long: [name, part, left, training.detail].filter(Boolean).join(" · "), left, part, name, kind, done };
 }
 
@@ -50,7 +53,7 @@ export function trainingCard(context, signal) {
     act.disabled = false;
     tell();
   });
-  const running = () => ["features", "training", "measuring"].includes(store.training.state);
+  const running = () => BUSY.includes(store.training.state);
 
   function tell() {
     const { training } = store;
@@ -59,15 +62,15 @@ export function trainingCard(context, signal) {
     title.className = training.state === "failed" ? "bad" : "";
     line.textContent = [text.part, text.left].filter(Boolean).join(" · ");
     line.hidden = !line.textContent;
-    detail.textContent = training.detail || (training.state === "idle" ? "It begins by itself after new labels, and goes on from the last weights." : "");
+    const usual = training.auto === false ? "It waits until it is started." : "It begins by itself after new labels, and goes on from the last weights.";
+    detail.textContent = training.detail || (training.state === "idle" ? usual : "");
     bar.hidden = !running();
     if (text.done === null) bar.removeAttribute("value");
     else bar.value = text.done;
     act.textContent = running() ? "Stop" : "Train now";
     act.className = running() ? "" : "main";
-    const at = training.last?.at ?? training.last?.ended;
-    const took = training.last?.seconds ?? training.last?.took_s;
-    last.textContent = training.last && (at || took) ? `Last time: ${[at ? moment(at) : "", took ? `took ${span(Math.round(took))}` : ""].filter(Boolean).join(", ")}` : "";
+    const { labels, seconds } = training.last || {};
+    last.textContent = seconds ? `The last one learned from ${count(labels || 0, "label")} in ${span(Math.round(seconds))}.` : "";
   }
   store.addEventListener("training", tell, { signal });
   tell();
