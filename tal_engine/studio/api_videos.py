@@ -113,6 +113,9 @@ def _document(studio: Studio, v: Video, counts: dict[str, dict[str, int]]) -> di
     problem = v.problem
     if copy is not None and copy.state == "failed":
         problem = ("Browsers cannot play it, and no copy can be made", copy.detail)
+    failed = studio.findings.result.get("failed", {})
+    if problem is None and v.id in failed:
+        problem = ("Nothing can be learned from it", failed[v.id])
     return {
         "id": v.id, "name": v.name, "duration": v.duration, "fps": v.fps, "frames": v.frames, "width": v.width,
         "height": v.height, "codec": v.codec, "playable": v.playable or (copy is not None and copy.state == "ready"),

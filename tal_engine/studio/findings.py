@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import TALError
 from .order import RESULT, read_json
-from .questions import Answered, Heard, Mark, Question, questions
+from .questions import MOST, Answered, Heard, Mark, Question, in_turn, of_video, rare_classes
 from .state import State
 
 #: A class without a threshold has this one.
@@ -26,6 +26,8 @@ class Findings:
     def __init__(self, folder: Path) -> None:
         self._folder, self._lock = folder, threading.Lock()
         self.result: dict[str, Any] = {}
+        #: Questions of each video, beside all that they follow from.
+        self._asked: dict[str, tuple[tuple[Any, ...], list[Question]]] = {}
         self.read()
 
     def read(self) -> None:
@@ -37,7 +39,7 @@ class Findings:
             except TALError:
                 found = {}
         with self._lock:
-            self.result = found
+            self.result, self._asked = found, {}
 
     @property
     def revision(self) -> int:
@@ -72,18 +74,28 @@ class Findings:
         return sum(s[3] >= least.get(s[2], THRESHOLD) for s in segments)
 
     def queue(self, state: State) -> list[Question]:
-        """Rank what to look at next, by the labels as they are now; a state's lock is held."""
-        open_ = [v for v in state.videos.values() if v.id not in state.held_out and not v.done]
-        heard = {v.id: _heard(of) for v in open_ if (of := self.result.get("videos", {}).get(v.id)) is not None}
-        marks, counts = defaultdict[str, list[Mark]](list), Counter(dict.fromkeys(state.class_names, 0))
-        for x in state.labels.values():
-            marks[x.video].append(Mark(x.start, x.end, x.label))
-            if x.label and x.video not in state.held_out:
-                counts[x.label] += 1
+        """Rank what to look at next, by the labels as they are now; a state's lock is held.
+
+        Only videos whose labels changed are looked at anew.
+        """
+        counts = Counter(dict.fromkeys(state.class_names, 0))
+        counts.update(x.label for x in state.labels.values() if x.label and x.video not in state.held_out)
+        least, rare = self.thresholds(state), rare_classes(counts)
         answered = defaultdict[str, list[Answered]](list)
         for a in state.answered.values():
             answered[a["video"]].append(Answered(a["start"], a["end"], a["label"]))
-        return questions(heard, marks, answered, self.thresholds(state), counts)
+        with self._lock:
+            found = list[Question]()
+            for v in state.videos.values():
+                of = self.result.get("videos", {}).get(v.id)
+                if of is None or v.done or v.id in state.held_out:
+                    continue
+                marks = tuple(Mark(x.start, x.end, x.label) for x in state.of_video(v.id))
+                known = (marks, tuple(answered[v.id]), tuple(least.items()), rare)
+                if v.id not in self._asked or self._asked[v.id][0] != known:
+                    self._asked[v.id] = known, of_video(v.id, _heard(of), marks, known[1], least, rare)
+                found += self._asked[v.id][1]
+        return in_turn(found, MOST)
 
 
 def _heard(of: dict[str, Any]) -> Heard:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 
 from .._util.files import whole_file
 from ..errors import TALError
@@ -47,18 +48,21 @@ def make_proxy(video: Path, output: Path, progress: Callable[[float], None] | No
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as out:
             stream = None
             for frame in source.frames:
-                image = frame.image()
+                picture = frame.stored  # plain frames need no way over RGB
+                if picture is None:
+                    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.image()), "rgb24")
                 if stream is None:
-                    height, width = image.shape[:2]
+                    height, width = picture.height, picture.width
                     share = min(1.0, LONGEST / max(width, height))
                     stream = out.add_stream("libx264", rate=max(1, round(source.fps)))
                     stream.width, stream.height = (max(2, round(x * share / 2) * 2) for x in (width, height))
                     stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, _CLOCK)
                     stream.codec_context.time_base = Fraction(1, _CLOCK)
                     stream.options = {"preset": "veryfast", "crf": "23", "bf": "0", "g": str(_GROUP)}
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
-                picture.pts, picture.time_base = round(frame.pts_seconds * _CLOCK), Fraction(1, _CLOCK)
-                out.mux(stream.encode(picture.reformat(stream.width, stream.height, "yuv420p")))
+                shown = picture.reformat(stream.width, stream.height, "yuv420p")
+                shown.pts, shown.time_base = round(frame.pts_seconds * _CLOCK), Fraction(1, _CLOCK)
+                shown.pict_type = PictureType.NONE
+                out.mux(stream.encode(shown))
                 count += 1
                 if source.duration and progress is not None:
                     progress(min(frame.pts_seconds / source.duration, 1.0))

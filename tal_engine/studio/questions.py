@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heapreplace
 from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -108,13 +109,32 @@ def questions(
         counts: labels of each class.
         most: questions.
     """
-    rare = rare_classes(counts)
-    found = []
+    rare, found = rare_classes(counts), list[Question]()
     for video, of in heard.items():
-        mine = [q for q in _of_video(video, of, marks.get(video, ()), thresholds, rare)
-                if not _again(q, answered.get(video, ()))]  # fmt: skip
-        found += _distinct(mine)
-    return _in_turn(found, most)
+        found += of_video(video, of, marks.get(video, ()), answered.get(video, ()), thresholds, rare)
+    return in_turn(found, most)
+
+
+def of_video(
+    video: str,
+    heard: Heard,
+    marks: Sequence[Mark],
+    answered: Sequence[Answered],
+    thresholds: Mapping[str, float],
+    rare: Collection[str],
+) -> list[Question]:
+    """List the questions of one video; those of others change nothing about them.
+
+    Args:
+        video: its id.
+        heard: what was found in it.
+        marks: its labels.
+        answered: what was asked about before.
+        thresholds: of the score of each class.
+        rare: classes with few labels.
+    """
+    found = _of_video(video, heard, marks, thresholds, rare)
+    return _distinct([q for q in found if not _again(q, answered)])
 
 
 def rare_classes(counts: Mapping[str, int]) -> frozenset[str]:
@@ -224,9 +244,11 @@ def _order(q: Question) -> tuple[float, str, float, str, str]:
     return -q.worth, q.video, q.start, q.label, q.reason
 
 
-def _in_turn(found: Sequence[Question], most: int) -> list[Question]:
-    """Take the best again and again, where what is like the ones before is worth less."""
-    left, out = sorted(found, key=_order), list[Question]()
+def in_turn(found: Sequence[Question], most: int) -> list[Question]:
+    """Take the best again and again, where what is like the ones before is worth less; of equals the first.
+
+    What a question is worth only falls, so one that is still worth what it was when it was looked at last is the best.
+    """
     videos, labels, reasons = dict[str, int](), dict[str, int](), dict[str, int]()
 
     def worth(q: Question) -> float:
@@ -235,10 +257,15 @@ def _in_turn(found: Sequence[Question], most: int) -> list[Question]:
             * AGAIN_REASON ** reasons.get(q.reason, 0)
         )  # fmt: skip
 
-    while left and len(out) < most:
-        best = max(left, key=worth)  # of equals the first
-        left.remove(best)
-        out.append(best)
-        for seen, key in ((videos, best.video), (labels, best.label), (reasons, str(best.reason))):
+    waiting = [(-q.worth, k, q) for k, q in enumerate(sorted(found, key=_order))]
+    out: list[Question] = []
+    while waiting and len(out) < most:
+        before, k, q = waiting[0]
+        if worth(q) < -before:
+            heapreplace(waiting, (-worth(q), k, q))
+            continue
+        heappop(waiting)
+        out.append(q)
+        for seen, key in ((videos, q.video), (labels, q.label), (reasons, str(q.reason))):
             seen[key] = seen.get(key, 0) + 1
     return out

@@ -67,7 +67,7 @@ class Conflict:
 
 @dataclass
 class State:
-    """All of it; see the fields. gone: the revision in which a label was removed."""
+    """All of it; see the fields. by_video: the labels again, by video and id."""
 
     revision: int = 0
     project: str = ""
@@ -75,7 +75,7 @@ class State:
     classes: list[ClassItem] = field(default_factory=list)
     videos: dict[str, Watched] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
-    gone: dict[str, int] = field(default_factory=dict)
+    by_video: dict[str, dict[str, Label]] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
     edits: dict[str, dict[str, Any]] = field(default_factory=dict)
     conflicts: dict[str, Conflict] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class State:
 
     def of_video(self, video: str) -> list[Label]:
         """Return the labels of a video by start."""
-        return sorted((x for x in self.labels.values() if x.video == video), key=lambda x: (x.start, x.end, x.id))
+        return sorted(self.by_video.get(video, {}).values(), key=lambda x: (x.start, x.end, x.id))
 
     @property
     def class_names(self) -> list[str]:
@@ -122,7 +122,7 @@ class State:
         self.classes = [ClassItem(**c) for c in e["classes"]]
         renamed: Mapping[str, str] = e["renamed"]
         for x in [x for x in self.labels.values() if x.label in renamed]:
-            self.labels[x.id] = replace(x, label=renamed[x.label], revision=e["n"])
+            self._put(replace(x, label=renamed[x.label], revision=e["n"]))
         self.thresholds = {renamed.get(c, c): t for c, t in self.thresholds.items()}
         for c in self.conflicts.values():
             mine = replace(c.mine, label=renamed.get(c.mine.label, c.mine.label))
@@ -143,14 +143,17 @@ class State:
     def _changed(self, e: Entry) -> None:
         """Take the changes of an entry: labels that are there now, and ids that are not any more."""
         for document in e["put"]:
-            label = replace(label_of(document), revision=e["n"])
-            self.labels[label.id] = label
-            self.gone.pop(label.id, None)
+            self._put(replace(label_of(document), revision=e["n"]))
         for name in e["removed"]:
-            self.labels.pop(name, None)
-            self.gone[name] = e["n"]
+            gone = self.labels.pop(name, None)
+            if gone is not None:
+                del self.by_video[gone.video][name]
         if e["author"] and e["author"] not in self.people:
             self.people.append(e["author"])
+
+    def _put(self, label: Label) -> None:
+        self.labels[label.id] = label
+        self.by_video.setdefault(label.video, {})[label.id] = label
 
     def _settled(self, e: Entry) -> None:
         self.conflicts.pop(e["conflict"], None)

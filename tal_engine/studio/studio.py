@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import Request
 
+from ..annotations.labels.label_files import video_files
 from ..errors import TALError
 from ..serve.event_log import EventLog
 from ..serve.problems import ProblemError
@@ -58,6 +59,7 @@ class Studio:
 
     def __init__(self, options: StudioOptions) -> None:
         self.options = options
+        video_files(options.videos)  # without videos there is no project to make
         self.log: EventLog[StudioEvent] = EventLog()
         self.listeners = Places(_LISTENERS, "pages")
         self.hurry = False
