@@ -83,6 +83,12 @@ def open_video(page, one, name):
     page.locator(".frame-number").filter(has_text="frame 0").wait_for()
 
 
+def others(page, one, edit, changes):
+    """Edit the plain video as somebody else would; whether it was taken."""
+    body = {"edit": edit, "author": "bo", "video": ids(one)["a.mp4"], "changes": changes}
+    return page.request.post(f"{one.base}/api/edits", data=body).ok
+
+
 @pytest.fixture
 def bench(page, one):
     """The plain video without labels, at its beginning."""
@@ -92,13 +98,7 @@ def bench(page, one):
     saved(page)
     gone = [{"op": "remove", "label": x.document, "base": x.revision} for x in labels(one)]
     if gone:
-        body = {
-            "edit": f"clear-{labels(one)[-1].revision}-{len(gone)}",
-            "author": "ana",
-            "video": ids(one)["a.mp4"],
-            "changes": gone,
-        }
-        assert page.request.post(f"{one.base}/api/edits", data=body).ok
+        assert others(page, one, f"clearing-{one.studio.project.state.revision}", gone)
     page.reload()  # another session: nothing is left to undo
     page.get_by_role("button", name="Labelling as ana").wait_for()
     open_video(page, one, "a.mp4")
@@ -275,17 +275,11 @@ def test_another_person_s_labels_come_by_themselves_and_conflicts_are_settled(be
     saved(bench)
     mine = labels(one)[0]
     theirs = {**mine.document, "start": 2.0, "end": 2.0}
-    edit = {
-        "edit": "of-somebody-1",
-        "author": "bo",
-        "video": mine.video,
-        "changes": [{"op": "change", "label": theirs, "base": mine.revision}],
-    }
     late = []
     bench.route("**/api/edits", lambda route: late.append(route))  # ours is on its way while theirs is taken
     bench.keyboard.press("Shift+Digit2")
     until(lambda: bench.title() and late)
-    assert bench.request.post(f"{one.base}/api/edits", data=edit).ok
+    assert others(bench, one, "of-somebody-1", [{"op": "change", "label": theirs, "base": mine.revision}])
     late[0].continue_()
     bench.unroute("**/api/edits")
     bench.get_by_role("alert").filter(has_text="Somebody else was first").get_by_role("link", name="Compare").click()
@@ -296,18 +290,8 @@ def test_another_person_s_labels_come_by_themselves_and_conflicts_are_settled(be
     bench.get_by_text("There are none").wait_for()
     assert told(one)[0][1] == "jump"
     open_video(bench, one, "a.mp4")
-    more = {
-        **edit,
-        "edit": "of-somebody-2",
-        "changes": [
-            {
-                "op": "add",
-                "label": {**theirs, "id": "another-one", "start": 3.0, "end": 3.5, "kind": "segment"},
-                "base": 0,
-            }
-        ],
-    }
-    assert bench.request.post(f"{one.base}/api/edits", data=more).ok
+    more = {**theirs, "id": "another-one", "start": 3.0, "end": 3.5, "kind": "segment"}
+    assert others(bench, one, "of-somebody-2", [{"op": "add", "label": more, "base": 0}])
     bench.get_by_role("button", name="Go to run, 0:03.00 – 0:03.50").wait_for()
 
 
@@ -323,22 +307,12 @@ def test_a_video_that_browsers_do_not_play_gets_its_picture_later(page, one):
 
 
 def questions(one):
-    video = ids(one)
-
-    def item(i, name, reason, start, end):
-        return {
-            "id": f"q{i}",
-            "video": video[name],
-            "start": start,
-            "end": end,
-            "label": "run",
-            "score": 0.6,
-            "reason": reason,
-            "text": f"why {i}",
-        }
-
-    return [item(1, "a.mp4", "boundary", 1.0, 1.4), item(2, "b.mp4", "disagreement", 0.2, 0.6), item(3, "a.mp4", "likely_miss", 2.0, 2.4),
-            item(4, "a.mp4", "rare", 3.0, 3.2), item(5, "a.mp4", "likely_false", 0.4, 0.8)]  # fmt: skip
+    asked = [("a.mp4", "boundary", 1.0, 1.4), ("b.mp4", "disagreement", 0.2, 0.6), ("a.mp4", "likely_miss", 2.0, 2.4),
+             ("a.mp4", "rare", 3.0, 3.2), ("a.mp4", "likely_false", 0.4, 0.8)]  # fmt: skip
+    return [
+        {"id": f"q{i}", "video": ids(one)[name], "start": start, "end": end, "label": "run", "score": 0.6,
+         "reason": reason, "text": f"why {i}"} for i, (name, reason, start, end) in enumerate(asked, 1)
+    ]  # fmt: skip
 
 
 def test_questions_are_answered_by_one_key_each(page, one):
@@ -363,22 +337,27 @@ def test_questions_are_answered_by_one_key_each(page, one):
     saved(page)
     said = {path: {k: v for k, v in body.items() if k not in ("edit", "author")} for path, body in page.told.posts}
     assert said == {
-        "queue/q1": {"answer": "accept"}, "queue/q2": {"answer": "other", "label": "jump"}, "queue/q3": {"answer": "reject"},
-        "queue/q4": {"answer": "move", "start": 3.0, "end": 4.0}, "queue/q5": {"answer": "nothing"},
+        "queue/q1": {"answer": "accept"}, "queue/q2": {"answer": "other", "label": "jump"},
+        "queue/q3": {"answer": "reject"}, "queue/q4": {"answer": "move", "start": 3.0, "end": 4.0},
+        "queue/q5": {"answer": "nothing"},
     }  # fmt: skip
     assert len({body["edit"] for _, body in page.told.posts}) == 5
 
 
 def test_the_model_is_trained_measured_and_put_to_use(page, one):
     curve = [{"threshold": t / 10, "hits": 10 - t, "false_alarms": 2 * (10 - t), "missed": t} for t in range(11)]
+    clicks = [
+        {"labels": n, "mAP": m, "low": m - 0.1, "high": m + 0.1, "false_alarms": 9 - n / 10, "low_fa": 1, "high_fa": 12}
+        for n, m in ((10, 0.3), (20, 0.5), (40, 0.62))
+    ]
     page.told.answers.update({
         "training": {"state": "training", "step": 30, "steps": 120, "left_s": 12.0, "detail": "head 1 of 2"},
         "POST training": {"state": "idle", "detail": "stopped"},
-        "measures": {"clicks": [{"labels": n, "mAP": m, "low": m - 0.1, "high": m + 0.1, "false_alarms": 9 - n / 10, "low_fa": 1, "high_fa": 12}
-                                for n, m in ((10, 0.3), (20, 0.5), (40, 0.62))],
-                     "by_class": [{"label": "run", "ap": 0.7}], "advice": ["20 more clicks of jump help most"], "held_out": {"videos": 1, "labelled": 1}},
+        "measures": {"clicks": clicks, "by_class": [{"label": "run", "ap": 0.7}],
+                     "advice": ["20 more clicks of jump help most"], "held_out": {"videos": 1, "labelled": 1}},
         "thresholds": {"run": {"threshold": 0.5, "curve": curve}}, "PUT thresholds": {},
-        "POST export": {"name": "videos.plan", "path": "plans/videos.plan", "bytes": 123456, "calibrated": True}, "POST streams": {"name": "door"}, "streams": {"streams": []},
+        "POST export": {"name": "videos.plan", "path": "plans/videos.plan", "bytes": 123456, "calibrated": True},
+        "POST streams": {"name": "door"}, "streams": {"streams": []},
     })  # fmt: skip
     page.told.posts.clear()
     page.goto(f"{one.base}/#/team")
@@ -414,18 +393,15 @@ def test_the_model_is_trained_measured_and_put_to_use(page, one):
 def test_everything_has_a_name_and_fits_the_screen(page, one):
     page.told.answers["queue"] = {"revision": 3, "items": questions(one)}
     page.reload()
-    unnamed = """() => [...document.querySelectorAll("button, input, select, summary, a[href], [role=slider], video, [role=region]")]
+    unnamed = """() => [...document.querySelectorAll(
+        "button, input, select, summary, a[href], [role=slider], video, [role=region]")]
         .filter(e => e.checkVisibility() && !e.closest("[aria-hidden=true]")
             && !(e.getAttribute("aria-label") || e.innerText?.trim() || e.labels?.length)).map(e => e.outerHTML)"""
+    views = {"": ".video-row", f"label/{ids(one)['a.mp4']}": ".class-button", "review": ".question", "model": ".chart",
+             "team": ".card"}  # fmt: skip
     for size in ({"width": 1024, "height": 768}, {"width": 768, "height": 1024}, {"width": 1280, "height": 720}):
         page.set_viewport_size(size)
-        for view, shown in (
-            ("", ".video-row"),
-            (f"label/{ids(one)['a.mp4']}", ".class-button"),
-            ("review", ".question"),
-            ("model", ".chart"),
-            ("team", ".card"),
-        ):
+        for view, shown in views.items():
             page.goto(f"{one.base}/#/{view}")
             page.locator(shown).first.wait_for()
             assert page.evaluate(unnamed) == []
@@ -457,8 +433,9 @@ def test_pure_parts(page, one):
         const { dragged } = await import("/js/lane_timeline.js");
         const { steps } = await import("/js/chart.js");
         const { at } = await import("/js/thresholds_card.js");
-        const label = (id, start, end, more = {}) => ({ id, video: "v", kind: end > start ? "segment" : "point", start, end,
-          label: "run", subject: "", note: "", author: "a", revision: 1, ...more });
+        const label = (id, start, end, more = {}) => ({ id, video: "v", start, end,
+          kind: end > start ? "segment" : "point", label: "run", subject: "", note: "", author: "a", revision: 1,
+          ...more });
         const before = new Map([["x", label("x", 1, 1)], ["y", label("y", 2, 3)]]);
         const changes = [{ op: "change", label: label("x", 5, 5) }, { op: "remove", label: label("y", 2, 3) },
           { op: "add", label: label("z", 7, 8) }, { op: "change", label: label("z", 7, 9) }];
@@ -471,17 +448,23 @@ def test_pure_parts(page, one):
         const stale = book.load(0, []);
         const bases = [book.base("x"), book.base("q")];
         book.settle("1"); book.settle("2");
-        const more = difference(before, [label("x", 4, 4, { revision: 2 }), label("n", 6, 6), label("o", 6, 6, { author: "b" })], l => l.author === "a");
+        const after = [label("x", 4, 4, { revision: 2 }), label("n", 6, 6), label("o", 6, 6, { author: "b" })];
+        const more = difference(before, after, l => l.author === "a");
         const guess = (start, end, score, label = "run") => ({ start, end, score, label });
         const all = [guess(0, 2, .5), guess(0, 1.9, .9), guess(5, 6, .8), guess(8, 9, .7, "jump")];
         const { hits, missed } = verdicts(all, [label("s", 0, 2), label("p", 5.5, 5.5), label("m", 20, 21)]);
-        const rows = laneRows(["run", "jump"], [label("s", 0, 1, { subject: "2" }), label("n", 3, 4, { kind: "nothing", label: "" })], placed(all, ["run", "jump"]));
+        const classes = ["run", "jump"];
+        const shown = [label("s", 0, 1, { subject: "2" }), label("n", 3, 4, { kind: "nothing", label: "" })];
+        const rows = laneRows(classes, shown, placed(all, classes));
+        const own = [["a", "j"], ["b", "1"], ["c", "1"], ["d", "Q"]].map(([name, key]) => ({ name, key }));
+        const span = { start: 1, end: 2 };
+        const curve = [{ threshold: .2, hits: 9 }, { threshold: .6, hits: 3 }];
         const snap = t => Math.round(t * 10) / 10;
-        return { done, undone, stale, bases, after: [book.base("x"), book.list.length], more: more.map(c => [c.op, c.label.id]),
-          hits: all.map(g => hits.has(g)), missed: missed.map(l => l.id), rows: rows.map(r => [r.key, r.labels.length, r.segments.length, r.depth]),
-          keys: classKeys([{ name: "a", key: "j" }, { name: "b", key: "1" }, { name: "c", key: "1" }, { name: "d", key: "Q" }]),
-          drags: [dragged({ start: 1, end: 2 }, "end", .52, -1.48, 9, snap), dragged({ start: 1, end: 2 }, "all", 9, 20, 9, snap)],
-          steps: [steps(100), steps(0.3), steps(0)], at: [at([{ threshold: .2, hits: 9 }, { threshold: .6, hits: 3 }], .5).hits, at([], 1)] };
+        return { done, undone, stale, bases, after: [book.base("x"), book.list.length],
+          more: more.map(c => [c.op, c.label.id]), hits: all.map(g => hits.has(g)), missed: missed.map(l => l.id),
+          rows: rows.map(r => [r.key, r.labels.length, r.segments.length, r.depth]), keys: classKeys(own),
+          drags: [dragged(span, "end", .52, -1.48, 9, snap), dragged(span, "all", 9, 20, 9, snap)],
+          steps: [steps(100), steps(0.3), steps(0)], at: [at(curve, .5).hits, at([], 1)] };
       }"""
     )
     assert found["done"] == [["x", 5, 5], ["z", 7, 9]]

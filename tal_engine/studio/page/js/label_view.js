@@ -88,7 +88,7 @@ export async function labelView(context, signal, id) {
     el("p", { text: "Name them once; each gets a key." }), button("Name the actions", () => void editClasses(context), { class: "main" }));
   const side = el("div", { class: "side" }, empty, classes.element, whom, inspector(bench, editor, actions),
     el("div", { class: "side-head" }, el("h2", { text: "Labels" }), total), list.element);
-  const element = el("div", { class: "result studio-label" }, head(context, bench, actions, signal),
+  const element = el("div", { class: "result studio-label", "data-video": video.id }, head(context, bench, actions, signal),
     el("div", { class: "stage" }, bench.picture(actions), side),
     ...bench.below(actions, el("span", { class: "legend-studio small faint" }, key("full", "label"), key("guess", "suggestion"), key("wave", "activation"))));
   told();

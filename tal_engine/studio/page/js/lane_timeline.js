@@ -56,6 +56,7 @@ export class LaneTimeline extends Timeline {
   draw() {
     this.width = this.plot.clientWidth;
     if (!this.width) return;
+    this.plot.dataset.range = `${this.range.start} ${this.range.end}`;
     const colours = more(palette());
     drawRuler(prepared(this.ruler, this.width, RULER), this.range, this.width, colours);
     drawLanes(prepared(this.picture, this.width, Math.max(this.rows.length, 1) * ROW), {

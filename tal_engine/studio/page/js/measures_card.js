@@ -66,7 +66,7 @@ function shown(measures, classes) {
   return [
     el("div", { class: "charts" }, chart(accuracy, { title: named, x: "labels", unit: "mAP, %", most: 100 }),
       alarms.length ? chart(alarms, { title: "False alarms an hour", x: "labels", unit: "an hour" }) : null),
-    el("p", { class: "small faint", text: "The band holds 95 % of what other held-out videos of this kind would give." }),
+    el("p", { class: "small faint", text: "The band is a 90 % interval over held-out videos." }),
     ...advice, ...byClass(measures.by_class, classes)];
 }
 

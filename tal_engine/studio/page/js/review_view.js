@@ -51,6 +51,7 @@ class Review {
     /** @type {Ready|null} */
     this.now = null;
     this.moved = false;
+    this.sought = false;
     this.element = el("div", { class: "fill" });
     context.store.addEventListener("queue", () => void this.news(), { signal });
     context.editor.addEventListener("undone", () => announce("The answer was undone"), { signal });
@@ -103,6 +104,7 @@ class Review {
         if (!known) throw new Error(`the question is about a video that is gone: ${video}`);
         const bench = new Workbench(this.context, known, book, stop.signal);
         bench.timeline.addEventListener("moved", (e) => this.setBounds(/** @type {CustomEvent} */ (e).detail));
+        bench.timeline.addEventListener("seek", () => (this.sought = true));
         return { bench, stop };
       });
       this.ready.set(video, found);
@@ -114,7 +116,7 @@ class Review {
   /** Show the first question, or that there is none. */
   async show() {
     this.item = this.items[0] || null;
-    this.moved = false;
+    this.moved = this.sought = false;
     if (!this.item) {
       this.actions = {};
       this.now?.bench.player.pause();
@@ -172,6 +174,7 @@ class Review {
     this.place?.replaceChildren(el("span", { class: "chip on", text: REASONS[item.reason] || item.reason }),
       el("h2", { text: item.label ? `${item.label}?` : "What happens here?" }), el("p", { text: item.text }),
       el("p", { class: "number faint" }, times, Number.isFinite(item.score) ? ` · score ${score(item.score)}` : ""));
+    if (this.place) this.place.dataset.question = item.id;
     this.put(item);
     const margin = Math.max((item.end - item.start) * 1.5, 4);
     bench.timeline.range.set(item.start - margin, item.end + margin);
@@ -197,10 +200,14 @@ class Review {
     this.put(bounds);
   }
 
-  /** Bounds that were set, if any. */
+  /** Bounds that were set, or the moment that was sought; none where the question was only looked at. */
   bounds() {
-    const draft = this.moved && this.now?.bench.timeline.drafts[0];
-    return draft ? { start: draft.start, end: draft.end } : {};
+    const bench = this.now?.bench;
+    const draft = this.moved && bench?.timeline.drafts[0];
+    if (draft) return { start: draft.start, end: draft.end };
+    if (!this.sought || !bench) return {};
+    const start = bench.player.startOf(bench.player.frame);
+    return { start, end: start };
   }
 
   counted() {
@@ -235,9 +242,8 @@ class Review {
       nothing: () => this.answer({ answer: "nothing" }, "Nothing happens here"),
       move: () => {
         if (!item().label) return announce("Press the key of the action that happens here");
-        const start = player.startOf(player.frame);
-        const bounds = this.moved ? this.bounds() : { start, end: start + (item().end - item().start) };
-        this.answer({ answer: "move", ...bounds }, "Moved");
+        this.sought = true;
+        this.answer({ answer: "move", ...this.bounds() }, "Moved");
       },
       skip: () => {
         this.items.push(/** @type {Item} */ (this.items.shift()));

@@ -53,8 +53,8 @@ export const LABELLING = [
 export const REVIEWING = [
   key("Answers", "accept", ["a", "Enter"], ["A"], "Accept"),
   key("Answers", "reject", ["r"], ["R"], "Reject"),
-  key("Answers", "move", ["m"], ["M"], "It happens here: move it to the playhead, or to the bounds that were set"),
-  key("Answers", "", [], ["1", "…", "9"], "It is this other class"),
+  key("Answers", "move", ["m"], ["M"], "It happens at the playhead, or within the bounds that were set"),
+  key("Answers", "", [], ["1", "…", "9"], "It is this class; where the timeline was clicked, there"),
   key("Answers", "nothing", ["x"], ["X"], "Nothing happens here at all"),
   key("Answers", "skip", ["s"], ["S"], "Not now: the next question"),
   key("Answers", "markStart", ["["], ["["], "It begins here"),

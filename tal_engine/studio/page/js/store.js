@@ -199,7 +199,10 @@ export class Store extends EventTarget {
    * @param {any} data
    */
   take(event, data) {
-    if (event === "training") this.train({ ...this.training, ...data });
+    if (event === "training") {
+      this.train({ ...this.training, ...data });
+      if (["idle", "failed"].includes(data.state)) this.soon("training", async () => this.train(await this.api.json("/api/training")));
+    }
     else if (event === "labels") this.labelled(data);
     else if (event === "suggestions") {
       this.old("/api/suggestions");

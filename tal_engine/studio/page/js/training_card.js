@@ -7,7 +7,7 @@ import { count, span } from "../shared/js/format.js";
 import { notice } from "../shared/js/notice.js";
 
 const NAMES = /** @type {Record<string, string>} */ ({
-  idle: "Not training", features: "Reading videos", training: "Training", measuring: "Measuring", exporting: "Writing the plan", failed: "Training failed", waiting: "Waits for labels",
+  idle: "Not training", features: "Reading videos", training: "Training", measuring: "Measuring", exporting: "Writing the plan", failed: "Training failed", waiting: "Begins soon",
 });
 
 /** States in which something goes on. */
