@@ -85,6 +85,7 @@ class Annotator:
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.rng, self.clicks = world, np.random.default_rng(seed), 0
         self.waiting: list[tuple[str, Segment | None]] = []
+        self.began = False
 
     def edit(self, video: str, changes: list[Change], answered: dict[str, Any] | None = None, clicks: int = 1) -> None:
         self.world.studio.project.edit(uuid.uuid4().hex, "annotator", video, changes, answered=answered)
@@ -119,9 +120,12 @@ class Annotator:
     def one(self, q: Question) -> None:
         here = [s for s in self.world.truth[q.video] if overlap((q.start, q.end), (s.start, s.end)) >= SAME
                 or s.start <= (q.start + q.end) / 2 <= s.end]  # fmt: skip
+        here = [s for s in here if not self.marked(q.video, s)] or here
         edit, clicks = uuid.uuid4().hex, 1
         if not here:
             made = changes_of(q, "nothing", edit, None, None, None)
+        elif all(self.marked(q.video, s) for s in here):  # it is on the timeline already
+            made = changes_of(q, "reject", edit, None, None, None)
         else:
             s = max(here, key=lambda s: overlap((q.start, q.end), (s.start, s.end)))
             middle = (q.start + q.end) / 2
@@ -135,6 +139,10 @@ class Annotator:
                 made = changes_of(q, "accept" if s.label == q.label else "other", edit, at, at, s.label)
         self.edit(q.video, *made, clicks)
 
+    def marked(self, video: str, s: Segment) -> bool:
+        labels = self.world.studio.project.state.of_video(video)
+        return any(x.label == s.label and s.start <= (x.start + x.end) / 2 <= s.end for x in labels)
+
     def anywhere(self, most: int) -> None:
         """Look at moments by chance, and say what happens there."""
         for _ in range(most):
@@ -142,6 +150,9 @@ class Annotator:
             length = self.world.studio.library.videos[video].duration
             at = float(self.rng.uniform(0, length))
             s = next((s for s in self.world.truth[video] if s.start <= at <= s.end), None)
+            if s is not None and self.marked(video, s):
+                self.clicks += 1  # it is on the timeline already
+                continue
             if s is not None:
                 self.click(video, at, s.label)
                 continue
@@ -152,7 +163,8 @@ class Annotator:
 
     def watch(self, most: int) -> None:
         """Watch one video after the other, and click each action."""
-        if not self.waiting:
+        if not self.began:
+            self.began = True
             for k in self.rng.permutation(len(self.world.open)):
                 video = self.world.open[k]
                 self.waiting += [(video, s) for s in self.world.truth[video]] + [(video, None)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -26,9 +27,16 @@ def studio(
     classes: Annotated[str, typer.Option(help="Names of classes, separated by commas.")] = "",
     project: Annotated[Path | None, typer.Option(help="Folder of labels and training; default: VIDEOS.studio.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8766,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine's own for several people.")
+    ] = "127.0.0.1",
     encoders: Annotated[str | None, typer.Option(help="Such as lite0; default: the best that is installed.")] = None,
     auto_train: Annotated[bool, typer.Option(help="Train by itself after edits.")] = True,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    allow_source: Annotated[
+        list[str] | None, typer.Option(help="How addresses of videos of Label Studio may begin.")
+    ] = None,
+    label_studio: Annotated[str, typer.Option(help="Address of a Label Studio; its key: LABEL_STUDIO_API_KEY.")] = "",
     quiet: Quiet = False,
 ) -> None:
     """Label videos by single clicks while a plan learns from them; all stays on this machine (docs/studio.md)."""
@@ -42,6 +50,7 @@ def studio(
     named = tuple(c.strip() for c in classes.split(",") if c.strip())
     options = StudioOptions(
         videos=videos, labels=labels, classes=named, project=project, port=port, encoders=encoders,
-        auto_train=auto_train,
+        auto_train=auto_train, host=host, sources=tuple(allow_source or ()), label_studio=label_studio,
+        label_studio_key=os.environ.get("LABEL_STUDIO_API_KEY", ""),
     )  # fmt: skip
     run(options, browser=browser, say=None if quiet else lambda text: errors.print(text, soft_wrap=True))

@@ -29,15 +29,15 @@ def changes_of(
         label: None as asked.
 
     Raises:
-        UsageError: an answer without what it needs.
+        UsageError: it lacks something.
     """
     note = {"id": asked.id, "answer": answer, "video": asked.video, "start": asked.start, "end": asked.end,
             "label": asked.label, "reason": asked.reason}  # fmt: skip
     if answer == "reject":
         return [], note
+    first, last = _or(start, asked.start), _or(end, asked.end)
     if answer == "nothing":
-        stretch = Label(edit, asked.video, "nothing", _or(start, asked.start), _or(end, asked.end), "")
-        return [Change("add", stretch)], {**note, "label": ""}
+        return [Change("add", Label(edit, asked.video, "nothing", first, last, ""))], {**note, "label": ""}
     if answer == "other" and not label:
         raise UsageError("answer 'other' needs a label: the class that it is")
     if answer == "move" and (start is None or end is None):
@@ -46,7 +46,7 @@ def changes_of(
     if not name:
         raise UsageError(f"answer {answer!r} needs a label: the question does not know the class")
     if answer == "move" or asked.reason == "boundary" or start is not None:
-        first, last = _or(start, asked.start), _or(end, asked.end if start is None else start)
+        last = first if end is None and start is not None else last
         made = Label(edit, asked.video, "segment" if last > first else "point", first, last, name)
     else:
         middle = round((asked.start + asked.end) / 2, 3)

@@ -12,6 +12,7 @@ from ..serve.problems import ProblemError
 from .answers import Answer, changes_of
 from .api_edits import UUID, conflicted
 from .api_videos import labels_of
+from .label_files import suggestions_as_csv
 from .project import ConflictError
 from .questions import Question
 from .studio import Studio, studio_of
@@ -63,6 +64,15 @@ def suggestions(studio: Here, video: Annotated[str, Query(max_length=100)]) -> d
     """Return what was found in a video."""
     studio.video(video)
     return studio.findings.suggestions(video)
+
+
+@router.get("/suggestions.csv")
+def suggestions_csv(studio: Here) -> Response:
+    """Return the suggestions of all videos that reach their threshold, as a table that other tools take."""
+    with studio.project.lock:
+        text = suggestions_as_csv(studio.findings, studio.project.state)
+    headers = {"Content-Disposition": 'attachment; filename="suggestions.csv"'}
+    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/queue")

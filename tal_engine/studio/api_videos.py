@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,11 @@ router = APIRouter(prefix="/api/videos", tags=["videos"])
 
 Here = Annotated[Studio, Depends(studio_of)]
 _TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
+
+
+#: Most bytes of an answer to a range.
+PIECE = 1 << 20
+_RANGE = re.compile(rb"bytes=(\d{1,18})-(\d{0,18})")
 
 
 class VideoChange(BaseModel):
@@ -56,15 +62,32 @@ def change(video: str, wanted: VideoChange, studio: Here) -> dict[str, Any]:
 
 @router.get("/{video}/media")
 def media(video: str, request: Request, studio: Here) -> Response:
-    """Return the bytes of a video, or of its copy where browsers cannot play it; ranges are answered."""
+    """Return the bytes of a video, or of its copy where browsers cannot play it; ranges are answered in pieces."""
     found = studio.video(video)
     path = _played(studio, found)
     try:
         status = path.stat()
     except OSError as e:
         raise ProblemError("not-found", f"{found.name} is not there ({e.strerror})") from e
+    request.scope["headers"] = _in_pieces(request.scope["headers"])
     kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
     return FileResponse(path, media_type=kind, stat_result=status, headers={"Cache-Control": "private, no-cache"})
+
+
+def _in_pieces(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Shorten a range that is asked for: a browser that pauses reads no further, and asks for the rest when it plays.
+
+    A piece fits into the buffers of a connection, so none stays open that nobody reads.
+    """
+    out = []
+    for name, value in headers:
+        found = _RANGE.fullmatch(value) if name == b"range" else None
+        if found is not None:
+            first = int(found[1])
+            last = min(int(found[2]) if found[2] else first + PIECE - 1, first + PIECE - 1)
+            value = f"bytes={first}-{last}".encode() if last >= first else value
+        out.append((name, value))
+    return out
 
 
 def _played(studio: Studio, video: Video) -> Path:
@@ -83,7 +106,7 @@ def _played(studio: Studio, video: Video) -> Path:
 @router.get("/{video}/frames")
 def frames(video: str, studio: Here) -> dict[str, Any]:
     """Return when each frame is shown."""
-    return {"times": studio.times(studio.video(video))}
+    return {"times": [round(t, 6) for t in studio.times(studio.video(video))]}
 
 
 @router.get("/{video}/labels")

@@ -15,8 +15,7 @@ def chosen(
 ) -> tuple[tuple[str, ...], str]:
     """Choose videos, and say how.
 
-    One by one the video is taken that brings the classes of those held out nearest to their share of each class, of
-    equals the one that brings their length nearest to it. Without labels only lengths count.
+    One by one the video is taken that brings classes nearest to their share; of equals the one by length.
 
     Args:
         labels: classes of each video.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..annotations import read
-from ..annotations.formats.table import Annotation
+from ..annotations.formats.table import Annotation, AnnotationTable
 from ..annotations.labels.label_files import VideoFiles
 from ..annotations.labels.label_rows import RowError
 from ..errors import DataError
@@ -41,19 +41,8 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
     if (known := project.state.imported.get(digest)) is not None:
         return known
     table = read(path, video=library.folder)
-    files = {v.path: v for v in library.videos.values() if v.path is not None}
-    finder = VideoFiles(files, library.folder)
     problems: list[str] = [*table.notes]
-    rows: list[tuple[Video, Annotation]] = []
-    strange: dict[str, str] = {}
-    for row in table:
-        try:
-            rows.append((files[finder.find(row.video)], row))
-        except RowError as e:
-            strange.setdefault(row.video, f"{e.wrong}; {e.allowed}")
-    if strange:
-        rest = f", and {len(strange) - 1} more such videos" if len(strange) > 1 else ""
-        problems.append(f"{next(iter(strange.values()))}{rest}: their labels are left out")
+    rows = _of_library(table, library, problems)
     names = sorted({r.label for _, r in rows if r.label})
     with_classes(project, names)
     there = {(x.video, x.kind, x.start, x.end, x.label) for x in project.state.labels.values()}
@@ -67,6 +56,23 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
     if rows:
         project.note("imported", digest=digest, **done)
     return done
+
+
+def _of_library(table: AnnotationTable, library: Library, problems: list[str]) -> list[tuple[Video, Annotation]]:
+    """Find the video of each row; those of other videos are left out, and named in one problem."""
+    files = {v.path: v for v in library.videos.values() if v.path is not None}
+    finder = VideoFiles(files, library.folder)
+    rows: list[tuple[Video, Annotation]] = []
+    strange: dict[str, str] = {}
+    for row in table:
+        try:
+            rows.append((files[finder.find(row.video)], row))
+        except RowError as e:
+            strange.setdefault(row.video, f"{e.wrong}; {e.allowed}")
+    if strange:
+        rest = f", and {len(strange) - 1} more such videos" if len(strange) > 1 else ""
+        problems.append(f"{next(iter(strange.values()))}{rest}: their labels are left out")
+    return rows
 
 
 def _label(video: Video, row: Annotation, file: str, problems: list[str]) -> Label | None:

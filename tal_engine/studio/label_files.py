@@ -7,6 +7,7 @@ import io
 import json
 from typing import Any
 
+from .findings import Findings
 from .labels import Label
 from .state import State
 
@@ -66,6 +67,18 @@ def _annotation(x: Label) -> dict[str, Any]:
     times = {"time": x.start} if x.kind == "point" else {"segment": [x.start, x.end]}
     about = {"id": x.id, "subject": x.subject, "note": x.note, "author": x.author, "edited": x.edited}
     return {"label": x.label, **times, **{k: v for k, v in about.items() if v}}
+
+
+def suggestions_as_csv(findings: Findings, state: State) -> str:
+    """Format the suggestions that reach their threshold as a table of segments with scores."""
+    out, least = io.StringIO(), findings.thresholds(state)
+    write = csv.writer(out, lineterminator="\n").writerow
+    write(("video", "start", "end", "label", "score"))
+    for video in sorted(state.videos.values(), key=lambda v: v.name):
+        for s in sorted(findings.suggestions(video.id)["segments"], key=lambda s: (s["start"], s["end"])):
+            if s["score"] >= least[s["label"]]:
+                write([video.name, _seconds(s["start"]), _seconds(s["end"]), s["label"], s["score"]])
+    return out.getvalue()
 
 
 def _seconds(value: float) -> str:

@@ -71,7 +71,7 @@ def library_of(folder: Path, project: Project) -> Library:
     files = [p for p in _files(folder) if not p.resolve().is_relative_to(inside)]
     if not files:
         raise DataError(f"{folder}: no videos in this folder")
-    names = {p: p.relative_to(folder).as_posix() for p in files}
+    names = {p: _shown(p.relative_to(folder).as_posix()) for p in files}
     found = _matched(files, names, project)
     for path in files:
         name, size = names[path], _size(path)
@@ -95,6 +95,11 @@ def library_of(folder: Path, project: Project) -> Library:
 
 def _files(folder: Path) -> list[Path]:
     return [p for p in video_files(folder) if p.suffix.lower() in VIDEO_SUFFIXES]
+
+
+def _shown(name: str) -> str:
+    """Write a name in Unicode, also where the file system's bytes are none."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _size(path: Path) -> int:

@@ -18,6 +18,8 @@ from .state import State
 ORDER, RESULT = Path("training", "order.json"), Path("training", "result.json")
 HEADS, FEATURES, PLANS = Path("training", "heads"), Path("features"), Path("plans")
 _JSON_LIMIT = 1 << 30
+#: First argument of a trainer that ends when its stdin is closed.
+ATTACHED = "--attached"
 
 
 @dataclass(frozen=True)

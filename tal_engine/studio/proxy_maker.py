@@ -15,7 +15,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.video.frame import PictureType
+from av.video.stream import VideoStream
 
 from .._util.files import whole_file
 from ..errors import TALError
@@ -52,13 +54,7 @@ def make_proxy(video: Path, output: Path, progress: Callable[[float], None] | No
                 if picture is None:
                     picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.image()), "rgb24")
                 if stream is None:
-                    height, width = picture.height, picture.width
-                    share = min(1.0, LONGEST / max(width, height))
-                    stream = out.add_stream("libx264", rate=max(1, round(source.fps)))
-                    stream.width, stream.height = (max(2, round(x * share / 2) * 2) for x in (width, height))
-                    stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, _CLOCK)
-                    stream.codec_context.time_base = Fraction(1, _CLOCK)
-                    stream.options = {"preset": "veryfast", "crf": "23", "bf": "0", "g": str(_GROUP)}
+                    stream = _stream(out, picture.width, picture.height, source.fps)
                 shown = picture.reformat(stream.width, stream.height, "yuv420p")
                 shown.pts, shown.time_base = round(frame.pts_seconds * _CLOCK), Fraction(1, _CLOCK)
                 shown.pict_type = PictureType.NONE
@@ -71,6 +67,17 @@ def make_proxy(video: Path, output: Path, progress: Callable[[float], None] | No
         if not count:
             raise ValueError(f"{video}: has no frames")
     return count
+
+
+def _stream(out: OutputContainer, width: int, height: int, fps: float) -> VideoStream:
+    """Begin the stream: no frame refers to a later one, so that browsers show exactly what they are asked for."""
+    share = min(1.0, LONGEST / max(width, height))
+    stream = out.add_stream("libx264", rate=max(1, round(fps)))
+    stream.width, stream.height = (max(2, round(x * share / 2) * 2) for x in (width, height))
+    stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, _CLOCK)
+    stream.codec_context.time_base = Fraction(1, _CLOCK)
+    stream.options = {"preset": "veryfast", "crf": "23", "bf": "0", "g": str(_GROUP)}
+    return stream
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UsageError, require
-from ..serve.settings import ServeOptions
+from ..serve.settings import ServeOptions, is_loopback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,11 @@ class StudioOptions:
     held_out: float = 0.3
     seed: int = 0
 
+    #: For the protocol of Label Studio: how addresses of videos may begin, its own address, and its key.
+    sources: tuple[str, ...] = ()
+    label_studio: str = ""
+    label_studio_key: str = field(default="", repr=False)
+
     def __post_init__(self) -> None:
         require(0 < self.held_out < 1, "held_out", self.held_out, "in (0, 1)")
         require(1 <= self.heads <= 8, "heads", self.heads, "in 1..8")
@@ -61,5 +66,6 @@ class StudioOptions:
         """Give the options of the listening side."""
         return ServeOptions(
             host=self.host, port=self.port, tokens=(self.token,), state=self.folder / "service",
-            hosts=("localhost", "127.0.0.1", "[::1]", self.host), drain_seconds=2.0,
+            hosts=("localhost", "127.0.0.1", "[::1]", self.host) if is_loopback(self.host) else (), drain_seconds=2.0,
+            sources=self.sources, label_studio=self.label_studio, label_studio_key=self.label_studio_key,
         )  # fmt: skip

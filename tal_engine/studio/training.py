@@ -19,7 +19,7 @@ from tempfile import TemporaryFile
 from typing import Any, Literal
 
 from ..errors import FitError
-from .order import Order, write_order
+from .order import ATTACHED, Order, write_order
 from .project import Project
 
 log = logging.getLogger("tal_engine")
@@ -195,7 +195,7 @@ class Trainer:
 
     def _lines(self, job: _Job) -> tuple[dict[str, Any], int, str]:
         """Run the process once; return its last line, its status, and what it wrote on stderr."""
-        words = [*_COMMAND, str(self._project.folder), *job.arguments]
+        words = [*_COMMAND, str(self._project.folder), ATTACHED, *job.arguments]
         last: dict[str, Any] = {}
         with TemporaryFile("w+") as complaints:
             with self._changed:

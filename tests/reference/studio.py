@@ -57,7 +57,15 @@ def stretches(heard):
 
 def candidates(video, heard, marks, answered, thresholds, rare):
     """(worth, video, start, end, label, reason) of all that may be asked of a video."""
-    found = []
+    found, wide = [], []
+    for m in marks:
+        around = [s for s in heard.segments if s[2] == m.label and s[0] <= m.start and m.start <= s[1]]
+        if m.start < m.end or not around:
+            wide.append(m)
+        else:
+            best = sorted(around, key=lambda s: -s[3])[0]
+            wide.append(q.Mark(best[0], best[1], m.label))
+    marks = wide
     for s in heard.segments:
         if s[3] >= q.LEAST_SCORE and not is_known(s[0], s[1], marks):
             for reason, doubt in reasons(s, heard.other, thresholds.get(s[2], 0.5), rare):

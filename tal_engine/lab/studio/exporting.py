@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import FitError, UsageError
 from ...plan.archive import write_plan
+from ...records import Features
 from ...studio.order import FEATURES, HEADS, Order
 from ..fitting.tools import default_encoders, fit_domain, make_plan, open_encoders
 from ..training import checkpoint
 from .features import made_features
+from .heads import learned_from
 from .lessons import lessons_of
 from .measuring import judged
 from .suggesting import heard
@@ -45,24 +48,14 @@ def export(folder: Path, order: Order, output: Path, telling: Telling) -> dict[s
     found = checkpoint.load(folder / HEADS / "0")
     spec = order.encoders or default_encoders()
     made = made_features(order.videos, folder / FEATURES / spec, spec, telling)
-    seen = lessons_of(order.videos, made.features).groups
+    leaked = [v.name for v in order.videos if v.held_out and v.id in learned_from(folder)]
+    if leaked:
+        raise FitError(f"{leaked[0]} is held out now, and the head has learned from it: train first")
     telling.say(1, 3, force=True)
-    held = {v.id: made.features[v.id] for v in order.videos if v.held_out and v.id in made.features}
-    known = None
-    if held:
-        table = heard(found.method, found.config, found.vocabulary, found.network(), held).found
-        known = judged(order, table, held, tuple(found.vocabulary))
-    options: dict[str, Any] = {}
-    if known is not None and known.scores is not None:
-        calibration, thresholds = known.scores.for_plan(known.held, None)
-        chosen = {c: order.thresholds.get(c, t) for c, t in thresholds.classes.items()}
-        options = {"calibration": calibration, "thresholds": thresholds.model_copy(update={"classes": chosen})}
-    like = [f for i, f in made.features.items() if i in set(seen)]
-    if len(like) >= _LEAST_DOMAIN:
-        streams = found.method.inference_streams(found.config)
-        options["domain"] = fit_domain(like, streams, f"{len(like)} videos of tal studio")
+    seen = set(lessons_of(order.videos, made.features).groups)
+    options = _scores(found, order, made.features) | _domain(found, [made.features[i] for i in sorted(seen)])
     telling.say(2, 3, force=True)
-    description = f"Made by tal studio from {order.count} labels of {len(set(seen))} videos."
+    description = f"Made by tal studio from {order.count} labels of {len(seen)} videos."
     plan = make_plan(found, open_encoders(spec, {}), name=output.stem, description=description, **options)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_plan(output, plan)
@@ -70,3 +63,25 @@ def export(folder: Path, order: Order, output: Path, telling: Telling) -> dict[s
         "name": output.stem, "bytes": output.stat().st_size, "sha256": plan.sha256, "domain": "domain" in options,
         "calibrated": "calibration" in options, "classes": list(found.vocabulary), "labels": order.count,
     }  # fmt: skip
+
+
+def _scores(found: checkpoint.Checkpoint, order: Order, features: Mapping[str, Features]) -> dict[str, Any]:
+    """Find what scores mean and where to cut them, on held-out videos; {} where those do not tell."""
+    held = {v.id: features[v.id] for v in order.videos if v.held_out and v.id in features}
+    if not held:
+        return {}
+    table = heard(found.method, found.config, found.vocabulary, found.network(), held).found
+    known = judged(order, table, held, tuple(found.vocabulary))
+    if known is None or known.scores is None:
+        return {}
+    calibration, thresholds = known.scores.for_plan(known.held, None)
+    chosen = {c: order.thresholds.get(c, t) for c, t in thresholds.classes.items()}
+    return {"calibration": calibration, "thresholds": thresholds.model_copy(update={"classes": chosen})}
+
+
+def _domain(found: checkpoint.Checkpoint, videos: Sequence[Features]) -> dict[str, Any]:
+    """Describe what videos look like that heads learned from; {} where there are too few."""
+    if len(videos) < _LEAST_DOMAIN:
+        return {}
+    streams = found.method.inference_streams(found.config)
+    return {"domain": fit_domain(videos, streams, f"{len(videos)} videos of tal studio")}

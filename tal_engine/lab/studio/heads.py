@@ -62,7 +62,7 @@ def train_heads(folder: Path, order: Order, course: Course, lessons: Lessons, te
     heads, new = folder / HEADS, folder / HEADS.with_name("heads.next")
     shutil.rmtree(new, ignore_errors=True)
     before = [_weights(heads / str(k)) for k in range(order.heads)]
-    if _learned(heads) & {v.id for v in order.videos if v.held_out}:
+    if learned_from(folder) & {v.id for v in order.videos if v.held_out}:
         before = [None] * order.heads  # what is measured on must never have been learned from
     rules = [course.rule if w is None else _warm(course.rule) for w in before]
     total, done = sum(_steps(r) for r in rules), 0
@@ -76,20 +76,29 @@ def train_heads(folder: Path, order: Order, course: Course, lessons: Lessons, te
         own = replace(course, rule=rule, seed=course.seed + k)
         nets.append(trained(own, lessons.videos, new / str(k), tell, initial))
         done += _steps(rule)
-    write_text(new / _LEARNED, json.dumps(sorted(set(lessons.groups) | (_learned(heads) if before[0] else set()))))
+    write_text(new / _LEARNED, json.dumps(sorted(set(lessons.groups) | (learned_from(folder) if before[0] else set()))))
+    _replace(heads, new)
+    return nets
+
+
+def _replace(heads: Path, new: Path) -> None:
+    """Put new heads in the place of the old ones; who is killed meanwhile begins from nothing the next time."""
     old = heads.with_name("heads.old")
     shutil.rmtree(old, ignore_errors=True)
     if heads.exists():
         heads.rename(old)
     new.rename(heads)
     shutil.rmtree(old, ignore_errors=True)
-    return nets
 
 
-def _learned(heads: Path) -> set[str]:
-    """Return the videos that heads have learned from, also those before them whose weights they began with."""
+def learned_from(folder: Path) -> set[str]:
+    """Return the videos that heads have learned from, also those before them whose weights they began with.
+
+    Args:
+        folder: of the project.
+    """
     try:
-        return set(json.loads((heads / _LEARNED).read_text()))
+        return set(json.loads((folder / HEADS / _LEARNED).read_text()))
     except (OSError, ValueError):
         return set()
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..._util.files import clear_unfinished, write_text
 from ...errors import FitError, TALError
-from ...studio.order import FEATURES, RESULT, Order, read_json, read_order
+from ...studio.order import ATTACHED, FEATURES, RESULT, Order, read_json, read_order
 from ..fitting.tools import default_encoders
 from . import measuring
 from .exporting import export
@@ -40,7 +40,8 @@ _NICE = 5
 def main(arguments: Sequence[str]) -> int:
     """Run the trainer; the exit status."""
     folder, rest = Path(arguments[0]), list(arguments[1:])
-    if not sys.stdin.isatty():
+    if rest[:1] == [ATTACHED]:
+        rest = rest[1:]
         threading.Thread(target=_end_with_studio, name="tal-studio-parent", daemon=True).start()
     os.nice(_NICE)
     try:

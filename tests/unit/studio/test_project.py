@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import os
 import shutil
@@ -124,6 +125,24 @@ def test_an_edit_is_made_once_whoever_sends_it_again(project):
     first = project.edit("edit-0001", "anna", VIDEO, [Change("add", label("a", 1.0))])
     assert project.edit("edit-0001", "anna", VIDEO, [Change("add", label("a", 1.0))]) == first
     assert project.state.revision == first
+
+
+def test_a_clock_that_jumps_changes_no_order(project, monkeypatch):
+    years = iter((2050, 2050, 1985, 1985))
+
+    class Jumping(dt.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(next(years), 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("tal_engine.studio.project.dt.datetime", Jumping)
+    base = project.edit("edit-0001", "anna", VIDEO, [Change("add", label("a", 1.0))])
+    last = project.edit("edit-0002", "ben", VIDEO, [Change("change", label("a", 2.0), base)])
+    monkeypatch.undo()
+    assert last == base + 1
+    assert project.state.labels["a"].start == 2.0
+    assert project.state.labels["a"].edited < "2000"
+    project.check()
 
 
 def test_a_change_of_an_old_label_is_kept_until_it_is_settled(project):

@@ -32,7 +32,7 @@ def test_questions_come_in_the_order_of_the_twin(seed):
     heard = {f"v{k}": video(rng) for k in range(4)}
     marks = {"v1": [Mark(5.0, 5.0, "run"), Mark(20.0, 28.0, "")], "v2": [Mark(1.0, 9.0, "sit")]}
     answered = {"v0": [Answered(10.0, 14.0, ""), Answered(30.0, 36.0, "sit")]}
-    thresholds, counts = {"run": 0.4, "sit": 0.7}, {"run": 9, "sit": 2, "jump": 4}
+    thresholds, counts = {"run": 0.4, "sit": 0.7}, {"run": 19, "sit": 2, "jump": 14}
     mine = questions(heard, marks, answered, thresholds, counts, 15)
     assert len(mine) == 15
     assert [(x.video, x.start, x.end, x.label, x.reason) for x in mine] == twin.ranked(
@@ -44,13 +44,13 @@ def test_questions_come_in_the_order_of_the_twin(seed):
 def test_reasons_are_those_of_the_case():
     def asked(other=(), action=(0.0,), score=0.9, counts=None):
         heard = {"v": Heard([[2.0, 4.0, "run", score]], list(other), list(action), 0.5, 1.0)}
-        return {x.reason: x.text for x in questions(heard, {}, {}, {}, counts or {"run": 9, "sit": 9})}
+        return {x.reason: x.text for x in questions(heard, {}, {}, {}, counts or {"run": 19, "sit": 19})}
 
     assert "does not find it" in asked()["disagreement"]
     assert "calls it 'sit'" in asked([[2.0, 4.0, "sit", 0.8]])["disagreement"]
     assert "begins or ends" in asked([[3.0, 4.5, "run", 0.8]])["boundary"]
     assert asked([[2.0, 4.0, "run", 0.8]]) == {}
-    assert "few labels" in asked([[2.0, 4.0, "run", 0.8]], counts={"run": 1, "sit": 9})["rare"]
+    assert "few labels" in asked([[2.0, 4.0, "run", 0.8]], counts={"run": 1, "sit": 19})["rare"]
     assert "near the threshold" in asked([[2.0, 4.0, "run", 0.8]], score=0.55)["likely_false"]
     assert "no class" in asked([[2.0, 4.0, "run", 0.8]], [0] * 6 + [0.9] * 3)["likely_miss"]
     assert rare_classes({}) == frozenset()

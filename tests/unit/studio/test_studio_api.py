@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import re
 from fractions import Fraction
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -66,6 +68,7 @@ def test_videos_are_listed_and_what_is_odd_is_named(tmp_path):
     (folder / "twin" / "A.mp4").write_bytes((folder / "a.mp4").read_bytes())
     (folder / "broken.mp4").write_bytes(b"not a video")
     write_audio_only(folder / "sound.mp4")
+    Path(os.fsdecode(os.fsencode(folder) + b"/odd\xff.mp4")).write_bytes(b"no video, and no Unicode")
     one = studio(folder)
 
     async def talk(c):
@@ -73,6 +76,7 @@ def test_videos_are_listed_and_what_is_odd_is_named(tmp_path):
         assert "cannot be read as a video" in listed["broken.mp4"]["problem"]["detail"]
         assert "no moving pictures" in listed["sound.mp4"]["problem"]["detail"]
         assert str(tmp_path) not in str(listed)
+        assert listed["odd\\xff.mp4"]["problem"] is not None
         a = listed["a.mp4"]
         assert (a["frames"], a["fps"], a["width"], a["height"], a["codec"]) == (50, 25.0, 48, 32, "h264")
         assert a["playable"]
@@ -94,7 +98,7 @@ def test_videos_are_listed_and_what_is_odd_is_named(tmp_path):
     again.close()
 
 
-def test_bytes_come_in_ranges_and_frames_at_the_times_of_decoding(one, folder):
+def test_bytes_come_in_ranges_and_frames_at_the_times_of_decoding(one, folder, monkeypatch):
     whole = (folder / "a.mp4").read_bytes()
     write_mp4(folder / "odd.mp4", moving_square(12, 32, 48), pts=[0, 1, 2, 4, 5, 9, 10, 11, 15, 16, 18, 19],
               time_base=Fraction(1, 25))  # fmt: skip
@@ -106,6 +110,13 @@ def test_bytes_come_in_ranges_and_frames_at_the_times_of_decoding(one, folder):
         assert part.headers["content-range"] == f"bytes 5-14/{len(whole)}"
         assert part.headers["content-type"] == "video/mp4"
         assert (await c.get(f"/api/videos/{video}/media", headers={"Range": f"bytes={len(whole)}-"})).status_code == 416
+        monkeypatch.setattr("tal_engine.studio.api_videos.PIECE", 100)
+        got = b""
+        while len(got) < len(whole):
+            piece = await c.get(f"/api/videos/{video}/media", headers={"Range": f"bytes={len(got)}-"})
+            assert (piece.status_code, len(piece.content) <= 100) == (206, True)
+            got += piece.content
+        assert got == whole
         times = (await c.get(f"/api/videos/{video}/frames")).json()["times"]
         assert times == pytest.approx(np.arange(50) / 25)
 
@@ -194,6 +205,9 @@ def test_questions_are_answered_by_labels_and_do_not_come_back(one):
         shown = (await c.get("/api/suggestions", params={"video": other["video"]})).json()
         assert [s["label"] for s in shown["segments"]] == ["run", "sit"]
         assert set(shown["curves"]) == {"times", "run", "sit", "action"}
+        table = (await c.get("/api/suggestions.csv")).text.splitlines()
+        assert len(table) == 1 + 2 * len(one.library.videos)
+        assert table[1] == "a.mp4,0.25,0.65,run,0.9"
         assert (await c.put("/api/thresholds", json={"run": 1.5})).status_code == 422
         cut = (await c.put("/api/thresholds", json={"run": 0.95})).json()
         assert cut["run"]["threshold"] == 0.95

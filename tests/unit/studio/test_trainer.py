@@ -16,7 +16,8 @@ from tal_engine import TALEngine
 from tal_engine.errors import FitError
 from tal_engine.features import save_features
 from tal_engine.lab.fitting.outcomes import Outcomes, average_precision
-from tal_engine.lab.studio.heads import _learned
+from tal_engine.lab.studio.exporting import export
+from tal_engine.lab.studio.heads import learned_from
 from tal_engine.lab.studio.lessons import AROUND_S, lessons_of
 from tal_engine.lab.studio.measuring import figures
 from tal_engine.lab.studio.run import train
@@ -76,11 +77,14 @@ def test_a_training_finds_actions_and_the_next_one_begins_where_it_ended(tmp_pat
     again = train(tmp_path, replace(wanted, revision=2), Telling())
     assert json.loads((tmp_path / HEADS / "0" / "checkpoint.json").read_text())["step"] == 24
     assert again["measures"]["mAP"] > 0.6
-    assert _learned(tmp_path / HEADS) == {"v0", "v1", "v2", "v3"}
+    assert learned_from(tmp_path) == {"v0", "v1", "v2", "v3"}
     # A video that heads have learned from is held out from now on: they begin from nothing.
     other = tuple(replace(v, held_out=v.id in ("v0", "v5")) for v in wanted.videos)
     train(tmp_path, replace(wanted, videos=other), Telling())
     assert json.loads((tmp_path / HEADS / "0" / "checkpoint.json").read_text())["step"] == 60
+    leaked = tuple(replace(v, held_out=v.id in ("v1", "v5")) for v in wanted.videos)
+    with pytest.raises(FitError, match=r"v1.mp4 is held out now, and the head has learned from it"):
+        export(tmp_path, replace(wanted, videos=leaked), tmp_path / "a.plan", Telling())
     before = (tmp_path / RESULT).read_bytes()
     with pytest.raises(FitError, match="no labels to learn from"):
         train(tmp_path, order(tmp_path, clicks=False), Telling())
