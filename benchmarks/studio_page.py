@@ -177,7 +177,7 @@ def trained(page: Any, base: str, since: float, patience: float = 600) -> dict[s
         now = page.request.get(f"{base}/api/training").json()
         if now["state"] == "failed":
             raise RuntimeError(now["detail"])
-        if now["state"] == "idle" and now["since"] > since and now["last"]:
+        if now["state"] == "idle" and now["since"] > since and "labels" in now["last"]:
             return now["last"]
         page.wait_for_timeout(200)
     raise TimeoutError("no training ended")
@@ -191,6 +191,7 @@ def morning(
     lengths = {n: load_features(features / f"{n}.npz").duration for n in labels.videos}
     first = chosen({n: v.labels for n, v in labels.videos.items()}, lengths, count / len(lengths))[0]
     names = [*first, *sorted(set(labels.videos) - set(first))]
+    classes = tuple(c for c in labels.classes if any(s.label == c for v in labels.videos.values() for s in v.segments))
     mine = folder / "videos"
     mine.mkdir(parents=True)
     for name in names[:count]:
@@ -206,7 +207,7 @@ def morning(
         page.goto(one.address)
         page.get_by_label("Your name").fill("somebody")
         page.keyboard.press("Enter")
-        for i, name in enumerate(labels.classes):
+        for i, name in enumerate(classes):
             if i >= 3:
                 page.get_by_role("button", name="Another action").click()
             page.get_by_label(f"Class {i + 1}", exact=True).fill(name)
@@ -221,22 +222,22 @@ def morning(
             "held_out", videos=list(held[0]), why=held[1]
         )  # shares the classes out, as bench_studio does
         open_ = [v for v in library if v not in one.studio.project.state.held_out]
-        somebody = Person(page, one.base, truth, labels.classes, seed)
+        somebody = Person(page, one.base, truth, classes, seed)
         now = time.time()
-        for label in labels.classes:
+        for label in classes:
             found = [(v, s) for v in open_ for s in truth[v] if s.label == label]
             video, s = found[int(somebody.rng.integers(len(found)))]
             somebody.mark(video, somebody.inside(s), label)
         page.locator(".saved-state[data-kind=saved]").wait_for()
         rounds = []
-        most = each * len(labels.classes)
+        most = each * len(classes)
         while True:
             last = trained(page, one.base, now)
             rounds.append(
                 {
                     "clicks": somebody.clicks,
                     "minutes": round((time.monotonic() - began) / 60, 2),
-                    "training s": round(last["seconds"], 1),
+                    "training s": round(sum(last["seconds"].values()), 1),
                 }
             )
             print(rounds[-1], somebody.answers, flush=True)
@@ -251,12 +252,12 @@ def morning(
         page.goto(f"{one.base}/#/model")
         page.get_by_label("Plan").fill("morning")
         page.get_by_role("button", name="Save the plan").click()
-        page.get_by_role("region", name="Use it").get_by_text("is written").wait_for()
+        page.get_by_role("region", name="Use it").get_by_text("✓").wait_for()
         minutes = (time.monotonic() - began) / 60
         plan = one.studio.project.folder / "plans" / "morning.plan"
         found = measured(plan, features, names[count:], labels)
         return {
-            "clicks": somebody.clicks, "classes": len(labels.classes), "answers": somebody.answers, "rounds": rounds,
+            "clicks": somebody.clicks, "classes": len(classes), "answers": somebody.answers, "rounds": rounds,
             "minutes": round(minutes, 2), "mAP@0.5": round(found, 2), "videos": count, "unseen": len(names) - count,
             "errors of the page": seen.errors,
         }  # fmt: skip

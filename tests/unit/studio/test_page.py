@@ -207,6 +207,21 @@ def test_what_is_not_saved_says_so_and_is_sent_again_as_the_same_edit(bench, one
     assert sorted(told(one)) == [("point", "jump", 0.16, 0.16), ("point", "run", 0.16, 0.16)]
 
 
+def test_a_full_disk_is_told_and_nothing_is_called_saved_before_there_is_room(bench, one):
+    problem = {"title": "The disk is full", "detail": "The project cannot be written.", "type": "/v1/problems/storage"}
+    kind = "application/problem+json"
+    bench.route("**/api/edits", lambda route: route.fulfill(status=507, json=problem, content_type=kind))
+    bench.keyboard.press("1")
+    told = bench.get_by_role("alert").filter(has_text="The disk is full")
+    told.get_by_text("sent again until it is saved").wait_for()
+    assert bench.get_by_text("1 edit not saved").is_visible()
+    told.get_by_role("button", name="Close").click()
+    bench.unroute("**/api/edits")
+    bench.get_by_role("button", name="Try now").click()
+    saved(bench)
+    assert len(labels(one)) == 1
+
+
 def test_what_the_server_refuses_stays_until_somebody_decides(bench, one):
     problem = {"title": "This cannot be", "detail": "class 'run' is gone", "type": "about:blank/usage"}
     bench.route(
@@ -300,7 +315,7 @@ def test_a_video_that_browsers_do_not_play_gets_its_picture_later(page, one):
     page.get_by_role("link", name="old.mp4").click()
     page.get_by_role("heading", name="old.mp4").wait_for()
     page.locator("video").wait_for()  # of the copy, once that is made
-    page.wait_for_function("document.querySelector('video').videoWidth === 96")
+    page.wait_for_function("() => document.querySelector('video').videoWidth === 96")
     until(lambda: page.locator(".frame-number").inner_text() == "frame 0")
     page.keyboard.press("End")
     until(lambda: page.locator(".frame-number").inner_text() == "frame 49")

@@ -65,6 +65,16 @@ export function used(target, name) {
 }
 
 /**
+ * The key of an event as the table names it: where letters are not Latin, by its place.
+ * @param {KeyboardEvent} event
+ */
+export function nameOf(event) {
+  if (event.key.length !== 1) return event.key;
+  const placed = /[\x20-\x7e]/.test(event.key) ? null : /^Key([A-Z])$/.exec(event.code);
+  return (placed ? placed[1] : event.key).toLowerCase();
+}
+
+/**
  * Do what keys say, until `signal` ends it.
  * @param {Record<string, () => void>} actions by the `act` of the shortcuts
  * @param {AbortSignal} signal
@@ -74,7 +84,7 @@ export function listenToKeys(actions, signal, shortcuts = SHORTCUTS) {
   const table = new Map(shortcuts.flatMap((s) => s.keys.map((k) => [k, s.act])));
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.defaultPrevented) return;
-    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const name = nameOf(event);
     const control = event.ctrlKey || event.metaKey;
     if (used(event.target, name)) return;
     const act = table.get(`${control ? "Ctrl+" : ""}${event.shiftKey && (control || name.length > 1) ? "Shift+" : ""}${name}`);

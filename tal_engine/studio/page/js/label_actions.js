@@ -98,7 +98,7 @@ export function marking(bench, editor, subject) {
   let start = 0;
   let played = false;
   let on = false;
-  const now = () => player.speed ? player.time : player.shown;
+  const now = () => player.startOf(player.frame); // labels lie on frames, also while it plays
   player.addEventListener("time", () => {
     if (on) bench.draft({ label, start: Math.min(start, now()), end: Math.max(start, now()) });
   }, { signal: bench.signal });

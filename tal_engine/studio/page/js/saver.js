@@ -68,6 +68,7 @@ export class Saver extends EventTarget {
 
   /** Try at once what waits for its next try. */
   again() {
+    /** @type {any} */ (this.api.tokens).declined = false;
     this.waiting.abort();
   }
 

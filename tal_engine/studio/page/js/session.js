@@ -12,11 +12,17 @@ export class Session {
     this.headers = {};
     /** @type {Promise<boolean>|null} */
     this.asking = null;
+    /** Somebody does not want to be asked now. */
+    this.declined = false;
   }
 
   /** Ask for the address once for all requests that fail. @returns {Promise<boolean>} */
   renew() {
-    this.asking ??= ask().finally(() => (this.asking = null));
+    if (this.declined) return Promise.resolve(false);
+    this.asking ??= ask().then((found) => {
+      this.declined = !found;
+      return found;
+    }).finally(() => (this.asking = null));
     return this.asking;
   }
 }

@@ -2,7 +2,7 @@
  * Keys of the studio. Classes have the keys that are left: digits and letters.
  * @module
  */
-import { key, PLAYING } from "../shared/js/keys.js";
+import { key, nameOf, PLAYING } from "../shared/js/keys.js";
 
 /** @typedef {import("../shared/js/keys.js").Shortcut} Shortcut */
 
@@ -105,5 +105,5 @@ export function classKeys(classes) {
  */
 export function classKeyOf(event) {
   const digit = /^(?:Digit|Numpad)([0-9])$/.exec(event.code);
-  return digit ? digit[1] : event.key.toLowerCase();
+  return digit ? digit[1] : nameOf(event);
 }

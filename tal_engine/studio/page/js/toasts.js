@@ -29,6 +29,17 @@ export function hearProblems({ store, saver, editor }) {
     const { title, detail } = /** @type {CustomEvent} */ (e).detail;
     show(title || "The server has a problem", detail || "", "bad-notice");
   });
+  let told = "";
+  saver.addEventListener("state", () => {
+    const { kind, problem } = saver.state;
+    if (kind !== "unsaved" || !problem) {
+      if (kind === "saved") told = "";
+    } else if (problem.status && problem.title !== told) {
+      told = problem.title;
+      show(problem.title, `${problem.detail} What you do stays in this browser, and is sent again until it is saved.`.trim(), "bad-notice");
+    }
+  });
+  store.addEventListener("connection", () => store.connected && saver.again());
   editor.addEventListener("conflict", () => show("Somebody else was first", "The same label was changed by someone else meanwhile. Both versions are kept until one of you decides.", "",
     el("a", { class: "button small-link", href: "#/team", text: "Compare" })));
   saver.addEventListener("refused", (e) => {

@@ -69,8 +69,9 @@ export function trainingCard(context, signal) {
     else bar.value = text.done;
     act.textContent = running() ? "Stop" : "Train now";
     act.className = running() ? "" : "main";
-    const { labels, seconds } = training.last || {};
-    last.textContent = seconds ? `The last one learned from ${count(labels || 0, "label")} in ${span(Math.round(seconds))}.` : "";
+    const { labels, seconds: stages = {} } = training.last || {};
+    const seconds = Object.values(stages).reduce((a, b) => a + Number(b), 0);
+    last.textContent = labels !== undefined && seconds ? `The last one learned from ${count(labels || 0, "label")} in ${span(Math.round(seconds))}.` : "";
   }
   store.addEventListener("training", tell, { signal });
   tell();
