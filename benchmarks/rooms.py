@@ -57,7 +57,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "fit_whole": {"": (*TRAINED, *VIDEOS, *DRAWN, "export", "benchmarks/fit_whole.py")},
     "bench_studio": {
-        "": (*TRAINED, f"{_T}/studio", "benchmarks/bench_studio.py", "benchmarks/studio_annotator.py"),
+        "": (*TRAINED, *(f"{_T}/studio/{n}.py" for n in ("questions", "findings", "answers", "order"))),
         "kills": (f"{_T}/studio", f"{_T}/serve", "benchmarks/studio_kills.py"),
     },
     "bench_fit": {"": (*TRAINED, "benchmarks/bench_fit.py", "benchmarks/fit_worlds.py")},

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends
 
 from ..errors import UsageError
+from .advice import worth_most
 from .agreement import agreement
 from .studio import Studio, studio_of
 
@@ -22,7 +23,7 @@ def measures(studio: Here) -> dict[str, Any]:
         state = studio.project.state
         now = studio.findings.result.get("measures") or {}
         labelled = [v for v in state.held_out if v in state.videos and state.videos[v].done]
-        advice = list(now.get("advice", []))
+        advice = [*worth_most(state.measured), *now.get("advice", [])]
         waiting = [state.videos[v].name for v in state.held_out if v in state.videos and v not in labelled]
         if waiting:
             names = ", ".join(waiting[:5]) + (f" and {len(waiting) - 5} more" if len(waiting) > 5 else "")

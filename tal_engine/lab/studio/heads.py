@@ -1,4 +1,8 @@
-"""Heads of a studio: trained with a seed each, from the weights of the last time where there are some."""
+"""Heads of a studio: trained with a seed each, from the weights of the last time where there are some.
+
+Weights that were fitted to a few labels keep a head from learning what more of them would teach, however long it is
+trained; so they are shrunk towards new ones (Ash and Adams, On warm-starting neural network training, NeurIPS 2020).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..._util.files import write_text
@@ -24,6 +29,9 @@ from .telling import Telling
 
 #: Share of the steps that a head takes which begins with the weights of the last time, and the least of them.
 _WARM, _LEAST_WARM = 0.4, 20
+#: Share of the last weights in those that a head begins with; the rest is new. Of 0, 0.3, 0.5 and 1 the best on the
+#: held-out videos of a procedural project, with two seeds.
+_KEPT = 0.3
 _LEARNED = "learned.json"
 
 
@@ -74,11 +82,23 @@ def train_heads(folder: Path, order: Order, course: Course, lessons: Lessons, te
             telling.say(first + step, total, head=k + 1, heads=order.heads, loss=round(loss, 4))
 
         own = replace(course, rule=rule, seed=course.seed + k)
-        nets.append(trained(own, lessons.videos, new / str(k), tell, initial))
+        begin = None if initial is None else _shrunk(own, initial)
+        nets.append(trained(own, lessons.videos, new / str(k), tell, begin))
         done += _steps(rule)
     write_text(new / _LEARNED, json.dumps(sorted(set(lessons.groups) | (learned_from(folder) if before[0] else set()))))
     _replace(heads, new)
     return nets
+
+
+def _shrunk(course: Course, last: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Mix the weights of the last time with new ones; those of another shape, as of other classes, are new."""
+    torch.manual_seed(course.seed)
+    fresh = course.method.build(course.config, course.vocabulary, None).state_dict()
+    return {
+        k: _KEPT * last[k] + (1 - _KEPT) * v
+        for k, v in fresh.items()
+        if k in last and last[k].shape == v.shape and v.is_floating_point()
+    }
 
 
 def _replace(heads: Path, new: Path) -> None:
