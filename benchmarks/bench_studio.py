@@ -26,7 +26,7 @@ from common import finish, stored
 from studio_annotator import Annotator, learned, world
 from studio_kills import kills
 
-NAME = "bench_studio"
+NAME, PAGE = "bench_studio", "bench_studio_page"
 #: Clicks between two trainings, and in all: ten a class.
 ROUND, MOST, COUNT = 9, 50, 10
 ARMS = ("queue", "random", "watching")
@@ -98,12 +98,12 @@ def main() -> None:
 
         with tempfile.TemporaryDirectory() as folder:
             if given.part == "fluid":
-                finish(NAME, fluid(Path(folder)), "fluid")
+                finish(PAGE, fluid(Path(folder)), "fluid")
             else:
                 runs = {
                     str(s): morning(given.videos, given.features, Path(folder, str(s)), seed=s) for s in given.seeds
                 }
-                finish(NAME, runs, "page")
+                finish(PAGE, runs, "page")
         return
     if given.part == "kills":
         with tempfile.TemporaryDirectory() as folder:
