@@ -74,8 +74,8 @@ def page_section(document: Mapping[str, Any]) -> str:
         ]
     for seed, run in figures.get("page", {}).items():
         lines.append(
-            f"- Seed {seed}, by keys and clicks in the page: {run['videos']} videos and {run['classes']} classes become "
-            f"a plan in {run['minutes']:.1f} minutes, features included and thinking not, with {run['clicks']} clicks; "
-            f"mAP@0.5 {run['mAP@0.5']:.1f} on {run['unseen']} other videos."
+            f"- Seed {seed}, by keys and clicks in the page: {run['videos']} videos and {run['classes']} classes are "
+            f"a plan after {run['minutes']:.1f} minutes, features included and thinking not, with {run['clicks']} "
+            f"clicks; mAP@0.5 {run['mAP@0.5']:.1f} on {run['unseen']} other videos."
         )
     return "\n".join(lines)

@@ -49,11 +49,12 @@ export function inspector(bench, editor, actions) {
       on: { change: () => change({ subject: subject.value.trim().replace(/^#(?=\d+$)/, "") }) } });
     const kind = label.kind === "point" ? "a moment" : label.kind === "nothing" ? "nothing happens" : clock(label.end - label.start);
     return [
-      el("div", { class: "inspector-head" }, choice, el("span", { class: "gap" }), button("Delete", actions.remove, { class: "small-button", title: "Remove (Del)" })),
+      el("div", { class: "inspector-head" }, choice, el("span", { class: "gap" }),
+        button("Play", actions.playChosen, { class: "small-button", title: "Play (Enter)" }),
+        button("Delete", actions.remove, { class: "small-button", title: "Remove (Del)" })),
       el("p", { class: "number" }, `${clock(label.start)}${label.end > label.start ? ` – ${clock(label.end)}` : ""} `, el("span", { class: "faint", text: `· ${kind} · ${label.author}` })),
       el("div", { class: "inspector-row" }, button("[ Begins here", actions.markStart, { class: "small-button", title: "It begins at the playhead ([)" }),
-        button("Ends here ]", actions.markEnd, { class: "small-button", title: "It ends with this frame (])" }),
-        button("Play", actions.playChosen, { class: "small-button", title: "Play (Enter)" })),
+        button("Ends here ]", actions.markEnd, { class: "small-button", title: "It ends with this frame (])" })),
       el("div", { class: "inspector-row" }, note, subject)];
   }
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { announce, button, el } from "../shared/js/dom.js";
-import { clock } from "../shared/js/format.js";
+import { clock, count } from "../shared/js/format.js";
 import { listenToKeys } from "../shared/js/keys.js";
 import { note, notice } from "../shared/js/notice.js";
 import { CHANGED, classColour, palette } from "../shared/js/theme.js";
@@ -55,7 +55,7 @@ export async function labelView(context, signal, id) {
     list.set(bench.book.list);
     if (bench.chosen) list.reveal((l) => l.id === bench.chosen);
     const n = bench.book.shown.size;
-    total.textContent = `${n.toLocaleString("en")} label${n === 1 ? "" : "s"} · ${bench.suggestions.length.toLocaleString("en")} suggested`;
+    total.textContent = `${count(n, "label")} · ${bench.suggestions.length.toLocaleString("en")} suggested`;
     subjectsOf(bench, whom);
   }
 
@@ -86,8 +86,8 @@ export async function labelView(context, signal, id) {
   named();
   const empty = store.project.classes.length ? null : el("div", { class: "notice" }, el("h2", { text: "Which actions are you looking for?" }),
     el("p", { text: "Name them once; each gets a key." }), button("Name the actions", () => void editClasses(context), { class: "main" }));
-  const side = el("div", { class: "side" }, empty, classes.element, whom, inspector(bench, editor, actions),
-    el("div", { class: "side-head" }, el("h2", { text: "Labels" }), total), list.element);
+  const side = el("div", { class: "side" }, empty, classes.element, inspector(bench, editor, actions),
+    el("div", { class: "side-head" }, el("h2", { text: "Labels" }), whom, total), list.element);
   const element = el("div", { class: "result studio-label", "data-video": video.id }, head(context, bench, actions, signal),
     el("div", { class: "stage" }, bench.picture(actions), side),
     ...bench.below(actions, el("span", { class: "legend-studio small faint" }, key("full", "label"), key("guess", "suggestion"), key("wave", "activation"))));
@@ -137,7 +137,7 @@ function head(context, bench, actions, signal) {
     video.held_out && el("span", { class: "chip held", title: "Chosen at the start to measure with; it is never trained on", text: "held out" }),
     el("span", { class: "faint facts", text: [clock(video.duration), rate, video.width ? `${video.width}×${video.height}` : "", video.codec].filter(Boolean).join(" · ") }),
     el("span", { class: "gap" }), el("label", { class: "check", for: "done", title: "What has no label is background (D)" }, done, "Looked at whole")),
-  video.problem && el("p", { class: "warning", role: "note", text: `⚠ ${video.problem.title}: ${video.problem.detail}` }), errors);
+  video.problem && video.frames > 0 && el("p", { class: "warning", role: "note", text: `⚠ ${video.problem.title}: ${video.problem.detail}` }), errors);
 }
 
 /**

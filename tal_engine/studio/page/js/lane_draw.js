@@ -14,6 +14,8 @@ import { whose } from "./lane_rows.js";
 /** Pixels within a row: labels, then suggestions. */
 export const LABELS = { top: 3, height: 15 };
 export const GUESSES = { top: 20, height: 11 };
+/** Pixels below which a bar has no outline. */
+const SMALL = 7;
 
 /**
  * @typedef {object} Lanes
@@ -32,30 +34,49 @@ export const GUESSES = { top: 20, height: 11 };
  */
 
 /**
+ * What lies below labels: lines of time, activation, suggestions. It changes seldom, and is kept as a picture.
  * @param {CanvasRenderingContext2D} context
  * @param {Lanes} lanes
  */
-export function drawLanes(context, lanes) {
+export function drawGround(context, lanes) {
   const { range, width, rows, palette } = lanes;
-  const height = rows.length * ROW;
   context.lineWidth = 1;
   context.globalAlpha = 0.35;
   context.strokeStyle = palette.line;
-  for (const time of range.ticks(width).times) upright(context, Math.round(range.x(time, width)) + 0.5, 0, height);
+  for (const time of range.ticks(width).times) upright(context, Math.round(range.x(time, width)) + 0.5, 0, rows.length * ROW);
   context.globalAlpha = 1;
-  if (lanes.selection) ground(context, lanes, height);
-  const drafted = new Set(lanes.drafts.map((d) => d.id));
   rows.forEach((row, i) => {
     const top = i * ROW;
     context.fillStyle = palette.line;
     context.fillRect(0, top + ROW - 1, width, 1);
     const curve = lanes.curves?.of(row.label);
     if (curve) drawCurve(context, lanes, curve, row.label_id, top);
-    for (const k of inSight(row, range, width)) drawGuess(context, lanes, row, row.segments[k], row.lanes[k], top);
+    for (const k of inSight(row, range, width)) drawGuess(context, lanes, row, row.segments[k], row.lanes[k], top, false);
+  });
+}
+
+/**
+ * Labels, what is chosen, and the range.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Lanes} lanes
+ */
+export function drawLanes(context, lanes) {
+  const { range, rows } = lanes;
+  const height = rows.length * ROW;
+  if (lanes.selection) ground(context, lanes, height);
+  const drafted = new Set(lanes.drafts.map((d) => d.id));
+  rows.forEach((row, i) => {
+    const top = i * ROW;
+    const k = lanes.guess ? row.segments.findIndex((s) => same(s, lanes.guess)) : -1;
+    if (k >= 0) drawGuess(context, lanes, row, row.segments[k], row.lanes[k], top, true);
+    /** @type {Label|null} */
+    let last = null;
     for (const label of row.labels) {
       if (label.end < range.start || label.start > range.end || drafted.has(label.id)) continue;
-      drawLabel(context, lanes, row, label, top, false);
+      if (label.id === lanes.chosen) last = label;
+      else drawLabel(context, lanes, row, label, top, false);
     }
+    if (last) drawLabel(context, lanes, row, last, top, false);
     for (const draft of lanes.drafts) if (belongs(draft, row)) drawLabel(context, lanes, row, draft, top, true);
   });
   if (lanes.selection) edges(context, lanes, height);
@@ -89,14 +110,23 @@ function upright(context, x, top, bottom) {
  * @param {any} guess
  * @param {number} lane
  * @param {number} top
+ * @param {boolean} chosen
  */
-function drawGuess(context, { range, width, palette, guess: chosen, floor, hits }, row, guess, lane, top) {
+function drawGuess(context, { range, width, palette, floor, hits }, row, guess, lane, top, chosen) {
   const [left, w] = spanOf(range, width, guess);
   const height = GUESSES.height / row.depth;
   const counts = guess.score >= floor(row.label);
   const colour = hits && counts ? (hits.has(guess) ? palette.good : palette.bad) : classColour(row.label_id, palette.dark);
+  const y = top + GUESSES.top + lane * height;
+  if (w < SMALL && !chosen) { // hours are shown: a stroke, for there are many
+    context.globalAlpha = counts ? 0.6 : 0.2;
+    context.fillStyle = colour;
+    context.fillRect(left, y, w, Math.max(height - 1, 3));
+    context.globalAlpha = 1;
+    return;
+  }
   context.beginPath();
-  context.roundRect(left, top + GUESSES.top + lane * height, w, Math.max(height - 1, 3), Math.min(4, w / 2));
+  context.roundRect(left, y, w, Math.max(height - 1, 3), Math.min(4, w / 2));
   context.globalAlpha = counts ? 1 : 0.3;
   context.fillStyle = palette.ground;
   context.fill();
@@ -104,8 +134,8 @@ function drawGuess(context, { range, width, palette, guess: chosen, floor, hits 
   context.fillStyle = colour;
   context.fill();
   context.globalAlpha = counts ? 1 : 0.45;
-  context.strokeStyle = same(guess, chosen) ? palette.ink : colour;
-  context.lineWidth = same(guess, chosen) ? 2 : 1.25;
+  context.strokeStyle = chosen ? palette.ink : colour;
+  context.lineWidth = chosen ? 2 : 1.25;
   context.setLineDash([4, 3]);
   context.stroke();
   context.setLineDash([]);
@@ -156,16 +186,8 @@ function drawLabel(context, { range, width, palette, chosen, waiting }, row, lab
   if (label.kind === "point") point(context, range.x(label.start, width), y, here);
   else {
     const [left, w] = spanOf(range, width, label);
-    context.beginPath();
-    context.roundRect(left, y, w, LABELS.height, Math.min(4, w / 2));
-    if (label.kind === "nothing") hatch(context, left, y, w);
-    else {
-      context.globalAlpha *= 0.85;
-      context.fill();
-    }
-    context.globalAlpha = 1;
-    context.stroke();
-    if (here) for (const x of [left, left + w]) context.fillRect(x - 2.5, y - 1, 5, LABELS.height + 2);
+    if (w < SMALL && !here && label.kind === "segment") context.fillRect(left, y, w, LABELS.height);
+    else bar(context, label, left, y, w, here);
   }
   if (waiting.has(label.id)) { // not saved yet: a dot
     context.beginPath();
@@ -174,6 +196,28 @@ function drawLabel(context, { range, width, palette, chosen, waiting }, row, lab
     context.fill();
   }
   context.globalAlpha = 1;
+}
+
+/**
+ * A segment, or a stretch in which nothing happens.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Label} label
+ * @param {number} left
+ * @param {number} y
+ * @param {number} w
+ * @param {boolean} here
+ */
+function bar(context, label, left, y, w, here) {
+  context.beginPath();
+  context.roundRect(left, y, w, LABELS.height, Math.min(4, w / 2));
+  if (label.kind === "nothing") hatch(context, left, y, w);
+  else {
+    context.globalAlpha *= 0.85;
+    context.fill();
+  }
+  context.globalAlpha = 1;
+  context.stroke();
+  if (here) for (const x of [left, left + w]) context.fillRect(x - 2.5, y - 1, 5, LABELS.height + 2);
 }
 
 /**

@@ -6,7 +6,7 @@ import { clock, score } from "../shared/js/format.js";
 import { palette } from "../shared/js/theme.js";
 import { Timeline } from "../shared/js/timeline.js";
 import { drawRuler, laneOf, prepared, ROW, RULER } from "../shared/js/timeline_draw.js";
-import { drawLanes, GUESSES, LABELS, same } from "./lane_draw.js";
+import { drawGround, drawLanes, GUESSES, LABELS, same } from "./lane_draw.js";
 
 /** @typedef {import("./book.js").Label} Label */
 
@@ -37,6 +37,11 @@ export class LaneTimeline extends Timeline {
     this.hits = null;
     /** @type {Set<string>} */
     this.waiting = new Set();
+    this.kept = document.createElement("canvas");
+    /** What the kept picture shows. */
+    this.keptOf = "";
+    /** Counts changes of suggestions, curves and thresholds. */
+    this.version = 0;
     /** @type {(time: number) => number} to the frame that labels lie on */
     this.snap = (time) => time;
   }
@@ -59,11 +64,24 @@ export class LaneTimeline extends Timeline {
     this.plot.dataset.range = `${this.range.start} ${this.range.end}`;
     const colours = more(palette());
     drawRuler(prepared(this.ruler, this.width, RULER), this.range, this.width, colours);
-    drawLanes(prepared(this.picture, this.width, Math.max(this.rows.length, 1) * ROW), {
+    const lanes = {
       range: this.range, width: this.width, rows: this.lanes, curves: this.curves, chosen: this.chosenLabel, guess: this.guess,
       drafts: this.drafts, selection: this.selection, floor: this.floor, hits: this.hits, waiting: this.waiting, palette: colours,
-    });
+    };
+    const height = Math.max(this.rows.length, 1) * ROW;
+    const wanted = `${this.plot.dataset.range} ${this.width} ${window.devicePixelRatio} ${colours.ink} ${this.version} ${this.rows.map((r) => r.key)}`;
+    if (wanted !== this.keptOf) drawGround(prepared(this.kept, this.width, height), lanes);
+    this.keptOf = wanted;
+    const context = prepared(this.picture, this.width, height);
+    context.drawImage(this.kept, 0, 0, this.width, height);
+    drawLanes(context, lanes);
     this.placed();
+  }
+
+  /** Suggestions, curves or thresholds are others now. */
+  renewed() {
+    this.version += 1;
+    this.changed();
   }
 
   /**

@@ -24,8 +24,14 @@ export class LongList {
     this.made = new Map();
     this.inner = el("div", { class: "long-inner", role: "list", "aria-label": options.label });
     this.element = el("div", { class: "long-list", tabindex: "0", role: "region", "aria-label": options.label }, this.inner);
-    this.element.addEventListener("scroll", () => this.draw(), { passive: true });
-    new ResizeObserver(() => this.draw()).observe(this.element);
+    // Asked for when they change only: asking makes the browser lay the page out.
+    this.top = this.height = 0;
+    const look = () => {
+      [this.top, this.height] = [this.element.scrollTop, this.element.clientHeight];
+      this.draw();
+    };
+    this.element.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(this.element);
   }
 
   /** @param {T[]} items */
@@ -37,8 +43,8 @@ export class LongList {
 
   draw() {
     const { height, row, key } = this.options;
-    const first = Math.max(0, Math.floor(this.element.scrollTop / height) - BEYOND);
-    const last = Math.min(this.items.length, Math.ceil((this.element.scrollTop + this.element.clientHeight) / height) + BEYOND);
+    const first = Math.max(0, Math.floor(this.top / height) - BEYOND);
+    const last = Math.min(this.items.length, Math.ceil((this.top + this.height) / height) + BEYOND);
     /** @type {Map<string, HTMLElement>} */
     const now = new Map();
     for (let i = first; i < last; i++) {
@@ -70,9 +76,7 @@ export class LongList {
   reveal(which) {
     const i = this.items.findIndex(which);
     if (i < 0) return;
-    const [top, height] = [i * this.options.height, this.element.clientHeight];
-    if (top < this.element.scrollTop || top + this.options.height > this.element.scrollTop + height) {
-      this.element.scrollTop = top - height / 2;
-    }
+    const top = i * this.options.height;
+    if (top < this.top || top + this.options.height > this.top + this.height) this.element.scrollTop = this.top = top - this.height / 2;
   }
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import { announce, button, el } from "../shared/js/dom.js";
-import { clock, count, score } from "../shared/js/format.js";
+import { clock, score } from "../shared/js/format.js";
 import { listenToKeys } from "../shared/js/keys.js";
 import { note } from "../shared/js/notice.js";
 import { classPalette } from "./class_palette.js";
@@ -171,9 +171,10 @@ class Review {
    */
   ask(item, bench) {
     const times = item.end > item.start ? `${clock(item.start)} – ${clock(item.end)}` : clock(item.start);
-    this.place?.replaceChildren(el("span", { class: "chip on", text: REASONS[item.reason] || item.reason }),
-      el("h2", { text: item.label ? `${item.label}?` : "What happens here?" }), el("p", { text: item.text }),
-      el("p", { class: "number faint" }, times, Number.isFinite(item.score) ? ` · score ${score(item.score)}` : ""));
+    const found = Number.isFinite(item.score) ? `Suggested with score ${score(item.score)}` : null;
+    this.place?.replaceChildren(
+      el("div", { class: "inspector-row" }, el("span", { class: "chip on", text: REASONS[item.reason] || item.reason, title: found }), el("span", { class: "number small faint", text: times })),
+      el("h2", { text: item.label ? `${item.label}?` : "What happens here?" }), el("p", { text: item.text }));
     if (this.place) this.place.dataset.question = item.id;
     this.put(item);
     const margin = Math.max((item.end - item.start) * 1.5, 4);
@@ -211,7 +212,7 @@ class Review {
   }
 
   counted() {
-    if (this.left) this.left.textContent = `${count(this.items.length, "question")} left · ${this.answered.size} answered`;
+    if (this.left) this.left.textContent = `${this.items.length} left · ${this.answered.size} answered`;
   }
 
   /**

@@ -140,6 +140,7 @@ class Preview {
       const { hits, missed } = verdicts(enough, book.list);
       timeline.floor = this.floor;
       timeline.hits = hits;
+      timeline.renewed();
       timeline.setRows(laneRows(classes, book.list, guesses));
       this.said.textContent = `${count(hits.size, "hit")}, ${count(enough.length - hits.size, "false alarm")}, ${missed.length} missed${video.done ? "" : " (not looked at whole: some false alarms may be right)"}`;
     };

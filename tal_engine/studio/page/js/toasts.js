@@ -23,6 +23,7 @@ export function hearProblems({ store, saver, editor }) {
       el("div", { class: "inspector-row" }, ...more, button("Close", () => toast.remove(), { class: "small-button" })));
     place.append(toast);
     while (place.children.length > MOST) place.firstElementChild?.remove();
+    return toast;
   }
 
   store.addEventListener("problem", (e) => {
@@ -30,13 +31,17 @@ export function hearProblems({ store, saver, editor }) {
     show(title || "The server has a problem", detail || "", "bad-notice");
   });
   let told = "";
+  /** @type {HTMLElement|null} gone when it is true no more */
+  let unsaved = null;
   saver.addEventListener("state", () => {
     const { kind, problem } = saver.state;
     if (kind !== "unsaved" || !problem) {
-      if (kind === "saved") told = "";
+      if (kind !== "saved") return;
+      told = "";
+      unsaved?.remove();
     } else if (problem.status && problem.title !== told) {
       told = problem.title;
-      show(problem.title, `${problem.detail} What you do stays in this browser, and is sent again until it is saved.`.trim(), "bad-notice");
+      unsaved = show(problem.title, `${problem.detail} What you do stays in this browser, and is sent again until it is saved.`.trim(), "bad-notice");
     }
   });
   store.addEventListener("connection", () => store.connected && saver.again());

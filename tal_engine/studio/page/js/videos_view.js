@@ -99,10 +99,11 @@ function line(video, classes) {
     const n = c.points + c.segments;
     return el("span", { class: "label-chip", title: `${c.name}: ${count(c.points, "point")}, ${count(c.segments, "segment")}` }, swatch, `${c.name} ${n}`);
   });
+  const why = (video.problem?.detail || "").replace(`${video.name}: `, ""); // its name stands above
   return el("div", { class: "video-row" }, el("div", { class: "grow" },
     el("a", { href: `#/label/${encodeURIComponent(video.id)}`, text: video.name }),
     el("span", { class: "small faint", text: facts.join(" · ") }),
-    video.problem && el("span", { class: "small bad", text: `${video.problem.title}: ${video.problem.detail}`, title: video.problem.detail })),
+    video.problem && el("span", { class: "small bad", text: `${video.problem.title}: ${why}`, title: why })),
   el("div", { class: "label-chips" }, ...chips, !chips.length && el("span", { class: "small faint", text: "no labels" }),
     video.suggestions ? el("span", { class: "small faint", text: `${video.suggestions} suggested` }) : null),
   el("div", { class: "video-state" }, ...state(video)));

@@ -99,6 +99,7 @@ export class Workbench extends EventTarget {
   /** Put suggestions into their rows anew. */
   sorted() {
     this.guesses = placed(this.suggestions, this.classes);
+    this.timeline.renewed();
     this.told();
   }
 
