@@ -41,7 +41,7 @@ def fluid(folder: Path, videos: int = 100, labels: int = 1000, hours: float = 2.
     """
     made = folder / "videos"
     made.mkdir(parents=True)
-    rate, seconds = 4, int(hours * 3600)
+    rate, seconds = 2, int(hours * 3600)
     write_mp4(made / "long.mp4", moving_square(rate * seconds, 48, 64), fps=rate)
     for i in range(videos - 1):
         write_mp4(made / f"short{i:03d}.mp4", moving_square(8 + i, 48, 64))

@@ -338,13 +338,13 @@ def test_questions_are_answered_by_one_key_each(page, one):
     page.reload()
     page.get_by_role("link", name="Review 5").click()
     for key, why in (("a", 1), ("2", 2), ("r", 3)):
-        page.get_by_text(f"why {why}", exact=True).wait_for()
+        page.get_by_text(f"Why {why}", exact=True).wait_for()
         page.keyboard.press(key)
-    page.get_by_text("why 4", exact=True).wait_for()
+    page.get_by_text("Why 4", exact=True).wait_for()
     page.keyboard.press("End")
     page.keyboard.press("]")
     page.keyboard.press("m")
-    page.get_by_text("why 5", exact=True).wait_for()
+    page.get_by_text("Why 5", exact=True).wait_for()
     answers["queue"] = {"revision": 2, "items": []}
     page.get_by_role("button", name="Nothing", exact=True).click()
     page.get_by_role("heading", name="All questions are answered").wait_for()

@@ -90,12 +90,25 @@ export async function labelView(context, signal, id) {
     el("div", { class: "side-head" }, el("h2", { text: "Labels" }), whom, total), list.element);
   const element = el("div", { class: "result studio-label", "data-video": video.id }, head(context, bench, actions, signal),
     el("div", { class: "stage" }, bench.picture(actions), side),
-    ...bench.below(actions, el("span", { class: "legend-studio small faint" }, key("full", "label"), key("guess", "suggestion"), key("wave", "activation"))));
+    ...bench.below(actions, weaker(bench), el("span", { class: "legend-studio small faint" }, key("full", "label"), key("guess", "suggestion"), key("wave", "activation"))));
   told();
   bench.player.seekFrame(0);
   if (context.time) bench.player.seek(context.time);
   document.title = `${video.name} · tal studio`;
   return element;
+}
+
+/**
+ * A switch for suggestions below the thresholds: where something was missed, they may have it.
+ * @param {Workbench} bench
+ */
+function weaker(bench) {
+  const box = el("input", { type: "checkbox", id: "weaker", on: { change: () => {
+    bench.weak = box.checked;
+    bench.sorted();
+    box.blur();
+  } } });
+  return el("label", { class: "check small", for: "weaker", title: "Suggestions below the thresholds of their classes" }, box, "Weaker suggestions");
 }
 
 /**

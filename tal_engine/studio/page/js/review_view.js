@@ -52,6 +52,7 @@ class Review {
     this.now = null;
     this.moved = false;
     this.sought = false;
+    this.asked = { start: 0, end: 0 };
     this.element = el("div", { class: "fill" });
     context.store.addEventListener("queue", () => void this.news(), { signal });
     context.editor.addEventListener("undone", () => announce("The answer was undone"), { signal });
@@ -151,11 +152,13 @@ class Review {
     const actions = (this.actions = this.actionsOf(bench));
     this.place = el("div", { class: "question" });
     this.left = el("span", { class: "small faint", role: "status" });
+    this.accept = answers("Accept", "A", actions.accept, "main");
+    this.move = answers("Move here", "M", actions.move);
+    this.which = el("h2", { class: "small-head" });
     const side = el("div", { class: "side review-side" }, this.place,
       el("div", { class: "answers", role: "group", "aria-label": "Answers" },
-        answers("Accept", "A", actions.accept, "main"), answers("Reject", "R", actions.reject),
-        answers("Move here", "M", actions.move), answers("Nothing", "X", actions.nothing)),
-      el("h2", { class: "small-head", text: "It is another action" }), this.classes.element,
+        this.accept, answers("Reject", "R", actions.reject), this.move, answers("Nothing", "X", actions.nothing)),
+      this.which, this.classes.element,
       el("div", { class: "side-foot" }, button("Play again", actions.playChosen, { class: "small-button", title: "Play it again (P)" }),
         button("Not now", actions.skip, { class: "small-button quiet", title: "The next question (S)" }), el("span", { class: "gap" }), this.left));
     this.element.replaceChildren(el("div", { class: "result studio-label" },
@@ -174,7 +177,10 @@ class Review {
     const found = Number.isFinite(item.score) ? `Suggested with score ${score(item.score)}` : null;
     this.place?.replaceChildren(
       el("div", { class: "inspector-row" }, el("span", { class: "chip on", text: REASONS[item.reason] || item.reason, title: found }), el("span", { class: "number small faint", text: times })),
-      el("h2", { text: item.label ? `${item.label}?` : "What happens here?" }), el("p", { text: item.text }));
+      el("h2", { text: item.label ? `${item.label}?` : "What happens here?" }),
+      el("p", { text: item.text.charAt(0).toUpperCase() + item.text.slice(1) }));
+    if (this.accept && this.move) this.accept.disabled = this.move.disabled = !item.label;
+    if (this.which) this.which.textContent = item.label ? "It is another action" : "It is this action";
     if (this.place) this.place.dataset.question = item.id;
     this.put(item);
     const margin = Math.max((item.end - item.start) * 1.5, 4);
@@ -186,11 +192,13 @@ class Review {
     announce(`${REASONS[item.reason] || item.reason} ${item.label}, ${times}. ${item.text}`);
   }
 
-  /** @param {{start: number, end: number}} bounds draw what is asked */
+  /** @param {{start: number, end: number}} bounds draw what is asked: a bar of its class, or a range where that is not known */
   put({ start, end }) {
     if (!this.now || !this.item) return;
     const { bench } = this.now;
-    bench.timeline.drafts = [{ id: "asked", video: this.item.video, kind: end > start ? "segment" : "point", start, end, label: this.item.label, subject: "", note: "", author: "" }];
+    this.asked = { start, end };
+    bench.timeline.selection = this.item.label ? null : [start, end];
+    bench.timeline.drafts = !this.item.label ? [] : [{ id: "asked", video: this.item.video, kind: end > start ? "segment" : "point", start, end, label: this.item.label, subject: "", note: "", author: "" }];
     bench.timeline.chosenLabel = "asked";
     bench.timeline.changed();
   }
@@ -204,8 +212,7 @@ class Review {
   /** Bounds that were set, or the moment that was sought; none where the question was only looked at. */
   bounds() {
     const bench = this.now?.bench;
-    const draft = this.moved && bench?.timeline.drafts[0];
-    if (draft) return { start: draft.start, end: draft.end };
+    if (this.moved) return this.asked;
     if (!this.sought || !bench) return {};
     const start = bench.player.startOf(bench.player.frame);
     return { start, end: start };
@@ -234,7 +241,7 @@ class Review {
   /** @param {Workbench} bench @returns {Record<string, () => void>} */
   actionsOf(bench) {
     const { player } = bench;
-    const draft = () => bench.timeline.drafts[0];
+    const draft = () => this.asked;
     const item = () => /** @type {Item} */ (this.item);
     return {
       ...benchActions(bench),
@@ -268,7 +275,7 @@ class Review {
    * @param {number} time
    */
   bound(which, time) {
-    const next = { .../** @type {any} */ (this.now).bench.timeline.drafts[0], [which]: time };
+    const next = { ...this.asked, [which]: time };
     if (next.end > next.start) this.setBounds(next);
     else announce("It cannot end before it begins");
   }

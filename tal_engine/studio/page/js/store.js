@@ -222,6 +222,7 @@ export class Store extends EventTarget {
       this.old("/api/thresholds");
       this.tell("measures");
     } else if (event === "project") {
+      this.old("/api/thresholds");
       this.soon("project", () => this.readProject());
       this.soon("videos", () => this.readVideos());
     } else if (event === "gap") this.connection(true);

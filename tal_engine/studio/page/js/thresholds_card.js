@@ -131,12 +131,12 @@ class Preview {
     if (this.signal.aborted) return;
     const classes = store.project.classes.map((c) => c.name);
     const timeline = new LaneTimeline(video.duration, this.signal, { label: `${video.name} at these thresholds`, fps: video.fps || 25, frozen: true });
-    const guesses = placed(suggested.segments, classes);
-    const all = [...guesses.values()].flatMap((p) => p.guesses);
     timeline.curves = curvesOf(suggested.curves);
     timeline.addEventListener("seek", (e) => timeline.setTime(/** @type {CustomEvent} */ (e).detail, "")); // a line to read the ruler by
     this.refresh = () => {
-      const enough = all.filter((s) => s.score >= this.floor(s.label));
+      const near = suggested.segments.filter((s) => s.score >= this.floor(s.label) / 2); // what a lower one would bring
+      const guesses = placed(near, classes);
+      const enough = [...guesses.values()].flatMap((p) => p.guesses).filter((s) => s.score >= this.floor(s.label));
       const { hits, missed } = verdicts(enough, book.list);
       timeline.floor = this.floor;
       timeline.hits = hits;

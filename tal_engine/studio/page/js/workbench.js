@@ -32,8 +32,14 @@ export class Workbench extends EventTarget {
     this.player = new Player(addressOf(video), fps, Math.max(video.duration || 0, 1 / fps));
     this.timeline = new LaneTimeline(this.player.duration, signal, { label: `Position in ${video.name}`, fps });
     this.timeline.snap = (time) => this.player.startOf(this.player.frameAt(time));
-    /** @type {import("./store.js").Suggestion[]} */
+    /** @type {import("./store.js").Suggestion[]} those that reach the thresholds of their classes */
     this.suggestions = [];
+    /** @type {import("./store.js").Suggestion[]} */
+    this.all = [];
+    /** @type {Record<string, {threshold: number}>} */
+    this.thresholds = {};
+    /** Whether weaker ones are shown too. */
+    this.weak = false;
     /** @type {Map<string, import("./lane_rows.js").Placed>} */
     this.guesses = new Map();
     /** @type {string|null} */
@@ -86,9 +92,10 @@ export class Workbench extends EventTarget {
 
   async readSuggestions() {
     try {
-      const { segments, curves } = await this.context.store.suggested(this.video.id);
+      const { store } = this.context;
+      const [{ segments, curves }, thresholds] = await Promise.all([store.suggested(this.video.id), store.kept("/api/thresholds").catch(() => ({}))]);
       if (this.signal.aborted) return;
-      this.suggestions = segments || [];
+      [this.all, this.thresholds] = [segments || [], thresholds];
       this.timeline.curves = curvesOf(curves);
     } catch {
       return; // there are none yet
@@ -98,6 +105,7 @@ export class Workbench extends EventTarget {
 
   /** Put suggestions into their rows anew. */
   sorted() {
+    this.suggestions = this.weak ? this.all : this.all.filter((s) => s.score >= (this.thresholds[s.label]?.threshold ?? -Infinity));
     this.guesses = placed(this.suggestions, this.classes);
     this.timeline.renewed();
     this.told();
