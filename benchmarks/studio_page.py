@@ -93,6 +93,7 @@ def fluid(folder: Path, videos: int = 100, labels: int = 1000, hours: float = 2.
             "suggestions": labels,
             "hours": hours,
             "presses": PRESSES,
+            "load": round(os.getloadavg()[0], 1),
             "ms": found,
         }
 

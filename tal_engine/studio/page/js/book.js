@@ -53,10 +53,19 @@ export class Book extends EventTarget {
    * @returns {boolean} whether they were taken
    */
   load(revision, labels) {
+    const taken = this.take(revision, labels);
+    if (taken) this.rebuild();
+    return taken;
+  }
+
+  /**
+   * @param {number} revision
+   * @param {Label[]} labels
+   */
+  take(revision, labels) {
     if (revision < this.revision) return false;
     this.revision = revision;
     this.confirmed = new Map(labels.map((l) => [l.id, l]));
-    this.rebuild();
     return true;
   }
 
@@ -71,10 +80,12 @@ export class Book extends EventTarget {
   }
 
   /**
-   * Show an edit no more: the server has it, or does not take it.
+   * An edit is no longer on its way: the server has it, or does not take it.
    * @param {string} edit
+   * @param {{revision: number, labels?: Label[]}} [answer] with it, as the server has them now
    */
-  settle(edit) {
+  settle(edit, answer) {
+    if (answer?.labels) this.take(answer.revision, answer.labels);
     this.pending = this.pending.filter((e) => e.edit !== edit);
     this.rebuild();
   }

@@ -138,8 +138,7 @@ export class Editor extends EventTarget {
     const book = this.store.books.get(entry.video);
     if (!book) return;
     if (entry.answer && book.revision >= 0) this.answered(book, answer);
-    if (answer.labels) book.load(answer.revision, answer.labels); // first: what is settled must not vanish in between
-    book.settle(entry.edit);
+    book.settle(entry.edit, answer);
   }
 
   /**
