@@ -45,7 +45,7 @@ def edit_of(video: str, at: float) -> dict[str, Any]:
             "changes": [{"op": "add", "label": label, "base": 0}]}  # fmt: skip
 
 
-def kills(videos: Path, project: Path, count: int, seed: int = 0) -> dict[str, Any]:
+def kills(videos: Path, project: Path, count: int, seed: int | None = None) -> dict[str, Any]:
     """Kill it `count` times at random moments while edits are sent without a pause."""
     rng = np.random.default_rng(seed)
     saved: dict[str, str] = {}

@@ -13,6 +13,8 @@ from .._util.extras import missing, need
 from .console import errors
 from .shared import Quiet
 
+_LABELS, _LISTEN, _TRAINED, _TOOLS = "Labels", "Where it listens", "What is trained", "Label Studio"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -22,21 +24,33 @@ def register(app: typer.Typer) -> None:
 def studio(
     videos: Annotated[Path, typer.Argument(help="Folder of videos.")],
     labels: Annotated[
-        Path | None, typer.Option(help="Labels that there are already, of any format (docs/formats.md).")
+        Path | None,
+        typer.Option(help="Labels that there are already, of any format (docs/formats.md).", rich_help_panel=_LABELS),
     ] = None,
-    classes: Annotated[str, typer.Option(help="Names of classes, separated by commas.")] = "",
-    project: Annotated[Path | None, typer.Option(help="Folder of labels and training; default: VIDEOS.studio.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8766,
+    classes: Annotated[str, typer.Option(help="Names of classes, separated by commas.", rich_help_panel=_LABELS)] = "",
+    project: Annotated[
+        Path | None,
+        typer.Option(help="Folder of labels and training; default: VIDEOS.studio.", rich_help_panel=_LABELS),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.", rich_help_panel=_LISTEN)] = 8766,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this machine's own for several people.")
+        str,
+        typer.Option(
+            help="Address to listen on; others than this machine's own for several people.", rich_help_panel=_LISTEN
+        ),
     ] = "127.0.0.1",
-    encoders: Annotated[str | None, typer.Option(help="Such as lite0; default: the best that is installed.")] = None,
-    auto_train: Annotated[bool, typer.Option(help="Train by itself after edits.")] = True,
-    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
-    allow_source: Annotated[
-        list[str] | None, typer.Option(help="How addresses of videos of Label Studio may begin.")
+    encoders: Annotated[
+        str | None, typer.Option(help="Such as lite0; default: the best that is installed.", rich_help_panel=_TRAINED)
     ] = None,
-    label_studio: Annotated[str, typer.Option(help="Address of a Label Studio; its key: LABEL_STUDIO_API_KEY.")] = "",
+    auto_train: Annotated[bool, typer.Option(help="Train by itself after edits.", rich_help_panel=_TRAINED)] = True,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.", rich_help_panel=_LISTEN)] = True,
+    allow_source: Annotated[
+        list[str] | None,
+        typer.Option(help="How addresses of videos of Label Studio may begin.", rich_help_panel=_TOOLS),
+    ] = None,
+    label_studio: Annotated[
+        str, typer.Option(help="Address of a Label Studio; its key: LABEL_STUDIO_API_KEY.", rich_help_panel=_TOOLS)
+    ] = "",
     quiet: Quiet = False,
 ) -> None:
     """Label videos by single clicks while a plan learns from them; all stays on this machine (docs/studio.md)."""

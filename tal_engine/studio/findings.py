@@ -91,7 +91,7 @@ class Findings:
                 if of is None or v.done or v.id in state.held_out:
                     continue
                 marks = tuple(Mark(x.start, x.end, x.label) for x in state.of_video(v.id))
-                known = (marks, tuple(answered[v.id]), tuple(least.items()), rare)
+                known = (marks, tuple(answered[v.id]), tuple(least.items()), tuple(rare.items()))
                 if v.id not in self._asked or self._asked[v.id][0] != known:
                     self._asked[v.id] = known, of_video(v.id, _heard(of), marks, known[1], least, rare)
                 found += self._asked[v.id][1]

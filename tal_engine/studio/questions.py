@@ -7,7 +7,7 @@ earlier or later. Videos that are held out, or were looked at as a whole, are no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heapreplace
 from statistics import median
@@ -24,7 +24,7 @@ ASKED = 0.5
 LEAST_SCORE = 0.1
 #: Some action from this actionness on, if it lasts so many seconds.
 ACTION, ACTION_S = 0.6, 1.0
-#: A class is rare with at most this share of the median number of labels, or with fewer labels than `FEW`.
+#: A class is rare below this share of the median number of labels, or with fewer labels than `FEW`.
 RARE, FEW = 0.5, 10
 #: What an answer is worth by its reason: what is not known of the class counts more than where exactly it ends.
 WORTH: Mapping[Reason, float] = {
@@ -38,11 +38,12 @@ MOST = 50
 class Heard(NamedTuple):
     """What was found in a video: segments of two heads [start, end, label, score], and actionness by snippet.
 
-    start, step: seconds of the first snippet's centre, and between two.
+    other: None where there is one head: nothing is known then of what it is not sure of. start, step: seconds of the
+    first snippet's centre, and between two.
     """
 
     segments: Sequence[Sequence[Any]]
-    other: Sequence[Sequence[Any]]
+    other: Sequence[Sequence[Any]] | None
     action: Sequence[float]
     start: float
     step: float
@@ -121,7 +122,7 @@ def of_video(
     marks: Sequence[Mark],
     answered: Sequence[Answered],
     thresholds: Mapping[str, float],
-    rare: Collection[str],
+    rare: Mapping[str, float],
 ) -> list[Question]:
     """List the questions of one video; those of others change nothing about them.
 
@@ -131,26 +132,24 @@ def of_video(
         marks: its labels.
         answered: what was asked about before.
         thresholds: of the score of each class.
-        rare: classes with few labels.
+        rare: of `rare_classes`.
     """
     found = _of_video(video, heard, marks, thresholds, rare)
     return _distinct([q for q in found if not _again(q, answered)])
 
 
-def rare_classes(counts: Mapping[str, int]) -> frozenset[str]:
-    """Return the classes with few labels.
+def rare_classes(counts: Mapping[str, int]) -> dict[str, float]:
+    """Return the classes with few labels, and how much more of each are wanted, in (0, 1].
 
-    >>> sorted(rare_classes({"run": 40, "sit": 19, "jump": 42}))
-    ['sit']
+    >>> rare_classes({"run": 40, "sit": 15, "jump": 42})
+    {'sit': 0.25}
     """
-    if not counts:
-        return frozenset()
-    few = max(RARE * median(counts.values()), FEW - 1)
-    return frozenset(c for c, n in counts.items() if n <= few)
+    few = max(RARE * median(counts.values()), FEW) if counts else FEW
+    return {c: 1 - n / few for c, n in counts.items() if n < few}
 
 
 def _of_video(
-    video: str, heard: Heard, marks: Sequence[Mark], thresholds: Mapping[str, float], rare: Collection[str]
+    video: str, heard: Heard, marks: Sequence[Mark], thresholds: Mapping[str, float], rare: Mapping[str, float]
 ) -> list[Question]:
     out, marks = [], widened(marks, heard.segments)
     for segment in heard.segments:
@@ -170,27 +169,34 @@ def _of_video(
 
 
 def _doubts(
-    segment: Sequence[Any], other: Sequence[Sequence[Any]], threshold: float, rare: Collection[str]
+    segment: Sequence[Any], other: Sequence[Sequence[Any]] | None, threshold: float, rare: Mapping[str, float]
 ) -> list[tuple[Reason, float, str]]:
     """List why a segment should be looked at, and how much, in 0..1."""
     _, _, label, score = segment
     out: list[tuple[Reason, float, str]] = []
-    agreed = max((overlap(segment, o) for o in other if o[2] == label and o[3] >= LEAST_SCORE), default=0.0)
-    if agreed < SAME:
-        rival = max(
-            (o for o in other if o[2] != label and overlap(segment, o) >= ASKED), key=lambda o: o[3], default=None
-        )
-        what = "does not find it" if rival is None else f"calls it {rival[2]!r}"
-        out.append(("disagreement", score * (1 - agreed), f"a second head {what}"))
-    elif agreed < AGREED:
-        out.append(("boundary", score * (1 - agreed), "two heads differ about where it begins or ends"))
+    if other is not None:
+        out += _differences(segment, other)
     if label in rare:
-        out.append(("rare", score, f"{label!r} has few labels"))
+        out.append(("rare", score * rare[label], f"{label!r} has few labels"))
     near = 1 - abs(score - threshold) / max(threshold, 1 - threshold)
     if near >= ASKED:
         text = f"its score {score:.2f} is near the threshold {threshold:.2f}: it may be a false alarm"
         out.append(("likely_false", near, text))
     return out
+
+
+def _differences(segment: Sequence[Any], other: Sequence[Sequence[Any]]) -> list[tuple[Reason, float, str]]:
+    """Say whether another head finds a segment, and finds it elsewhere."""
+    _, _, label, score = segment
+    agreed = max((overlap(segment, o) for o in other if o[2] == label and o[3] >= LEAST_SCORE), default=0.0)
+    if agreed >= AGREED:
+        return []
+    if agreed >= SAME:
+        return [("boundary", score * (1 - agreed), "two heads differ about where it begins or ends")]
+    rivals = [o for o in other if o[2] != label and overlap(segment, o) >= ASKED]
+    rival = max(rivals, key=lambda o: o[3], default=None)
+    what = "does not find it" if rival is None else f"calls it {rival[2]!r}"
+    return [("disagreement", score * (1 - agreed), f"a second head {what}")]
 
 
 def widened(marks: Sequence[Mark], segments: Sequence[Sequence[Any]]) -> list[Mark]:

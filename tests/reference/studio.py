@@ -34,7 +34,7 @@ def reasons(segment, other, threshold, rare):
     if q.SAME <= best < q.AGREED:
         out.append(("boundary", score * (1 - best)))
     if label in rare:
-        out.append(("rare", score))
+        out.append(("rare", score * rare[label]))
     farthest = threshold if threshold > 1 - threshold else 1 - threshold
     if 1 - abs(score - threshold) / farthest >= q.ASKED:
         out.append(("likely_false", 1 - abs(score - threshold) / farthest))
@@ -88,7 +88,8 @@ def ranked(heard, marks, answered, thresholds, counts, most):
     numbers = sorted(counts.values())
     half = len(numbers) // 2
     middle = (numbers[half] if len(numbers) % 2 else (numbers[half - 1] + numbers[half]) / 2) if numbers else 0
-    rare = {c for c, n in counts.items() if n < q.FEW or n <= q.RARE * middle}
+    few = q.FEW if q.RARE * middle < q.FEW else q.RARE * middle
+    rare = {c: (few - n) / few for c, n in counts.items() if n < few}
 
     def first(f):
         return -f[0], f[1], f[2], f[4], f[5]

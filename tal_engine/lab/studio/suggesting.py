@@ -89,7 +89,7 @@ def documents(
     for i, f in features.items():
         time = f.timeline
         out[i] = {
-            "segments": _best(mine.get(i, [])), "other": _best(other.get(i, [])),
+            "segments": _best(mine.get(i, [])), "other": None if second is None else _best(other.get(i, [])),
             "start": time.start + time.width / 2, "step": time.step,
             "curves": np.round(first.curves[i].T.astype(np.float64), 3).tolist(),
         }  # fmt: skip

@@ -9,6 +9,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("fastapi", reason="the studio needs [serve]")
 pytest.importorskip("httpx", reason="the studio needs [serve]")
@@ -16,6 +17,7 @@ pytest.importorskip("httpx", reason="the studio needs [serve]")
 from tal_engine.annotations import write
 from tal_engine.annotations.formats.table import Annotation, AnnotationTable
 from tal_engine.annotations.labels import read_labels
+from tal_engine.cli import main
 from tal_engine.errors import DataError, StateError, UsageError
 from tal_engine.studio.classes import set_classes, with_classes
 from tal_engine.studio.journal import Journal
@@ -272,3 +274,18 @@ def test_labels_of_another_tool_are_taken_once_and_what_does_not_fit_is_named(tm
     again = studio(folder, labels=tmp_path / "labels.csv")
     assert len(again.project.state.labels) == 2
     again.close()
+
+
+def test_the_command_opens_what_it_is_told(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("tal_engine.studio.running.run", lambda options, **more: opened.append((options, more)))
+    main._register("studio")
+    words = ["studio", str(tmp_path / "v"), "--classes", "squat, lunge", "--no-browser", "--port", "0", "--quiet"]
+    done = CliRunner().invoke(main.app, words)
+    assert done.exit_code == 0, done.output
+    [(options, more)] = opened
+    assert (options.classes, options.port, options.folder) == (("squat", "lunge"), 0, tmp_path / "v.studio")
+    assert more == {"browser": False, "say": None}
+    with pytest.raises(DataError, match="no such folder of videos"):
+        studio(tmp_path / "v")
+    assert not options.folder.exists()

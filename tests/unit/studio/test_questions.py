@@ -43,17 +43,20 @@ def test_questions_come_in_the_order_of_the_twin(seed):
 
 def test_reasons_are_those_of_the_case():
     def asked(other=(), action=(0.0,), score=0.9, counts=None):
-        heard = {"v": Heard([[2.0, 4.0, "run", score]], list(other), list(action), 0.5, 1.0)}
+        heard = {
+            "v": Heard([[2.0, 4.0, "run", score]], other if other is None else list(other), list(action), 0.5, 1.0)
+        }
         return {x.reason: x.text for x in questions(heard, {}, {}, {}, counts or {"run": 19, "sit": 19})}
 
     assert "does not find it" in asked()["disagreement"]
     assert "calls it 'sit'" in asked([[2.0, 4.0, "sit", 0.8]])["disagreement"]
     assert "begins or ends" in asked([[3.0, 4.5, "run", 0.8]])["boundary"]
     assert asked([[2.0, 4.0, "run", 0.8]]) == {}
+    assert asked(None) == {}
     assert "few labels" in asked([[2.0, 4.0, "run", 0.8]], counts={"run": 1, "sit": 19})["rare"]
     assert "near the threshold" in asked([[2.0, 4.0, "run", 0.8]], score=0.55)["likely_false"]
     assert "no class" in asked([[2.0, 4.0, "run", 0.8]], [0] * 6 + [0.9] * 3)["likely_miss"]
-    assert rare_classes({}) == frozenset()
+    assert rare_classes({}) == {}
 
 
 def test_kappa_is_the_twins_and_boundaries_are_those_of_the_same_action(rng):
