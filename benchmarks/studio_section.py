@@ -74,8 +74,8 @@ def page_section(document: Mapping[str, Any]) -> str:
         rows = [[key, f"{ms['median']:.0f}", f"{ms['p95']:.0f}", f"{ms['most']:.0f}"] for key, ms in f["ms"].items()]
         lines += [
             f"Milliseconds from a key to the painted frame, {f['presses']} presses of each kind, in a video of "
-            f"{f['hours']:g} hours with {f['labels']:,} labels and as many suggestions, among {f['videos']} videos, while "
-            f"others computed (load average {f['load']:g}):",
+            f"{f['hours']:g} hours with {f['labels']:,} labels and as many suggestions, among {f['videos']} videos, "
+            f"while others computed (load average {f['load']:g}):",
             "",
             *table(["key", "median", "95 of 100 within", "longest"], rows),
             "",
