@@ -116,8 +116,13 @@ class Person:
 
     def seek(self, seconds: float) -> None:
         """Click the ruler where a moment is."""
-        box = self.page.locator(".timeline .plot").bounding_box()
-        shown = [float(x) for x in self.page.locator(".timeline .plot").get_attribute("data-range").split()]
+        plot = self.page.locator(".timeline .plot")
+        box = plot.bounding_box()
+        shown = [float(x) for x in plot.get_attribute("data-range").split()]
+        while not shown[0] <= seconds <= shown[1]:
+            self.page.keyboard.press("-")
+            self.page.wait_for_timeout(100)
+            shown = [float(x) for x in plot.get_attribute("data-range").split()]
         share = (seconds - shown[0]) / (shown[1] - shown[0])
         self.page.mouse.click(box["x"] + share * box["width"], box["y"] + 10)
 
@@ -244,11 +249,14 @@ def morning(
             print(rounds[-1], somebody.answers, flush=True)
             if somebody.clicks >= most:
                 break
-            until, now = min(somebody.clicks + round_, most), time.time()
+            before = somebody.clicks
+            until, now = min(before + round_, most), time.time()
             page.goto(f"{one.base}/#/model")
             page.goto(f"{one.base}/#/review")
             while somebody.clicks < until and somebody.answer():
                 pass
+            if somebody.clicks == before:
+                break  # nothing is asked any more
             page.locator(".saved-state[data-kind=saved]").wait_for()
         page.goto(f"{one.base}/#/model")
         page.get_by_label("Plan").fill("morning")

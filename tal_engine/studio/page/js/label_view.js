@@ -134,7 +134,7 @@ function head(context, bench, actions, signal) {
     const now = !context.store.video(video.id)?.done;
     try {
       await context.store.setVideo(/** @type {any} */ (context.store.video(video.id)), { done: now });
-      announce(now ? "Looked at whole: what has no label counts as background" : "Not looked at whole");
+      announce(now ? "Done: what has no label counts as background" : "Not done");
     } catch (error) {
       errors.replaceChildren(notice(error));
     }
@@ -149,7 +149,7 @@ function head(context, bench, actions, signal) {
     el("h1", { class: "file-name", text: video.name, title: video.name }),
     video.held_out && el("span", { class: "chip held", title: "Chosen at the start to measure with; it is never trained on", text: "held out" }),
     el("span", { class: "faint facts", text: [clock(video.duration), rate, video.width ? `${video.width}×${video.height}` : "", video.codec].filter(Boolean).join(" · ") }),
-    el("span", { class: "gap" }), el("label", { class: "check", for: "done", title: "What has no label is background (D)" }, done, "Looked at whole")),
+    el("span", { class: "gap" }), el("label", { class: "check", for: "done", title: "What has no label is background (D)" }, done, "Done: looked at whole")),
   video.problem && video.frames > 0 && el("p", { class: "warning", role: "note", text: `⚠ ${video.problem.title}: ${video.problem.detail}` }), errors);
 }
 

@@ -42,7 +42,7 @@ function heldOut(held, videos) {
   const names = Array.isArray(held.videos) ? held.videos : videos.filter((v) => v.held_out).map((v) => v.id);
   const n = Array.isArray(held.videos) ? held.videos.length : held.videos ?? names.length;
   const labelled = Array.isArray(held.labelled) ? held.labelled.length : held.labelled ?? 0;
-  return `Measured on ${count(n, "held-out video")}, ${labelled} of them labelled; they are never trained on.`;
+  return `${count(n, "held-out video")}, ${labelled} of them done; they are never trained on.`;
 }
 
 /**
@@ -54,7 +54,7 @@ function shown(measures, classes) {
   const named = measures.measure === "point mAP" ? "mAP of points (a hit holds the labelled moment)" : "mAP at tIoU 0.5";
   const clicks = (measures.clicks || []).filter((/** @type {any} */ c) => c.mAP !== null && c.mAP !== undefined);
   if (!clicks.length) {
-    return [note("Not measured yet", "Label the held-out videos whole, and check “Looked at whole”: what the model finds there is compared with your labels after each training."), ...advice];
+    return [note("Not measured yet", "Label the held-out videos whole, and check “Done: looked at whole”: what the model finds there is compared with your labels after each training."), ...advice];
   }
   const accuracy = clicks.map((/** @type {any} */ c) => ({
     x: c.labels, y: percent(c.mAP), low: percent(c.low), high: percent(c.high),

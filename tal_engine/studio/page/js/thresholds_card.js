@@ -142,7 +142,7 @@ class Preview {
       timeline.hits = hits;
       timeline.renewed();
       timeline.setRows(laneRows(classes, book.list, guesses));
-      this.said.textContent = `${count(hits.size, "hit")}, ${count(enough.length - hits.size, "false alarm")}, ${missed.length} missed${video.done ? "" : " (not looked at whole: some false alarms may be right)"}`;
+      this.said.textContent = `${count(hits.size, "hit")}, ${count(enough.length - hits.size, "false alarm")}, ${missed.length} missed${video.done ? "" : " (not done: some false alarms may be right)"}`;
     };
     this.refresh();
     this.place.replaceChildren(el("div", { class: "timeline-box" }, timeline.element));

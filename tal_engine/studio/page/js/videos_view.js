@@ -14,7 +14,7 @@ import { LongList } from "./long_list.js";
 /** @type {Record<string, [string, (v: Video) => boolean]>} */
 const KINDS = {
   all: ["All", () => true],
-  todo: ["Not looked at whole", (v) => !v.done],
+  todo: ["Not done", (v) => !v.done],
   none: ["Without labels", (v) => !labelled(v)],
   held: ["Held out", (v) => v.held_out],
   problem: ["With problems", (v) => Boolean(v.problem)],
@@ -47,7 +47,7 @@ export function videosView(context, signal) {
     list.set(shown);
     const labels = store.videos.reduce((n, v) => n + labelled(v), 0);
     const part = shown.length < store.videos.length ? `${shown.length} of ` : "";
-    facts.textContent = `${part}${count(store.videos.length, "video")} · ${count(labels, "label")} · ${store.videos.filter((v) => v.done).length} looked at whole`;
+    facts.textContent = `${part}${count(store.videos.length, "video")} · ${count(labels, "label")} · ${store.videos.filter((v) => v.done).length} done`;
     next.replaceChildren(advice(context, labels));
     empty.hidden = shown.length > 0 || !store.videos.length;
   }
@@ -114,7 +114,7 @@ function state(video) {
   const chip = (/** @type {string} */ kind, /** @type {string} */ text, title = "") => el("span", { class: `chip ${kind}`, text, title: title || null });
   return [
     video.held_out && chip("held", "held out", "Chosen at the start to measure with; it is never trained on"),
-    video.problem ? chip("bad", "problem", video.problem.title) : video.done ? chip("good", "✓ looked at") : null,
+    video.problem ? chip("bad", "problem", video.problem.title) : video.done ? chip("good", "✓ done", "Looked at whole: what has no label is background") : null,
     video.proxy === "making" && chip("on", `copy ${Math.round(100 * (video.progress || 0))} %`, "A copy that browsers can show is being made"),
     video.proxy === "failed" && chip("bad", "no picture"),
   ].filter(Boolean).map((n) => /** @type {Node} */ (n));
