@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,10 +34,13 @@ _WARM, _LEAST_WARM = 0.4, 20
 #: held-out videos of a procedural project, with two seeds.
 _KEPT = 0.3
 _LEARNED = "learned.json"
+#: Segments of each class from which on a head reads where they begin and end. With all labels of the procedural set a
+#: head of points does as well (docs/fit.md: 72.4 and 73.0 mAP@0.5) in a quarter of the time.
+_LEAST_SEGMENTS = 10
 
 
 def course_of(order: Order, lessons: Lessons, contract: Mapping[str, Any]) -> Course:
-    """Choose the head for the labels that there are, as `tal fit` does.
+    """Choose the head for the labels that there are, as `tal fit` does; segments count as points while they are few.
 
     Raises:
         FitError: there is nothing to learn from.
@@ -47,7 +51,11 @@ def course_of(order: Order, lessons: Lessons, contract: Mapping[str, Any]) -> Co
         raise FitError("there are no labels to learn from: mark some moments in videos that are not held out")
     known = {k: classes_known(lessons.videos, lessons.groups, k) for k in ("video", "point", "segment")}
     count = sum(len(v.points) + len(v.segments) for v in lessons.videos)
-    rule = rule_for(kind_for(known), count, None, order.steps)  # type: ignore[arg-type]
+    kind = kind_for(known)  # type: ignore[arg-type]
+    segments = Counter(s.label for v in lessons.videos for s in v.segments)
+    if kind == "segment" and min(segments[c] for c in classes) < _LEAST_SEGMENTS:
+        kind = "point"
+    rule = rule_for(kind, count, None, order.steps)
     return Course(rule, Vocabulary(classes), lessons.features, contract, order.seed)
 
 
@@ -69,7 +77,7 @@ def train_heads(folder: Path, order: Order, course: Course, lessons: Lessons, te
         raise FitError(f"head {course.rule.head!r} can learn nothing from these labels: mark more moments")
     heads, new = folder / HEADS, folder / HEADS.with_name("heads.next")
     shutil.rmtree(new, ignore_errors=True)
-    before = [_weights(heads / str(k)) for k in range(order.heads)]
+    before = [_weights(heads / str(k), course.rule.head) for k in range(order.heads)]
     if learned_from(folder) & {v.id for v in order.videos if v.held_out}:
         before = [None] * order.heads  # what is measured on must never have been learned from
     rules = [course.rule if w is None else _warm(course.rule) for w in before]
@@ -134,10 +142,10 @@ def _warm(rule: Rule) -> Rule:
     return replace(rule, train={**rule.train, "steps": steps, **({"warmup": warmup} if warmup else {})})
 
 
-def _weights(folder: Path) -> dict[str, Tensor] | None:
-    """Return the weights of the last time; None where there are none that can be read."""
+def _weights(folder: Path, head: str) -> dict[str, Tensor] | None:
+    """Return the weights of the last time; None where there are none of this head that can be read."""
     try:
         found = checkpoint.load(folder)
-        return found.tensors(found.result)
+        return found.tensors(found.result) if found.method.name == head else None
     except TALError:
         return None

@@ -277,6 +277,7 @@ def test_labels_of_another_tool_are_taken_once_and_what_does_not_fit_is_named(tm
 
 
 def test_the_command_opens_what_it_is_told(tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="the command needs [train]")
     opened = []
     monkeypatch.setattr("tal_engine.studio.running.run", lambda options, **more: opened.append((options, more)))
     main._register("studio")

@@ -17,7 +17,7 @@ from tal_engine.errors import FitError
 from tal_engine.features import save_features
 from tal_engine.lab.fitting.outcomes import Outcomes, average_precision
 from tal_engine.lab.studio.exporting import export
-from tal_engine.lab.studio.heads import learned_from
+from tal_engine.lab.studio.heads import course_of, learned_from
 from tal_engine.lab.studio.lessons import AROUND_S, lessons_of
 from tal_engine.lab.studio.measuring import figures
 from tal_engine.lab.studio.run import train
@@ -103,6 +103,16 @@ def test_of_a_video_that_is_not_finished_only_what_lies_around_its_labels_is_lea
     np.testing.assert_array_equal(lessons.features[nothing.name].streams["rgb"], made["v"].streams["rgb"][50:56])
     whole = lessons_of([replace(video, done=True)], made).videos[0]
     assert [p.seconds for p in whole.points] == [10.0]
+
+
+@pytest.mark.parametrize(("segments", "head"), [(9, "lacp"), (10, "actionformer")])
+def test_few_segments_are_learned_as_points(segments, head):
+    def marks(k):
+        return tuple(Label(f"{c}{k}", f"v{k}", "segment", s, s + 3.0, c) for s, c in ((2.0, "run"), (16.0, "sit")))
+
+    done = [OrderedVideo(f"v{k}", f"v{k}.mp4", "", 30.0, False, True, (), marks(k)) for k in range(segments)]
+    lessons = lessons_of(done, {v.id: features(k, []) for k, v in enumerate(done)})
+    assert course_of(Order(1, CLASSES, tuple(done)), lessons, {}).rule.head == head
 
 
 def test_figures_of_videos_that_count_twice_are_those_of_videos_that_are_there_twice(rng):
