@@ -7,6 +7,8 @@ clicks   ten procedural videos; a simulated annotator clicks as the truth says: 
          moments by chance, or watches video after video. mAP@0.5 on videos that the studio never sees. A round of
          training follows each `ROUND` clicks, as it does beside the page. Every answer is a click, also "nothing".
 kills    the real server, kill -9 at random moments amid edits.
+fluid    the page in headless Chromium: milliseconds from a key to the painted frame.
+page     the page in headless Chromium: from a folder of ten videos to a plan by scripted keys and clicks.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from common import finish, stored
 from studio_annotator import Annotator, learned, world
 from studio_kills import kills
 
-NAME = "bench_studio"
+NAME, PAGE = "bench_studio", "bench_studio_page"
 #: Clicks between two trainings, and in all: ten a class.
 ROUND, MOST, COUNT = 9, 50, 10
 ARMS = ("queue", "random", "watching")
@@ -87,7 +89,7 @@ def summary(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("clicks", "kills"), required=True)
+    parser.add_argument("--part", choices=("clicks", "kills", "fluid", "page"), required=True)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--videos", type=Path)
@@ -95,6 +97,18 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--add", action="store_true", help="Add kills to those that are stored.")
     given = parser.parse_args()
+    if given.part in ("fluid", "page"):
+        from studio_page import fluid, morning
+
+        with tempfile.TemporaryDirectory() as folder:
+            if given.part == "fluid":
+                finish(PAGE, fluid(Path(folder)), "fluid")
+            else:
+                runs = {
+                    str(s): morning(given.videos, given.features, Path(folder, str(s)), seed=s) for s in given.seeds
+                }
+                finish(PAGE, runs, "page")
+        return
     if given.part == "kills":
         with tempfile.TemporaryDirectory() as folder:
             mine = Path(folder, "videos")

@@ -26,14 +26,14 @@ COLOURS = 224
 TABLET = {"width": 820, "height": 1180}
 
 
-def save(page, name):
+def save(page, name, kind="page"):
     """Write what is on the screen, with few colours."""
     from PIL import Image
 
     page.wait_for_timeout(700)
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    path = FOLDER / f"page-{name}.png"
-    shot.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    path = FOLDER / f"{kind}-{name}.png"
+    shot.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
 
 

@@ -218,7 +218,10 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
     "docs/embedding.md": {"bench_image": lambda: image_section.section(stored("bench_image"))},
-    "docs/studio.md": {"bench_studio": lambda: studio_section.section(stored("bench_studio"))},
+    "docs/studio.md": {
+        "bench_studio": lambda: studio_section.section(stored("bench_studio")),
+        "bench_studio_page": lambda: studio_section.page_section(stored("bench_studio_page")),
+    },
     "docs/development.md": {"house": house.section},
     "docs/people.md": {"bench_people": lambda: people_section.section(stored("bench_people"))},
     "docs/fit.md": {

@@ -60,6 +60,10 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "": (*TRAINED, *(f"{_T}/studio/{n}.py" for n in ("questions", "findings", "answers", "order"))),
         "kills": (f"{_T}/studio", f"{_T}/serve", "benchmarks/studio_kills.py"),
     },
+    "bench_studio_page": {
+        "": (f"{_T}/studio", f"{_T}/serve", "benchmarks/studio_page.py"),
+        "page": (*TRAINED, f"{_T}/studio", f"{_T}/serve", "benchmarks/studio_page.py"),
+    },
     "bench_fit": {"": (*TRAINED, "benchmarks/bench_fit.py", "benchmarks/fit_worlds.py")},
     "bench_mixed": {"": (*TRAINED, "benchmarks/bench_mixed.py", "benchmarks/fit_worlds.py")},
     "bench_calibration": {"": (*RUNTIME, *DRAWN, f"{_T}/metrics", "export", "benchmarks/bench_calibration.py")},

@@ -64,3 +64,26 @@ def _at(points: list[list[float]], clicks: float) -> float:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
+
+
+def page_section(document: Mapping[str, Any]) -> str:
+    """What keys take in the page, and what a folder of videos takes to become a plan through it."""
+    figures, lines = document["figures"], list[str]()
+    if "fluid" in figures:
+        f = figures["fluid"]
+        rows = [[key, f"{ms['median']:.0f}", f"{ms['p95']:.0f}", f"{ms['most']:.0f}"] for key, ms in f["ms"].items()]
+        lines += [
+            f"Milliseconds from a key to the painted frame, {f['presses']} presses of each kind, in a video of "
+            f"{f['hours']:g} hours with {f['labels']:,} labels and as many suggestions, among {f['videos']} videos, "
+            f"while others computed (load average {f['load']:g}):",
+            "",
+            *table(["key", "median", "95 of 100 within", "longest"], rows),
+            "",
+        ]
+    for seed, run in figures.get("page", {}).items():
+        lines.append(
+            f"- Seed {seed}, by keys and clicks in the page: {run['videos']} videos and {run['classes']} classes are "
+            f"a plan after {run['minutes']:.1f} minutes, features included and thinking not, with {run['clicks']} "
+            f"clicks; mAP@0.5 {run['mAP@0.5']:.1f} on {run['unseen']} other videos."
+        )
+    return "\n".join(lines)

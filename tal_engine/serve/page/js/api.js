@@ -16,6 +16,8 @@ export class Problem extends Error {
     this.detail = document.detail || "";
     this.kind = (document.type || "").split("/").pop() || "";
     this.status = status;
+    /** @type {any} all that the service said of it */
+    this.document = document;
     this.retryAfter = retryAfter;
   }
 

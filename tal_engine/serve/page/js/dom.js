@@ -63,6 +63,7 @@ export function show(dialog) {
   const before = document.activeElement;
   document.body.append(dialog);
   dialog.showModal();
+  dialog.scrollTop = 0; // the focus may lie below what is seen
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       dialog.remove();

@@ -14,14 +14,19 @@ import { button, el, show } from "./dom.js";
  * @param {string} does
  * @returns {Shortcut}
  */
-const key = (part, act, keys, shown, does) => ({ part, act, keys, shown, does });
+export const key = (part, act, keys, shown, does) => ({ part, act, keys, shown, does });
 
-/** @type {Shortcut[]} */
-export const SHORTCUTS = [
+/** What moves a video, wherever one is shown. */
+export const PLAYING = [
   key("Playing", "toggle", [" "], ["Space"], "Play or pause"),
   key("Playing", "back", ["j"], ["J"], "Play backward; again: faster"),
   key("Playing", "pause", ["k"], ["K"], "Pause"),
   key("Playing", "forward", ["l"], ["L"], "Play forward; again: faster"),
+];
+
+/** @type {Shortcut[]} */
+export const SHORTCUTS = [
+  ...PLAYING,
   key("Moving", "frameBack", ["ArrowLeft", ","], ["←"], "One frame back"),
   key("Moving", "frameForward", ["ArrowRight", "."], ["→"], "One frame forward"),
   key("Moving", "secondBack", ["Shift+ArrowLeft"], ["Shift", "←"], "One second back"),
@@ -52,7 +57,7 @@ const OWN_PRESS = "button, a[href], summary, [type=checkbox], label";
  * @param {EventTarget|null} target
  * @param {string} name
  */
-function used(target, name) {
+export function used(target, name) {
   if (!(target instanceof Element)) return false;
   if (target.closest("dialog") || target.closest(OWN_TEXT)) return true;
   if (target.matches("input[type=range]")) return /^(Arrow|Home|End|Page)/.test(name);
@@ -60,34 +65,52 @@ function used(target, name) {
 }
 
 /**
- * Do what keys say, until `signal` ends it.
- * @param {Record<string, () => void>} actions by the `act` of `SHORTCUTS`
- * @param {AbortSignal} signal
+ * The key of an event as the table names it: where letters are not Latin, by its place.
+ * @param {KeyboardEvent} event
  */
-export function listenToKeys(actions, signal) {
-  const table = new Map(SHORTCUTS.flatMap((s) => s.keys.map((k) => [k, s.act])));
+export function nameOf(event) {
+  if (event.key.length !== 1) return event.key;
+  const placed = /[\x20-\x7e]/.test(event.key) ? null : /^Key([A-Z])$/.exec(event.code);
+  return (placed ? placed[1] : event.key).toLowerCase();
+}
+
+/**
+ * Do what keys say, until `signal` ends it.
+ * @param {Record<string, () => void>} actions by the `act` of the shortcuts
+ * @param {AbortSignal} signal
+ * @param {Shortcut[]} [shortcuts]
+ */
+export function listenToKeys(actions, signal, shortcuts = SHORTCUTS) {
+  const table = new Map(shortcuts.flatMap((s) => s.keys.map((k) => [k, s.act])));
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (event.altKey || event.defaultPrevented) return;
+    const name = nameOf(event);
+    const control = event.ctrlKey || event.metaKey;
     if (used(event.target, name)) return;
-    const act = table.get(event.shiftKey && name.length > 1 ? `Shift+${name}` : name);
+    const act = table.get(`${control ? "Ctrl+" : ""}${event.shiftKey && (control || name.length > 1) ? "Shift+" : ""}${name}`);
     if (!act || !actions[act]) return;
     event.preventDefault();
     actions[act]();
   }, { signal });
 }
 
-/** Show what keys do. */
-export function showHelp() {
+const POINTER = "With the pointer: drag the ruler to move through the video, drag the rows to pan, "
+  + "Ctrl and the wheel or two fingers to zoom, double-click a segment to select it.";
+
+/**
+ * Show what keys do.
+ * @param {Shortcut[]} [shortcuts]
+ * @param {string} [pointer] what the pointer does
+ */
+export function showHelp(shortcuts = SHORTCUTS, pointer = POINTER) {
   const dialog = el("dialog", { class: "dialog help", "aria-labelledby": "help-title" });
-  const parts = [...new Set(SHORTCUTS.map((s) => s.part))];
+  const parts = [...new Set(shortcuts.map((s) => s.part))];
   dialog.append(
     el("h2", { id: "help-title", text: "Keyboard" }),
     el("div", { class: "help-parts" }, ...parts.map((part) => el("section", {}, el("h3", { text: part }),
-      el("dl", {}, ...SHORTCUTS.filter((s) => s.part === part).flatMap((s) => [
+      el("dl", {}, ...shortcuts.filter((s) => s.part === part).flatMap((s) => [
         el("dt", {}, ...s.shown.map((k) => el("kbd", { text: k }))), el("dd", { text: s.does })]))))),
-    el("p", { class: "small faint", text: "With the pointer: drag the ruler to move through the video, drag the rows to pan, "
-      + "Ctrl and the wheel or two fingers to zoom, double-click a segment to select it." }),
+    el("p", { class: "small faint", text: pointer }),
     el("div", { class: "buttons" }, button("Close", () => dialog.close(), { class: "main", autofocus: true })));
   return show(dialog);
 }

@@ -74,7 +74,7 @@ function start() {
     main.focus();
   });
   document.getElementById("top-end")?.append(
-    button("?", showHelp, { class: "icon", "aria-label": "Keyboard", title: "Keyboard (?)" }), themeSwitch());
+    button("?", () => showHelp(), { class: "icon", "aria-label": "Keyboard", title: "Keyboard (?)" }), themeSwitch());
   document.addEventListener("keydown", (event) => {
     const target = /** @type {Element} */ (event.target);
     if (event.key !== "?" || target.closest("dialog, input:not([type=range], [type=checkbox]), select")) return;

@@ -1,5 +1,5 @@
 /**
- * A video of this computer, moved by frames; or, where there is no picture, a clock that moves alike.
+ * A video, moved by frames; or, where there is no picture, a clock that moves alike.
  * @module
  */
 import { el } from "./dom.js";
@@ -13,30 +13,33 @@ const SPEEDS = [1, 2, 4, 8];
  */
 export class Player extends EventTarget {
   /**
-   * @param {File|null} file null: there is no picture
+   * @param {File|string|null} source a file of this computer or an address; null: there is no picture
    * @param {number} fps frames a second
    * @param {number} duration seconds
    */
-  constructor(file, fps, duration) {
+  constructor(source, fps, duration) {
     super();
     this.fps = fps;
     this.duration = duration;
     /** Frames of the video. */
     this.frames = Math.max(1, Math.round(duration * fps));
+    /** @type {Float64Array|null} when each frame begins, where that is known; else they come at a constant rate */
+    this.times = null;
     /** Speed now: below 0 backward, 0 paused. */
     this.speed = 0;
     /** @type {number|null} where it stops */
     this.until = null;
     this.moment = 0;
     this.timer = 0;
-    this.url = file ? URL.createObjectURL(file) : "";
+    this.url = source instanceof File ? URL.createObjectURL(source) : "";
     /** @type {HTMLVideoElement|null} */
     this.video = null;
-    if (file) this.load();
+    if (source) this.load(this.url || String(source));
   }
 
-  load() {
-    const video = el("video", { src: this.url, preload: "auto", playsinline: true, "aria-label": "The video" });
+  /** @param {string} address */
+  load(address) {
+    const video = el("video", { src: address, preload: "auto", playsinline: true, "aria-label": "The video" });
     video.disablePictureInPicture = true;
     this.video = video;
     const tell = () => this.dispatchEvent(new Event("time"));
@@ -50,8 +53,51 @@ export class Player extends EventTarget {
     });
     video.addEventListener("loadedmetadata", () => {
       if (!video.videoWidth) video.dispatchEvent(new Event("error"));  // sound that can be played, a picture that cannot
-      else this.seekFrame(0);
+      else this.seekFrame(this.frame);
     });
+  }
+
+  /**
+   * Count frames by when they begin, as in videos of variable rate.
+   * @param {Float64Array} times seconds, ascending
+   */
+  setTimes(times) {
+    if (!times.length) return;
+    const at = this.shown;
+    this.times = times;
+    this.frames = times.length;
+    if (!this.speed) this.seek(at + 1e-4); // the beginning of a frame, whichever way it was rounded
+  }
+
+  /**
+   * The frame that is shown at a moment.
+   * @param {number} seconds
+   */
+  frameAt(seconds) {
+    if (!this.times) return Math.min(Math.max(Math.floor(seconds * this.fps + 1e-6), 0), this.frames - 1);
+    let [low, high] = [0, this.frames];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (this.times[middle] <= seconds + 1e-6) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /**
+   * When a frame begins.
+   * @param {number} frame
+   */
+  startOf(frame) {
+    return this.times ? this.times[frame] : frame / this.fps;
+  }
+
+  /**
+   * When the next frame begins, or the video ends.
+   * @param {number} frame
+   */
+  endOf(frame) {
+    return frame + 1 < this.frames ? this.startOf(frame + 1) : Math.max(this.duration, this.startOf(frame) + 1e-3);
   }
 
   /** Seconds now. */
@@ -61,12 +107,12 @@ export class Player extends EventTarget {
 
   /** Number of the frame that is shown. */
   get frame() {
-    return Math.min(Math.max(Math.floor(this.time * this.fps + 1e-6), 0), this.frames - 1);
+    return this.frameAt(this.time);
   }
 
   /** Seconds of the beginning of the frame that is shown; while it plays, of the moment. */
   get shown() {
-    return this.speed ? this.time : this.frame / this.fps;
+    return this.speed ? this.time : this.startOf(this.frame);
   }
 
   /**
@@ -75,14 +121,14 @@ export class Player extends EventTarget {
    */
   seekFrame(number) {
     const frame = Math.min(Math.max(Math.round(number), 0), this.frames - 1);
-    this.moment = (frame + 0.5) / this.fps;
+    this.moment = this.times ? (this.startOf(frame) + this.endOf(frame)) / 2 : (frame + 0.5) / this.fps;
     if (this.video) this.video.currentTime = this.moment;
     this.dispatchEvent(new Event("time"));
   }
 
   /** @param {number} seconds the frame at this moment is shown */
   seek(seconds) {
-    this.seekFrame(Math.floor(seconds * this.fps + 1e-6));
+    this.seekFrame(this.frameAt(seconds));
   }
 
   /** @param {number} frames to go on; below 0: back */

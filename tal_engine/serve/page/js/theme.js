@@ -17,13 +17,16 @@ function apply(choice) {
   window.dispatchEvent(new Event(CHANGED));
 }
 
-/** Take the choice of before, and return the switch. */
-export function themeSwitch() {
+/**
+ * Take the choice of before, and return the switch.
+ * @param {string} [auto] what the system's choice is called
+ */
+export function themeSwitch(auto = CHOICES[0][1]) {
   const known = localStorage.getItem(KEY) || "auto";
   const select = el("select", { "aria-label": "Colours", title: "Colours", on: { change: () => {
     localStorage.setItem(KEY, select.value);
     apply(select.value);
-  } } }, ...CHOICES.map(([value, text]) => el("option", { value, text, selected: value === known })));
+  } } }, ...CHOICES.map(([value, text]) => el("option", { value, text: value === "auto" ? auto : text, selected: value === known })));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.dispatchEvent(new Event(CHANGED)));
   apply(known);
   return select;

@@ -11,6 +11,7 @@ import { hearPointers } from "./timeline_pointer.js";
 
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("./rows.js").Segment} Segment */
+/** @typedef {{move: (time: number) => void, drop: () => void, cancel: () => void}} Grip something that is dragged */
 
 /**
  * Tells `seek` (detail: seconds), `choose` (detail: a segment, or null), `mark` (detail: a segment that was
@@ -168,10 +169,30 @@ export class Timeline extends EventTarget {
   point(segment, x, y) {
     this.tip.hidden = !segment;
     if (!segment) return;
-    const end = segment.open ? "still open" : clock(segment.end);
-    this.tip.textContent = `${segment.label} · ${clock(segment.start)} – ${end} · score ${segment.score.toFixed(3)}`
-      + (segment.provisional ? " · provisional" : "");
+    this.tip.textContent = this.describe(segment);
     const left = Math.min(Math.max(x + 12, 4), Math.max(this.width - this.tip.offsetWidth - 4, 4));
     this.tip.style.transform = `translate(${left}px, ${Math.max(y - 34, 2)}px)`;
+  }
+
+  /**
+   * What is said of a segment under the pointer.
+   * @param {Segment} segment
+   * @returns {string}
+   */
+  describe(segment) {
+    const end = segment.open ? "still open" : clock(segment.end);
+    return `${segment.label} · ${clock(segment.start)} – ${end} · score ${segment.score.toFixed(3)}`
+      + (segment.provisional ? " · provisional" : "");
+  }
+
+  /**
+   * What a press on the rows takes hold of; nothing here, where results are only shown.
+   * @param {number} _x
+   * @param {number} _y of the rows
+   * @param {string} _pointer mouse, touch or pen
+   * @returns {Grip|null}
+   */
+  grip(_x, _y, _pointer) {
+    return null;
   }
 }

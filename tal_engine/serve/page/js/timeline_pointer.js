@@ -18,6 +18,12 @@ export function hearPointers(timeline, signal) {
   let travelled = 0;
   let seeking = false;
   let apart = 0;
+  /** @type {import("./timeline.js").Grip|null} */
+  let held = null;
+  const letGo = () => {
+    held?.cancel();
+    held = null;
+  };
 
   const place = (/** @type {MouseEvent} */ event) => {
     const box = plot.getBoundingClientRect();
@@ -35,7 +41,9 @@ export function hearPointers(timeline, signal) {
     plot.setPointerCapture(event.pointerId);
     [travelled, apart] = [0, 0];
     seeking = at.inRuler && down.size === 1;
+    letGo(); // a second finger pinches
     if (seeking && !timeline.still) seek(at.x);
+    else if (down.size === 1) held = timeline.grip(at.x, at.y - RULER, event.pointerType);
   }, { signal });
 
   plot.addEventListener("pointermove", (event) => {
@@ -50,6 +58,7 @@ export function hearPointers(timeline, signal) {
     if (timeline.still) return;
     if (down.size === 2) pinch();
     else if (seeking) seek(at.x);
+    else if (held) travelled > CLICK && held.move(range.time(at.x, timeline.width));
     else if (travelled > CLICK) {
       range.pan(((before.x - at.x) / timeline.width) * range.span);
       timeline.moved();
@@ -69,12 +78,18 @@ export function hearPointers(timeline, signal) {
   plot.addEventListener("pointerup", (event) => {
     const at = place(event);
     const clicked = down.delete(event.pointerId) && !down.size && travelled <= CLICK && !seeking;
+    if (held && !clicked) held.drop();
+    else letGo();
+    held = null;
     if (!clicked) return;
     const segment = under(at);
     timeline.dispatchEvent(new CustomEvent("choose", { detail: segment }));
     if (!segment && !timeline.still) seek(at.x);
   }, { signal });
-  plot.addEventListener("pointercancel", (event) => down.delete(event.pointerId), { signal });
+  plot.addEventListener("pointercancel", (event) => {
+    down.delete(event.pointerId);
+    letGo();
+  }, { signal });
   plot.addEventListener("pointerleave", () => timeline.point(null, 0, 0), { signal });
 
   plot.addEventListener("dblclick", (event) => {

@@ -1,0 +1,110 @@
+/**
+ * Rows of the studio's timeline: labels above, suggestions below, by subject and class.
+ * @module
+ */
+import { lanes } from "../shared/js/rows.js";
+
+/** @typedef {import("./book.js").Label} Label */
+/** @typedef {import("./store.js").Suggestion} Suggestion */
+/** @typedef {Suggestion & {label_id: number, found: true}} Guess a suggestion in its row */
+/** @typedef {import("../shared/js/rows.js").Row & {labels: Label[]}} LaneRow */
+
+/** @typedef {{guesses: Guess[], lanes: number[], depth: number}} Placed */
+
+/**
+ * Put suggestions into their rows: once, for labels change at every key and suggestions seldom.
+ * @param {Suggestion[]} suggestions
+ * @param {string[]} classes in order
+ * @returns {Map<string, Placed>} by subject and class
+ */
+export function placed(suggestions, classes) {
+  /** @type {Map<string, Guess[]>} */
+  const found = new Map();
+  for (const s of suggestions) {
+    const key = `${whose(s)}/${s.label}`;
+    const own = found.get(key) || [];
+    own.push({ ...s, label_id: classes.indexOf(s.label), found: true });
+    found.set(key, own);
+  }
+  return new Map([...found].map(([key, guesses]) => {
+    guesses.sort((a, b) => b.score - a.score);
+    const rows = lanes(guesses);
+    return [key, { guesses, lanes: rows, depth: Math.max(0, ...rows) + 1 }];
+  }));
+}
+
+/**
+ * @param {string[]} classes in order
+ * @param {Label[]} labels by start
+ * @param {Map<string, Placed>} suggestions
+ * @returns {LaneRow[]} each class has a row; subjects have their own where anybody is named
+ */
+export function laneRows(classes, labels, suggestions) {
+  const everywhere = labels.filter((l) => l.kind === "nothing" && !l.label);
+  /** @type {Map<string, Label[]>} */
+  const found = new Map();
+  for (const l of labels) {
+    if (l.kind === "nothing" && !l.label) continue;
+    const key = `${whose(l)}/${l.label}`;
+    const own = found.get(key);
+    if (own) own.push(l);
+    else found.set(key, [l]);
+  }
+  const keys = [...found.keys(), ...suggestions.keys()];
+  const subjects = [...new Set(["", ...keys.map((k) => k.slice(0, k.indexOf("/")))])].sort();
+  /** @type {LaneRow[]} */
+  const rows = [];
+  for (const subject of subjects) {
+    classes.forEach((label, id) => {
+      const key = `${subject}/${label}`;
+      const [own, guessed] = [found.get(key), suggestions.get(key)];
+      if (!own && !guessed && subject) return;
+      const labelled = everywhere.length ? [...(own || []), ...everywhere].sort((a, b) => a.start - b.start) : own || [];
+      rows.push({ key, label, label_id: id, subject, segments: guessed?.guesses || [], lanes: guessed?.lanes || [], depth: guessed?.depth || 1, labels: labelled });
+    });
+  }
+  return rows;
+}
+
+/**
+ * Who does it, as rows are named: people that were followed have numbers, from 0 on.
+ * @param {{subject?: string|number|null}} what
+ */
+export function whose({ subject }) {
+  return subject === null || subject === undefined || subject === "" ? "" : /^\d+$/.test(String(subject)) ? `#${subject}` : String(subject);
+}
+
+/**
+ * Whether suggestions are right, as far as labels say: a segment fits one that it shares half of both with, a point
+ * lies inside, and each label is found once, by the best.
+ * @param {Suggestion[]} suggestions
+ * @param {Label[]} labels
+ * @returns {{hits: Set<Suggestion>, missed: Label[]}}
+ */
+export function verdicts(suggestions, labels) {
+  const hits = new Set();
+  const left = new Set(labels.filter((l) => l.kind !== "nothing"));
+  for (const s of [...suggestions].sort((a, b) => b.score - a.score)) {
+    let [best, most] = [/** @type {Label|null} */ (null), 0];
+    for (const l of left) {
+      if (l.label !== s.label) continue;
+      const fits = l.kind === "point" ? Number(s.start <= l.start && l.start <= s.end) : overlap(s, l);
+      if (fits >= 0.5 && fits > most) [best, most] = [l, fits];
+    }
+    if (!best) continue;
+    hits.add(s);
+    left.delete(best);
+  }
+  return { hits, missed: [...left] };
+}
+
+/**
+ * Intersection over union.
+ * @param {{start: number, end: number}} a
+ * @param {{start: number, end: number}} b
+ */
+export function overlap(a, b) {
+  const shared = Math.min(a.end, b.end) - Math.max(a.start, b.start);
+  if (shared <= 0) return 0;
+  return shared / (Math.max(a.end, b.end) - Math.min(a.start, b.start));
+}

@@ -1,0 +1,54 @@
+/**
+ * News that must be seen wherever somebody works: problems of the server, conflicts.
+ * @module
+ */
+import { button, el } from "../shared/js/dom.js";
+
+/** Most that are shown at once; the oldest go. */
+const MOST = 3;
+
+/** @param {import("./main.js").Context} context */
+export function hearProblems({ store, saver, editor }) {
+  const place = el("div", { class: "toasts", role: "region", "aria-label": "News" });
+  document.body.append(place);
+
+  /**
+   * @param {string} title
+   * @param {string} text
+   * @param {string} kind
+   * @param {...Node} more
+   */
+  function show(title, text, kind, ...more) {
+    const toast = el("section", { class: `notice ${kind}`, role: "alert" }, el("h2", { text: title }), text && el("p", { class: "small", text }),
+      el("div", { class: "inspector-row" }, ...more, button("Close", () => toast.remove(), { class: "small-button" })));
+    place.append(toast);
+    while (place.children.length > MOST) place.firstElementChild?.remove();
+    return toast;
+  }
+
+  store.addEventListener("problem", (e) => {
+    const { title, detail } = /** @type {CustomEvent} */ (e).detail;
+    show(title || "The server has a problem", detail || "", "bad-notice");
+  });
+  let told = "";
+  /** @type {HTMLElement|null} gone when it is true no more */
+  let unsaved = null;
+  saver.addEventListener("state", () => {
+    const { kind, problem } = saver.state;
+    if (kind !== "unsaved" || !problem) {
+      if (kind !== "saved") return;
+      told = "";
+      unsaved?.remove();
+    } else if (problem.status && problem.title !== told) {
+      told = problem.title;
+      unsaved = show(problem.title, `${problem.detail} What you do stays in this browser, and is sent again until it is saved.`.trim(), "bad-notice");
+    }
+  });
+  store.addEventListener("connection", () => store.connected && saver.again());
+  editor.addEventListener("conflict", () => show("Somebody else was first", "The same label was changed by someone else meanwhile. Both versions are kept until one of you decides.", "",
+    el("a", { class: "button small-link", href: "#/team", text: "Compare" })));
+  saver.addEventListener("refused", (e) => {
+    const { problem } = /** @type {CustomEvent} */ (e).detail;
+    show("An edit could not be saved", problem.detail || problem.title, "bad-notice");
+  });
+}

@@ -1,0 +1,264 @@
+/**
+ * A video to work on: its player, its timeline, its labels and suggestions. Views put their panels beside it.
+ * @module
+ */
+import { button, el } from "../shared/js/dom.js";
+import { clock, score } from "../shared/js/format.js";
+import { Player } from "../shared/js/player.js";
+import { transport } from "../shared/js/transport.js";
+import { placed, laneRows } from "./lane_rows.js";
+import { curvesOf } from "./lane_curve.js";
+import { LaneTimeline } from "./lane_timeline.js";
+import { addressOf, stage } from "./stage.js";
+
+/** @typedef {import("./book.js").Label} Label */
+
+/** Tells `change` when labels, suggestions or what is chosen are other than before. */
+export class Workbench extends EventTarget {
+  /**
+   * @param {import("./main.js").Context} context
+   * @param {import("./store.js").Video} video
+   * @param {import("./book.js").Book} book
+   * @param {AbortSignal} signal ends it
+   */
+  constructor(context, video, book, signal) {
+    super();
+    Object.assign(this, { context, video, book, signal });
+    this.context = context;
+    this.video = video;
+    this.book = book;
+    this.signal = signal;
+    const fps = video.fps || 25;
+    this.player = new Player(addressOf(video), fps, Math.max(video.duration || 0, 1 / fps));
+    this.timeline = new LaneTimeline(this.player.duration, signal, { label: `Position in ${video.name}`, fps });
+    this.timeline.snap = (time) => this.player.startOf(this.player.frameAt(time));
+    /** @type {import("./store.js").Suggestion[]} those that reach the thresholds of their classes */
+    this.suggestions = [];
+    /** @type {import("./store.js").Suggestion[]} */
+    this.all = [];
+    /** @type {Record<string, {threshold: number}>} */
+    this.thresholds = {};
+    /** Whether weaker ones are shown too. */
+    this.weak = false;
+    /** @type {Map<string, import("./lane_rows.js").Placed>} */
+    this.guesses = new Map();
+    /** @type {string|null} */
+    this.chosen = null;
+    /** @type {any} a suggestion that is chosen */
+    this.guess = null;
+    /** @type {[number, number]|null} */
+    this.selection = null;
+    this.here = el("div", { class: "here", "aria-hidden": "true" });
+    this.stage = stage(video, this.player, this.here);
+    this.hear();
+    void this.read();
+  }
+
+  /** The label that is chosen. @returns {Label|null} */
+  get label() {
+    return (this.chosen && this.book.shown.get(this.chosen)) || null;
+  }
+
+  /** Names of the classes, in order. */
+  get classes() {
+    return this.context.store.project.classes.map((c) => c.name);
+  }
+
+  hear() {
+    const { player, timeline, book, signal, context } = this;
+    const told = () => this.told();
+    player.addEventListener("time", () => this.ticked(), { signal });
+    timeline.addEventListener("seek", (e) => { player.pause(); player.seek(/** @type {CustomEvent} */ (e).detail); });
+    timeline.addEventListener("dragging", (e) => player.seek(/** @type {CustomEvent} */ (e).detail));
+    timeline.addEventListener("choose", (e) => this.choose(/** @type {CustomEvent} */ (e).detail));
+    book.addEventListener("change", told, { signal });
+    context.store.addEventListener("project", () => this.sorted(), { signal });
+    context.store.addEventListener("suggestions", () => void this.readSuggestions(), { signal });
+    context.store.addEventListener("videos", () => this.stateChanged(), { signal });
+    signal.addEventListener("abort", () => player.close());
+  }
+
+  /** Read what may come after the picture. */
+  async read() {
+    void this.readSuggestions();
+    try {
+      const { times } = await this.context.store.frames(this.video.id);
+      if (!this.signal.aborted) this.player.setTimes(Float64Array.from(times));
+      if (!this.signal.aborted) this.ticked();
+    } catch {
+      // without them frames are counted at the rate of the video
+    }
+  }
+
+  async readSuggestions() {
+    try {
+      const { store } = this.context;
+      const [{ segments, curves }, thresholds] = await Promise.all([store.suggested(this.video.id), store.kept("/api/thresholds").catch(() => ({}))]);
+      if (this.signal.aborted) return;
+      [this.all, this.thresholds] = [segments || [], thresholds];
+      this.timeline.curves = curvesOf(curves);
+    } catch {
+      return; // there are none yet
+    }
+    this.sorted();
+  }
+
+  /** Put suggestions into their rows anew. */
+  sorted() {
+    this.suggestions = this.weak ? this.all : this.all.filter((s) => s.score >= (this.thresholds[s.label]?.threshold ?? -Infinity));
+    this.guesses = placed(this.suggestions, this.classes);
+    this.timeline.renewed();
+    this.told();
+  }
+
+  /** A proxy may be there now. */
+  stateChanged() {
+    const now = this.context.store.video(this.video.id);
+    if (!now) return;
+    const gained = !addressOf(this.video) && addressOf(now);
+    this.video = now;
+    this.stage.tell(now);
+    if (gained) this.dispatchEvent(new Event("picture"));
+  }
+
+  told() {
+    if (this.chosen && !this.book.shown.has(this.chosen)) this.chosen = this.timeline.chosenLabel = null;
+    this.timeline.waiting = new Set(this.book.pending.flatMap((e) => e.changes.map((c) => c.label.id)));
+    this.timeline.setRows(laneRows(this.classes, this.book.list, this.guesses));
+    this.ticked();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  ticked() {
+    const { player, timeline } = this;
+    const t = player.time;
+    const now = [...this.book.list.filter((l) => l.start <= t && t <= Math.max(l.end, l.start + 0.3)).map((l) => l.kind === "nothing" ? "nothing here" : l.label),
+      ...this.suggestions.filter((s) => s.start <= t && t < s.end).map((s) => `${s.label}? ${score(s.score)}`)].slice(0, 4).join(", ");
+    this.here.textContent = now;
+    timeline.setTime(player.shown, `${clock(player.shown)}, frame ${player.frame}${now ? `, ${now}` : ""}`, player.speed !== 0);
+  }
+
+  /**
+   * Choose a label or a suggestion, and go there.
+   * @param {any} what null: nothing
+   * @param {boolean} [go]
+   */
+  choose(what, go = true) {
+    this.guess = this.timeline.guess = what?.found ? what : null;
+    this.chosen = this.timeline.chosenLabel = what && !what.found ? what.id : null;
+    this.timeline.changed();
+    if (what && go) this.go(what.start);
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** @param {number} time */
+  go(time) {
+    this.player.pause();
+    this.player.seek(time + 1e-4); // a label lies on the frame that begins there, whatever rounding says
+    if (time < this.timeline.range.start || time > this.timeline.range.end) {
+      this.timeline.range.follow(time);
+      this.timeline.moved();
+    }
+  }
+
+  /** @param {[number, number]|null} selection */
+  select(selection) {
+    this.selection = this.timeline.selection = selection;
+    this.timeline.changed();
+    this.dispatchEvent(new Event("selection"));
+  }
+
+  /**
+   * Show what is being marked.
+   * @param {{label: string, start: number, end: number}|null} draft
+   */
+  draft(draft) {
+    this.timeline.drafts = draft ? [{
+      id: "draft", video: this.video.id, kind: draft.end > draft.start ? "segment" : "point", subject: "", note: "", author: "", ...draft,
+    }] : [];
+    this.timeline.changed();
+  }
+
+  /**
+   * Picture and controls.
+   * @param {Record<string, () => void>} actions
+   */
+  picture(actions) {
+    const bar = transport(actions, this.signal, this.player);
+    const tell = () => bar.select(this.selection);
+    this.addEventListener("selection", tell);
+    tell();
+    return el("div", { class: "picture" }, this.stage.element, bar.element);
+  }
+
+  /**
+   * The timeline and its tools.
+   * @param {Record<string, () => void>} actions
+   * @param {...Node} tools
+   */
+  below(actions, ...tools) {
+    const zoom = el("div", { class: "zoom", role: "group", "aria-label": "Zoom" },
+      button("−", () => actions.wider(), { class: "icon", "aria-label": "Zoom out", title: "Zoom out (−)" }),
+      button("+", () => actions.closer(), { class: "icon", "aria-label": "Zoom in", title: "Zoom in (+)" }),
+      button("All", () => actions.fit(), { class: "small-button", title: "Show all (F)" }));
+    return [el("div", { class: "tools" }, ...tools, el("span", { class: "gap" }), zoom),
+      el("div", { class: "timeline-box" }, this.timeline.element)];
+  }
+}
+
+/**
+ * What keys and buttons do with any workbench.
+ * @param {Workbench} bench
+ * @returns {Record<string, () => void>}
+ */
+export function benchActions(bench) {
+  const { player, timeline } = bench;
+  const { range } = timeline;
+
+  /** @param {number} factor */
+  function zoom(factor) {
+    const inside = player.time >= range.start && player.time <= range.end;
+    range.zoom(inside ? player.time : (range.start + range.end) / 2, factor);
+    timeline.moved();
+  }
+
+  /** @returns {[number, number]|null} */
+  function target() {
+    const what = bench.label || bench.guess;
+    return bench.selection || (what && [what.start, what.end]);
+  }
+
+  return {
+    toggle: () => player.toggle(),
+    back: () => player.shuttle(-1),
+    pause: () => player.pause(),
+    forward: () => player.shuttle(1),
+    frameBack: () => player.step(-1),
+    frameForward: () => player.step(1),
+    secondBack: () => player.step(-Math.round(player.fps)),
+    secondForward: () => player.step(Math.round(player.fps)),
+    first: () => player.step(-player.frames),
+    last: () => player.step(player.frames),
+    closer: () => zoom(0.5),
+    wider: () => zoom(2),
+    fit() {
+      range.fit();
+      timeline.moved();
+    },
+    fitChosen() {
+      const [start, end] = target() || [0, player.duration];
+      const margin = Math.max((end - start) * 0.5, 1);
+      range.set(start - margin, end + margin);
+      timeline.moved();
+    },
+    playChosen() {
+      const [start, end] = target() || [player.time, player.duration];
+      player.seek(start);
+      player.play(1, Math.max(end, start + 1));
+    },
+    unmark() {
+      bench.select(null);
+      bench.choose(null);
+    },
+  };
+}
