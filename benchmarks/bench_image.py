@@ -41,18 +41,22 @@ _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, required=True, help="tar of a Debian 12")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--base", type=Path, help="tar of a Debian 12, on which the image is built")
+    what.add_argument("--built", nargs=2, metavar=("BASE", "IMAGE"), help="images of --work that are there already")
     parser.add_argument("--work", type=Path, default=Path("/tmp/bench-image"))
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     store = Store(args.work)
-    store.build(args.base)
-    with store.mounted(f"{NAME}-base") as base, store.mounted(NAME) as image:
+    base_name, image_name = args.built or (f"{NAME}-base", NAME)
+    if args.base is not None:
+        store.build(args.base)
+    with store.mounted(base_name) as base, store.mounted(image_name) as image:
         sizes = {"base_mib": mib(base), "image_mib": mib(image), "packages_mib": mib(image / "opt/tal")}
         sizes["compressed_mib"] = compressed(image)
         largest = sorted((image / "opt/tal/lib/python3.11/site-packages").iterdir(), key=mib)[-8:]
         sizes["largest_mib"] = {p.name: mib(p) for p in reversed(largest)}
-        served = serve(image, store.config(), args.work)
+        served = serve(image, store.config(image_name), args.work)
     finish("bench_image", {**sizes, **served})
     if not all(served.values()):
         sys.exit(f"it does not serve as it should: {served}")
@@ -87,9 +91,9 @@ class Store:
         self("bud", "--layers", "--format", "docker", "-q", "-t", NAME, "--build-arg", f"BASE={NAME}-base",
              "--ignorefile", f"{DOCKERFILE}.dockerignore", "-f", DOCKERFILE, ROOT)  # fmt: skip
 
-    def config(self) -> dict[str, Any]:
+    def config(self, name: str) -> dict[str, Any]:
         """What the image says about how it is run."""
-        config: dict[str, Any] = json.loads(self("inspect", "--type", "image", NAME))["Docker"]["config"]
+        config: dict[str, Any] = json.loads(self("inspect", "--type", "image", name))["Docker"]["config"]
         return config
 
     @contextlib.contextmanager
