@@ -114,7 +114,7 @@ def _train(folder: Path, examples: Sequence[Example], seed: int) -> None:
 def rounded(found: checkpoint.Checkpoint, folder: Path) -> checkpoint.Checkpoint:
     """Round a checkpoint's resulting weights to half precision, in which they pack to half of the wheel's bytes.
 
-    They stay float32, so that the graph computes as it did; no figure changes by more than .1.
+    They stay float32, so the graph's operators do not change. All that is reported is of the rounded weights.
 
     Args:
         found: the checkpoint.
