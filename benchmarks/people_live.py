@@ -31,9 +31,9 @@ from tal_engine.pose.skeleton import Poses, canonical
 from tal_engine.pose.windows import features_of
 
 #: Streams, and seconds of each run.
-STREAMS, SECONDS = (1, 3, 5), 24.0
+STREAMS, SECONDS = (1, 3, 4), 14.0
 #: Poses a second of the comparison, sessions, and how noisy their joints are from pose to pose, metres.
-RATES, SESSIONS, FAST_M = (25.0, 12.5, 25 / 3, 6.25), 24, 0.02
+RATES, SESSIONS, FAST_M = (25.0, 12.5, 25 / 3, 6.25), 16, 0.02
 
 
 def clip(folder: Path) -> Path:
@@ -41,7 +41,7 @@ def clip(folder: Path) -> Path:
     with open_video(SHARED / "videos" / f"{VIDEOS[0]}.mp4") as video:
         frames = [f.image() for f in video.frames]
     path = folder / "lifter.mp4"
-    write_video(path, (f for _ in range(3) for f in frames), 25)
+    write_video(path, (f for _ in range(2) for f in frames), 25)
     return path
 
 

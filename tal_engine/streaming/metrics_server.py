@@ -47,7 +47,7 @@ _MEASURES = (
     _Measure("tal_final_events", "Final events", lambda m: m.finals, total=True),
     _Measure("tal_late_events", "Finals later than declared", lambda m: m.state.finalizer.late_events, total=True),
     _Measure("tal_refused_frames", "Frames whose time went back", lambda m: m.state.refused, total=True),
-    _Measure("tal_open_actions", "Actions that are known and not final", lambda m: m.state.finalizer.open_actions),
+    _Measure("tal_open_actions", "Actions that are known and not final", lambda m: m.state.open_actions),
     _Measure("tal_domain", "Share of training videos less usual than the last window", lambda m: m.state.domain),
     _Measure("tal_event_lag_seconds", "Wall clock from the end of the last action to its event", lambda m: m.lag_s),
     _Measure(

@@ -165,6 +165,11 @@ class PeopleOfStream:
         self.worst_latency_s = max(self.worst_latency_s, decided.worst_latency_s)
         return events
 
+    @property
+    def open_actions(self) -> int:
+        """How many actions of everybody are known and not final."""
+        return sum(one.state.finalizer.open_actions for one in self._people.values())
+
     def _take(self, subject: int, one: _One) -> None:
         new = one.state.windows()
         self._due += [(subject, one, window) for window in new]

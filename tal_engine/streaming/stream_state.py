@@ -115,6 +115,11 @@ class StreamState:
         """Share of videos like the training videos that are less usual than the last window; None: not known."""
         return self._watch.share
 
+    @property
+    def open_actions(self) -> int:
+        """How many actions are known and not final, of everybody."""
+        return self.finalizer.open_actions if self._people is None else self._people.open_actions
+
     def set_session_id(self, session: str) -> None:
         """Make ids differ from those of other streams of its name: for sources whose frames never come again."""
         self.finalizer.session = session
