@@ -55,6 +55,9 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "procedural": (*TRAINED, *DRAWN, *VIDEOS, "benchmarks/bench_methods.py", "benchmarks/methods_rows.py"),
         "cost": (*RUNTIME, *LEARNING, "export", "benchmarks/methods_cost.py"),
     },
+    "bench_archive": {"": (*RUNTIME, f"{_T}/batch", "benchmarks/bench_archive.py")},
+    "newcomer": {"": (*TRAINED, *RUNTIME, "export", "benchmarks/newcomer.py")},
+    "release_check": {"": (_T, "export", "benchmarks/release_check.py")},
     "fit_whole": {"": (*TRAINED, *VIDEOS, *DRAWN, "export", "benchmarks/fit_whole.py")},
     "bench_studio": {
         "": (*TRAINED, *(f"{_T}/studio/{n}.py" for n in ("questions", "findings", "answers", "order"))),
