@@ -7,6 +7,8 @@ from typing import Any
 
 from pages import machine_lines, plus_minus, table
 
+from tal_engine.lab.fitting.rules import rule_for
+
 _WHAT = {
     "msrc12": "MSRC-12, real skeletons",
     "vts": "VTS, open surgery",
@@ -15,6 +17,8 @@ _WHAT = {
     "lite0": "procedural videos, `lite0`",
 }
 F1 = ("F1@10", "F1@25", "F1@50")
+#: The head that `tal fit` takes, by kind of label.
+CHOSEN = {kind: rule_for(kind, 0).head for kind in ("video", "point", "segment")}
 _MEASURE = {"video": "video mAP", "point": "point mAP", "segment": "mAP@0.1:0.7"}
 
 
@@ -43,10 +47,11 @@ def section(document: Mapping[str, Any]) -> str:
                 _rows(part, measure),
             ),
             "",
+            *_said(part, measure),
         ]
     lines.append(
         "F1 and false alarms are of what passes the thresholds of best F1. All heads have the settings of the "
-        "table, none its own best; a difference on one seed may be chance."
+        "table, none its own best; a figure without a deviation is of one seed, and such a difference may be chance."
     )
     machines = {_WHAT[n]: document["parts"][n]["machine"] for n in document["figures"]}
     return "\n".join([*lines, *machine_lines(machines, "torch")])
@@ -56,12 +61,34 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
     kept = [r for r in part["rows"].values() if not _repeats(r, part["rows"], measure)]
     rows = sorted(kept, key=lambda r: (r["kind"], -r["summary"][measure]["mean"]))
     return [
-        [r["kind"], f"`{r['head']}`", plus_minus(r["summary"][measure]),
+        [r["kind"], f"`{r['head']}`{_before(r)}", plus_minus(r["summary"][measure]),
          *("/".join(f"{r['summary'][f]['mean']:.0f}" for f in F1) for _ in _more(part)),
          plus_minus(r["summary"]["ECE"]),
          f"{r['summary']['false alarms an hour']['mean']:.0f}", f"{r['summary']['cpu_s']['mean']:.0f}"]
         for r in rows
     ]  # fmt: skip
+
+
+def _before(row: Mapping[str, Any]) -> str:
+    """What is said of a row with the settings that `tal fit` had before."""
+    return ", before" if row.get("widest") == 0 else ""
+
+
+def _said(part: Mapping[str, Any], measure: str) -> list[str]:
+    """How far the head of `tal fit` is from the best one for each kind of label, and points from segments."""
+    rows = {k: r for k, r in part["rows"].items() if not _before(r)}
+    mean = {k: r["summary"][measure]["mean"] for k, r in rows.items()}
+    best = {kind: max((k for k in mean if rows[k]["kind"] == kind), key=mean.__getitem__, default=None)
+            for kind in CHOSEN}  # fmt: skip
+    words = [
+        f"from {_KIND[kind]} {mean[f'{kind}: {head}'] - mean[top]:+.1f} (`{rows[top]['head']}`)"
+        for kind, head in CHOSEN.items()
+        if (top := best[kind]) is not None and sum(r["kind"] == kind for r in rows.values()) > 1
+    ]
+    out = [f"The head of `tal fit` less the best of those measured, {measure}: {', '.join(words)}."]
+    points, top = mean.get(f"point: {CHOSEN['point']}"), best["segment"]
+    share = [f"Points give {points / mean[top]:.0%} of what segments give."] if points and top else []
+    return [" ".join([*(out if words else []), *share]), ""] if words or share else []
 
 
 def _more(part: Mapping[str, Any]) -> list[str]:
@@ -127,12 +154,10 @@ def whole(document: Mapping[str, Any]) -> str:
     lines = [
         f"{part['videos']} videos of {part['seconds_each']:.0f} s, one click each, `lite0`, four folds, the learning",
         f"curve and the final head (nine runs of training): {cpu} s of processor time on two threads, {share:.0f} % of",
-        "the time in training.",
+        f"the time in training. By the clock {_seconds([r['wall_s'] for r in runs])} s.",
     ]
     if (busy := max(r["load_before"] for r in runs)) > 1:
-        lines.append(f"Others used the cores (load {busy:.0f} at the start), so its time by the clock says nothing.")
-    else:
-        lines.append(f"By the clock {_seconds([r['wall_s'] for r in runs])} s.")
+        lines.append(f"Others used the cores too (load {busy:.0f} at the start): by itself it is faster.")
     return "\n".join([" ".join(lines), "", *machine_lines({"all": document["machine"]}, "torch")])
 
 

@@ -15,12 +15,17 @@ from ..methods import METHODS, Method, load_method, uses_points, uses_segments
 from ..training.recipe import recipe
 from ..training.training_options import TrainOptions
 
+#: Widest embedding: a head as wide as the 1280 numbers of an image encoder takes four times as long, and differs by no
+#: more than seeds do (docs/fit.md).
+WIDEST = 256
+
 
 @dataclass(frozen=True)
 class Rule:
     """A row: for labels of `kind` in sets of at least `least` labels in all, train `head` with these settings.
 
     config, train: fields that differ from the head's defaults and from those of `TrainOptions`. why: what was measured.
+    widest: of wider features the embedding is so wide, in heads that can; 0: as wide as the features.
     """
 
     kind: Kind
@@ -29,6 +34,7 @@ class Rule:
     config: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+    widest: int = WIDEST
 
     @property
     def method(self) -> Method:

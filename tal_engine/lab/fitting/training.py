@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ...annotations.labels import Kind, VideoLabels
@@ -27,6 +29,9 @@ from ..training.validation import Videos, detect
 from .known import known_by, points_of, truth_of
 from .material import FeaturesOf
 from .rules import Rule
+
+#: Width up to which a head is small.
+_SMALL = 512
 
 #: Called with (step, steps, loss).
 Steps = Callable[[int, int, float], None]
@@ -63,6 +68,8 @@ def config_for(rule: Rule, widths: Mapping[str, int]) -> Any:
     method = rule.method
     visual = {s: widths[s] for s in default_streams(widths)}
     config = with_streams(method.Config(**rule.config), visual)
+    if getattr(config, "embedding", None) == 0 and config.total > rule.widest > 0:
+        config = replace(config, embedding=rule.widest)
     missing = [s for s in method.training_streams(config) if s not in widths]
     if missing:
         raise UsageError(
@@ -90,12 +97,28 @@ def trained(
     """
     options = course.rule.options(course.seed)
     report = None if tell is None else (lambda step, steps, terms: tell(step, steps, sum(terms.values())))
-    state = fit(
-        course.method, course.config, course.vocabulary, None, _batches(course, videos, options), options, folder,
-        provenance={"data": _said(videos), "contract": dict(course.contract)},
-        resume=(folder / "checkpoint.json").exists(), report=report, initial=initial,
-    )  # fmt: skip
+    with one_thread(course.config):
+        state = fit(
+            course.method, course.config, course.vocabulary, None, _batches(course, videos, options), options, folder,
+            provenance={"data": _said(videos), "contract": dict(course.contract)},
+            resume=(folder / "checkpoint.json").exists(), report=report, initial=initial,
+        )  # fmt: skip
     return state.net
+
+
+@contextmanager
+def one_thread(config: Any) -> Iterator[None]:
+    """Train small heads on one thread: several wait for each other longer than they work, above all on a busy machine.
+
+    The result is then the same on any number of cores, too.
+    """
+    before = torch.get_num_threads()
+    inner = getattr(config, "embedding", 0) or getattr(config, "width", 0) or config.total
+    torch.set_num_threads(1 if inner <= _SMALL else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _batches(course: Course, videos: Sequence[VideoLabels], options: TrainOptions) -> BatchSampler:
