@@ -184,6 +184,27 @@ def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str
                 raise UsageError(f"{what} and {other} are the same file: choose another name for one")
 
 
+def check_free(path: str | Path, *, overwrite: bool, resume: bool = False) -> None:
+    """Refuse to replace an output that is there already, unless the user says so.
+
+    Nothing is there at devices, pipes and empty folders.
+
+    Args:
+        path: a file to write, or a folder to fill.
+        overwrite: the user said so.
+        resume: the command could go on with it, by --resume; the message says so.
+
+    Raises:
+        UsageError: it is there; the message says what can be done.
+    """
+    path = Path(path)
+    if overwrite or not path.exists() or _descriptor_of(path) is not None:
+        return
+    if any(path.iterdir()) if path.is_dir() else path.is_file():
+        on = "--resume goes on with it, " if resume else ""
+        raise UsageError(f"{path}: is there already; --overwrite replaces it, {on}or choose another name")
+
+
 def check_writable(path: Path, what: str) -> None:
     """Find out now rather than in an hour whether a file can be written; missing folders are made, the file is not.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .._util.files import check_free
 from ..errors import UsageError
 from .console import errors, stdout, warn
 from .shared import Json
@@ -72,8 +73,7 @@ def convert(
         return
     if source is None or output is None:
         raise UsageError("needs SOURCE and --output, or --formats")
-    if not overwrite and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"{output}: is there already; --overwrite replaces it, or choose another name")
+    check_free(output, overwrite=overwrite)
     from ..annotations.formats import convert as convert_file
 
     report = convert_file(source, output, source=source_format, target=target_format, fps=fps, video=video)

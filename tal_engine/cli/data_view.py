@@ -11,9 +11,9 @@ from urllib.parse import quote, urlsplit
 
 import typer
 
-from .._util.files import check_outputs
+from .._util.files import check_free, check_outputs
 from .._util.names import found_names
-from ..errors import UsageError, VideoError
+from ..errors import VideoError
 from .console import errors, warn
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def view(
 
     inputs = [p for p in (source, predictions) if p is not None]
     check_outputs({f"--output {output}": output}, inputs)
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output}: is there already; --overwrite replaces it, or choose another name")
+    check_free(output, overwrite=overwrite)
     truth = read(source, fps=fps, video=videos if fps is None else None)
     found = read(predictions, fps=fps) if predictions is not None else None
     if found is None and (truth.score == truth.score).any():

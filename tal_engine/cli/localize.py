@@ -118,12 +118,16 @@ def localize(
             rich_help_panel="Outputs",
         ),
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that are there.", rich_help_panel="Outputs")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Say which actions happen when in videos.
 
     JSON Lines are written as each video ends, other files at the end, also on Ctrl-C. A batch that ended early goes on
-    with --resume; what it has done is in OUTPUT.resume until all of it is done, and stays there with --resume.
+    with --resume; what it has done is in OUTPUT.resume until all of it is done, and stays there with --resume. Outputs
+    that are there are kept, unless --resume or --overwrite is given.
     """
     form = _format(form, output)
     known = _truth(truth)
@@ -133,7 +137,9 @@ def localize(
     _check(form, save_video, paths)
     if resume and output is None:
         raise UsageError("--resume goes on with a file of results: give --output")
-    targets.check(output, [p for p in (*paths, plan, truth) if p is not None])
+    if resume and overwrite:
+        raise UsageError("--resume goes on with results and --overwrite replaces them: give one of them")
+    targets.check(output, [p for p in (*paths, plan, truth) if p is not None], replace=resume or overwrite)
     limits = Limits(max_pixels=max_pixels, max_snippets=max_snippets)
     engine = TALEngine.load(
         plan,

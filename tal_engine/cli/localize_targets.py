@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._util.files import check_outputs, check_writable
+from .._util.files import check_free, check_outputs, check_writable
 from .._util.names import file_names
 from ..records import Segment
 from ..results import Localization
@@ -39,14 +39,15 @@ class Targets:
         own = zip(self.paths, file_names(self.paths), strict=True)
         return {p: target.with_name(f"{target.name[:cut]}-{name}{target.suffix}") for p, name in own}
 
-    def check(self, output: Path | None, inputs: list[str | Path]) -> None:
-        """Refuse to overwrite an input or another output, before anything runs."""
+    def check(self, output: Path | None, inputs: list[str | Path], *, replace: bool) -> None:
+        """Refuse to overwrite an input or another output, or what is there without `replace`, before anything runs."""
         outputs: dict[str, str | Path | None] = {f"--output {output}": output}
         outputs |= {f"--plot {t}": t for t in self.plots.values()}
         outputs |= {f"--save-video {t}": t for t in self.videos.values()}
         check_outputs(outputs, inputs)
         for what, path in outputs.items():
             if path is not None:
+                check_free(path, overwrite=replace, resume=output is not None)
                 check_writable(Path(path), f"the file of {what.split()[0]}")
 
     def there(self, path: str | Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from .._util.files import check_free
 from ..plan.archive import write_plan
 from .console import errors
 
@@ -28,7 +28,6 @@ def people(
     """Write the plan for people: 18 everyday actions and exercises, by pose (docs/people.md says how well)."""
     from ..pose.plans import people_plan
 
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output}: is there already; --overwrite replaces it")
+    check_free(output, overwrite=overwrite)
     write_plan(output, people_plan(landmarks.value))
     errors.print(f"wrote {output}; next: tal localize VIDEO --plan {output}")

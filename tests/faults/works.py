@@ -104,6 +104,7 @@ def localize(form: str, videos: Sequence[Path], plan: Path | None, *more: str) -
             "--threads",
             "1",
             "-q",
+            "--overwrite",
         ]
 
     def old(out: Path) -> None:

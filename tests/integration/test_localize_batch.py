@@ -115,6 +115,21 @@ def test_a_resumed_file_is_that_of_one_run(folder, plan_path, tmp_path):
     assert first.read_text() == whole.read_text()
 
 
+@pytest.mark.parametrize("option", ["-o", "--plot"])
+def test_what_is_there_is_kept_unless_the_user_says_otherwise(folder, plan_path, tmp_path, localized, option):
+    there = tmp_path / ("r.jsonl" if option == "-o" else "r.png")
+    there.write_text("of another day\n")
+    common = [folder / "a.mp4", "--plan", plan_path, option, there]
+    refused = tal(*common)
+    assert isinstance(refused.exception, UsageError)
+    assert "is there already; --overwrite replaces it" in str(refused.exception)
+    assert ("--resume goes on with it" in str(refused.exception)) == (option == "-o")
+    assert (localized, there.read_text()) == ([], "of another day\n")
+    assert isinstance(tal(*common, "-o", there.with_suffix(".json"), "--overwrite", "--resume").exception, UsageError)
+    assert tal(*common, "--overwrite").exit_code == 0
+    assert b"another day" not in there.read_bytes()
+
+
 def test_other_options_and_another_plan_are_other_results(folder, plan_path, tmp_path, localized):
     (folder / "b.mp4").unlink()
     common = [folder, "-o", tmp_path / "r.json", "--resume"]
@@ -150,9 +165,9 @@ def test_a_record_stays_only_where_there_is_something_to_go_on_with(folder, plan
     tal(folder, "--plan", plan_path, "-o", tmp_path / "r.json")
     assert record.exists(), "a video failed"
     (folder / "b.mp4").unlink()
-    assert tal(folder, "--plan", plan_path, "-o", tmp_path / "r.json").exit_code == 0
+    assert tal(folder, "--plan", plan_path, "-o", tmp_path / "r.json", "--overwrite").exit_code == 0
     assert not record.exists()
-    assert tal(folder / "a.mp4", "--plan", plan_path, "-o", tmp_path / "r.json").exit_code == 0
+    assert tal(folder / "a.mp4", "--plan", plan_path, "-o", tmp_path / "r.json", "--overwrite").exit_code == 0
     assert not record.exists()
     assert tal(folder, "--plan", plan_path, "-o", tmp_path / "r.json", "--resume").exit_code == 0
     assert record.exists()
@@ -180,7 +195,7 @@ def test_nothing_to_go_on_with(folder, plan_path):
 def test_where_all_fail_an_earlier_file_stays(folder, plan_path, tmp_path):
     out = tmp_path / "r.json"
     out.write_text("mine")
-    assert tal(folder / "b.mp4", "--plan", plan_path, "-o", out).exit_code == 5
+    assert tal(folder / "b.mp4", "--plan", plan_path, "-o", out, "--overwrite").exit_code == 5
     assert out.read_text() == "mine"
 
 

@@ -10,9 +10,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..._util.files import check_writable
+from ..._util.files import check_free, check_writable
 from ...annotations.labels import Labels, read_labels
-from ...errors import FitError, UsageError
+from ...errors import FitError
 from ...inference.extraction import Extractor
 from . import assess, checks, rules, stages
 from .advice import next_steps
@@ -68,8 +68,7 @@ def _silent(task: str, done: int, total: int, note: str) -> None:
 
 def fit_with(videos: Path, labels: Path, output: Path, options: FitOptions, bar: Bar) -> FitReport:
     """See `fit`."""
-    if output.exists() and not options.overwrite:
-        raise UsageError(f"{output}: is there already; --overwrite replaces it, or choose another name")
+    check_free(output, overwrite=options.overwrite)
     check_writable(output, "the plan")
     given = options.spec == NO_ENCODERS
     read = read_labels(labels, None if given else videos)
