@@ -15,12 +15,16 @@ from ..methods import METHODS, Method, load_method, uses_points, uses_segments
 from ..training.recipe import recipe
 from ..training.training_options import TrainOptions
 
+#: Widest stream that a head reads as it is; see `nn.projection` and docs/fit.md.
+PROJECT = 128
+
 
 @dataclass(frozen=True)
 class Rule:
     """A row: for labels of `kind` in sets of at least `least` labels in all, train `head` with these settings.
 
     config, train: fields that differ from the head's defaults and from those of `TrainOptions`. why: what was measured.
+    project: streams wider than so many are projected to as many principal components; 0 leaves them.
     """
 
     kind: Kind
@@ -29,6 +33,7 @@ class Rule:
     config: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+    project: int = PROJECT
 
     @property
     def method(self) -> Method:

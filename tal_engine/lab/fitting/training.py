@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from ...annotations.labels import Kind, VideoLabels
@@ -17,16 +19,22 @@ from ...annotations.points import Points, draw_points
 from ...annotations.tables import Table
 from ...errors import UsageError
 from ...metrics import protocol
+from ...records import Features
 from ...vocabulary import Vocabulary
 from ..data.batches import BatchSampler
-from ..heads.streams import default_streams, with_streams
+from ..heads.streams import IMAGE, default_streams, with_streams
 from ..methods import Method, mixes, uses_points, uses_segments
+from ..nn.projection import Projection, fit_projection
+from ..training import checkpoint
 from ..training.loop import fit
 from ..training.training_options import TrainOptions
 from ..training.validation import Videos, detect
 from .known import known_by, points_of, truth_of
 from .material import FeaturesOf
 from .rules import Rule
+
+#: Streams of a small head are at most so wide in all.
+_SMALL_HEAD = 512
 
 #: Called with (step, steps, loss).
 Steps = Callable[[int, int, float], None]
@@ -48,10 +56,36 @@ class Course:
         return self.rule.method
 
     @property
-    def config(self) -> Any:
-        """The head's config, at the features' widths."""
+    def widths(self) -> dict[str, int]:
+        """The features' widths."""
         some = next(iter(self.features.values()))
-        return config_for(self.rule, {s: int(x.shape[1]) for s, x in some.streams.items()})
+        return {s: int(x.shape[1]) for s, x in some.streams.items()}
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams that the head reads after training."""
+        return self.method.inference_streams(config_for(self.rule, self.widths))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained head, its config, and the projection of features before it, if there is one."""
+
+    net: nn.Module
+    config: Any
+    projection: Projection | None
+
+    def projected(self, features: FeaturesOf, videos: Sequence[VideoLabels]) -> FeaturesOf:
+        """Give the features of videos as the head reads them."""
+        if self.projection is None:
+            return features
+        return projected(features, videos, self.projection)
+
+
+def projected(features: FeaturesOf, videos: Sequence[VideoLabels], projection: Projection) -> dict[str, Features]:
+    """Project the features of videos."""
+    chosen = {v.name: features[v.name] for v in videos}
+    return {n: replace(f, streams=projection.arrays(f.streams)) for n, f in chosen.items()}
 
 
 def config_for(rule: Rule, widths: Mapping[str, int]) -> Any:
@@ -72,25 +106,56 @@ def config_for(rule: Rule, widths: Mapping[str, int]) -> Any:
     return config
 
 
-def trained(course: Course, videos: Sequence[VideoLabels], folder: Path, tell: Steps | None = None) -> nn.Module:
+def trained(course: Course, videos: Sequence[VideoLabels], folder: Path, tell: Steps | None = None) -> Trained:
     """Train on some videos, or go on where `folder` says; the last weights are the result."""
     options = course.rule.options(course.seed)
     report = None if tell is None else (lambda step, steps, terms: tell(step, steps, sum(terms.values())))
-    state = fit(
-        course.method, course.config, course.vocabulary, None, _batches(course, videos, options), options, folder,
-        provenance={"data": _said(videos), "contract": dict(course.contract)},
-        resume=(folder / "checkpoint.json").exists(), report=report,
-    )  # fmt: skip
-    return state.net
+    begun = (folder / "checkpoint.json").exists()
+    projection = checkpoint.load(folder).projection if begun else _projection(course, videos)
+    features, widths = course.features, course.widths
+    if projection is not None:
+        features, widths = projected(features, videos, projection), projection.widths(widths, before=False)
+    config = config_for(course.rule, widths)
+    with _one_thread(sum(widths.values())):
+        state = fit(
+            course.method, config, course.vocabulary, None, _batches(course, config, features, videos, options),
+            options, folder, provenance={"data": _said(videos), "contract": dict(course.contract)}, resume=begun,
+            report=report, projection=projection,
+        )  # fmt: skip
+    return Trained(state.net, config, projection)
 
 
-def _batches(course: Course, videos: Sequence[VideoLabels], options: TrainOptions) -> BatchSampler:
-    method, config = course.method, course.config
+def _projection(course: Course, videos: Sequence[VideoLabels]) -> Projection | None:
+    """Fit the projection of wide streams on training videos; none of images that are compared with texts."""
+    if not course.rule.project:
+        return None
+    streams = [s for s in course.streams if not (course.method.uses_text and s == IMAGE)]
+    return fit_projection([course.features[v.name].streams for v in videos], streams, course.rule.project)
+
+
+@contextmanager
+def _one_thread(width: int) -> Iterator[None]:
+    """Train small heads by one thread: others wait for each other longer than they work, above all on a busy machine.
+
+    Results are then the same on any number of cores, too.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if width <= _SMALL_HEAD else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _batches(
+    course: Course, config: Any, features: FeaturesOf, videos: Sequence[VideoLabels], options: TrainOptions
+) -> BatchSampler:
+    method = course.method
     streams, mixed = method.training_streams(config), mixes(method)
     if not mixed:
         videos = taught(method, videos)
     return BatchSampler(
-        [v.annotated("train") for v in videos], course.features, course.vocabulary, streams, length=options.length,
+        [v.annotated("train") for v in videos], features, course.vocabulary, streams, length=options.length,
         size=options.batch, pairs=options.pairs, sampling=options.sampling, mixed=mixed,
         points=_points(videos, options) if uses_points(method) else None,
         segments={v.name: truth_of(v, "segment").segments for v in videos} if uses_segments(method) else None,
@@ -119,11 +184,11 @@ def _said(videos: Sequence[VideoLabels]) -> str:
     return f"{len(videos)} videos of tal fit, {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def found_by(course: Course, net: nn.Module, videos: Sequence[VideoLabels]) -> Table:
-    """Detect by a network on videos: suppressed, as the plan will give it before calibration."""
+def found_by(course: Course, head: Trained, videos: Sequence[VideoLabels]) -> Table:
+    """Detect by a head on videos: suppressed, as the plan will give it before calibration."""
     shown = [v.annotated("test") for v in videos]
-    data = Videos(shown, course.features, protocol("activitynet"), threads=0)
-    return detect(course.method, net, course.config, course.vocabulary, data)
+    data = Videos(shown, head.projected(course.features, videos), protocol("activitynet"), threads=0)
+    return detect(course.method, head.net, head.config, course.vocabulary, data)
 
 
 def rows_of(table: Table) -> list[list[Any]]:

@@ -16,7 +16,7 @@ from ..._util.files import check_folder, write_text
 from ..._util.untrusted import parse_json, read_text
 from ...errors import CheckpointError, UsageError
 
-_FORMAT = 1
+_FORMAT = 2
 _IDENTITY = "fit.json"
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...errors import UsageError
 from ...vocabulary import Vocabulary
 from ..methods import Method
+from ..nn.projection import Projection
 from ..nn.text import TextEncoder
 from .distributed import World
 from .ema import Ema
@@ -27,13 +28,14 @@ _RANK_STRIDE = 1_000_003
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, how, and where its data came from."""
+    """What is trained, how, and where its data came from; `projection`: of the features that the network gets."""
 
     method: Method
     config: Any
     vocabulary: Vocabulary
     options: TrainOptions
     provenance: dict[str, Any]
+    projection: Projection | None = None
 
 
 @dataclass

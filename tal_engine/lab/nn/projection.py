@@ -1,0 +1,130 @@
+"""Wide features to their principal components, scaled to one variance, before the head: learned on training videos.
+
+A head as wide as its features has millions of weights for what are a few hundred snippets in a small set, and features
+of image encoders differ much more between scenes than between moments of one scene. Principal components that are
+scaled to one variance (PCA whitening) are fewer, and no direction outweighs another. The projection is no part of what
+is trained; it is exported inside the head's graph, so that plans read the features as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...errors import FeatureError
+
+#: Variance below this share of the largest one is noise: it is not scaled up to one.
+FLOOR = 1e-3
+
+
+class Projection(nn.Module):
+    """Projects streams [B, T, D] by name to [B, T, K]; streams that it does not know stay as they are.
+
+    Args:
+        tensors: as `fit_projection` gives them: "NAME.middle" [D] and "NAME.matrix" [D, K] of each stream.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.streams = tuple(k.removesuffix(".middle") for k in tensors if k.endswith(".middle"))
+        for i, s in enumerate(self.streams):
+            self.register_buffer(f"middle{i}", tensors[f"{s}.middle"])
+            self.register_buffer(f"matrix{i}", tensors[f"{s}.matrix"])
+
+    def _of(self, stream: str) -> tuple[Tensor, Tensor]:
+        i = self.streams.index(stream)
+        return self.get_buffer(f"middle{i}"), self.get_buffer(f"matrix{i}")
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what it is made of, by the names that the class takes."""
+        parts = {s: self._of(s) for s in self.streams}
+        return {f"{s}.{part}": t for s, of in parts.items() for part, t in zip(("middle", "matrix"), of, strict=True)}
+
+    def widths(self, of: Mapping[str, int], *, before: bool) -> dict[str, int]:
+        """Return the widths of streams before or after the projection, from those of all streams on the other side."""
+        return {s: self._of(s)[1].shape[0 if before else 1] if s in self.streams else width for s, width in of.items()}
+
+    def forward(self, streams: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {s: self.one(s, x) for s, x in streams.items()}
+
+    def one(self, stream: str, x: Tensor) -> Tensor:
+        """Project one stream, [..., D] -> [..., K]."""
+        if stream not in self.streams:
+            return x
+        middle, matrix = self._of(stream)
+        return (x - middle) @ matrix
+
+    def arrays(self, streams: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Project the streams of a video, [T, D] by name."""
+        with torch.no_grad():
+            return {s: self.one(s, torch.from_numpy(np.ascontiguousarray(x))).numpy() for s, x in streams.items()}
+
+
+class Projected(nn.Module):
+    """A frozen head behind the projection of its streams, as it is exported."""
+
+    def __init__(self, projection: Projection, frozen: nn.Module) -> None:
+        super().__init__()
+        self.projection, self.frozen = projection, frozen
+        #: See `export.to_onnx`.
+        self.unproven_lengths = bool(getattr(frozen, "unproven_lengths", False))
+
+    def forward(self, **streams: Tensor) -> dict[str, Tensor]:
+        out: dict[str, Tensor] = self.frozen(**self.projection(streams))
+        return out
+
+
+def fit_projection(
+    videos: Sequence[Mapping[str, NDArray[np.float32]]], streams: Iterable[str], most: int
+) -> Projection | None:
+    """Fit the projection of all streams that are wider than `most`.
+
+    Args:
+        videos: streams [T, D] by name, of each training video.
+        streams: those that may be projected.
+        most: components that are kept at most; fewer of fewer snippets than twice as many.
+
+    Returns:
+        The projection, or None where no stream is so wide.
+
+    Raises:
+        FeatureError: there are no videos, or the snippets of a stream do not differ.
+
+    >>> x = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    >>> made = fit_projection([{"rgb": x}], ["rgb"], 3)
+    >>> made.arrays({"rgb": x})["rgb"].std(0).round(3).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    if not videos:
+        raise FeatureError("there are no videos to fit a projection on")
+    tensors: dict[str, Tensor] = {}
+    for s in streams:
+        x = np.concatenate([v[s] for v in videos])
+        if x.shape[1] > most:
+            middle, matrix = _components(s, x.astype(np.float64), most)
+            tensors[f"{s}.middle"], tensors[f"{s}.matrix"] = (
+                torch.from_numpy(a.astype(np.float32)) for a in (middle, matrix)
+            )
+    return Projection(tensors) if tensors else None
+
+
+def _components(stream: str, x: NDArray[np.float64], most: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean [D] and the scaled components [D, K] of snippets [N, D]."""
+    middle = x.mean(0)
+    count = min(most, max(len(x) // 2, 1))
+    if len(x) < x.shape[1]:  # much the faster of the two, then
+        _, singular, rows = np.linalg.svd(x - middle, full_matrices=False)
+        variance, directions = singular[:count] ** 2 / len(x), rows[:count].T
+    else:
+        rising, columns = np.linalg.eigh(np.cov(x.T, bias=True))
+        variance, directions = rising[::-1][:count], columns[:, ::-1][:, :count]
+    if not variance[0] > 0:
+        raise FeatureError(f"stream {stream!r}: all snippets have the same features")
+    # The sign of a component is free: its largest entry is positive, whatever the library gives.
+    directions = directions * np.sign(directions[np.abs(directions).argmax(0), np.arange(count)])
+    return middle, directions / np.sqrt(np.maximum(variance, FLOOR * variance[0]))
