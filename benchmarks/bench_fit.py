@@ -21,6 +21,8 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,13 +36,15 @@ from tal_engine.annotations.labels import Kind
 from tal_engine.lab.fitting.assess import reported
 from tal_engine.lab.fitting.held_out import HeldOut, figures, segmental
 from tal_engine.lab.fitting.material import Material, material_of
-from tal_engine.lab.fitting.rules import Rule, rule_for
+from tal_engine.lab.fitting.rules import PROJECT, Rule, rule_for
 from tal_engine.lab.fitting.scores import fitted_scores
 from tal_engine.lab.fitting.stages import fold_of
 from tal_engine.lab.fitting.training import Course, found_by, rows_of, table_of, trained
 
 NAME = "bench_fit"
 TASK = {"video": "video", "point": "points", "segment": "segments"}
+#: Labels that heads are trained on here, if not those of videos: of stronger ones these read no more.
+READS: Mapping[str, tuple[Kind, ...]] = {"lacp": ("point", "segment"), "actionformer": ("segment",)}
 HEADS = ("stpn", "co2", "basnet", "cola", "um", "hamnet", "aicl", "lacp", "actionformer")
 
 
@@ -89,7 +93,7 @@ def rows_for(kind: Kind, count: int, heads: list[str]) -> dict[str, Rule]:
     chosen = rule_for(kind, count)
     out = {f"{chosen.head} (chosen)": chosen}
     for head in heads:
-        if head != chosen.head and not (kind == "video" and head in ("lacp", "actionformer")):
+        if head != chosen.head and kind in READS.get(head, ("video",)):
             out[head] = like(chosen, head)
     return out
 
@@ -107,15 +111,16 @@ def like(rule: Rule, head: str) -> Rule:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=Path, default=Path("out/fit/videos"))
-    parser.add_argument("--features", type=Path, default=Path("out/fit"))
+    parser.add_argument("--videos", type=Path, default=Path("out/fit/videos"), help="procedural videos and labels")
+    parser.add_argument("--features", type=Path, default=Path("out/fit"), help="their features, in tiny/ and lite0/")
     known = worlds(Path(), Path())
-    parser.add_argument("--worlds", nargs="+", choices=known, default=list(known))
-    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS[:-1]))
-    parser.add_argument("--kinds", nargs="+", choices=TASK, default=list(TASK))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--folds", type=int, default=2)
-    parser.add_argument("--steps", type=int, help="Training steps instead of the rules'.")
+    parser.add_argument("--worlds", nargs="+", choices=known, default=list(known), help="sets, see above")
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS), help="beside the one of tal fit")
+    parser.add_argument("--kinds", nargs="+", choices=TASK, default=list(TASK), help="labels that are trained on")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of folds and training")
+    parser.add_argument("--folds", type=int, default=2, help="parts of the videos, each held out once")
+    parser.add_argument("--steps", type=int, help="training steps instead of the rules'")
+    parser.add_argument("--project", type=int, default=PROJECT, help="components of wide features; 0: as they are")
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
@@ -124,8 +129,9 @@ def main() -> None:
         for kind in (k for k in world.kinds if k in args.kinds):
             count = len(world.labels)
             for row, rule in rows_for(kind, count, args.heads).items():
+                rule = replace(rule, project=args.project)
                 if args.steps:
-                    rule = Rule(rule.kind, 0, rule.head, rule.config, {**rule.train, "steps": args.steps})
+                    rule = replace(rule, train={**rule.train, "steps": args.steps})
                 for seed in args.seeds:
                     keep(name, world, kind, row, rule, seed, args.folds)
     print(json.dumps(stored(NAME)))
@@ -135,6 +141,7 @@ def keep(name: str, world: World, kind: Kind, row: str, rule: Rule, seed: int, f
     """Measure one row of one seed, unless it is stored, and store it beside the others."""
     part = stored(NAME).get("figures", {}).get(name, {"rows": {}})
     key = f"{kind}: {row.removesuffix(' (chosen)')}"
+    key += "" if rule.project == PROJECT else f", project {rule.project}"
     runs = part["rows"].get(key, {}).get("runs", {})
     if str(seed) in runs:
         return
@@ -142,7 +149,7 @@ def keep(name: str, world: World, kind: Kind, row: str, rule: Rule, seed: int, f
     print(name, key, seed, runs[str(seed)], flush=True)
     measures = [m for m in runs[str(seed)] if m not in ("detections",)]
     summary = {m: spread([r[m] for r in runs.values() if m in r]) for m in measures}
-    settings = {"config": dict(rule.config), "train": dict(rule.train), "folds": folds}
+    settings = {"config": dict(rule.config), "train": dict(rule.train), "folds": folds, "project": rule.project}
     part["rows"][key] = {"kind": kind, "head": rule.head, "runs": runs, "summary": summary, **settings,
                          **this_run(NAME, name)}  # fmt: skip
     hours = sum(f.duration for f in world.features.values()) / 3600

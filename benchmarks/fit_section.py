@@ -7,6 +7,8 @@ from typing import Any
 
 from pages import machine_lines, plus_minus, table
 
+from tal_engine.lab.fitting.rules import rule_for
+
 _WHAT = {
     "msrc12": "MSRC-12, real skeletons",
     "vts": "VTS, open surgery",
@@ -15,6 +17,8 @@ _WHAT = {
     "lite0": "procedural videos, `lite0`",
 }
 F1 = ("F1@10", "F1@25", "F1@50")
+#: The head that `tal fit` takes, by kind of label.
+CHOSEN = {kind: rule_for(kind, 0).head for kind in ("video", "point", "segment")}
 _MEASURE = {"video": "video mAP", "point": "point mAP", "segment": "mAP@0.1:0.7"}
 
 
@@ -43,6 +47,7 @@ def section(document: Mapping[str, Any]) -> str:
                 _rows(part, measure),
             ),
             "",
+            *_said(part, measure),
         ]
     lines.append(
         "F1 and false alarms are of what passes the thresholds of best F1. All heads have the settings of the "
@@ -56,12 +61,34 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
     kept = [r for r in part["rows"].values() if not _repeats(r, part["rows"], measure)]
     rows = sorted(kept, key=lambda r: (r["kind"], -r["summary"][measure]["mean"]))
     return [
-        [r["kind"], f"`{r['head']}`", plus_minus(r["summary"][measure]),
+        [r["kind"], f"`{r['head']}`{_as_they_are(r)}", plus_minus(r["summary"][measure]),
          *("/".join(f"{r['summary'][f]['mean']:.0f}" for f in F1) for _ in _more(part)),
          plus_minus(r["summary"]["ECE"]),
          f"{r['summary']['false alarms an hour']['mean']:.0f}", f"{r['summary']['cpu_s']['mean']:.0f}"]
         for r in rows
     ]  # fmt: skip
+
+
+def _as_they_are(row: Mapping[str, Any]) -> str:
+    """What is said of a row whose head read wide features without the projection that `tal fit` makes."""
+    return ", features as they are" if row.get("project") == 0 else ""
+
+
+def _said(part: Mapping[str, Any], measure: str) -> list[str]:
+    """How far the head of `tal fit` is from the best one for each kind of label, and points from segments."""
+    rows = {k: r for k, r in part["rows"].items() if not _as_they_are(r)}
+    mean = {k: r["summary"][measure]["mean"] for k, r in rows.items()}
+    best = {kind: max((k for k in mean if rows[k]["kind"] == kind), key=mean.__getitem__, default=None)
+            for kind in CHOSEN}  # fmt: skip
+    words = [
+        f"from {_KIND[kind]} {mean[f'{kind}: {head}'] - mean[top]:+.1f} (`{rows[top]['head']}`)"
+        for kind, head in CHOSEN.items()
+        if (top := best[kind]) is not None and sum(r["kind"] == kind for r in rows.values()) > 1
+    ]
+    out = [f"The head of `tal fit` beside the best of all for each kind of label, {measure}: {', '.join(words)}."]
+    points, top = mean.get(f"point: {CHOSEN['point']}"), best["segment"]
+    share = [f"Points give {points / mean[top]:.0%} of what segments give."] if points and top else []
+    return [" ".join([*(out if words else []), *share]), ""] if words or share else []
 
 
 def _more(part: Mapping[str, Any]) -> list[str]:
@@ -102,6 +129,27 @@ def mixed_section(document: Mapping[str, Any]) -> str:
     return "\n".join([*table(head, rows), "", f"{said}.", *machine_lines(machines, "torch")])
 
 
+def projection(document: Mapping[str, Any]) -> str:
+    """What was found on other videos than those of the tables: figure and seconds by number of components."""
+    part = document["figures"]["choice"]
+    counts = sorted({r["components"] for r in part["rows"].values()})
+    rows = []
+    for kind in ("point", "segment", "video"):
+        of = {r["components"]: r for r in part["rows"].values() if r["kind"] == kind}
+        if of:
+            cells = [f"{plus_minus(of[c]['summary']['mAP@0.1:0.7'])} ({of[c]['summary']['cpu_s']['mean']:.0f} s)"
+                     if c in of else "" for c in counts]  # fmt: skip
+            rows.append([_KIND[kind], f"`{next(iter(of.values()))['head']}`", *cells])
+    head = ["labels", "head", *(f"{c} components" if c else "as they are, 1280 wide" for c in counts)]
+    most = max(len(r["runs"]) for r in part["rows"].values())
+    said = (
+        f"{part['videos']} procedural videos of other seeds, {part['minutes']:.0f} minutes, {part['classes']} classes; "
+        f"2 folds, up to {most} seeds: mAP@0.1:0.7 in percent, and seconds of processor time."
+    )
+    machine = {"all": document["parts"]["choice"]["machine"]}
+    return "\n".join([*table(head, rows), "", said, *machine_lines(machine, "torch")])
+
+
 def calibration(document: Mapping[str, Any]) -> str:
     """The embedded plan's calibration in words, for docs/scores.md."""
     f = document["figures"]
@@ -127,12 +175,10 @@ def whole(document: Mapping[str, Any]) -> str:
     lines = [
         f"{part['videos']} videos of {part['seconds_each']:.0f} s, one click each, `lite0`, four folds, the learning",
         f"curve and the final head (nine runs of training): {cpu} s of processor time on two threads, {share:.0f} % of",
-        "the time in training.",
+        f"the time in training. By the clock {_seconds([r['wall_s'] for r in runs])} s.",
     ]
     if (busy := max(r["load_before"] for r in runs)) > 1:
-        lines.append(f"Others used the cores (load {busy:.0f} at the start), so its time by the clock says nothing.")
-    else:
-        lines.append(f"By the clock {_seconds([r['wall_s'] for r in runs])} s.")
+        lines.append(f"Others used the cores too (load {busy:.0f} at the start): by itself it is faster.")
     return "\n".join([" ".join(lines), "", *machine_lines({"all": document["machine"]}, "torch")])
 
 

@@ -52,8 +52,9 @@ def page(d: Document) -> str:
         "<h2>What would help most</h2>",
         "<ol>" + "".join(f"<li>{escape(s)}</li>" for s in d["next_steps"]) + "</ol>",
         "<h2>By class</h2>",
-        "<p class=small>AP on held-out videos; precision, recall and false alarms at the threshold that the plan has."
-        "</p>",
+        "<p class=small>AP on held-out videos; precision, recall and false alarms at the threshold that the plan has. "
+        "The AP of a class ranks the detections of all folds together, the headline is the mean of what each fold has "
+        "by itself: it is not the mean of the column, and mostly above it, as scores differ between folds.</p>",
         _classes(d),
         _spread(d),
         "<h2>Which class is taken for which</h2>",
