@@ -1,9 +1,9 @@
-"""Wide features to their principal components, scaled to one variance, before the head: learned on training videos.
+"""Wide features to their principal components before the head, learned on training videos.
 
-A head as wide as its features has millions of weights for what are a few hundred snippets in a small set, and features
-of image encoders differ much more between scenes than between moments of one scene. Principal components that are
-scaled to one variance (PCA whitening) are fewer, and no direction outweighs another. The projection is no part of what
-is trained; it is exported inside the head's graph, so that plans read the features as they are.
+A head as wide as its features has millions of weights for what are a few hundred snippets in a small set. Principal
+components are fewer; they are centred, and scaled together so that their mean variance is one. (Each scaled to one
+variance, they made LACP far worse: small ones are mostly noise.) The projection is no part of what is trained; it is
+exported inside the head's graph, so that plans read the features as they are.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import FeatureError
-
-#: Variance below this share of the largest one is noise: it is not scaled up to one.
-FLOOR = 1e-3
 
 
 class Projection(nn.Module):
@@ -97,8 +94,8 @@ def fit_projection(
 
     >>> x = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
     >>> made = fit_projection([{"rgb": x}], ["rgb"], 3)
-    >>> made.arrays({"rgb": x})["rgb"].std(0).round(3).tolist()
-    [1.0, 1.0, 1.0]
+    >>> round(float(made.arrays({"rgb": x})["rgb"].var(0).mean()), 3)
+    1.0
     """
     if not videos:
         raise FeatureError("there are no videos to fit a projection on")
@@ -108,13 +105,13 @@ def fit_projection(
         if x.shape[1] > most:
             middle, matrix = _components(s, x.astype(np.float64), most)
             tensors[f"{s}.middle"], tensors[f"{s}.matrix"] = (
-                torch.from_numpy(a.astype(np.float32)) for a in (middle, matrix)
+                torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in (middle, matrix)
             )
     return Projection(tensors) if tensors else None
 
 
 def _components(stream: str, x: NDArray[np.float64], most: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean [D] and the scaled components [D, K] of snippets [N, D]."""
+    """Return the mean [D] and the components [D, K] of snippets [N, D]."""
     middle = x.mean(0)
     count = min(most, max(len(x) // 2, 1))
     if len(x) < x.shape[1]:  # much the faster of the two, then
@@ -127,4 +124,4 @@ def _components(stream: str, x: NDArray[np.float64], most: int) -> tuple[NDArray
         raise FeatureError(f"stream {stream!r}: all snippets have the same features")
     # The sign of a component is free: its largest entry is positive, whatever the library gives.
     directions = directions * np.sign(directions[np.abs(directions).argmax(0), np.arange(count)])
-    return middle, directions / np.sqrt(np.maximum(variance, FLOOR * variance[0]))
+    return middle, directions / np.sqrt(variance.mean())

@@ -10,7 +10,7 @@ from tal_engine import TALEngine, load_features
 from tal_engine.errors import CheckpointError, FeatureError
 from tal_engine.lab import fit
 from tal_engine.lab.fitting import rules
-from tal_engine.lab.nn.projection import FLOOR, Projection, fit_projection
+from tal_engine.lab.nn.projection import Projection, fit_projection
 from tal_engine.lab.training import checkpoint
 from tal_engine.plan.archive import read_plan
 from tests.fitted import QUICK, QUICK_RULES, write_world
@@ -29,9 +29,9 @@ def test_components_are_those_of_the_singular_values(rng, count):
     found = made.arrays({"rgb": x})["rgb"].astype(np.float64)
     assert found.shape == (count, kept)
     left, singular, _ = np.linalg.svd(x.astype(np.float64) - x.mean(0, dtype=np.float64), full_matrices=False)
-    scale = np.maximum(singular**2 / count, FLOOR * singular[0] ** 2 / count) ** 0.5
-    wanted = (left * singular / scale)[:, :kept]
+    wanted = (left * singular)[:, :kept] / np.sqrt((singular[:kept] ** 2).mean() / count)
     assert np.abs(found.T @ wanted / count).round(3).tolist() == np.diag((wanted**2).mean(0)).round(3).tolist()
+    assert (found**2).mean() == pytest.approx(1, abs=1e-3)
 
 
 def test_streams_that_are_narrow_or_not_asked_for_stay(rng):
