@@ -1,10 +1,10 @@
-"""What `tal fit` should make of wide features: heads on them as they are, and on so many principal components.
+"""What `tal fit` should make of wide features: heads on them as they are, and on some principal components.
 
-    python benchmarks/bench_projection.py --work out/projection [--components 0 32 64 128 256] [--seeds 0 1 2]
+    python benchmarks/bench_projection.py --work out/projection [--snippets 0 5 10 20] [--seeds 0 1 2]
 
 Procedural videos of five exercises, rendered from other seeds than those of bench_fit.py, so that nothing is chosen on
-what is reported there; features of `lite0`. Two folds over videos, last weights; mean and deviation over seeds. What
-lies in the work folder is not made again.
+what is reported there; features of `lite0:3`. A component for so many training snippets. Two folds over videos, last
+weights; mean and deviation over seeds. What lies in the work folder is not made again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def scripts() -> list[Script]:
 
 def prepared(work: Path) -> World:
     """Videos, labels and features, those that are missing made."""
-    made, (videos, features) = scripts(), (work / "videos", work / "lite0")
+    made, (videos, features) = scripts(), (work / "videos", work / "lite03")
     entries = {
         s.name: {"subset": "train", "duration": s.duration, "fps": s.fps,
                  "annotations": [{"segment": [a, b], "label": c} for a, b, c in s.instances()]}
@@ -60,16 +60,16 @@ def prepared(work: Path) -> World:
     for s in made:
         if not (videos / f"{s.name}.mp4").exists():
             write_video(videos / f"{s.name}.mp4", render(s), s.fps)
-    encoders = open_encoders("lite0", {})
+    encoders = open_encoders("lite0:3", {})
     extractor = Extractor(encoders.snippet, encoders.open(tuple(encoders.specs), "cpu"))
     extract_all(sorted(videos.glob("*.mp4")), features, extractor, workers=1)
-    return procedural(videos, features, "procedural, lite0", len(ACTIONS))
+    return procedural(videos, features, "procedural, lite0:3", len(ACTIONS))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("out/projection"), help="videos and features, kept")
-    parser.add_argument("--components", nargs="+", type=int, default=[0, 32, 64, 128, 256], help="0: as they are")
+    parser.add_argument("--snippets", nargs="+", type=int, default=[0, 5, 10, 20], help="a component; 0: as they are")
     parser.add_argument("--kinds", nargs="+", choices=HEADS, default=list(HEADS), help="what the head learns from")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of folds and training")
     args = parser.parse_args()
@@ -77,7 +77,7 @@ def main() -> None:
     torch.set_num_threads(1)
     world = prepared(args.work)
     for kind in args.kinds:
-        for count in args.components:
+        for count in args.snippets:
             for seed in args.seeds:
                 keep(world, kind, count, seed)
     print(json.dumps(stored(NAME)))
@@ -89,11 +89,11 @@ def keep(world: World, kind: Any, count: int, seed: int) -> None:
     row = part["rows"].get(f"{kind}: {count}", {"runs": {}})
     if str(seed) in row["runs"]:
         return
-    rule = replace(rows_for(kind, 0, [])[f"{HEADS[kind]} (chosen)"], project=count)
+    rule = replace(rows_for(kind, 0, [])[f"{HEADS[kind]} (chosen)"], per_component=count)
     row["runs"][str(seed)] = measured(world, kind, rule, 2, seed)
     print(kind, count, seed, row["runs"][str(seed)], flush=True)
     summary = {m: spread([r[m] for r in row["runs"].values()]) for m in ("mAP@0.1:0.7", "mAP@0.5", "cpu_s")}
-    more = {"kind": kind, "head": rule.head, "components": count, "summary": summary}
+    more = {"kind": kind, "head": rule.head, "per_component": count, "summary": summary}
     part["rows"][f"{kind}: {count}"] = row | more | this_run(NAME, "choice")
     part |= {"videos": len(world.labels), "classes": len(ACTIONS), "minutes": round(
         sum(f.duration for f in world.features.values()) / 60, 1)}  # fmt: skip

@@ -15,6 +15,7 @@ _WHAT = {
     "gym": "gym clips, I3D",
     "tiny": "procedural videos, small encoders",
     "lite0": "procedural videos, `lite0`",
+    "lite03": "procedural videos, `lite0:3`",
 }
 F1 = ("F1@10", "F1@25", "F1@50")
 #: The head that `tal fit` takes, by kind of label.
@@ -71,7 +72,7 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
 
 def _as_they_are(row: Mapping[str, Any]) -> str:
     """What is said of a row whose head read wide features without the projection that `tal fit` makes."""
-    return ", features as they are" if row.get("project") == 0 else ""
+    return ", features as they are" if row.get("per_component") == 0 else ""
 
 
 def _said(part: Mapping[str, Any], measure: str) -> list[str]:
@@ -132,15 +133,15 @@ def mixed_section(document: Mapping[str, Any]) -> str:
 def projection(document: Mapping[str, Any]) -> str:
     """What was found on other videos than those of the tables: figure and seconds by number of components."""
     part = document["figures"]["choice"]
-    counts = sorted({r["components"] for r in part["rows"].values()})
+    counts = sorted({r["per_component"] for r in part["rows"].values()})
     rows = []
     for kind in ("point", "segment", "video"):
-        of = {r["components"]: r for r in part["rows"].values() if r["kind"] == kind}
+        of = {r["per_component"]: r for r in part["rows"].values() if r["kind"] == kind}
         if of:
             cells = [f"{plus_minus(of[c]['summary']['mAP@0.1:0.7'])} ({of[c]['summary']['cpu_s']['mean']:.0f} s)"
                      if c in of else "" for c in counts]  # fmt: skip
             rows.append([_KIND[kind], f"`{next(iter(of.values()))['head']}`", *cells])
-    head = ["labels", "head", *(f"{c} components" if c else "as they are, 1280 wide" for c in counts)]
+    head = ["labels", "head", *(f"a component for {c} snippets" if c else "as they are" for c in counts)]
     most = max(len(r["runs"]) for r in part["rows"].values())
     said = (
         f"{part['videos']} procedural videos of other seeds, {part['minutes']:.0f} minutes, {part['classes']} classes; "
@@ -173,7 +174,7 @@ def whole(document: Mapping[str, Any]) -> str:
     training = sum(s for name, s in stages.items() if name.startswith(("fold", "half", "all")))
     share, cpu = 100 * training / sum(stages.values()), _seconds([r["cpu_s"] for r in runs])
     lines = [
-        f"{part['videos']} videos of {part['seconds_each']:.0f} s, one click each, `lite0`, four folds, the learning",
+        f"{part['videos']} videos of {part['seconds_each']:.0f} s, one click each, `lite0:3`, four folds, the learning",
         f"curve and the final head (nine runs of training): {cpu} s of processor time on two threads, {share:.0f} % of",
         f"the time in training. By the clock {_seconds([r['wall_s'] for r in runs])} s.",
     ]

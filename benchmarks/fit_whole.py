@@ -1,4 +1,4 @@
-"""What `tal fit` costs as a whole, as a user runs it: twelve videos of fifteen seconds, one click an action, `lite0`.
+"""What `tal fit` costs as a whole, as a user runs it: twelve videos of fifteen seconds, one click an action, `lite0:3`.
 
     python benchmarks/fit_whole.py [--work DIR] [--seeds 0 1 2]
 
@@ -59,7 +59,7 @@ def prepared(folder: Path, seed: int) -> Path:
 def measured(folder: Path) -> dict[str, Any]:
     """Seconds of one run of the command, and what it says of its plan."""
     tal = [sys.executable, "-c", "from tal_engine.cli.main import run; run()"]
-    command = [*tal, "fit", "videos", "--labels", "clicks.csv", "--encoders", "lite0", "-o", "mine.plan"]
+    command = [*tal, "fit", "videos", "--labels", "clicks.csv", "-o", "mine.plan"]
     load, before, began = os.getloadavg()[0], resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)

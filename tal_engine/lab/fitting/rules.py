@@ -15,8 +15,8 @@ from ..methods import METHODS, Method, load_method, uses_points, uses_segments
 from ..training.recipe import recipe
 from ..training.training_options import TrainOptions
 
-#: Widest stream that a head reads as it is; see `nn.projection` and docs/fit.md.
-PROJECT = 128
+#: Training snippets a principal component, of streams that are projected; see `nn.projection` and docs/fit.md.
+PER_COMPONENT = 10
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Rule:
     """A row: for labels of `kind` in sets of at least `least` labels in all, train `head` with these settings.
 
     config, train: fields that differ from the head's defaults and from those of `TrainOptions`. why: what was measured.
-    project: streams wider than so many are projected to as many principal components; 0 leaves them.
+    per_component: wide streams are projected to a principal component for so many training snippets; 0 leaves them.
     """
 
     kind: Kind
@@ -33,7 +33,7 @@ class Rule:
     config: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
-    project: int = PROJECT
+    per_component: int = PER_COMPONENT
 
     @property
     def method(self) -> Method:

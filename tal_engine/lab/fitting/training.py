@@ -127,10 +127,10 @@ def trained(course: Course, videos: Sequence[VideoLabels], folder: Path, tell: S
 
 def _projection(course: Course, videos: Sequence[VideoLabels]) -> Projection | None:
     """Fit the projection of wide streams on training videos; none of images that are compared with texts."""
-    if not course.rule.project:
+    if not course.rule.per_component:
         return None
     streams = [s for s in course.streams if not (course.method.uses_text and s == IMAGE)]
-    return fit_projection([course.features[v.name].streams for v in videos], streams, course.rule.project)
+    return fit_projection([course.features[v.name].streams for v in videos], streams, course.rule.per_component)
 
 
 @contextmanager

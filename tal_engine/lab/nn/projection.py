@@ -1,9 +1,9 @@
 """Wide features to their principal components before the head, learned on training videos.
 
 A head as wide as its features has millions of weights for what are a few hundred snippets in a small set. Principal
-components are fewer; they are centred, and scaled together so that their mean variance is one. (Each scaled to one
-variance, they made LACP far worse: small ones are mostly noise.) The projection is no part of what is trained; it is
-exported inside the head's graph, so that plans read the features as they are.
+components are fewer, so many as the snippets can tell; they are centred, and scaled together so that their mean
+variance is one. (Each scaled to one variance, they made LACP far worse: small ones are mostly noise.) The projection is
+no part of what is trained; it is exported inside the head's graph, so that plans read the features as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import FeatureError
+
+#: Streams up to this width are read as they are; components that a wide one keeps at least.
+WIDE, LEAST = 256, 32
 
 
 class Projection(nn.Module):
@@ -77,43 +80,44 @@ class Projected(nn.Module):
 
 
 def fit_projection(
-    videos: Sequence[Mapping[str, NDArray[np.float32]]], streams: Iterable[str], most: int
+    videos: Sequence[Mapping[str, NDArray[np.float32]]], streams: Iterable[str], per_component: int, wide: int = WIDE
 ) -> Projection | None:
-    """Fit the projection of all streams that are wider than `most`.
+    """Fit the projection of the streams that are wide and have more numbers than snippets can tell.
 
     Args:
         videos: streams [T, D] by name, of each training video.
         streams: those that may be projected.
-        most: components that are kept at most; fewer of fewer snippets than twice as many.
+        per_component: snippets that a component takes; at least `LEAST` components are kept.
+        wide: streams up to this width are left as they are.
 
     Returns:
-        The projection, or None where no stream is so wide.
+        The projection, or None where no stream is projected.
 
     Raises:
         FeatureError: there are no videos, or the snippets of a stream do not differ.
 
-    >>> x = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-    >>> made = fit_projection([{"rgb": x}], ["rgb"], 3)
-    >>> round(float(made.arrays({"rgb": x})["rgb"].var(0).mean()), 3)
-    1.0
+    >>> x = np.random.default_rng(0).normal(size=(50, 300)).astype(np.float32)
+    >>> made = fit_projection([{"rgb": x}], ["rgb"], 10).arrays({"rgb": x})["rgb"]
+    >>> made.shape, round(float(made.var(0).mean()), 3)
+    ((50, 32), 1.0)
     """
     if not videos:
         raise FeatureError("there are no videos to fit a projection on")
     tensors: dict[str, Tensor] = {}
     for s in streams:
         x = np.concatenate([v[s] for v in videos])
-        if x.shape[1] > most:
-            middle, matrix = _components(s, x.astype(np.float64), most)
+        count = min(max(len(x) // per_component, LEAST), len(x))
+        if x.shape[1] > max(wide, count):
+            middle, matrix = _components(s, x.astype(np.float64), count)
             tensors[f"{s}.middle"], tensors[f"{s}.matrix"] = (
                 torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in (middle, matrix)
             )
     return Projection(tensors) if tensors else None
 
 
-def _components(stream: str, x: NDArray[np.float64], most: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean [D] and the components [D, K] of snippets [N, D]."""
+def _components(stream: str, x: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean [D] and the first components [D, count] of snippets [N, D]."""
     middle = x.mean(0)
-    count = min(most, max(len(x) // 2, 1))
     if len(x) < x.shape[1]:  # much the faster of the two, then
         _, singular, rows = np.linalg.svd(x - middle, full_matrices=False)
         variance, directions = singular[:count] ** 2 / len(x), rows[:count].T
