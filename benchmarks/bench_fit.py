@@ -6,8 +6,7 @@ msrc12      real skeleton sequences, one click of each action; held out by perso
 vts         open surgery, exact segments: as segments, as clicks (their middles), as labels of videos.
 gym         505 clips with one class each, I3D features: labels of videos only.
 tiny        procedural videos with the features of the small encoders.
-lite0       the same with ImageNet features, of one picture a snippet.
-lite03      the same with ImageNet features, of three pictures a snippet: what `tal fit` makes of videos.
+lite0       the same with ImageNet features.
 
 Each figure is over held-out folds by the last weights, mean and deviation over seeds. What labels lack is not used in
 training; where the truth has more, it is what is measured: segments mAP@0.1:0.7, clicks the point mAP. Expected
@@ -57,7 +56,6 @@ def worlds(videos: Path, features: Path) -> dict[str, Any]:
         "gym": gym,
         "tiny": partial(procedural, videos, features / "tiny", "procedural, small encoders", 5),
         "lite0": partial(procedural, videos, features / "lite0", "procedural, lite0", 5),
-        "lite03": partial(procedural, videos, features / "lite03", "procedural, lite0:3", 5),
     }
 
 
@@ -114,7 +112,7 @@ def like(rule: Rule, head: str) -> Rule:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=Path, default=Path("out/fit/videos"), help="procedural videos and labels")
-    parser.add_argument("--features", type=Path, default=Path("out/fit"), help="theirs, in tiny/, lite0/, lite03/")
+    parser.add_argument("--features", type=Path, default=Path("out/fit"), help="their features, in tiny/ and lite0/")
     known = worlds(Path(), Path())
     parser.add_argument("--worlds", nargs="+", choices=known, default=list(known), help="sets, see above")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS), help="beside the one of tal fit")
@@ -122,7 +120,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of folds and training")
     parser.add_argument("--folds", type=int, default=2, help="parts of the videos, each held out once")
     parser.add_argument("--steps", type=int, help="training steps instead of the rules'")
-    parser.add_argument("--as-they-are", action="store_true", help="wide features are not projected; rows beside")
+    parser.add_argument("--wide", action="store_true", help="heads as wide as their features; rows beside")
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
@@ -131,7 +129,7 @@ def main() -> None:
         for kind in (k for k in world.kinds if k in args.kinds):
             count = len(world.labels)
             for row, rule in rows_for(kind, count, args.heads).items():
-                rule = replace(rule, per_component=0) if args.as_they_are else rule
+                rule = replace(rule, widest=0) if args.wide else rule
                 if args.steps:
                     rule = replace(rule, train={**rule.train, "steps": args.steps})
                 for seed in args.seeds:
@@ -143,7 +141,7 @@ def keep(name: str, world: World, kind: Kind, row: str, rule: Rule, seed: int, f
     """Measure one row of one seed, unless it is stored, and store it beside the others."""
     part = stored(NAME).get("figures", {}).get(name, {"rows": {}})
     key = f"{kind}: {row.removesuffix(' (chosen)')}"
-    key += "" if rule.per_component else ", as they are"
+    key += "" if rule.widest else ", wide"
     runs = part["rows"].get(key, {}).get("runs", {})
     if str(seed) in runs:
         return
@@ -152,7 +150,7 @@ def keep(name: str, world: World, kind: Kind, row: str, rule: Rule, seed: int, f
     measures = [m for m in runs[str(seed)] if m not in ("detections",)]
     summary = {m: spread([r[m] for r in runs.values() if m in r]) for m in measures}
     settings = {"config": dict(rule.config), "train": dict(rule.train), "folds": folds,
-                "per_component": rule.per_component}  # fmt: skip
+                "widest": rule.widest}  # fmt: skip
     part["rows"][key] = {"kind": kind, "head": rule.head, "runs": runs, "summary": summary, **settings,
                          **this_run(NAME, name)}  # fmt: skip
     hours = sum(f.duration for f in world.features.values()) / 3600

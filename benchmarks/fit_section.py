@@ -15,7 +15,6 @@ _WHAT = {
     "gym": "gym clips, I3D",
     "tiny": "procedural videos, small encoders",
     "lite0": "procedural videos, `lite0`",
-    "lite03": "procedural videos, `lite0:3`",
 }
 F1 = ("F1@10", "F1@25", "F1@50")
 #: The head that `tal fit` takes, by kind of label.
@@ -62,7 +61,7 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
     kept = [r for r in part["rows"].values() if not _repeats(r, part["rows"], measure)]
     rows = sorted(kept, key=lambda r: (r["kind"], -r["summary"][measure]["mean"]))
     return [
-        [r["kind"], f"`{r['head']}`{_as_they_are(r)}", plus_minus(r["summary"][measure]),
+        [r["kind"], f"`{r['head']}`{_wide(r)}", plus_minus(r["summary"][measure]),
          *("/".join(f"{r['summary'][f]['mean']:.0f}" for f in F1) for _ in _more(part)),
          plus_minus(r["summary"]["ECE"]),
          f"{r['summary']['false alarms an hour']['mean']:.0f}", f"{r['summary']['cpu_s']['mean']:.0f}"]
@@ -70,14 +69,14 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def _as_they_are(row: Mapping[str, Any]) -> str:
-    """What is said of a row whose head read wide features without the projection that `tal fit` makes."""
-    return ", features as they are" if row.get("per_component") == 0 else ""
+def _wide(row: Mapping[str, Any]) -> str:
+    """What is said of a row whose head is as wide as its features, which that of `tal fit` is not."""
+    return ", as wide as its features" if row.get("widest") == 0 else ""
 
 
 def _said(part: Mapping[str, Any], measure: str) -> list[str]:
     """How far the head of `tal fit` is from the best one for each kind of label, and points from segments."""
-    rows = {k: r for k, r in part["rows"].items() if not _as_they_are(r)}
+    rows = {k: r for k, r in part["rows"].items() if not _wide(r)}
     mean = {k: r["summary"][measure]["mean"] for k, r in rows.items()}
     best = {kind: max((k for k in mean if rows[k]["kind"] == kind), key=mean.__getitem__, default=None)
             for kind in CHOSEN}  # fmt: skip
@@ -130,27 +129,6 @@ def mixed_section(document: Mapping[str, Any]) -> str:
     return "\n".join([*table(head, rows), "", f"{said}.", *machine_lines(machines, "torch")])
 
 
-def projection(document: Mapping[str, Any]) -> str:
-    """What was found on other videos than those of the tables: figure and seconds by number of components."""
-    part = document["figures"]["choice"]
-    counts = sorted({r["per_component"] for r in part["rows"].values()})
-    rows = []
-    for kind in ("point", "segment", "video"):
-        of = {r["per_component"]: r for r in part["rows"].values() if r["kind"] == kind}
-        if of:
-            cells = [f"{plus_minus(of[c]['summary']['mAP@0.1:0.7'])} ({of[c]['summary']['cpu_s']['mean']:.0f} s)"
-                     if c in of else "" for c in counts]  # fmt: skip
-            rows.append([_KIND[kind], f"`{next(iter(of.values()))['head']}`", *cells])
-    head = ["labels", "head", *(f"a component for {c} snippets" if c else "as they are" for c in counts)]
-    most = max(len(r["runs"]) for r in part["rows"].values())
-    said = (
-        f"{part['videos']} procedural videos of other seeds, {part['minutes']:.0f} minutes, {part['classes']} classes; "
-        f"2 folds, up to {most} seeds: mAP@0.1:0.7 in percent, and seconds of processor time."
-    )
-    machine = {"all": document["parts"]["choice"]["machine"]}
-    return "\n".join([*table(head, rows), "", said, *machine_lines(machine, "torch")])
-
-
 def calibration(document: Mapping[str, Any]) -> str:
     """The embedded plan's calibration in words, for docs/scores.md."""
     f = document["figures"]
@@ -174,7 +152,7 @@ def whole(document: Mapping[str, Any]) -> str:
     training = sum(s for name, s in stages.items() if name.startswith(("fold", "half", "all")))
     share, cpu = 100 * training / sum(stages.values()), _seconds([r["cpu_s"] for r in runs])
     lines = [
-        f"{part['videos']} videos of {part['seconds_each']:.0f} s, one click each, `lite0:3`, four folds, the learning",
+        f"{part['videos']} videos of {part['seconds_each']:.0f} s, one click each, `lite0`, four folds, the learning",
         f"curve and the final head (nine runs of training): {cpu} s of processor time on two threads, {share:.0f} % of",
         f"the time in training. By the clock {_seconds([r['wall_s'] for r in runs])} s.",
     ]

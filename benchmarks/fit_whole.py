@@ -1,4 +1,4 @@
-"""What `tal fit` costs as a whole, as a user runs it: twelve videos of fifteen seconds, one click an action, `lite0:3`.
+"""What `tal fit` costs as a whole, as a user runs it: twelve videos of fifteen seconds, one click an action, `lite0`.
 
     python benchmarks/fit_whole.py [--work DIR] [--seeds 0 1 2]
 

@@ -216,7 +216,6 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/fit.md": {
         "bench_fit": lambda: fit_section.section(stored("bench_fit")),
         "bench_mixed": lambda: fit_section.mixed_section(stored("bench_mixed")),
-        "bench_projection": lambda: fit_section.projection(stored("bench_projection")),
         "fit_whole": lambda: fit_section.whole(stored("fit_whole")),
     },
     "docs/scores.md": {"bench_calibration": lambda: fit_section.calibration(stored("bench_calibration"))},

@@ -57,7 +57,6 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "fit_whole": {"": (*TRAINED, *VIDEOS, *DRAWN, "export", "benchmarks/fit_whole.py")},
     "bench_fit": {"": (*TRAINED, "benchmarks/bench_fit.py", "benchmarks/fit_worlds.py")},
-    "bench_projection": {"": (*TRAINED, *DRAWN, "benchmarks/bench_projection.py", "benchmarks/bench_fit.py")},
     "bench_mixed": {"": (*TRAINED, "benchmarks/bench_mixed.py", "benchmarks/fit_worlds.py")},
     "bench_calibration": {"": (*RUNTIME, *DRAWN, f"{_T}/metrics", "export", "benchmarks/bench_calibration.py")},
     "bench_ablation": {"": TRAINED},

@@ -17,6 +17,7 @@ from .._util.extras import need
 from ..errors import ExportError, require
 from ..features.contract import contract_of, differences
 from ..inference.domain import DomainModel
+from ..lab.heads.streams import width_of
 from ..lab.training.checkpoint import Checkpoint
 from ..options import (
     I3D_SNIPPETS,
@@ -93,7 +94,7 @@ def make_plan(
     if encoders is not None:
         _check_encoders(checkpoint, encoders)
     snippet = encoders.snippet if encoders is not None else _snippet_options(checkpoint)
-    streams = checkpoint.widths()
+    streams = {s: width_of(config, s) for s in method.inference_streams(config)}
     proposal = proposal or method.proposal_options(config)
     nms = nms or method.nms_options(config)
     files, head, evaluator, parity = _graphs(checkpoint, streams, proposal, nms, timeline_of(snippet))
@@ -136,7 +137,7 @@ def _graphs(
 ) -> tuple[dict[str, bytes], Graph, Graph | None, dict[str, Any]]:
     """Export the members of the plan, the head's graph, the evaluator's if there is one, and the parity figures."""
     method, net = checkpoint.method, checkpoint.network()
-    frozen = checkpoint.frozen(net)
+    frozen = method.freeze(net)
     example = {s: torch.randn(1, 23, dim) for s, dim in streams.items()}
     content, graph = to_onnx(frozen, example, {0: "B", 1: "T"}, "head.onnx")
     if not isinstance(proposal, BoundaryOptions):

@@ -57,7 +57,7 @@ def fit(
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="Such as lite0:3, i3d+clip:RN50; none: VIDEOS has features, NAME.npz. Default: lite0:3 if installed, "
+            help="Such as lite0, i3d+clip:RN50; none: VIDEOS has features, NAME.npz. Default: lite0 if installed, "
             "else tiny.",
             rich_help_panel=_HEAD,
         ),

@@ -24,7 +24,7 @@ class FitOptions:
 
     #: The strongest kind of label that is read: "video", "points", "segments"; "auto" reads all, see `material_of`.
     task: str = "auto"
-    #: Encoders by name, joined by "+", or "none"; None takes the best that is installed: lite0:3, else tiny.
+    #: Encoders by name, joined by "+", or "none"; None takes the best that is installed: lite0, else tiny.
     encoders: str | None = None
     #: Files of weights by encoder.
     weights: Mapping[str, Path] = field(default_factory=dict)

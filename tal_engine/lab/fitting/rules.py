@@ -15,8 +15,8 @@ from ..methods import METHODS, Method, load_method, uses_points, uses_segments
 from ..training.recipe import recipe
 from ..training.training_options import TrainOptions
 
-#: Training snippets a principal component, of streams that are projected; see `nn.projection` and docs/fit.md.
-PER_COMPONENT = 10
+#: Widest embedding: a head as wide as the 1280 numbers of an image encoder is slower and no better (docs/fit.md).
+WIDEST = 256
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Rule:
     """A row: for labels of `kind` in sets of at least `least` labels in all, train `head` with these settings.
 
     config, train: fields that differ from the head's defaults and from those of `TrainOptions`. why: what was measured.
-    per_component: wide streams are projected to a principal component for so many training snippets; 0 leaves them.
+    widest: of wider features the embedding is so wide, in heads that can; 0: as wide as the features.
     """
 
     kind: Kind
@@ -33,7 +33,7 @@ class Rule:
     config: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
-    per_component: int = PER_COMPONENT
+    widest: int = WIDEST
 
     @property
     def method(self) -> Method:

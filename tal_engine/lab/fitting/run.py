@@ -173,7 +173,7 @@ def _course(material: Material, made: Extracted, record: Mapping[str, Any], opti
     count = sum(material.labels_of(c) for c in material.vocabulary)
     rule = rules.rule_for(material.kind, count, options.head, options.steps)
     course = Course(rule, material.vocabulary, made.features, record, options.seed)
-    config_for(rule, course.widths)
+    config_for(rule, {s: int(x.shape[1]) for s, x in next(iter(made.features.values())).streams.items()})
     return course
 
 

@@ -30,8 +30,9 @@ def ship(
     """
     name = output.name.removesuffix(".plan")
     calibration, thresholds = scores.for_plan(held, document["scores"]["false_alarms_per_hour"])
+    streams = course.method.inference_streams(course.config)
     seen = [course.features[v.name] for v in held.videos]
-    domain = fit_domain(seen, course.streams, f"{len(seen)} videos of tal fit")
+    domain = fit_domain(seen, streams, f"{len(seen)} videos of tal fit")
     plan = make_plan(
         found, encoders, name=name, description=described(document), calibration=calibration, thresholds=thresholds,
         domain=domain,

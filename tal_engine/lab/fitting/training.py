@@ -19,13 +19,10 @@ from ...annotations.points import Points, draw_points
 from ...annotations.tables import Table
 from ...errors import UsageError
 from ...metrics import protocol
-from ...records import Features
 from ...vocabulary import Vocabulary
 from ..data.batches import BatchSampler
-from ..heads.streams import IMAGE, default_streams, with_streams
+from ..heads.streams import default_streams, with_streams
 from ..methods import Method, mixes, uses_points, uses_segments
-from ..nn.projection import Projection, fit_projection
-from ..training import checkpoint
 from ..training.loop import fit
 from ..training.training_options import TrainOptions
 from ..training.validation import Videos, detect
@@ -33,8 +30,8 @@ from .known import known_by, points_of, truth_of
 from .material import FeaturesOf
 from .rules import Rule
 
-#: Streams of a small head are at most so wide in all.
-_SMALL_HEAD = 512
+#: Width up to which a head is small.
+_SMALL = 512
 
 #: Called with (step, steps, loss).
 Steps = Callable[[int, int, float], None]
@@ -56,36 +53,10 @@ class Course:
         return self.rule.method
 
     @property
-    def widths(self) -> dict[str, int]:
-        """The features' widths."""
+    def config(self) -> Any:
+        """The head's config, at the features' widths."""
         some = next(iter(self.features.values()))
-        return {s: int(x.shape[1]) for s, x in some.streams.items()}
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """The streams that the head reads after training."""
-        return self.method.inference_streams(config_for(self.rule, self.widths))
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained head, its config, and the projection of features before it, if there is one."""
-
-    net: nn.Module
-    config: Any
-    projection: Projection | None
-
-    def projected(self, features: FeaturesOf, videos: Sequence[VideoLabels]) -> FeaturesOf:
-        """Give the features of videos as the head reads them."""
-        if self.projection is None:
-            return features
-        return projected(features, videos, self.projection)
-
-
-def projected(features: FeaturesOf, videos: Sequence[VideoLabels], projection: Projection) -> dict[str, Features]:
-    """Project the features of videos."""
-    chosen = {v.name: features[v.name] for v in videos}
-    return {n: replace(f, streams=projection.arrays(f.streams)) for n, f in chosen.items()}
+        return config_for(self.rule, {s: int(x.shape[1]) for s, x in some.streams.items()})
 
 
 def config_for(rule: Rule, widths: Mapping[str, int]) -> Any:
@@ -97,6 +68,8 @@ def config_for(rule: Rule, widths: Mapping[str, int]) -> Any:
     method = rule.method
     visual = {s: widths[s] for s in default_streams(widths)}
     config = with_streams(method.Config(**rule.config), visual)
+    if getattr(config, "embedding", None) == 0 and config.total > rule.widest > 0:
+        config = replace(config, embedding=rule.widest)
     missing = [s for s in method.training_streams(config) if s not in widths]
     if missing:
         raise UsageError(
@@ -106,56 +79,41 @@ def config_for(rule: Rule, widths: Mapping[str, int]) -> Any:
     return config
 
 
-def trained(course: Course, videos: Sequence[VideoLabels], folder: Path, tell: Steps | None = None) -> Trained:
+def trained(course: Course, videos: Sequence[VideoLabels], folder: Path, tell: Steps | None = None) -> nn.Module:
     """Train on some videos, or go on where `folder` says; the last weights are the result."""
     options = course.rule.options(course.seed)
     report = None if tell is None else (lambda step, steps, terms: tell(step, steps, sum(terms.values())))
-    begun = (folder / "checkpoint.json").exists()
-    projection = checkpoint.load(folder).projection if begun else _projection(course, videos)
-    features, widths = course.features, course.widths
-    if projection is not None:
-        features, widths = projected(features, videos, projection), projection.widths(widths, before=False)
-    config = config_for(course.rule, widths)
-    with _one_thread(sum(widths.values())):
+    with one_thread(course.config):
         state = fit(
-            course.method, config, course.vocabulary, None, _batches(course, config, features, videos, options),
-            options, folder, provenance={"data": _said(videos), "contract": dict(course.contract)}, resume=begun,
-            report=report, projection=projection,
+            course.method, course.config, course.vocabulary, None, _batches(course, videos, options), options, folder,
+            provenance={"data": _said(videos), "contract": dict(course.contract)},
+            resume=(folder / "checkpoint.json").exists(), report=report,
         )  # fmt: skip
-    return Trained(state.net, config, projection)
-
-
-def _projection(course: Course, videos: Sequence[VideoLabels]) -> Projection | None:
-    """Fit the projection of wide streams on training videos; none of images that are compared with texts."""
-    if not course.rule.per_component:
-        return None
-    streams = [s for s in course.streams if not (course.method.uses_text and s == IMAGE)]
-    return fit_projection([course.features[v.name].streams for v in videos], streams, course.rule.per_component)
+    return state.net
 
 
 @contextmanager
-def _one_thread(width: int) -> Iterator[None]:
-    """Train small heads by one thread: others wait for each other longer than they work, above all on a busy machine.
+def one_thread(config: Any) -> Iterator[None]:
+    """Train small heads on one thread: several wait for each other longer than they work, above all on a busy machine.
 
-    Results are then the same on any number of cores, too.
+    The result is then the same on any number of cores, too.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1 if width <= _SMALL_HEAD else before)
+    inner = getattr(config, "embedding", 0) or getattr(config, "width", 0) or config.total
+    torch.set_num_threads(1 if inner <= _SMALL else before)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def _batches(
-    course: Course, config: Any, features: FeaturesOf, videos: Sequence[VideoLabels], options: TrainOptions
-) -> BatchSampler:
-    method = course.method
+def _batches(course: Course, videos: Sequence[VideoLabels], options: TrainOptions) -> BatchSampler:
+    method, config = course.method, course.config
     streams, mixed = method.training_streams(config), mixes(method)
     if not mixed:
         videos = taught(method, videos)
     return BatchSampler(
-        [v.annotated("train") for v in videos], features, course.vocabulary, streams, length=options.length,
+        [v.annotated("train") for v in videos], course.features, course.vocabulary, streams, length=options.length,
         size=options.batch, pairs=options.pairs, sampling=options.sampling, mixed=mixed,
         points=_points(videos, options) if uses_points(method) else None,
         segments={v.name: truth_of(v, "segment").segments for v in videos} if uses_segments(method) else None,
@@ -184,11 +142,11 @@ def _said(videos: Sequence[VideoLabels]) -> str:
     return f"{len(videos)} videos of tal fit, {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def found_by(course: Course, head: Trained, videos: Sequence[VideoLabels]) -> Table:
-    """Detect by a head on videos: suppressed, as the plan will give it before calibration."""
+def found_by(course: Course, net: nn.Module, videos: Sequence[VideoLabels]) -> Table:
+    """Detect by a network on videos: suppressed, as the plan will give it before calibration."""
     shown = [v.annotated("test") for v in videos]
-    data = Videos(shown, head.projected(course.features, videos), protocol("activitynet"), threads=0)
-    return detect(course.method, head.net, head.config, course.vocabulary, data)
+    data = Videos(shown, course.features, protocol("activitynet"), threads=0)
+    return detect(course.method, net, course.config, course.vocabulary, data)
 
 
 def rows_of(table: Table) -> list[list[Any]]:

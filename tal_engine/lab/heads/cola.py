@@ -15,8 +15,8 @@ from ...options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, li
 from ..nn import losses
 from ..nn.mining import gather, mine
 from ..nn.temporal import minmax, topk_mean
-from .interface import Batch, Classifier, Output, Recipe, WideHead, builder, freeze
-from .streams import StreamConfig, visual_streams
+from .interface import Batch, Classifier, Output, Recipe, WideConfig, WideHead, builder, freeze
+from .streams import visual_streams
 
 __all__ = ["RECIPES", "CoLA", "Config", "build", "freeze", "nms_options", "proposal_options"]
 
@@ -27,7 +27,7 @@ inference_streams = visual_streams
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(StreamConfig):
+class Config(WideConfig):
     """CoLA's choices; defaults: its public code on THUMOS14."""
 
     dropout: float = 0.7

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ...errors import UsageError, require
 from ...vocabulary import Vocabulary
 from ..nn.temporal import ConvBlock, conv, mask_time
-from .streams import joined
+from .streams import StreamConfig, joined
 
 H = TypeVar("H", bound="Head")
 
@@ -146,15 +146,27 @@ class Head(nn.Module):
         return self.objective(self(batch.streams, batch.mask), batch)
 
 
+@dataclass(frozen=True, kw_only=True)
+class WideConfig(StreamConfig):
+    """What the config of a wide head begins with."""
+
+    #: Width of the embedding; 0: as wide as all streams together, as published.
+    embedding: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.embedding >= 0, "embedding", self.embedding, "0 or more")
+
+
 class WideHead(Head):
     """A head whose embedding is one convolution over all streams, and whose classifier is linear (UM, CoLA, LACP)."""
 
     def __init__(self, config: Any, classes: int, own_classifier: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.width = width = config.total
+        self.width = width = config.embedding or config.total
         self.streams = tuple(config.visual)
-        self.embed = ConvBlock(width, width, 3, 0.0, slope=0.0)
+        self.embed = ConvBlock(config.total, width, 3, 0.0, slope=0.0)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = conv(width, classes + self.background, 1, bias=False) if own_classifier else None
 

@@ -23,8 +23,8 @@ from torch.nn import functional
 from ...options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..nn import losses, sequence
 from ..nn.temporal import mean_time, topk_mean
-from .interface import Batch, Classifier, Output, Recipe, WideHead, builder, freeze
-from .streams import StreamConfig, visual_streams
+from .interface import Batch, Classifier, Output, Recipe, WideConfig, WideHead, builder, freeze
+from .streams import visual_streams
 
 __all__ = ["LACP", "RECIPES", "Config", "build", "freeze", "nms_options", "proposal_options"]
 
@@ -37,7 +37,7 @@ inference_streams = visual_streams
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(StreamConfig):
+class Config(WideConfig):
     """LACP's choices; defaults: its public code on THUMOS14."""
 
     dropout: float = 0.7

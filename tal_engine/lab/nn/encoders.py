@@ -24,9 +24,6 @@ from .tiny import TINY_WEIGHTS, load_tiny
 #: Frames as they were decoded, for networks that resize themselves.
 NATIVE = SnippetOptions(resize=0, crop=0, flow="none")
 
-#: Pictures of a snippet that an image encoder may read and average.
-PICTURES = tuple(map(str, range(2, 9)))
-
 
 @dataclass(frozen=True)
 class Opened:
@@ -67,8 +64,7 @@ class Family:
 
     streams: what they make. snippet: of what, unless one says otherwise. any_size: they resize in the graph, whatever
     comes in. weights: "needed", "optional" (some ship with the package) or "none". variants: what may follow the
-    colon: "streams", "names" (of architectures; one is needed), "sizes" (`SIZES`; the first is the default), "pictures"
-    (`PICTURES` of each snippet; without, one) or "none".
+    colon: "streams", "names" (of architectures; one is needed), "sizes" (`SIZES`; the first is the default) or "none".
     open: parts, weights by part and snippets to networks and the text tower that belongs to them; None where the graphs
     ship with the package.
     """
@@ -77,7 +73,7 @@ class Family:
     snippet: SnippetOptions
     any_size: bool
     weights: Literal["needed", "optional", "none"]
-    variants: Literal["streams", "names", "sizes", "pictures", "none"]
+    variants: Literal["streams", "names", "sizes", "none"]
     open: Callable[[Sequence[Part], Files, SnippetOptions], Made] | None
 
 
@@ -146,15 +142,15 @@ def _lite0(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Ma
     from .efficientnet_lite import load_lite0
 
     (part,) = parts
-    net = load_lite0(int(part.variant or 1))
-    return [Opened(part.key.replace(":", "-"), part.stream, net, net.describe(snippet.window), net)], None
+    net = load_lite0()
+    return [Opened("lite0", part.stream, net, net.describe(snippet.window), net)], None
 
 
 #: Every encoder, by the name in front of the colon.
 ENCODERS = {
     "clip": Family(("clip",), NATIVE, True, "needed", "names", _clip),
     "i3d": Family(("rgb", "flow"), I3D_SNIPPETS, False, "needed", "streams", _i3d),
-    "lite0": Family(("rgb",), NATIVE, True, "none", "pictures", _lite0),
+    "lite0": Family(("rgb",), NATIVE, True, "none", "none", _lite0),
     "pose": Family(("pose",), POSE_SNIPPETS, True, "none", "sizes", None),
     "tiny": Family(("rgb", "flow", "clip"), SnippetOptions(), False, "optional", "streams", _tiny),
     "videoclip-xl": Family(("clip",), NATIVE, True, "needed", "none", _videoclip),
@@ -165,7 +161,6 @@ def known() -> str:
     """List what a spec may name, for messages."""
     forms = {"names": "clip:ARCHITECTURE (ViT-B-32, RN50, ...)", "streams": "{0}, {0}:STREAM ({1})", "none": "{0}"}
     forms["sizes"] = f"{{0}}, {{0}}:SIZE ({' or '.join(SIZES)})"
-    forms["pictures"] = f"{{0}}, {{0}}:PICTURES ({PICTURES[0]} to {PICTURES[-1]} a snippet)"
     return "; ".join(forms[f.variants].format(n, " or ".join(f.streams)) for n, f in ENCODERS.items())
 
 
@@ -187,8 +182,6 @@ def parse(spec: str) -> list[Part]:
         elif family.variants == "sizes":
             variant = variant or SIZES[0]
             streams = streams if variant in SIZES else ()
-        elif family.variants == "pictures":
-            streams = streams if variant in ("", *PICTURES) else ()
         elif bool(variant) != (family.variants == "names"):
             streams = ()
         if not streams:

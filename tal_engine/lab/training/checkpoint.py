@@ -1,8 +1,7 @@
 """Checkpoints: a folder with ``checkpoint.json`` and safetensors files. Nothing is pickled.
 
 ``weights.safetensors`` are the last weights, ``weights_ema.safetensors`` the averaged ones,
-``weights_best.safetensors`` those of the best validation score; ``projection.safetensors`` is what the features go
-through before the network, where something is; ``resume.safetensors`` is what continuing needs.
+``weights_best.safetensors`` those of the best validation score; ``resume.safetensors`` is what continuing needs.
 
 A crash or a full disk at any moment leaves the earlier checkpoint or the new one, whole: new tensors are first written
 as ``NAME.safetensors.next``, ``checkpoint.json`` with their hashes then makes them the checkpoint, and only after that
@@ -15,7 +14,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +26,7 @@ from ... import __version__
 from ..._util.files import clear_unfinished, whole_file
 from ...errors import CheckpointError, UsageError
 from ...vocabulary import Vocabulary
-from ..heads.streams import width_of
 from ..methods import Method, Remembering, earlier_of, load_method
-from ..nn.projection import Projected, Projection
 from .distributed import World
 from .training_options import TrainOptions
 from .training_state import State, Task, inference_state
@@ -71,21 +67,6 @@ class Checkpoint:
         except (OSError, safetensors.SafetensorError) as e:
             raise CheckpointError(f"{path}: cannot be read ({e})") from e
 
-    @cached_property
-    def projection(self) -> Projection | None:
-        """What features go through before the network, None where they do not."""
-        return Projection(self.tensors("projection")) if "projection" in self.files else None
-
-    def widths(self) -> dict[str, int]:
-        """Return the widths of the streams that inference reads, as encoders make them."""
-        inner = {s: width_of(self.config, s) for s in self.method.inference_streams(self.config)}
-        return inner if self.projection is None else self.projection.widths(inner, before=True)
-
-    def frozen(self, net: nn.Module) -> nn.Module:
-        """Freeze the network that `network` gave, for features as encoders make them."""
-        module = self.method.freeze(net)
-        return module if self.projection is None else Projected(self.projection, module).eval()
-
     def network(self, text: Any = None) -> nn.Module:
         """Build the network with its resulting weights. `text` is only needed to continue training."""
         net = self.method.build(self.config, self.vocabulary, text)
@@ -121,8 +102,6 @@ def _save(folder: Path, state: State, task: Task, own: list[Any]) -> None:
             files["weights_ema"] = inference_state(net)
     if state.best is not None:
         files["weights_best"] = state.best
-    if task.projection is not None:
-        files["projection"] = task.projection.tensors
     generators = [numpy for _, _, numpy, _ in own]
     scaler = state.scaler.state_dict()
     write(folder, files, task, step=state.step, history=state.history, scaler=scaler, numpy_rng=generators)
@@ -226,7 +205,6 @@ def resume(folder: Path, state: State, task: Task, world: World) -> None:
     if "resume" not in checkpoint.files:
         raise CheckpointError(f"{folder}: was imported, there is no training to resume; it can be exported")
     _check_same(checkpoint, task, len(document["numpy_rng"]), world)
-    _check_projection(checkpoint, task)
     state.net.load_state_dict(checkpoint.tensors("weights"))
     if state.ema is not None:
         state.ema.load(checkpoint.tensors("weights_ema"))
@@ -271,12 +249,6 @@ def _check_same(checkpoint: Checkpoint, task: Task, processes: int, world: World
         raise CheckpointError(
             f"{checkpoint.folder}: cannot resume, its labels or features have changed: their hash was {old}, is {new}"
         )
-
-
-def _check_projection(checkpoint: Checkpoint, task: Task) -> None:
-    old, new = ({} if p is None else p.tensors for p in (checkpoint.projection, task.projection))
-    if old.keys() != new.keys() or not all(torch.equal(t, new[k]) for k, t in old.items()):
-        raise CheckpointError(f"{checkpoint.folder}: cannot resume, its features were projected otherwise")
 
 
 def _document(folder: Path) -> dict[str, Any]:

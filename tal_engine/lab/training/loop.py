@@ -20,7 +20,6 @@ from ...vocabulary import Vocabulary
 from ..data.batches import BatchSampler
 from ..heads.interface import Batch
 from ..methods import Method, milestones_of
-from ..nn.projection import Projection
 from ..nn.text import TextEncoder
 from . import checkpoint
 from .distributed import World, on_device, terms_of, this_world
@@ -52,15 +51,13 @@ def fit(
     resume: bool = False,
     report: Report | None = None,
     evaluate: Evaluate | None = None,
-    projection: Projection | None = None,
 ) -> State:
     """Train and leave a checkpoint in `folder`.
 
     The result is the last weights, whatever their score, unless `options.select` says otherwise.
     Interrupting (Ctrl-C) saves first. With `resume` a run that stopped goes on exactly as if it
     had not, on the CPU bit for bit. Under torchrun every process calls this with its own part of
-    the batches; the first one writes, reports and evaluates. `projection`, of which the batches are already, goes into
-    the checkpoint.
+    the batches; the first one writes, reports and evaluates.
 
     Returns:
         The state after the last step; its network has the resulting weights.
@@ -71,7 +68,7 @@ def fit(
         CheckpointError: `resume` with a checkpoint of another run.
         UsageError: the device, or what weights are selected by, is not there.
     """
-    task, world = Task(method, config, vocabulary, options, provenance, projection), this_world(options)
+    task, world = Task(method, config, vocabulary, options, provenance), this_world(options)
     if options.select == "validation" and evaluate is None and world.first:
         raise UsageError("select is 'validation', but nothing evaluates the network")
     state = begin(task, text, world)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from ...errors import UsageError
 from ...vocabulary import Vocabulary
 from ..methods import Method
-from ..nn.projection import Projection
 from ..nn.text import TextEncoder
 from .distributed import World
 from .ema import Ema
@@ -28,14 +27,13 @@ _RANK_STRIDE = 1_000_003
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, how, and where its data came from; `projection`: of the features that the network gets."""
+    """What is trained, how, and where its data came from."""
 
     method: Method
     config: Any
     vocabulary: Vocabulary
     options: TrainOptions
     provenance: dict[str, Any]
-    projection: Projection | None = None
 
 
 @dataclass

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tal_engine.annotations.labels import Labels, VideoLabels, read_labels
 from tal_engine.annotations.points import Point
@@ -20,9 +22,12 @@ from tal_engine.lab.fitting.rules import RULES, rule_for
 from tal_engine.lab.fitting.scores import fitted_scores
 from tal_engine.lab.fitting.separation import against_chance
 from tal_engine.lab.fitting.stages import fold_of
+from tal_engine.lab.fitting.training import config_for, one_thread
+from tal_engine.lab.methods import load_method
 from tal_engine.metrics.segmental import one_at_a_time, segmental_f1
 from tal_engine.records import Features, Segment
 from tal_engine.timeline import Timeline
+from tal_engine.vocabulary import Vocabulary
 
 
 def labels(*videos):
@@ -322,3 +327,31 @@ def test_a_head_by_name():
         rule_for("video", 10, "lacp")
     with pytest.raises(UsageError, match="head 'actionformer' reads segments with start and end"):
         rule_for("point", 10, "actionformer")
+
+
+@pytest.mark.parametrize(
+    ("widths", "embedding"), [({"rgb": 1280}, 256), ({"rgb": 256}, 0), ({"rgb": 128, "b": 129}, 256)]
+)
+def test_heads_on_wide_features_are_narrower(widths, embedding):
+    for head in ("lacp", "cola", "um"):
+        rule = rule_for("point" if head == "lacp" else "video", 0, head)
+        config = config_for(rule, widths)
+        assert (config.visual, config.embedding) == (widths, embedding)
+        assert config_for(replace(rule, widest=0), widths).embedding == 0
+        net = rule.method.build(config, Vocabulary(["run", "jump"]), None).eval()
+        out = net({s: torch.zeros(1, 9, w) for s, w in widths.items()})
+        assert out.embedding.shape == (1, 9, embedding or sum(widths.values()))
+    assert config_for(rule_for("segment", 0), widths).total == sum(widths.values()), "it has a width of its own"
+    assert config_for(replace(rule_for("video", 0), config={"embedding": 512}), widths).embedding == 512
+    with pytest.raises(UsageError, match="embedding is -1, must be 0 or more"):
+        load_method("cola").Config(embedding=-1)
+
+
+@pytest.mark.parametrize(("config", "threads"), [({"embedding": 256}, 1), ({}, 3)])
+def test_small_heads_train_on_one_thread(monkeypatch, config, threads):
+    told = [3]
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: told[-1])
+    with one_thread(load_method("cola").Config(rgb=1280, flow=0, **config)):
+        assert told[-1] == threads
+    assert told[-1] == 3

@@ -242,23 +242,6 @@ def test_lite0_knows_imagenet(shared):
     assert barbell > 0.8
 
 
-def test_lite0_of_several_pictures_averages_the_middles_of_equal_parts(rng):
-    class Net(torch.nn.Module):
-        """Channel means in place of the network."""
-
-        def extract_features(self, x):
-            return x.repeat(1, 2, 1, 1)
-
-    frames = torch.from_numpy(rng.integers(0, 256, (2, 16, 20, 24, 3), np.uint8))
-    one, three = Lite0(Net()), Lite0(Net(), 3)
-    assert (one.places(16), three.places(16), three.places(2)) == ([8], [2, 8, 13], [0, 1])
-    single = [one(frames[:, i : i + 1]) for i in (2, 8, 13)]
-    assert torch.allclose(three(frames), torch.stack(single).mean(0), atol=1e-6)
-    assert torch.equal(one(frames), single[1])
-    assert one.describe(16)["frames"] == "8 of 16", "files of features say so"
-    assert three.describe(16)["frames"] == "2, 8, 13 of 16, mean of features"
-
-
 def test_lite0_without_its_packages(monkeypatch):
     import sys
 
