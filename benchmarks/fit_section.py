@@ -61,7 +61,7 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
     kept = [r for r in part["rows"].values() if not _repeats(r, part["rows"], measure)]
     rows = sorted(kept, key=lambda r: (r["kind"], -r["summary"][measure]["mean"]))
     return [
-        [r["kind"], f"`{r['head']}`{_wide(r)}", plus_minus(r["summary"][measure]),
+        [r["kind"], f"`{r['head']}`{_before(r)}", plus_minus(r["summary"][measure]),
          *("/".join(f"{r['summary'][f]['mean']:.0f}" for f in F1) for _ in _more(part)),
          plus_minus(r["summary"]["ECE"]),
          f"{r['summary']['false alarms an hour']['mean']:.0f}", f"{r['summary']['cpu_s']['mean']:.0f}"]
@@ -69,14 +69,14 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def _wide(row: Mapping[str, Any]) -> str:
-    """What is said of a row whose head is as wide as its features, which that of `tal fit` is not."""
-    return ", as wide as its features" if row.get("widest") == 0 else ""
+def _before(row: Mapping[str, Any]) -> str:
+    """What is said of a row with the settings that `tal fit` had before."""
+    return ", before" if row.get("widest") == 0 else ""
 
 
 def _said(part: Mapping[str, Any], measure: str) -> list[str]:
     """How far the head of `tal fit` is from the best one for each kind of label, and points from segments."""
-    rows = {k: r for k, r in part["rows"].items() if not _wide(r)}
+    rows = {k: r for k, r in part["rows"].items() if not _before(r)}
     mean = {k: r["summary"][measure]["mean"] for k, r in rows.items()}
     best = {kind: max((k for k in mean if rows[k]["kind"] == kind), key=mean.__getitem__, default=None)
             for kind in CHOSEN}  # fmt: skip
