@@ -216,8 +216,8 @@ def section(out):
     held = ", ".join(f"{out[k]['counts']['held_out']} for {k}" for k in kinds)
     n, ms = out[kinds[0]]["counts"], out[kinds[0]]["cost"]["ms_a_window_of_94_snippets"]
     lines.append(
-        f"\nHeld-out procedural videos of other bodies, scenes and seeds ({held}) against {n['real']} real clips, which "
-        f"are {n['real_independent']} independent videos, each also faster, mirrored and as its centre; ± is the "
+        f"\nHeld-out procedural videos of other bodies, scenes and seeds ({held}) against {n['real']} real clips, "
+        f"which are {n['real_independent']} independent videos, each also faster, mirrored and as its centre; ± is the "
         f"deviation over {DRAWS} random training sets. A look at a window of 60 s takes {ms:.2f} ms."
     )
     return "\n".join(lines)

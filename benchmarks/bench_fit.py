@@ -36,7 +36,7 @@ from tal_engine.annotations.labels import Kind
 from tal_engine.lab.fitting.assess import reported
 from tal_engine.lab.fitting.held_out import HeldOut, figures, segmental
 from tal_engine.lab.fitting.material import Material, material_of
-from tal_engine.lab.fitting.rules import STEADY, Rule, rule_for
+from tal_engine.lab.fitting.rules import Rule, rule_for
 from tal_engine.lab.fitting.scores import fitted_scores
 from tal_engine.lab.fitting.stages import fold_of
 from tal_engine.lab.fitting.training import Course, found_by, rows_of, table_of, trained
@@ -109,12 +109,6 @@ def like(rule: Rule, head: str) -> Rule:
     return Rule(rule.kind, 0, head, {}, train)
 
 
-def before(rule: Rule) -> Rule:
-    """A rule as it was until heads got narrower than wide features, and LACP a falling rate and averaged weights."""
-    steady = STEADY if rule.head == "lacp" else {}
-    return replace(rule, widest=0, train={k: v for k, v in rule.train.items() if k not in steady})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=Path, default=Path("out/fit/videos"), help="procedural videos and labels")
@@ -126,7 +120,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of folds and training")
     parser.add_argument("--folds", type=int, default=2, help="parts of the videos, each held out once")
     parser.add_argument("--steps", type=int, help="training steps instead of the rules'")
-    parser.add_argument("--before", action="store_true", help="constant rate, last weights, heads as wide as features")
+    parser.add_argument("--before", action="store_true", help="heads as wide as their features, in rows beside")
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
@@ -135,7 +129,7 @@ def main() -> None:
         for kind in (k for k in world.kinds if k in args.kinds):
             count = len(world.labels)
             for row, rule in rows_for(kind, count, args.heads).items():
-                rule = before(rule) if args.before else rule
+                rule = replace(rule, widest=0) if args.before else rule
                 if args.steps:
                     rule = replace(rule, train={**rule.train, "steps": args.steps})
                 for seed in args.seeds:

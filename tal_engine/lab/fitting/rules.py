@@ -15,7 +15,8 @@ from ..methods import METHODS, Method, load_method, uses_points, uses_segments
 from ..training.recipe import recipe
 from ..training.training_options import TrainOptions
 
-#: Widest embedding: a head as wide as the 1280 numbers of an image encoder is slower and no better (docs/fit.md).
+#: Widest embedding: a head as wide as the 1280 numbers of an image encoder takes four times as long, and is not better by
+#: more than seeds differ (docs/fit.md).
 WIDEST = 256
 
 
@@ -49,9 +50,6 @@ class Rule:
 #: Settings of the heads that learn from weak labels: batches of whole short videos, no pairs, a rate for small sets.
 _SMALL = {"batch": 8, "pairs": 0, "length": 96, "learning_rate": 1e-3, "weight_decay": 1e-3, "steps": 150}
 
-#: For LACP, whose weights still swing at the end of so short a run: a falling rate, and averaged weights.
-STEADY = {"schedule": "cosine", "ema": 0.98}
-
 
 def _of_recipe(kind: Kind, head: str, name: str, why: str) -> Rule:
     """Make a row of a head's own recipe."""
@@ -62,7 +60,7 @@ def _of_recipe(kind: Kind, head: str, name: str, why: str) -> Rule:
 #: The first row of a kind whose `least` the set reaches, from the largest on.
 RULES: tuple[Rule, ...] = (
     Rule("video", 0, "cola", {}, _SMALL, "the best of CoLA, BaS-Net, CO2-Net and STPN (docs/fit.md)"),
-    Rule("point", 0, "lacp", {}, {**_SMALL, **STEADY, "sampling": "full"}, "points beat labels (docs/fit.md)"),
+    Rule("point", 0, "lacp", {}, {**_SMALL, "sampling": "full"}, "points beat labels of videos (docs/fit.md)"),
     _of_recipe("segment", "actionformer", "compact", "it reads the segments themselves (docs/methods/former.md)"),
 )  # fmt: skip
 
