@@ -15,8 +15,8 @@ from ..methods import METHODS, Method, load_method, uses_points, uses_segments
 from ..training.recipe import recipe
 from ..training.training_options import TrainOptions
 
-#: Widest embedding: a head as wide as the 1280 numbers of an image encoder takes four times as long, and is not better by
-#: more than seeds differ (docs/fit.md).
+#: Widest embedding: a head as wide as the 1280 numbers of an image encoder takes four times as long, and differs by no
+#: more than seeds do (docs/fit.md).
 WIDEST = 256
 
 
