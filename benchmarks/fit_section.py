@@ -51,7 +51,7 @@ def section(document: Mapping[str, Any]) -> str:
         ]
     lines.append(
         "F1 and false alarms are of what passes the thresholds of best F1. All heads have the settings of the "
-        "table, none its own best; a difference on one seed may be chance."
+        "table, none its own best; a figure without a deviation is of one seed, and such a difference may be chance."
     )
     machines = {_WHAT[n]: document["parts"][n]["machine"] for n in document["figures"]}
     return "\n".join([*lines, *machine_lines(machines, "torch")])
@@ -85,7 +85,7 @@ def _said(part: Mapping[str, Any], measure: str) -> list[str]:
         for kind, head in CHOSEN.items()
         if (top := best[kind]) is not None and sum(r["kind"] == kind for r in rows.values()) > 1
     ]
-    out = [f"The head of `tal fit` beside the best of all for each kind of label, {measure}: {', '.join(words)}."]
+    out = [f"The head of `tal fit` less the best of those measured, {measure}: {', '.join(words)}."]
     points, top = mean.get(f"point: {CHOSEN['point']}"), best["segment"]
     share = [f"Points give {points / mean[top]:.0%} of what segments give."] if points and top else []
     return [" ".join([*(out if words else []), *share]), ""] if words or share else []
