@@ -60,10 +60,16 @@ def stored(videos: Sequence[VideoLabels], folder: Path) -> Extracted:
     """
     made, failed = {}, {}
     for v in videos:
+        path = folder / f"{v.name}.npz"
         try:
-            made[v.name] = load_features(folder / f"{v.name}.npz")
+            found = load_features(path)
         except TALError as e:
             failed[v.name] = str(e)
+            continue
+        if found.duration > 0:
+            made[v.name] = found
+        else:
+            failed[v.name] = f"{path}: the video's duration is {found.duration} s, must be above 0"
     if not made:
         raise DataError(f"{folder}: no video has features; the first: {next(iter(failed.values()), 'there are none')}")
     return Extracted(made, failed, {})
