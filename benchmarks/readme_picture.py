@@ -2,7 +2,7 @@
 
 python benchmarks/readme_picture.py [--video FILE --plan FILE] [--from 12 --seconds 14]
 
-Without --video, `tal demo render` draws one and the embedded demonstration localizes it; only the part is chosen.
+Without --video, `tal demo render` draws one and the plan for people localizes it; only the part is chosen.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--video", type=Path)
     parser.add_argument("--plan", type=Path)
-    parser.add_argument("--from", dest="begin", type=float, default=12.0)
+    parser.add_argument("--from", dest="begin", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=14.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +53,7 @@ def main() -> None:
             run("demo", "render", "-o", folder, "--split", "test", "--count", 1)
             video = Path(folder) / "videos/test_00000.mp4"
         shown = Path(folder) / "shown.mp4"
-        plan = ["--plan", asked.plan] if asked.plan else []
+        plan = ["--plan", asked.plan or "people"]
         run("localize", video, *plan, "--save-video", shown, "-o", Path(folder) / "r.json")
         first, *rest = pictures(shown, asked.begin, asked.seconds)
     first.save(OUT, save_all=True, append_images=rest, duration=1000 // FPS, loop=0, quality=60, method=6)
