@@ -104,9 +104,9 @@ def main() -> None:
             if given.part == "fluid":
                 finish(PAGE, fluid(Path(folder)), "fluid")
             else:
-                runs = {
-                    str(s): morning(given.videos, given.features, Path(folder, str(s)), seed=s) for s in given.seeds
-                }
+                runs = stored(PAGE).get("figures", {}).get("page", {})
+                for seed in given.seeds:
+                    runs[str(seed)] = morning(given.videos, given.features, Path(folder, str(seed)), seed=seed)
                 finish(PAGE, runs, "page")
         return
     if given.part == "kills":

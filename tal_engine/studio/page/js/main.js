@@ -49,7 +49,7 @@ async function start() {
   const main = /** @type {HTMLElement} */ (document.getElementById("main"));
   const api = new Api(/** @type {any} */ (new Session()));
   const store = new Store(api);
-  const saver = new Saver(api, localStorage, uuid());
+  const saver = new Saver(api, localStorage);
   const editor = new Editor(store, saver);
   let shown = new AbortController();
   /** @type {Context} */
@@ -117,7 +117,7 @@ async function start() {
     store.tell("project");
     hearProblems(context);
     void store.follow(new AbortController().signal).catch(() => store.connection(false));
-    for (const entry of saver.adopt()) {
+    for (const entry of saver.adopt(store.project.id, uuid())) {
       void store.book(entry.video).then((book) => saver.queue.includes(entry) && !entry.answer && book.apply(entry)).catch(() => undefined);
     }
     window.addEventListener("hashchange", () => void route(true));

@@ -17,13 +17,13 @@ export class Saver extends EventTarget {
   /**
    * @param {import("../shared/js/api.js").Api} api
    * @param {Storage} storage where edits survive the page
-   * @param {string} key of this window's edits there
    */
-  constructor(api, storage, key) {
+  constructor(api, storage) {
     super();
     this.api = api;
     this.storage = storage;
-    this.key = PREFIX + key;
+    /** Where this window's edits are kept. */
+    this.key = "";
     /** @type {Entry[]} */
     this.queue = [];
     /** @type {{entry: Entry, problem: Problem}[]} what the server will not take as it is */
@@ -34,9 +34,15 @@ export class Saver extends EventTarget {
     this.waiting = new AbortController();
   }
 
-  /** Take over what earlier pages of this browser could not save; sent twice, an edit counts once. */
-  adopt() {
-    const keys = Object.keys(this.storage).filter((k) => k.startsWith(PREFIX));
+  /**
+   * Take over what earlier pages of this browser could not save; sent twice, an edit counts once.
+   * @param {string} project its id: another one may have had this address
+   * @param {string} name of this window
+   */
+  adopt(project, name) {
+    const mine = `${PREFIX}${project}.`;
+    this.key = mine + name;
+    const keys = Object.keys(this.storage).filter((k) => k.startsWith(mine));
     /** @type {Entry[]} */
     const found = [];
     for (const key of keys) {

@@ -38,8 +38,8 @@ export class Store extends EventTarget {
   constructor(api) {
     super();
     this.api = api;
-    /** @type {{name: string, classes: Class[], people: string[], revision?: number, conflicts?: number, problems?: string[], exports?: {name: string}[]}} */
-    this.project = { name: "", classes: [], people: [] };
+    /** @type {{id: string, name: string, classes: Class[], people: string[], revision?: number, conflicts?: number, problems?: string[], exports?: {name: string}[]}} */
+    this.project = { id: "", name: "", classes: [], people: [] };
     /** @type {Video[]} */
     this.videos = [];
     /** @type {any} */
