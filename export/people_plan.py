@@ -39,6 +39,7 @@ from ..pose.features import DIM, STREAM
 from . import bundle
 from .encoder_graphs import EncoderSet, open_encoders
 from .fit_domain import fit_domain
+from .packed import packed_head
 
 log = logging.getLogger("tal_engine")
 
@@ -83,7 +84,8 @@ def make(work: Path, motion: Path, output: Path, seed: int, workers: int, encode
         _train(work / "checkpoint", [*people(trials, "train", seed), *figures("train", seed, TRAINING, workers)], seed)
     found = checkpoint.load(work / "checkpoint")
     held_out = figures("validation", seed, VALIDATION, workers)
-    bare = bundle.make_plan(rounded(found, work / "rounded"), encoders, name="people", description=DESCRIPTION)
+    whole = bundle.make_plan(rounded(found, work / "rounded"), encoders, name="people", description=DESCRIPTION)
+    bare = packed_head(whole)
     held, scores = _scored(bare, held_out)
     calibration, thresholds = scores.for_plan(held, PER_HOUR)
     on = f"{len(held_out)} procedural streams that the head was not trained on"
@@ -112,9 +114,9 @@ def _train(folder: Path, examples: Sequence[Example], seed: int) -> None:
 
 
 def rounded(found: checkpoint.Checkpoint, folder: Path) -> checkpoint.Checkpoint:
-    """Round a checkpoint's resulting weights to half precision, in which they pack to half of the wheel's bytes.
+    """Round a checkpoint's resulting weights to half precision, so that the head packs (`export.packed`).
 
-    They stay float32, so that the graph computes as it did; no figure changes by more than .1.
+    They stay float32, so that graph and network are the same; no figure changes by more than .1.
 
     Args:
         found: the checkpoint.
