@@ -77,10 +77,11 @@ def packed_head(plan: Plan) -> Plan:
     manifest = plan.manifest
     head = manifest.head
     small = packed(plan.files[head.member])
-    backends = [open_backend(content, head.member, "cpu") for content in (plan.files[head.member], small)]
+    wanted, tested = (open_backend(content, head.member, "cpu") for content in (plan.files[head.member], small))
     stages = gate.Stages(manifest.proposal, manifest.nms, timeline_of(manifest.snippet))
-    pairs = [(backend, None) for backend in backends]
-    gate.check_segments(*pairs, head.member, stages, gate.random_features(head), gate.LIMITS["fp32"])
+    gate.check_segments(
+        (wanted, None), (tested, None), head.member, stages, gate.random_features(head), gate.LIMITS["fp32"]
+    )
     return with_members(manifest, {**plan.files, head.member: small})
 
 
