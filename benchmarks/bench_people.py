@@ -21,8 +21,8 @@ from tal_engine.pose.plans import PEOPLE_PLAN
 
 #: Parts by name: from the plan to figures.
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "skeletons": people_skeletons.skeletons, "noise": people_noise.measured, "landmarks": people_landmarks.landmarks,
-    "live": people_live.live,
+    "skeletons": people_skeletons.skeletons, "named": people_skeletons.named, "noise": people_noise.measured,
+    "landmarks": people_landmarks.landmarks, "live": people_live.live,
 }  # fmt: skip
 
 

@@ -14,8 +14,10 @@ def section(document: Mapping[str, Any]) -> str:
     if "skeletons" not in figures:
         return ""
     found = figures["skeletons"]
-    lines = [*_localized(found), "", *_judged(found), ""]
+    lines = [*_localized(found), "", *_judged(found, figures.get("named")), ""]
     parts = {"skeletons": document["parts"]["skeletons"]["machine"]}
+    if "named" in figures:
+        parts["named"] = document["parts"]["named"]["machine"]
     if "noise" in figures:
         lines += [_noise(figures["noise"]), ""]
         parts["noise"] = document["parts"]["noise"]["machine"]
@@ -43,16 +45,17 @@ def _localized(found: Mapping[str, Any]) -> list[str]:
     return [*table(["localized", "mAP@0.5", "mAP@0.1:0.7"], rows), "", f"Subject 13 by class (AP@0.5): {classes}."]
 
 
-def _judged(found: Mapping[str, Any]) -> list[str]:
+def _judged(found: Mapping[str, Any], named: Mapping[str, Any] | None) -> list[str]:
     """Whether whole clips are what they are, and what is named."""
     rows = []
     for key, name in (("utd_mhad", "UTD-MHAD, subjects 5 to 8"), ("msrc12", "MSRC-12, test persons")):
         x = found[key]
-        said = x["named"]
+        said = None if named is None else named[key]
         rows.append([
             f"{name}: {x['mapped']} clips of mapped classes of {x['clips']}", f"{x['accuracy']:.1f}",
             f"{x['mapped_clips']['map']:.1f}", f"{x['all_clips']['map']:.1f}",
-            f"{said['right']:.0f} / {said['wrong']:.0f} / {said['nothing']:.0f}", f"{x['foreign_named']:.0f}",
+            "" if said is None else f"{said['right']:.0f} / {said['wrong']:.0f} / {said['nothing']:.0f}",
+            "" if said is None else f"{said['foreign_named']:.0f}",
         ])  # fmt: skip
     head = ["whole clips, %", "right of 18 classes", "mAP among them", "mAP among all", "named right / wrong / nothing",
             "clips of other actions named"]  # fmt: skip

@@ -2,7 +2,7 @@
 
 Subject 13 is localized: all sessions, each as it was captured and from sets of cameras (pitch as each camera's height
 has it, and landmark noise). MSRC-12 and UTD-MHAD are judged by the video: the score of a class is that of its best
-segment. "named" is what the plan says at its own thresholds.
+segment. `named` is what the plan says at its own thresholds.
 """
 
 from __future__ import annotations
@@ -80,17 +80,14 @@ def subject13(engine: TALEngine) -> dict[str, Any]:
 
 
 def judged(engine: TALEngine, clips: Sequence[Clip]) -> dict[str, Any]:
-    """Whole clips: accuracy among all classes of the plan, mAP of the mapped ones, and what is named."""
+    """Whole clips: accuracy among all classes of the plan, and mAP of the mapped ones."""
     names = list(engine.plan.vocabulary)
-    scores, domain, shown = np.zeros((len(clips), len(names))), [], []
+    scores, domain = np.zeros((len(clips), len(names))), []
     for row, clip in zip(scores, clips, strict=True):
-        features = features_of(clip.poses, duration=clip.duration)
-        result = engine.localize(features, **EVERYTHING)
+        result = engine.localize(features_of(clip.poses, duration=clip.duration), **EVERYTHING)
         for s in result:
             row[names.index(s.label)] = max(row[names.index(s.label)], s.score)
         domain.append(result.info.out_of_domain)
-        best = max(engine.localize(features), key=lambda s: s.score, default=None)
-        shown.append(None if best is None else best.label)
     labels = [c.label for c in clips]
     mapped = np.array([label is not None for label in labels])
     hits = [names[int(row.argmax())] == label for row, label in zip(scores, labels, strict=True) if label]
@@ -103,9 +100,6 @@ def judged(engine: TALEngine, clips: Sequence[Clip]) -> dict[str, Any]:
             each[c] = round(100 * average_precision(scores[rows, names.index(c)], right, int(right.sum())), 1)
         return {"map": round(float(np.mean(list(each.values()))), 1), "ap_by_class": each}
 
-    said = Counter("nothing" if s is None else "right" if s == label else "wrong"
-                   for s, label in zip(shown, labels, strict=True) if label)  # fmt: skip
-    foreign = [s is not None for s, label in zip(shown, labels, strict=True) if label is None]
     confusion: dict[str, Counter[str]] = {c: Counter() for c in classes}
     for row, label in zip(scores, labels, strict=True):
         if label:
@@ -114,11 +108,39 @@ def judged(engine: TALEngine, clips: Sequence[Clip]) -> dict[str, Any]:
         "clips": len(clips), "mapped": int(mapped.sum()), "persons": len({c.person for c in clips}),
         "accuracy": round(100 * float(np.mean(hits)), 1), "chance_accuracy": round(100 / len(names), 1),
         "mapped_clips": mean_ap(mapped), "all_clips": mean_ap(np.ones(len(clips), bool)),
-        "named": {k: round(100 * said[k] / max(sum(said.values()), 1), 1) for k in ("right", "wrong", "nothing")},
-        "foreign_named": round(100 * float(np.mean(foreign)), 1) if foreign else None,
         "out_of_domain": round(100 * float(np.mean(domain)), 1),
         "taken_for": {c: dict(n.most_common(4)) for c, n in confusion.items()},
     }  # fmt: skip
+
+
+def told(engine: TALEngine, clips: Sequence[Clip]) -> dict[str, Any]:
+    """What whole clips are called, at the thresholds of the plan: by the best segment that reaches its own."""
+    said: Counter[str] = Counter()
+    foreign: Counter[str] = Counter()
+    for clip in clips:
+        found = engine.localize(features_of(clip.poses, duration=clip.duration))
+        best = max(found, key=lambda s: s.score, default=None)
+        name = None if best is None else best.label
+        if clip.label is None:
+            foreign[name or "nothing"] += 1
+        else:
+            said["nothing" if name is None else "right" if name == clip.label else "wrong"] += 1
+    mapped, others = sum(said.values()), sum(foreign.values())
+    return {
+        "mapped": mapped, "others": others,
+        **{k: round(100 * said[k] / max(mapped, 1), 1) for k in ("right", "wrong", "nothing")},
+        "foreign_named": round(100 * (1 - foreign["nothing"] / others), 1) if others else None,
+        "foreign_taken_for": dict(foreign.most_common()),
+    }  # fmt: skip
+
+
+def named(plan: Path) -> dict[str, Any]:
+    """What is named, of the persons who judge, and at which thresholds."""
+    engine = TALEngine.load(plan, "cpu")
+    found = {"utd_mhad": told(engine, people_sets.utd_mhad(False)), "msrc12": told(engine, people_sets.msrc12(False))}
+    known = engine.plan.manifest.thresholds
+    least = {} if known is None else {name: round(value, 3) for name, value in known.classes.items()}
+    return {"plan_sha256": engine.plan.sha256, **found, "thresholds": least}
 
 
 def joined(clips: Sequence[Clip], seed: int = 0, size: int = 9) -> list[Clip]:

@@ -87,6 +87,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     "bench_people": {
         "": (*RUNTIME, f"{_T}/pose", "benchmarks/bench_people.py"),
         "skeletons": (*RUNTIME, *PEOPLE, *(f"benchmarks/people_{n}.py" for n in ("skeletons", "sets"))),
+        "named": (*RUNTIME, *PEOPLE, *(f"benchmarks/people_{n}.py" for n in ("skeletons", "sets"))),
         "noise": (*RUNTIME, *PEOPLE, *DRAWN, "benchmarks/people_noise.py"),
         "landmarks": (*GRAPHS, *FOLLOWING, *DRAWN, "benchmarks/people_landmarks.py", "benchmarks/people_mediapipe.py"),
     },

@@ -18,6 +18,7 @@ from . import gate
 from .bfloat import emulated, to_bfloat
 from .calibration import Calibration, Samples, read_samples
 from .metadata import labelled
+from .packed import unpacked
 from .precision import Share, to_half
 from .quantize import to_int8
 
@@ -65,7 +66,7 @@ def make_variant(plan: Plan, precision: Precision, calibration: Calibration | No
     for graph in manifest.graphs:
         places = _PLACES if graph == manifest.evaluator else ()
         convert = _converter(precision, places, samples)
-        files[graph.member], shares[graph.member] = convert(plan.files[graph.member], graph.member)
+        files[graph.member], shares[graph.member] = convert(unpacked(plan.files[graph.member]), graph.member)
     parity = _checked(plan, files, precision, samples)
     for graph, part in zip(manifest.graphs, parity.values(), strict=True):
         part |= {"against": "fp32", **shares[graph.member].figures()}

@@ -61,16 +61,30 @@ class _Pace:
 
 
 @cache
+def _known() -> Array:
+    """Profiles of a dozen performances of each action that is a movement and no change of posture, [n, components]."""
+    rng = np.random.default_rng(4711)
+    moving = [m for n, m in ACTIONS.items() if n not in ("sit down", "stand up")]
+    return np.stack([action_profile(m, rng) for m in moving for _ in range(12)])
+
+
+def moves_like_none(profile: Array) -> bool:
+    """Return whether what moves, and how much, is far from every action.
+
+    Args:
+        profile: see `demo.programs.action_profile`.
+    """
+    return float((_known() @ profile).max()) <= _CLOSEST
+
+
+@cache
 def strangers(half: int = 0) -> tuple[Motion, ...]:
     """Draw random programs that move like no action, which must not be named.
 
     Args:
         half: 0 or 1: one half teaches, the other judges what becomes of movements that nobody has seen before.
     """
-    rng = np.random.default_rng(4711)
-    known = np.stack([action_profile(m, rng) for n, m in ACTIONS.items() if n not in ("sit down", "stand up")
-                      for _ in range(12)])  # fmt: skip
-    far = [p for p in programs(_PROGRAMS) if float((known @ p.profile()).max()) <= _CLOSEST]
+    far = [p for p in programs(_PROGRAMS) if moves_like_none(p.profile())]
     return tuple(p.motion("program") for p in far[half::2])
 
 
@@ -133,6 +147,19 @@ def write_clip(name: str, seed: Sequence[int], label: str | None, own: int = 0) 
     joints, starts = _played(rng, parts)
     instances = [Segment(a, a + p.length, p.label, 1.0) for a, p in zip(starts, parts, strict=True) if p.label]
     return Stream(name, joints, tuple(instances))
+
+
+def write_motion(name: str, seed: Sequence[int], motion: Motion, length: float) -> Stream:
+    """Draw a stream of one motion that has no name, and nothing around it.
+
+    Args:
+        name: of the stream.
+        seed: the same seed gives the same stream.
+        motion: what is done.
+        length: seconds.
+    """
+    joints, _ = _played(np.random.default_rng(list(seed)), [_Part(motion, length)])
+    return Stream(name, joints, ())
 
 
 def _timeline(rng: np.random.Generator, labels: list[str], pace: _Pace) -> list[_Part]:

@@ -34,6 +34,7 @@ def plan(tmp_path_factory):
         patch.setattr(maker, "people", lambda *_: [])
         patch.setattr(maker, "TRAINING", Counts(streams=4, clips=72))
         patch.setattr(maker, "VALIDATION", Counts(streams=4, clips=18))
+        patch.setattr(maker, "FOREIGN", 4)
         patch.setattr(maker, "CONFIG", maker.CONFIG | {"width": 32, "levels": 3, "dropout": 0.0})
         small = {"steps": 80, "warmup": 5, "batch": 8, "length": 24, "ema": 0.9, "learning_rate": 3e-3}
         patch.setattr(maker, "OPTIONS", maker.OPTIONS | small)
@@ -54,7 +55,21 @@ def test_the_plan_has_what_a_deployed_plan_needs(plan):
     record = json.loads(plan.with_suffix(".json").read_text())
     assert record["plan_sha256"] == read_plan(plan).sha256
     assert record["validation"]["videos"] == 22
+    assert "raised on 12 clips of movements without a name" in manifest.thresholds.fitted_on
+    assert record["thresholds"]["foreign_named"] <= record["thresholds_for_false_alarms"]["foreign_named"]
     assert record["validation"]["map_10_70"] > 0.02  # it learned something: 18 classes, 70 steps
+
+
+def test_a_head_is_taken_from_a_plan_without_training(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(maker, "people", lambda *_: [])
+    monkeypatch.setattr(maker, "TRAINING", Counts(streams=4, clips=72))
+    monkeypatch.setattr(maker, "VALIDATION", Counts(streams=4, clips=18))
+    monkeypatch.setattr(maker, "FOREIGN", 4)
+    given = read_plan(plan)
+    again = maker.make(tmp_path, tmp_path, tmp_path / "b.plan", seed=0, workers=1, head=given)
+    assert again.manifest == given.manifest
+    assert again.files == given.files
+    assert not (tmp_path / "checkpoint").exists()
 
 
 @pytest.fixture(scope="module")
