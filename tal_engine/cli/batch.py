@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .._util.redaction import redact
 from ..batch.archive.listing import listed
 from ..batch.archive.run import ArchiveOptions, Summary, Tell, localize_archive
 from ..batch.archive.tables import Outcome
@@ -16,6 +17,9 @@ from .console import complain, errors, stdout
 from .inputs import MaxPixels, MaxSnippets
 from .progress import bars
 from .shared import Conf, Device, Json, Key, PlanOption, Quiet, RawScores, Threads, Timeout
+
+#: Videos that failed in an earlier run and are named.
+_SHOWN = 5
 
 
 class AlsoForm(StrEnum):
@@ -104,7 +108,7 @@ def batch(
         try:
             summary = localize_archive(items, None if plan is None else str(plan), output, options, _said(tell))
         except KeyboardInterrupt:
-            errors.print(f"stopped; what was localized is in {output}: run it again to go on")
+            errors.print(f"stopped; what was localized is in {redact(output)}: run it again to go on")
             raise
     _finish(summary, output, as_json, quiet)
 
@@ -122,6 +126,8 @@ def _finish(summary: Summary, output: str, as_json: bool, quiet: bool) -> None:
     if as_json:
         stdout().print_json(data={**vars(summary), "output": output})
     elif not quiet:
-        errors.print(f"{summary.words()}; tables in {output}")
+        for error in summary.errors_before[:_SHOWN]:
+            errors.print(f"failed before: {error}")
+        errors.print(f"{summary.words()}; tables in {redact(output)}")
     if summary.exit_status:
         raise typer.Exit(summary.exit_status)

@@ -16,6 +16,7 @@ from ..._util.opening import scheme_of
 from ..._util.redaction import redact
 from ..._util.untrusted import read_text
 from ...errors import DataError, UsageError, VideoError, VideoFault
+from .stores import open_store
 
 #: Endings of files that list videos, a line each; and of tables with a column of videos.
 LISTS, TABLES = frozenset([".txt", ".lst"]), frozenset([".csv", ".tsv", ".parquet"])
@@ -30,8 +31,8 @@ _STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", 
 class Item:
     """A video of an archive.
 
-    address: what the engine opens. key: the same without passwords, which names the video in tables. size: bytes.
-    stamp: what changes when the content does. None and "" where the store does not say.
+    address: what the engine opens. key: the same without passwords, as text, which names the video in tables. size:
+    bytes. stamp: what changes when the content does. None and "" where the store does not say.
     """
 
     address: str
@@ -103,11 +104,22 @@ def _hidden(path: Path) -> bool:
 def _local(path: Path) -> Item:
     """List a file of this machine; one that is missing is listed all the same, and fails by itself."""
     absolute = os.path.abspath(path)  # noqa: PTH100 - Path.resolve follows links
+    key = whole_text(absolute)
     try:
         found = path.stat()
     except (OSError, ValueError):
-        return Item(absolute, absolute)
-    return Item(absolute, absolute, found.st_size, str(found.st_mtime_ns))
+        return Item(absolute, key)
+    return Item(absolute, key, found.st_size, str(found.st_mtime_ns))
+
+
+def whole_text(text: str) -> str:
+    """Return a text that any table can hold: what is not UTF-8 in a file's name is spelled out.
+
+    >>> from tal_engine.batch.archive.listing import whole_text
+    >>> len(whole_text("a" + chr(0xDCFF)))  # a backslash, and udcff
+    7
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _entry(text: str, folder: Path) -> Iterator[Item]:
@@ -161,7 +173,7 @@ def _remote(address: str) -> Iterator[Item]:
     if web or not (_MAGIC & set(address) or address.endswith("/")):
         yield Item(address, redact(address)) if web else _asked(address)
         return
-    fs, path = need("fsspec").core.url_to_fs(address)
+    fs, path = open_store(address)
     pattern = f"{path.rstrip('/')}/**" if address.endswith("/") else path
     found: Mapping[str, Mapping[str, Any]] = fs.glob(pattern, detail=True)
     videos = {p: info for p, info in sorted(found.items()) if Path(p).suffix.lower() in VIDEO_SUFFIXES}
@@ -173,7 +185,7 @@ def _remote(address: str) -> Iterator[Item]:
 
 def _asked(address: str) -> Item:
     """Ask a store about a file; what is missing fails by itself later."""
-    fs, path = need("fsspec").core.url_to_fs(address)
+    fs, path = open_store(address)
     try:
         return _described(address, fs.info(path))
     except OSError:

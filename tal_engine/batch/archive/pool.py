@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..._util.redaction import redact
-from .listing import Item
+from .listing import Item, whole_text
 from .tables import Outcome
 
 #: Environment of a worker: libraries that would each take all cores take the worker's.
@@ -143,5 +143,10 @@ def _outcome(item: Item, tries: int, found: Mapping[str, Any] | None) -> Outcome
     if found is None:
         return Outcome(item, tries, error=f"{item.key}: a process died over it", error_kind="died", exit_status=1)
     if "error" in found:
-        return Outcome(item, tries, None, redact(found["error"]), found["kind"], found["status"])
-    return Outcome(item, tries, found)
+        return Outcome(item, tries, None, whole_text(redact(found["error"])), found["kind"], found["status"])
+    return Outcome(item, tries, {**found, "info": _named(item, found["info"])})
+
+
+def _named(item: Item, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a result's record the name that tables have."""
+    return {**info, "source": item.key, "warnings": [whole_text(w) for w in info["warnings"]]} if info else {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from ..._util.names import file_names
+from ..._util.names import video_name
 from ...errors import UsageError
 from ...limits import Limits
 from ...outputs.writers import activitynet, subtitles
@@ -26,6 +27,8 @@ from .worker import load
 
 #: Forms of the file that each video may have beside the tables, by their ending.
 Also = Literal["json", "vtt", "srt"]
+#: What is not kept of a video's name in that of its file.
+_SAFE = re.compile(r"[^\w.-]+")
 #: Called with videos done, of how many, and the last outcome.
 Tell = Callable[[int, int, Outcome], None]
 
@@ -80,7 +83,8 @@ class ArchiveOptions:
 class Summary:
     """What a run did: videos in all, there before, done and failed now, failed before; segments that are new.
 
-    exit_status: of the first video that failed, now or before; 0 if none did.
+    exit_status: of the first video that failed, now or before; 0 if none did. errors_before: of those that failed in an
+    earlier run.
     """
 
     total: int = 0
@@ -91,10 +95,12 @@ class Summary:
     segments: int = 0
     seconds: float = 0.0
     exit_status: int = 0
+    errors_before: list[str] = field(default_factory=list)
 
     def words(self) -> str:
         """Say it in a line."""
-        parts = [f"{self.done} of {self.total} videos localized", f"{self.segments} segments"]
+        segments = f"{self.segments} segment{'s' * (self.segments != 1)}"
+        parts = [f"{self.done} of {self.total} videos localized", segments]
         parts += [f"{self.there} were there already"] if self.there else []
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.failed_before} failed in an earlier run (--retry-failed)"] if self.failed_before else []
@@ -144,7 +150,6 @@ class _Run:
     ) -> None:
         self._store, self._options, self._vocabulary, self._tell = store, options, vocabulary, tell
         self._items = items
-        self._files = dict(zip((i.key for i in items), file_names([i.key for i in items], folders=True), strict=True))
         self._kept: list[Outcome] = []
         self._written = time.monotonic()
         self.summary = Summary(total=len(items))
@@ -154,6 +159,7 @@ class _Run:
         began, o = time.monotonic(), self._options
         self._store.clean()
         left = self._left()
+        self._files_of_before({item.key for item in self._items} - {item.key for item in left})
         pool = Pool(o.wanted(plan), o.workers or os.cpu_count() or 1, o.tries)
         try:
             for outcome in pool.run(left):
@@ -178,6 +184,7 @@ class _Run:
                 anew.append(item.key)
             else:
                 self.summary.failed_before += 1
+                self.summary.errors_before.append(row["error"])
                 self.summary.exit_status = self.summary.exit_status or row["exit_status"]
         self._store.forget(anew)
         return left
@@ -203,18 +210,53 @@ class _Run:
 
     def _beside(self, outcome: Outcome) -> None:
         """Write the files that a video has of its own; they come before its rows, so none is missing later."""
-        if outcome.found is None:
+        if outcome.found is None or not self._options.also:
             return
-        for form, text in self._texts(outcome):
-            self._store.save(f"{form}/{self._files[outcome.item.key]}.{form}", text)
-
-    def _texts(self, outcome: Outcome) -> Iterator[tuple[str, str]]:
-        if not self._options.also or outcome.found is None:
-            return
-        segments = sorted((Segment(*s) for s in outcome.found["segments"]), key=lambda s: -s.score)
-        result = Localization(segments, Info(**outcome.found["info"]), self._vocabulary)
+        segments = (Segment(*s) for s in outcome.found["segments"])
+        result = self._result(segments, Info(**outcome.found["info"]))
         for form in self._options.also:
-            if form == "json":
-                yield form, f"{json.dumps(activitynet.document([result], [outcome.item.key]), indent=1)}\n"
-            else:
-                yield form, subtitles.text(result, form)
+            self._store.save(f"{form}/{file_of(outcome.item.key, form)}", _text(form, outcome.item.key, result))
+
+    def _result(self, segments: Iterable[Segment], info: Info) -> Localization:
+        """Make a result, best first, in the same order whether it comes from a worker or from the tables."""
+        best_first = sorted(segments, key=lambda s: (-s.score, s.start, s.end, s.label))
+        return Localization(best_first, info, self._vocabulary)
+
+    def _files_of_before(self, keys: Set[str]) -> None:
+        """Write the files that are missing of videos which an earlier run localized, from their rows."""
+        missing = {form: keys - {k for k in keys if file_of(k, form) in there}
+                   for form in self._options.also for there in (self._store.files(form),)}  # fmt: skip
+        if not any(missing.values()):
+            return
+        for videos, segments in self._store.parts():
+            of: dict[str, list[Segment]] = {}
+            for s in segments:
+                segment = Segment(s["start"], s["end"], s["label"], s["score"], s["subject"])
+                of.setdefault(s["video"], []).append(segment)
+            for row in videos:
+                found = self._result(of.get(row["video"], []), _info(row))
+                for form in self._options.also:
+                    if row["status"] == "done" and row["video"] in missing[form]:
+                        self._store.save(f"{form}/{file_of(row['video'], form)}", _text(form, row["video"], found))
+
+
+def file_of(key: str, form: Also) -> str:
+    """Return the name of the file that a video has of its own: the same in every run, and no two videos' alike.
+
+    >>> from tal_engine.batch.archive.run import file_of
+    >>> file_of("/videos/day1/a.mp4", "vtt")
+    'a-6a9a1fe5.vtt'
+    """
+    return f"{_SAFE.sub('_', video_name(key))[:100]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.{form}"
+
+
+def _text(form: Also, key: str, result: Localization) -> str:
+    if form == "json":
+        return f"{json.dumps(activitynet.document([result], [key]), indent=1)}\n"
+    return subtitles.text(result, form)
+
+
+def _info(row: Mapping[str, Any]) -> Info:
+    """Return what a row of the table of videos says of a result."""
+    same = ("duration", "fps", "frames", "frames_lost", "domain", "out_of_domain", "warnings")
+    return Info(row["video"], **{k: row[k] for k in same if row[k] is not None})

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from uuid import uuid4
 from ..._util.extras import need
 from ..._util.files import whole_file
 from ..._util.redaction import redact
-from ...errors import DataError, SinkError, StateError
+from ...errors import DataError, SinkError, StateError, UsageError
+from .stores import open_store
 from .tables import SCHEMA, SEGMENTS, VIDEOS, table
 
 #: Tries of a write to a store that fails for a moment, and seconds before the second one; they double.
@@ -38,6 +39,7 @@ class Store:
 
     Raises:
         SinkError: the folder cannot be made, or the store cannot be reached.
+        UsageError: it is a file, or an address of an unknown scheme.
         StateError: another run writes to the same folder.
         MissingExtraError: fsspec, its file system, or pyarrow is not installed.
     """
@@ -46,7 +48,7 @@ class Store:
         need("pyarrow.parquet")
         self.name = redact(output)
         self.identity = identity
-        self._fs, self._root = need("fsspec").core.url_to_fs(output)
+        self._fs, self._root = open_store(output)
         self._local = type(self._fs).__name__ == "LocalFileSystem"
         self._lock: int | None = None
         self._made_by = {"schema": SCHEMA, **made_by}
@@ -64,6 +66,8 @@ class Store:
 
     def _alone(self) -> None:
         """Hold a lock that ends with the process, however that ends."""
+        if Path(self._root).is_file():
+            raise UsageError(f"{self.name}: is a file, must be a folder")
         Path(self._root).mkdir(parents=True, exist_ok=True)
         self._lock = os.open(f"{self._root}/.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -97,12 +101,21 @@ class Store:
 
     def known(self) -> dict[str, dict[str, Any]]:
         """Return status, size, stamp, tries, exit status and part of each video that is there, by its key."""
-        wanted = ["video", "status", "size", "stamp", "exit_status", "segments"]
+        wanted = ["video", "status", "size", "stamp", "exit_status", "error"]
         found: dict[str, dict[str, Any]] = {}
         for name in self._parts(VIDEOS):
             for row in self._read(VIDEOS, name, wanted).to_pylist():
                 found[row["video"]] = {**row, "part": name}
         return found
+
+    def parts(self) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+        """Yield rows of videos and of segments, part after part."""
+        for name in self._parts(VIDEOS):
+            yield self._rows(VIDEOS, name), self._rows(SEGMENTS, name)
+
+    def files(self, form: str) -> set[str]:
+        """Names of the files that videos have beside the tables, of one form."""
+        return set(self._names(form))
 
     # -- what is written ---------------------------------------------------------------------------
 
@@ -171,15 +184,18 @@ class Store:
 
     def _parts(self, kind: str) -> list[str]:
         """Names of parts, oldest first."""
-        folder = f"{self._root}/{kind}/plan={self.identity}"
+        return sorted(Path(n).stem for n in self._names(f"{kind}/plan={self.identity}") if n.endswith(".parquet"))
+
+    def _names(self, folder: str) -> list[str]:
+        """Names of the files in a folder of the output; none where it is not there."""
         self._fs.invalidate_cache()
+        path = f"{self._root}/{folder}"
         try:
-            found = self._fs.ls(folder, detail=False) if self._fs.exists(folder) else []
+            return [Path(p).name for p in (self._fs.ls(path, detail=False) if self._fs.exists(path) else [])]
         except FileNotFoundError:
             return []
         except OSError as e:
             raise self._failed(e) from e
-        return sorted(Path(p).stem for p in found if p.endswith(".parquet"))
 
     def _read(self, kind: str, name: str, columns: Sequence[str] | None = None) -> Any:
         path = self._path(kind, name)

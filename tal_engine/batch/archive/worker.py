@@ -48,8 +48,12 @@ def serve(lines: IO[str], out: IO[str]) -> None:
     wanted = json.loads(lines.readline())
     engine = load(wanted)
     for line in lines:
-        out.write(f"{json.dumps(answer(engine, json.loads(line), wanted['options']))}\n")
-        out.flush()
+        found = json.dumps(answer(engine, json.loads(line), wanted["options"]))
+        try:
+            out.write(f"{found}\n")
+            out.flush()
+        except BrokenPipeError:  # the run is dead: nobody waits for this
+            os._exit(0)
 
 
 def main() -> None:

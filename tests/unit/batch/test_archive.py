@@ -20,7 +20,7 @@ from tal_engine.batch.archive.pool import Pool
 from tal_engine.batch.archive.run import ArchiveOptions, localize_archive
 from tal_engine.batch.archive.store import Store
 from tal_engine.batch.archive.tables import SEGMENTS, VIDEOS, Outcome, segment_rows, video_row
-from tal_engine.errors import DataError, SinkError, StateError, UsageError, VideoError
+from tal_engine.errors import DataError, MissingExtraError, SinkError, StateError, UsageError, VideoError
 from tests.makers import moving_square, tiny_plan, write_mp4
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pip install '.[archive]'")
@@ -293,6 +293,49 @@ def test_failed_videos_are_tried_again_when_asked(videos, plan, tmp_path):
     assert localize_archive(items, plan, output, options).failed == 0
     assert localize_archive(items, plan, output, replace(options, retry_failed=True)).failed == 1
     assert len(rows(tmp_path / "out", VIDEOS)) == 1
+
+
+def test_a_name_that_is_no_text_costs_no_video(videos, plan, tmp_path, clip):
+    shutil.copy(clip, os.fsencode(videos) + b"/bad\xff.mp4")
+    output = tmp_path / "out"
+    summary = localize_archive(listed([str(videos)]), plan, str(output), ArchiveOptions(workers=1, also=("json",)))
+    assert (summary.done, summary.failed) == (4, 0)
+    assert str(videos) + r"/bad\udcff.mp4" in [r["video"] for r in rows(output, VIDEOS)]
+    assert len(list((output / "json").iterdir())) == 4
+
+
+def test_files_asked_for_later_are_written_from_the_tables(videos, plan, tmp_path):
+    items, output = listed([str(videos)]), tmp_path / "out"
+    localize_archive(items[:2], plan, str(output), ArchiveOptions(workers=1, also=("json", "vtt")))
+    first = {p.name: p.read_text() for form in ("json", "vtt") for p in (output / form).iterdir()}
+    shutil.rmtree(output / "json")
+    (output / "vtt" / runs.file_of(items[0].key, "vtt")).unlink()
+    again = localize_archive(items, plan, str(output), ArchiveOptions(workers=1, also=("json", "vtt")))
+    assert (again.there, again.done) == (2, 1)
+    assert len(list((output / "json").iterdir())) == len(list((output / "vtt").iterdir())) == 3  # two are called a.mp4
+    for name, text in first.items():
+        now = (output / name.rpartition(".")[2] / name).read_text()
+        if name.endswith("vtt"):
+            assert now == text
+        else:
+            assert json.loads(now)["results"] == json.loads(text)["results"]
+
+
+def test_stores_that_cannot_be_opened_are_told(tmp_path, monkeypatch):
+    def missing(address):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(MissingExtraError, match=r"s3://\*\*\*@b/x.mp4: .* is not installed: pip install s3fs"):
+        listed(["s3://me:secret@b/x.mp4"])
+    with pytest.raises(MissingExtraError, match="pip install gcsfs"):
+        Store("gs://b/out", MADE, "abc")
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match=r"foo://x/y.mp4: foo:// is not known"):
+        listed(["foo://x/y.mp4"])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="file: is a file, must be a folder"):
+        Store(str(tmp_path / "file"), MADE, "abc")
 
 
 def test_ctrl_c_keeps_what_was_localized(videos, plan, tmp_path, monkeypatch):
