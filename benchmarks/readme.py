@@ -55,7 +55,7 @@ def first_light() -> str:
     f = document["figures"]
     e, m, s = f["embedded"], f["motion"], f["speed"]
     lines = [
-        f"- The embedded plan, trained from video-level labels, on {e['videos']} held-out procedural videos "
+        f"- The drawn figure's plan (`--plan demo`), trained from video-level labels, on {e['videos']} held-out procedural videos "
         f"({e['instances']} instances, protocol `activitynet`): mAP@0.5 **{e['map_50']:.1f}**, mean mAP@0.1:0.7 "
         f"**{e['map_10_70']:.1f}**. One training seed, last checkpoint; other seeds are in the table.",
         *(seeds(f["accuracy"]) if "accuracy" in f else []),
