@@ -21,7 +21,7 @@ def section(stored: Callable[[str], Any]) -> str:
     )
     rows = [
         ["The plan for people, on a person of CMU's motion capture that it never saw",
-         f"mAP@0.5 {plus_minus(person)}; of clips of actions that it does not know (UTD-MHAD) {unknown:.0f} % get a name",
+         f"mAP@0.5 {plus_minus(person)}; of clips of other actions (UTD-MHAD) {unknown:.0f} % get a name",
          _link("people.md", "people")],
         _fitted(stored("bench_fit")["figures"]["tiny"]["rows"]),
         ["A drawn figure's plan (`--plan demo`), from labels of videos, on held-out procedural videos",
