@@ -56,8 +56,8 @@ def first_light() -> str:
     e, m, s = f["embedded"], f["motion"], f["speed"]
     lines = [
         f"- The drawn figure's plan (`--plan demo`), trained from video-level labels, on {e['videos']} held-out "
-        f"procedural videos ({e['instances']} instances, protocol `activitynet`): mAP@0.5 **{e['map_50']:.1f}**, mean mAP@0.1:0.7 "
-        f"**{e['map_10_70']:.1f}**. One training seed, last checkpoint; other seeds are in the table.",
+        f"procedural videos ({e['instances']} instances, protocol `activitynet`): mAP@0.5 **{e['map_50']:.1f}**, "
+        f"mean mAP@0.1:0.7 **{e['map_10_70']:.1f}**. One training seed, last checkpoint; other seeds are in the table.",
         *(seeds(f["accuracy"]) if "accuracy" in f else []),
         *real_motion(m),
         f"- Speed, {s['what']}: **{s['times_real_time']['median']:.0f}x real time** "
