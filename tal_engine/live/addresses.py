@@ -14,7 +14,8 @@ from ..errors import SourceError, UsageError
 #: Endings of files that list one source per line.
 LIST_SUFFIXES = frozenset([".streams", ".txt"])
 
-_NAMED = re.compile(r"([\w.-]+)=(\S.*)")
+#: A name is anything that is no part of an address or a path: those hold = too.
+_NAMED = re.compile(r"([^=:/?#&\\\ud800-\udfff]*[^=:/?#&\\\s\ud800-\udfff])=(\S.*)")
 
 
 class Address(NamedTuple):
@@ -32,6 +33,7 @@ def is_url(text: str) -> bool:
 def address_of(source: str) -> Address:
     """Parse `name=uri` or `uri`; an existing file is never parsed as a name.
 
+    Names hold no ``= : / ? # &`` and no backslash.
     Bytes of a file's name that are not UTF-8 are escaped in the name, which ids and JSON contain.
 
     Raises:

@@ -234,6 +234,18 @@ def test_passwords_in_paths_are_not_shown():
     assert redact("http://h/a;token=s3cret") == "http://h/a;token=***"
 
 
+@pytest.mark.parametrize("name", ["living room", "a+b", "50%", "Tür 1", "(north)", "a,b;c", "it's"])
+def test_names_as_people_write_them(name):
+    assert address_of(f"{name}=rtsp://h/1?a=b") == (name, "rtsp://h/1?a=b")
+
+
+@pytest.mark.parametrize(
+    "source", ["rtsp://h/1?a=b", "d/a=b.mp4", "C:\\x=y.mp4", "?a=b", "=x.mp4", os.fsdecode(b"\xe9=x.mp4")]
+)
+def test_what_is_no_name(source):
+    assert address_of(source).uri == source
+
+
 def test_a_name_that_is_no_unicode_can_be_written(tmp_path):
     source = os.fsdecode(b"caf\xe9.mp4")
     assert address_of(source) == ("caf\\udce9.mp4", source)
