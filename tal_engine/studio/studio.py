@@ -117,8 +117,9 @@ class Studio:
             await asyncio.to_thread(self.close)
 
     async def drain(self, seconds: float) -> None:
-        """Tell pages that nothing more comes."""
+        """Tell pages that nothing more comes, and requests that wait for the trainer that it ends."""
         self.log.close()
+        await asyncio.to_thread(self.trainer.close)
 
     def close(self) -> None:
         """End what runs, and let others have the project; closing twice is harmless."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import Any, Literal
 
-from ..errors import FitError
+from ..errors import FitError, StateError
 from .order import ATTACHED, Order, write_order
 from .project import Project
 
@@ -31,6 +31,7 @@ _AGAIN = 2
 _COMMAND = [sys.executable, "-m", "tal_engine.lab.studio"]
 #: So much of what a process wrote on stderr is told where it did not say why it ended.
 _TOLD = 400
+_ENDS = "the studio ends"
 
 
 @dataclass
@@ -134,14 +135,17 @@ class Trainer:
 
         Raises:
             FitError: it failed; the message says why.
+            StateError: the studio ends.
         """
         job = _Job(list(arguments))
         with self._changed:
             if self._closed:
-                raise FitError("the studio ends")
+                raise StateError(_ENDS)
             self._jobs.append(job)
             self._changed.notify()
         last = job.last.result()
+        if last["state"] != "done" and self._closed:
+            raise StateError(_ENDS)
         if last["state"] != "done":
             raise FitError(last["detail"])
         return last
@@ -151,7 +155,7 @@ class Trainer:
         with self._changed:
             self._closed = True
             for job in self._jobs:
-                job.last.set_result({"state": "failed", "detail": "the studio ends"})
+                job.last.set_result({"state": "failed", "detail": _ENDS})
             self._jobs.clear()
             self._end_process()
             self._changed.notify()

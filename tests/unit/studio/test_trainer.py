@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the studio needs [serve]")
+pytest.importorskip("httpx", reason="the studio needs [serve]")
 pytest.importorskip("torch", reason="training needs [train]")
+
+import httpx
 
 from tal_engine import TALEngine
 from tal_engine.errors import FitError
@@ -28,7 +32,8 @@ from tal_engine.studio.order import FEATURES, HEADS, RESULT, Order, OrderedVideo
 from tal_engine.studio.training import Trainer
 from tal_engine.timeline import Timeline
 from tests.studios import asked, edit, point, studio, videos
-from tests.waiting import until, within
+from tests.studying import studying
+from tests.waiting import LONG_S, until, within
 
 CLASSES = ("run", "sit")
 STEP_S, COUNT, WIDTH = 0.5, 60, 48
@@ -158,6 +163,28 @@ def test_a_trainer_that_is_killed_begins_again_and_one_that_fails_says_why(tmp_p
     until(lambda: trainer.progress.state == "idle")
     assert not trainer.document["auto"]
     within(one.close)
+
+
+def test_an_export_says_that_there_is_no_head_and_ends_with_the_studio(tmp_path, monkeypatch, caplog):
+    folder = videos(tmp_path / "v", "a.mp4", "b.mp4")
+    script = tmp_path / "fake.py"
+    monkeypatch.setattr("tal_engine.studio.training._COMMAND", [sys.executable, str(script)])
+    script.write_text('print(\'{"state": "failed", "detail": "no head was trained yet: train first"}\')')
+    with studying(folder, encoders="tiny") as one:
+        headers = {"Authorization": f"Bearer {one.studio.options.token}"}
+
+        def export(name):
+            return httpx.post(f"{one.base}/api/export", json={"output": name}, headers=headers, timeout=LONG_S)
+
+        refused = export("a")
+        assert (refused.status_code, refused.json()["detail"]) == (409, "no head was trained yet: train first")
+        script.write_text('import sys\nprint(\'{"state": "exporting"}\', flush=True)\nsys.stdin.read()')
+        with ThreadPoolExecutor() as pool:
+            waits = pool.submit(export, "b")
+            until(lambda: one.studio.trainer.progress.state == "exporting")
+            one.stop()
+            assert (waits.result().status_code, waits.result().json()["detail"]) == (503, "the studio ends")
+    assert not [r for r in caplog.records if r.exc_info]
 
 
 def test_from_a_click_to_a_plan_that_works(tmp_path):
