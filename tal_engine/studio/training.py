@@ -166,6 +166,10 @@ class Trainer:
         while (job := self._next()) is not None:
             try:
                 last = self._done(job)
+            except OSError as e:  # the disk is full, or the project cannot be written
+                detail = f"the trainer cannot be run: {e.strerror or e}"
+                log.error("%s (%s)", detail, e.filename)
+                last = {"state": "failed", "detail": detail}
             except Exception as e:  # the studio goes on, whatever is wrong with its trainer
                 log.error("the trainer cannot be run", exc_info=e)
                 last = {"state": "failed", "detail": f"the trainer cannot be run: {e}"}

@@ -227,6 +227,24 @@ def test_classes_are_renamed_with_their_labels_and_stay_while_they_are_used(proj
         set_classes(project, [{"name": "sit"}])
 
 
+def test_a_project_that_was_moved_or_removed_takes_no_edits(project):
+    project.edit("edit-0001", "anna", VIDEO, [Change("add", label("a", 1.0))])
+    away = project.folder.rename(project.folder.with_name("away"))
+    with pytest.raises(OSError, match="moved or removed"):
+        project.edit("edit-0002", "anna", VIDEO, [Change("add", label("b", 2.0))])
+    assert not project.folder.exists()
+    project.folder.mkdir()
+    (project.folder / "journal.jsonl").touch()
+    with pytest.raises(OSError, match="another one is there"):
+        project.edit("edit-0002", "anna", VIDEO, [Change("add", label("b", 2.0))])
+    assert set(project.state.labels) == {"a"}
+    (project.folder / "journal.jsonl").unlink()
+    project.folder.rmdir()
+    away.rename(project.folder)
+    project.edit("edit-0002", "anna", VIDEO, [Change("add", label("b", 2.0))])
+    project.check()
+
+
 def test_one_studio_has_a_project(project):
     with pytest.raises(UsageError, match=rf"open in another tal studio \(process {os.getpid()}\)"):
         Project(project.folder)

@@ -49,6 +49,8 @@ def test_a_page_gets_a_cookie_for_its_token_and_nobody_else_gets_in(one):
         c.headers.pop("Authorization")
         assert (await c.get("/")).status_code == 401
         assert (await c.get("/?token=wrong")).status_code == 401
+        old = await c.get("/", headers={"Cookie": "tal-studio-8766=of-another-start"})
+        assert (old.status_code, "Open the address" in old.text) == (401, True)
         for path in ("/api/project", "/js/main.js", "/v1/streams", "/label-studio/health"):
             assert (await c.get(path)).status_code == 401, path
         first = await c.get(f"/?token={TOKEN}&video=a")

@@ -134,8 +134,13 @@ def test_figures_of_videos_that_count_twice_are_those_of_videos_that_are_there_t
 
 def test_an_order_is_read_as_it_was_written(tmp_path):
     wanted = order(tmp_path)
+    odd = replace(wanted.videos[0], path="/v/bad\udcff 100%.mp4")  # a file's name that is not Unicode
+    wanted = replace(wanted, videos=(odd, *wanted.videos[1:]))
     write_order(tmp_path, wanted)
     assert read_order(tmp_path) == wanted
+    with pytest.raises(FileNotFoundError):
+        write_order(tmp_path / "removed", wanted)
+    assert not (tmp_path / "removed").exists()
 
 
 def test_a_trainer_that_is_killed_begins_again_and_one_that_fails_says_why(tmp_path, monkeypatch):
