@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import re
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from zipfile import ZipFile
@@ -216,6 +217,18 @@ def test_questions_are_answered_by_labels_and_do_not_come_back(one):
         counts = {v["id"]: v["suggestions"] for v in (await c.get("/api/videos")).json()["videos"]}
         assert set(counts.values()) == {1}
         assert (await c.get("/api/measures")).json()["held_out"]["labelled"] == 0
+
+    asked(one, talk)
+
+
+def test_a_video_that_is_replaced_or_removed_meanwhile_says_so(one, folder):
+    async def talk(c):
+        (folder / "a.mp4").unlink()
+        shutil.copy(folder / "c.mp4", folder / "b.mp4")
+        found = {v["name"]: v["problem"] for v in (await c.get("/api/videos")).json()["videos"]}
+        assert found["a.mp4"]["title"] == "The video is not there any more"
+        assert found["b.mp4"]["title"] == "The video is another one now"
+        assert (found["c.mp4"], found["d.mp4"]) == (None, None)
 
     asked(one, talk)
 

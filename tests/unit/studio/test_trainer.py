@@ -205,6 +205,7 @@ def test_from_a_click_to_a_plan_that_works(tmp_path):
         assert (await c.post("/api/training", json={"action": "start"})).status_code == 202
         until(lambda: one.findings.revision == one.project.state.revision or one.trainer.progress.state == "failed")
         assert one.trainer.progress.detail == ""
+        assert (await c.put("/api/thresholds", json={"run": 0.7})).status_code == 200
         made = await c.post("/api/export", json={"output": "mine"})
         assert (made.status_code, made.json()["classes"]) == (201, ["run"])
         assert (await c.post("/api/export", json={"output": "mine"})).status_code == 409
@@ -216,3 +217,4 @@ def test_from_a_click_to_a_plan_that_works(tmp_path):
     plan = asked(one, talk)
     with TALEngine.load(plan) as engine:
         assert list(engine.localize(folder / "a.mp4").vocabulary) == ["run"]
+        assert engine.plan.manifest.thresholds.classes == {"run": 0.7}  # as people set it, without calibration too
