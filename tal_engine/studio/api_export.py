@@ -47,7 +47,7 @@ class WantedStream(BaseModel):
 
 @router.post("/export", status_code=201)
 def export(wanted: Wanted, studio: Here) -> dict[str, Any]:
-    """Write the plan of the head that was trained last, once the trainer is free; a plan is never replaced."""
+    """Write the plan of the head that was trained last, after a training that is due; a plan is never replaced."""
     name = wanted.output.removesuffix(".plan")
     if not _NAME.fullmatch(name):
         raise ProblemError(

@@ -131,7 +131,7 @@ class Trainer:
                 self._set(Progress())
 
     def call(self, *arguments: str) -> dict[str, Any]:
-        """Do something else with the trainer, after what it does now; return its last line.
+        """Do something else with the trainer, after what it does now and a training that is due; return its last line.
 
         Raises:
             FitError: it failed; the message says why.
@@ -141,6 +141,9 @@ class Trainer:
         with self._changed:
             if self._closed:
                 raise StateError(_ENDS)
+            if self._due is not None:  # else a plan would lack the last answers, and nobody would know
+                self._due = None
+                self._jobs.append(_Job([]))
             self._jobs.append(job)
             self._changed.notify()
         last = job.last.result()

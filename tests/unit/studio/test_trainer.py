@@ -170,6 +170,21 @@ def test_a_trainer_that_is_killed_begins_again_and_one_that_fails_says_why(tmp_p
     within(one.close)
 
 
+def test_an_export_waits_for_a_training_that_is_due(tmp_path, monkeypatch):
+    one = studio(videos(tmp_path / "v", "a.mp4"), encoders="tiny", auto_train=True, settle_seconds=1e6)
+    script, runs = tmp_path / "fake.py", tmp_path / "runs"
+    monkeypatch.setattr("tal_engine.studio.training._COMMAND", [sys.executable, str(script)])
+    script.write_text(
+        f"import sys\nopen({str(runs)!r}, 'a').write(' '.join(sys.argv[3:4]) + ';')\nprint('{{\"state\": \"done\"}}')"
+    )
+    one.trainer.begin()
+    one.trainer.edited()
+    within(lambda: one.trainer.call("--export", "a.plan"))
+    within(lambda: one.trainer.call("--export", "b.plan"))
+    assert runs.read_text() == "--features;;--export;--export;"
+    within(one.close)
+
+
 def test_an_export_says_that_there_is_no_head_and_ends_with_the_studio(tmp_path, monkeypatch, caplog):
     folder = videos(tmp_path / "v", "a.mp4", "b.mp4")
     script = tmp_path / "fake.py"
