@@ -61,7 +61,11 @@ class Journal:
             except (ValueError, KeyError, TypeError) as e:
                 if end + 1 == len(data):  # written in part by a file system that lost its order
                     break
-                raise DataError(f"{self.path}: line {len(self.entries) + 1} is no entry of a journal ({e})") from e
+                line, kept = len(self.entries) + 1, self.path.with_name("labels.json")
+                raise DataError(
+                    f"{self.path}: line {line} is no entry of a journal ({e}); begin anew with another --project and "
+                    f"--labels {kept}"
+                ) from e
             self.entries.append(entry)
             at = end + 1
         return at

@@ -101,6 +101,30 @@ def test_videos_are_listed_and_what_is_odd_is_named(tmp_path):
     again.close()
 
 
+def test_a_video_that_is_replaced_or_removed_meanwhile_says_so(one, folder):
+    async def talk(c):
+        (folder / "a.mp4").unlink()
+        shutil.copy(folder / "c.mp4", folder / "b.mp4")
+        found = {v["name"]: v["problem"] for v in (await c.get("/api/videos")).json()["videos"]}
+        assert found["a.mp4"]["title"] == "The video is not there any more"
+        assert found["b.mp4"]["title"] == "The video is another one now"
+        assert (found["c.mp4"], found["d.mp4"]) == (None, None)
+
+    asked(one, talk)
+
+
+def test_a_body_that_is_too_large_is_refused_however_it_comes(one):
+    async def talk(c):
+        async def pieces():
+            for _ in range(20):
+                yield b" " * (100 << 10)
+
+        sent = await c.post("/api/edits", content=pieces(), headers={"Content-Type": "application/json"})
+        assert (sent.status_code, sent.json()["type"]) == (413, "/v1/problems/too-large")
+
+    asked(one, talk)
+
+
 def test_bytes_come_in_ranges_and_frames_at_the_times_of_decoding(one, folder, monkeypatch):
     whole = (folder / "a.mp4").read_bytes()
     write_mp4(folder / "odd.mp4", moving_square(12, 32, 48), pts=[0, 1, 2, 4, 5, 9, 10, 11, 15, 16, 18, 19],
@@ -217,18 +241,6 @@ def test_questions_are_answered_by_labels_and_do_not_come_back(one):
         counts = {v["id"]: v["suggestions"] for v in (await c.get("/api/videos")).json()["videos"]}
         assert set(counts.values()) == {1}
         assert (await c.get("/api/measures")).json()["held_out"]["labelled"] == 0
-
-    asked(one, talk)
-
-
-def test_a_video_that_is_replaced_or_removed_meanwhile_says_so(one, folder):
-    async def talk(c):
-        (folder / "a.mp4").unlink()
-        shutil.copy(folder / "c.mp4", folder / "b.mp4")
-        found = {v["name"]: v["problem"] for v in (await c.get("/api/videos")).json()["videos"]}
-        assert found["a.mp4"]["title"] == "The video is not there any more"
-        assert found["b.mp4"]["title"] == "The video is another one now"
-        assert (found["c.mp4"], found["d.mp4"]) == (None, None)
 
     asked(one, talk)
 
