@@ -185,7 +185,7 @@ def test_an_export_waits_for_a_training_that_is_due(tmp_path, monkeypatch):
     within(one.close)
 
 
-def test_an_export_says_that_there_is_no_head_and_ends_with_the_studio(tmp_path, monkeypatch, caplog):
+def test_an_export_says_why_there_is_no_plan_and_ends_with_the_studio(tmp_path, monkeypatch, caplog):
     folder = videos(tmp_path / "v", "a.mp4", "b.mp4")
     script = tmp_path / "fake.py"
     monkeypatch.setattr("tal_engine.studio.training._COMMAND", [sys.executable, str(script)])
@@ -200,6 +200,10 @@ def test_an_export_says_that_there_is_no_head_and_ends_with_the_studio(tmp_path,
         assert (refused.status_code, refused.json()["detail"]) == (409, "no head was trained yet: train first")
         script.write_text('import sys\nprint(\'{"state": "exporting"}\', flush=True)\nsys.stdin.read()')
         with ThreadPoolExecutor() as pool:
+            waits = pool.submit(export, "b")
+            until(lambda: one.studio.trainer.progress.state == "exporting")
+            one.studio.trainer.stop()
+            assert (waits.result().status_code, waits.result().json()["detail"]) == (409, "it was stopped")
             waits = pool.submit(export, "b")
             until(lambda: one.studio.trainer.progress.state == "exporting")
             one.stop()
