@@ -166,8 +166,7 @@ def advice(by_class: Sequence[Mapping[str, Any]], order: Order) -> list[str]:
     worst = known[0] if known and known[0]["ap"] < _GOOD else None
     if worst is not None:
         out.append(
-            f"Mark more of {worst['label']!r} first: its AP is {100 * worst['ap']:.0f}, "
-            f"{'the lowest' if len(known) > 1 else 'the only one that is measured'}, and it has "
+            f"Mark more of {worst['label']!r} first: its AP is {100 * worst['ap']:.0f}, the lowest, and it has "
             f"{worst['labels']} labels."
         )
     few = [c for c in by_class if c["labels"] < _FEW and c is not worst]
