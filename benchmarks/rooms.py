@@ -15,8 +15,10 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
-#: Sources by their ending; a plan, weights and schemas are sources of what runs them.
-SOURCES = frozenset((".py", ".cpp", ".hpp", ".h", ".c", ".plan", ".json", ".safetensors", ".sh", ".xz"))
+#: Sources by their ending; pages, a plan, weights and schemas are sources of what runs them.
+SOURCES = frozenset(
+    (".py", ".cpp", ".hpp", ".h", ".c", ".js", ".css", ".html", ".plan", ".json", ".safetensors", ".sh", ".xz")
+)
 
 _T = "tal_engine"
 CORE = ("csrc/src", "csrc/include", "csrc/bindings", f"{_T}/ops.py")

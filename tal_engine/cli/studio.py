@@ -58,6 +58,10 @@ def studio(
         need(module)
     if find_spec("torch") is None:  # looked for only: the trainer loads it, in a process of its own
         raise missing("torch")
+    if encoders is not None:  # a name that nobody knows would fail in the page, long after
+        from ..lab.nn.encoders import parse
+
+        parse(encoders)
     from ..studio.running import run
     from ..studio.settings import StudioOptions
 

@@ -112,5 +112,7 @@ def _told(error: RequestValidationError | WebSocketRequestValidationError) -> Pr
 
 async def _of_framework(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as it is registered
+    if isinstance(error.__cause__, ProblemError):  # of the guard, while the framework read the body
+        return error.__cause__.response()
     kind = _BY_STATUS.get(error.status_code, "bad-syntax" if error.status_code < 500 else "internal")
     return ProblemError(kind, str(error.detail), error.headers).response()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .._util.opening import LIVE_SCHEMES
 from .._util.redaction import redact
+from ..errors import FitError
 from ..serve.api_streams import NAME, StreamRequest, opened, stream_of
 from ..serve.problems import ProblemError
 from ..serve.service import Service, service_of
@@ -46,7 +47,7 @@ class WantedStream(BaseModel):
 
 @router.post("/export", status_code=201)
 def export(wanted: Wanted, studio: Here) -> dict[str, Any]:
-    """Write the plan of the head that was trained last, once the trainer is free; a plan is never replaced."""
+    """Write the plan of the head that was trained last, after a training that is due; a plan is never replaced."""
     name = wanted.output.removesuffix(".plan")
     if not _NAME.fullmatch(name):
         raise ProblemError(
@@ -55,7 +56,10 @@ def export(wanted: Wanted, studio: Here) -> dict[str, Any]:
     path = studio.project.folder / PLANS / f"{name}.plan"
     if path.exists():
         raise ProblemError("conflict", f"there is a plan {name!r} already; choose another name")
-    done = studio.trainer.call("--export", str(path))
+    try:
+        done = studio.trainer.call("--export", str(path))
+    except FitError as e:  # the labels or the head do not allow it, or the trainer was stopped
+        raise ProblemError("conflict", str(e)) from e
     plan = {k: v for k, v in done.items() if k != "state"} | {"path": str(path)}
     studio.project.set("exported", plan=plan)
     return plan

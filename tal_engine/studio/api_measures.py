@@ -59,7 +59,7 @@ def set_thresholds(wanted: Annotated[dict[str, float], Body()], studio: Here) ->
 
 @router.get("/agreement")
 def agreed(studio: Here) -> dict[str, Any]:
-    """Compare what people marked in the same videos."""
+    """Compare what people marked in the same videos; what one corrects of another's is no look of its own."""
     with studio.project.lock:
-        labels = list(studio.project.state.labels.values())
+        labels = list(studio.project.state.own.values())
     return agreement(labels, {v.id: v.duration for v in studio.library.videos.values()})

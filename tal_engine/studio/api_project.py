@@ -49,14 +49,11 @@ def project(studio: Here) -> dict[str, Any]:
     """Return the project: classes, people, what is odd."""
     with studio.project.lock:
         state = studio.project.state
-        problems = [*studio.library.problems]
-        problems += [f"{i['file']}: {p}" for i in state.imported.values() for p in i["problems"]]
-        problems += [p for p in (studio.import_problem, studio.project.files_problem) if p]
         return {
             "id": state.project, "name": state.name, "revision": state.revision,
             "classes": [c.document for c in state.classes], "people": list(state.people),
             "held_out": {"videos": list(state.held_out), "why": state.held_out_why}, "conflicts": len(state.conflicts),
-            "problems": problems, "training": studio.about_training(), "exports": list(state.exports),
+            "problems": studio.problems(), "training": studio.about_training(), "exports": list(state.exports),
             "versions": {"tal_engine": __version__},
         }  # fmt: skip
 

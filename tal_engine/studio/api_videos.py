@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..serve.problems import ProblemError
-from .library import Video
+from .library import Video, copies_of, now
 from .studio import Studio, studio_of
 
 router = APIRouter(prefix="/api/videos", tags=["videos"])
@@ -53,7 +53,8 @@ def change(video: str, wanted: VideoChange, studio: Here) -> dict[str, Any]:
     with studio.project.lock:
         state = studio.project.state
         if wanted.held_out is not None and wanted.held_out != (video in state.held_out):
-            ids = sorted({*state.held_out, video} if wanted.held_out else {*state.held_out} - {video})
+            same = copies_of([video], studio.project)  # else heads would learn what they are measured on
+            ids = sorted({*state.held_out} | same if wanted.held_out else {*state.held_out} - same)
             studio.project.set("held_out", videos=ids, why=f"{len(ids)} videos, as somebody chose them")
         if fields:
             studio.project.set("watched", id=video, fields=fields)
@@ -133,8 +134,8 @@ def _document(studio: Studio, v: Video, counts: dict[str, dict[str, int]]) -> di
     known, copy = studio.project.state.videos[v.id], None
     if studio.proxies is not None:
         copy = studio.proxies.of.get(v.id)
-    problem = v.problem
-    if copy is not None and copy.state == "failed":
+    problem = now(v)
+    if problem is None and copy is not None and copy.state == "failed":
         problem = ("Browsers cannot play it, and no copy can be made", copy.detail)
     failed = studio.findings.result.get("failed", {})
     if problem is None and v.id in failed:

@@ -35,10 +35,12 @@ def set_classes(project: Project, wanted: Sequence[Mapping[str, str]]) -> None:
     with project.lock:
         before = {c.name: c for c in project.state.classes}
         names = [str(w.get("name", "")).strip() for w in wanted]
-        if len(names) > _MOST or any(not n or len(n) > _LONGEST or not n.isprintable() for n in names):
-            raise UsageError(f"classes must be at most {_MOST} names of 1 to {_LONGEST} printable characters")
-        if len(set(names)) < len(names):
-            raise UsageError(f"classes are {', '.join(names)!r}, must be different names")
+        if len(names) > _MOST:
+            raise UsageError(f"classes are {len(names)}, must be at most {_MOST}")
+        if odd := [n for n in names if not n or len(n) > _LONGEST or not n.isprintable()]:
+            raise UsageError(f"class is {odd[0][:100]!r}, must be a name of 1 to {_LONGEST} printable characters")
+        if twice := [n for k, n in enumerate(names) if n in names[:k]]:
+            raise UsageError(f"class {twice[0]!r} is there twice, must be different names")
         renamed = {w["former"]: n for w, n in zip(wanted, names, strict=True) if w.get("former") not in (None, "", n)}
         if unknown := sorted(set(renamed) - set(before)):
             raise UsageError(f"former is {unknown[0]!r}, must be one of {', '.join(before) or 'none'}")

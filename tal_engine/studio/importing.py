@@ -34,7 +34,7 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
         file, labels (how many were added), problems (rows that were left out).
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, or is about other videos.
         OSError: the project cannot be written.
     """
     digest = _digest(path)
@@ -43,6 +43,9 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
     table = read(path, video=library.folder)
     problems: list[str] = [*table.notes]
     rows = _of_library(table, library, problems)
+    if not rows:
+        why = f" ({problems[0]})" if problems else ""
+        raise DataError(f"{path}: none of its labels is of a video in {library.folder}{why}")
     names = sorted({r.label for _, r in rows if r.label})
     with_classes(project, names)
     there = {(x.video, x.kind, x.start, x.end, x.label) for x in project.state.labels.values()}
@@ -53,8 +56,7 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
     shown = [*dict.fromkeys(problems)]
     more = [f"and {len(shown) - _MOST_PROBLEMS} others"] if len(shown) > _MOST_PROBLEMS else []
     done = {"file": path.name, "labels": len(added), "problems": [*shown[:_MOST_PROBLEMS], *more]}
-    if rows:
-        project.note("imported", digest=digest, **done)
+    project.note("imported", digest=digest, **done)
     return done
 
 

@@ -6,6 +6,7 @@ never told to anybody, and is cut off; a damaged line before it is an error that
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -60,7 +61,11 @@ class Journal:
             except (ValueError, KeyError, TypeError) as e:
                 if end + 1 == len(data):  # written in part by a file system that lost its order
                     break
-                raise DataError(f"{self.path}: line {len(self.entries) + 1} is no entry of a journal ({e})") from e
+                line, kept = len(self.entries) + 1, self.path.with_name("labels.json")
+                raise DataError(
+                    f"{self.path}: line {line} is no entry of a journal ({e}); begin anew with another --project and "
+                    f"--labels {kept}"
+                ) from e
             self.entries.append(entry)
             at = end + 1
         return at
@@ -74,11 +79,12 @@ class Journal:
         """Write an entry, and return it with its number once it is on the disk.
 
         Raises:
-            OSError: it could not be written; the journal is as it was.
+            OSError: it could not be written, or the file is not where it was; the journal is as it was.
             StateError: after an error it could not be brought back to what it was; open it again.
         """
         if self._unsure:
             raise StateError(f"{self.path}: what is on the disk is not known after an error; start the studio again")
+        self._check_there()
         whole: Entry = {"n": self.revision + 1, **entry}
         line = json.dumps(whole, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         try:
@@ -93,6 +99,15 @@ class Journal:
         self._size += len(line)
         self.entries.append(whole)
         return whole
+
+    def _check_there(self) -> None:
+        """Refuse to write into a file that nobody would find again: the project was moved or removed."""
+        try:
+            there, mine = self.path.stat(), os.fstat(self._file)
+        except OSError as e:
+            raise OSError(errno.EIO, f"the project was moved or removed: {e.strerror}", str(self.path)) from e
+        if (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino):
+            raise OSError(errno.EIO, "the project was moved or removed, and another one is there", str(self.path))
 
     def _take_back(self) -> None:
         """Remove what was written of an entry."""

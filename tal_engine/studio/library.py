@@ -93,6 +93,36 @@ def library_of(folder: Path, project: Project) -> Library:
     return out
 
 
+def copies_of(videos: Iterable[str], project: Project) -> set[str]:
+    """Return videos with those that have the same content.
+
+    Args:
+        videos: their ids.
+        project: that knows them.
+    """
+    known, wanted = project.state.videos, set(videos)
+    same = {(known[i].size, known[i].digest) for i in wanted if i in known and known[i].digest}
+    return wanted | {v.id for v in known.values() if (v.size, v.digest) in same}
+
+
+def now(video: Video) -> tuple[str, str] | None:
+    """Return the problem of a video as it is now: files are moved and replaced while a studio runs.
+
+    Args:
+        video: as it was when the studio began.
+    """
+    if video.problem is not None or video.path is None:
+        return video.problem
+    try:
+        size = video.path.stat().st_size
+    except OSError as e:
+        return "The video is not there any more", f"{video.name}: {e.strerror}; put it back, or start the studio again"
+    if size != video.size:
+        told = f"{video.name} had {video.size} bytes, and has {size}: start the studio again"
+        return "The video is another one now", told
+    return None
+
+
 def _files(folder: Path) -> list[Path]:
     return [p for p in video_files(folder) if p.suffix.lower() in VIDEO_SUFFIXES]
 

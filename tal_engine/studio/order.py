@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from .._util.files import write_text
 from .._util.untrusted import parse_json, read_text
@@ -72,9 +73,16 @@ def order_of(state: State, paths: Mapping[str, tuple[str, float]], **options: An
 
 
 def write_order(folder: Path, order: Order) -> None:
-    """Write an order into a project."""
-    (folder / ORDER).parent.mkdir(parents=True, exist_ok=True)
-    write_text(folder / ORDER, json.dumps(asdict(order)) + "\n")
+    """Write an order into a project.
+
+    Raises:
+        OSError: the project is not there any more, or the disk is full.
+    """
+    (folder / ORDER).parent.mkdir(exist_ok=True)  # not the project: it would be one without labels
+    document = asdict(order)
+    for v in document["videos"]:  # file systems have names that are not Unicode, and JSON has not
+        v["path"] = quote(v["path"], errors="surrogateescape")
+    write_text(folder / ORDER, json.dumps(document) + "\n")
 
 
 def read_order(folder: Path) -> Order:
@@ -86,7 +94,14 @@ def read_order(folder: Path) -> Order:
     document = read_json(folder / ORDER, "order of a studio")
     try:
         videos = tuple(
-            OrderedVideo(**{**v, "told": tuple(v["told"]), "labels": tuple(label_of(x) for x in v["labels"])})
+            OrderedVideo(
+                **{
+                    **v,
+                    "path": unquote(v["path"], errors="surrogateescape"),
+                    "told": tuple(v["told"]),
+                    "labels": tuple(label_of(x) for x in v["labels"]),
+                }
+            )
             for v in document["videos"]
         )
         return Order(**{**document, "classes": tuple(document["classes"]), "videos": videos})

@@ -13,6 +13,8 @@ from heapq import heappop, heapreplace
 from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
+from .beside import beside
+
 Reason = Literal["boundary", "disagreement", "rare", "likely_miss", "likely_false"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -151,19 +153,21 @@ def rare_classes(counts: Mapping[str, int]) -> dict[str, float]:
 def _of_video(
     video: str, heard: Heard, marks: Sequence[Mark], thresholds: Mapping[str, float], rare: Mapping[str, float]
 ) -> list[Question]:
-    out, marks = [], widened(marks, heard.segments)
+    out, told, marks = [], marks, widened(marks, heard.segments)
     for segment in heard.segments:
         start, end, label, score = segment
         if score < LEAST_SCORE or explained(segment, marks):
             continue
         threshold = thresholds.get(label, 0.5)
+        near = beside(start, end, label, told)
         for reason, doubt, text in _doubts(segment, heard.other, threshold, rare):
+            text += near
             out.append(Question(video, start, end, label, score, reason, text, WORTH[reason] * doubt))
     shown = [s for s in heard.segments if s[3] >= thresholds.get(s[2], 0.5)]
     for start, end, mean in _active(heard):
         stretch = (start, end, "")
         if not explained(stretch, marks) and all(overlap(stretch, s) < SAME for s in shown):
-            text = "something happens here, and no class is found"
+            text = f"something happens here, and no class is found{beside(start, end, '', told)}"
             out.append(Question(video, start, end, "", mean, "likely_miss", text, WORTH["likely_miss"] * mean))
     return out
 

@@ -29,6 +29,8 @@ def run(options: StudioOptions, *, browser: bool, say: Callable[[str], None] | N
         place = address(options, sock)
         if say is not None:
             count = len(studio.library.videos)
+            for problem in studio.problems():
+                say(problem)
             say(f"{count} videos, project {options.folder}; open {place}; Ctrl-C stops")
         if browser:
             threading.Thread(target=webbrowser.open, args=(place,), name="tal-studio-browser", daemon=True).start()

@@ -43,7 +43,7 @@ class SessionCookie:
             if given is not None and self._tokens.know(given):
                 await self._first(query)(scope, receive, send)
                 return
-            if kept is None and "authorization" not in headers:
+            if "authorization" not in headers and (kept is None or not self._tokens.know(kept)):
                 await HTMLResponse(_WHERE, 401)(scope, receive, send)
                 return
         if kept is not None and "authorization" not in headers:

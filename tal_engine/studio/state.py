@@ -67,7 +67,10 @@ class Conflict:
 
 @dataclass
 class State:
-    """All of it; see the fields. by_video: the labels again, by video and id."""
+    """All of it; see the fields. by_video: the labels again, by video and id. own: each as who made it left it.
+
+    A label that somebody else corrects or removes says no less what its first author saw there, and is no second look.
+    """
 
     revision: int = 0
     project: str = ""
@@ -76,6 +79,7 @@ class State:
     videos: dict[str, Watched] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
     by_video: dict[str, dict[str, Label]] = field(default_factory=dict)
+    own: dict[str, Label] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
     edits: dict[str, dict[str, Any]] = field(default_factory=dict)
     conflicts: dict[str, Conflict] = field(default_factory=dict)
@@ -123,6 +127,7 @@ class State:
         renamed: Mapping[str, str] = e["renamed"]
         for x in [x for x in self.labels.values() if x.label in renamed]:
             self._put(replace(x, label=renamed[x.label], revision=e["n"]))
+        self.own = {k: replace(x, label=renamed.get(x.label, x.label)) for k, x in self.own.items()}
         self.thresholds = {renamed.get(c, c): t for c, t in self.thresholds.items()}
         for c in self.conflicts.values():
             mine = replace(c.mine, label=renamed.get(c.mine.label, c.mine.label))
@@ -145,6 +150,8 @@ class State:
         for document in e["put"]:
             self._put(replace(label_of(document), revision=e["n"]))
         for name in e["removed"]:
+            if name in self.own and self.own[name].author in ("", e["author"]):
+                del self.own[name]
             gone = self.labels.pop(name, None)
             if gone is not None:
                 del self.by_video[gone.video][name]
@@ -153,6 +160,8 @@ class State:
 
     def _put(self, label: Label) -> None:
         self.labels[label.id] = label
+        if label.id not in self.own or self.own[label.id].author == label.author:
+            self.own[label.id] = label
         self.by_video.setdefault(label.video, {})[label.id] = label
 
     def _settled(self, e: Entry) -> None:

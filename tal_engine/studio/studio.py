@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from .embedded_service import EmbeddedService
 from .findings import Findings
 from .frame_times import kept_times
 from .importing import import_labels
-from .library import Library, Video, library_of
+from .library import Library, Video, copies_of, library_of
 from .order import Order, order_of
 from .project import Project
 from .proxies import Proxies
@@ -63,12 +64,15 @@ class Studio:
         self.log: EventLog[StudioEvent] = EventLog()
         self.listeners = Places(_LISTENERS, "pages")
         self.hurry = False
+        is_new = not options.folder.exists()
         self.project = Project(options.folder, options.videos.resolve().name)
         try:
             self.library: Library = library_of(options.videos, self.project)
             self.import_problem = self._begin()
         except BaseException:
             self.project.close()
+            if is_new:  # nobody has worked in it yet
+                shutil.rmtree(options.folder, ignore_errors=True)
             raise
         self.media = self.project.folder / "media"
         self.media.mkdir(exist_ok=True)
@@ -100,8 +104,12 @@ class Studio:
         state, usable = self.project.state, self.library.usable()
         labels = {v.id: {x.label for x in state.of_video(v.id) if x.label} | {*state.videos[v.id].told} for v in usable}
         seconds = {v.id: v.duration for v in usable}
-        ids, why = held_out.chosen(labels, seconds, self.options.held_out, self.options.seed)
-        self.project.note("held_out", videos=list(ids), why=why)
+        first: dict[str, str] = {}  # of files that are the same one stands for all
+        for i in labels:
+            first[i] = min(copies_of([i], self.project) & set(labels))
+        once = {i: set().union(*(labels[j] for j in labels if first[j] == i)) for i in set(first.values())}
+        ids, why = held_out.chosen(once, seconds, self.options.held_out, self.options.seed)
+        self.project.note("held_out", videos=sorted(copies_of(ids, self.project)), why=why)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -117,8 +125,9 @@ class Studio:
             await asyncio.to_thread(self.close)
 
     async def drain(self, seconds: float) -> None:
-        """Tell pages that nothing more comes."""
+        """Tell pages that nothing more comes, and requests that wait for the trainer that it ends."""
         self.log.close()
+        await asyncio.to_thread(self.trainer.close)
 
     def close(self) -> None:
         """End what runs, and let others have the project; closing twice is harmless."""
@@ -195,6 +204,11 @@ class Studio:
             "encoder": self.options.encoders or known.get("encoders", ""), "task": known.get("kind", "point"),
             "head": known.get("head", ""), "failed": known.get("failed", {}),
         }  # fmt: skip
+
+    def problems(self) -> list[str]:
+        """Return what is odd about videos, labels and files; the project's lock is held."""
+        imported = [f"{i['file']}: {p}" for i in self.project.state.imported.values() for p in i["problems"]]
+        return [*self.library.problems, *imported, *(p for p in (self.import_problem, self.project.files_problem) if p)]
 
     def suggested(self, video: str) -> int:
         """Return how many suggestions of a video reach their threshold; the project's lock is held."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import Any, Literal
 
-from ..errors import FitError
+from ..errors import FitError, StateError
 from .order import ATTACHED, Order, write_order
 from .project import Project
 
@@ -31,6 +31,7 @@ _AGAIN = 2
 _COMMAND = [sys.executable, "-m", "tal_engine.lab.studio"]
 #: So much of what a process wrote on stderr is told where it did not say why it ended.
 _TOLD = 400
+_ENDS = "the studio ends"
 
 
 @dataclass
@@ -130,18 +131,24 @@ class Trainer:
                 self._set(Progress())
 
     def call(self, *arguments: str) -> dict[str, Any]:
-        """Do something else with the trainer, after what it does now; return its last line.
+        """Do something else with the trainer, after what it does now and a training that is due; return its last line.
 
         Raises:
             FitError: it failed; the message says why.
+            StateError: the studio ends.
         """
         job = _Job(list(arguments))
         with self._changed:
             if self._closed:
-                raise FitError("the studio ends")
+                raise StateError(_ENDS)
+            if self._due is not None:  # else a plan would lack the last answers, and nobody would know
+                self._due = None
+                self._jobs.append(_Job([]))
             self._jobs.append(job)
             self._changed.notify()
         last = job.last.result()
+        if last["state"] != "done" and self._closed:
+            raise StateError(_ENDS)
         if last["state"] != "done":
             raise FitError(last["detail"])
         return last
@@ -151,7 +158,7 @@ class Trainer:
         with self._changed:
             self._closed = True
             for job in self._jobs:
-                job.last.set_result({"state": "failed", "detail": "the studio ends"})
+                job.last.set_result({"state": "failed", "detail": _ENDS})
             self._jobs.clear()
             self._end_process()
             self._changed.notify()
@@ -162,6 +169,10 @@ class Trainer:
         while (job := self._next()) is not None:
             try:
                 last = self._done(job)
+            except OSError as e:  # the disk is full, or the project cannot be written
+                detail = f"the trainer cannot be run: {e.strerror or e}"
+                log.error("%s (%s)", detail, e.filename)
+                last = {"state": "failed", "detail": detail}
             except Exception as e:  # the studio goes on, whatever is wrong with its trainer
                 log.error("the trainer cannot be run", exc_info=e)
                 last = {"state": "failed", "detail": f"the trainer cannot be run: {e}"}

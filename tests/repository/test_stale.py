@@ -42,9 +42,10 @@ def test_a_figure_is_current_until_its_own_code_changes(clone):
     assert judged(document, clone) == [("one", "current", ()), ("other", "current", ())]
     (clone / "b" / "code.py").write_text("b = 2\n")
     assert judged(document, clone) == [("one", "current", ()), ("other", "stale", ("b/code.py",))]
-    (clone / "a" / "new.py").write_text("")
-    assert judged(document, clone)[0] == ("one", "stale", ("a/new.py",))
-    (clone / "a" / "new.py").unlink()
+    for new in ("new.py", "new.js", "new.css"):  # a page is code too
+        (clone / "a" / new).write_text("")
+        assert judged(document, clone)[0] == ("one", "stale", (f"a/{new}",))
+        (clone / "a" / new).unlink()
     (clone / "a" / "code.py").write_bytes(b"a = 1\r\n")  # a checkout on Windows is no change
     assert judged(document, clone)[0] == ("one", "current", ())
 

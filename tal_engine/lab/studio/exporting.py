@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import FitError, UsageError
 from ...plan.archive import write_plan
+from ...plan.score_fields import ScoreThresholds
 from ...records import Features
 from ...studio.order import FEATURES, HEADS, Order
 from ..fitting.tools import default_encoders, fit_domain, make_plan, open_encoders
@@ -66,14 +67,18 @@ def export(folder: Path, order: Order, output: Path, telling: Telling) -> dict[s
 
 
 def _scores(found: checkpoint.Checkpoint, order: Order, features: Mapping[str, Features]) -> dict[str, Any]:
-    """Find what scores mean and where to cut them, on held-out videos; {} where those do not tell."""
+    """Find what scores mean and where to cut them on held-out videos; what people set goes before, and alone else."""
+    chosen = {c: order.thresholds[c] for c in found.vocabulary if c in order.thresholds}
+    by_people = {} if not chosen else {
+        "thresholds": ScoreThresholds(classes=chosen, chosen_for="operating_point", fitted_on="people of tal studio")
+    }  # fmt: skip
     held = {v.id: features[v.id] for v in order.videos if v.held_out and v.id in features}
     if not held:
-        return {}
+        return by_people
     table = heard(found.method, found.config, found.vocabulary, found.network(), held).found
     known = judged(order, table, held, tuple(found.vocabulary))
     if known is None or known.scores is None:
-        return {}
+        return by_people
     calibration, thresholds = known.scores.for_plan(known.held, None)
     chosen = {c: order.thresholds.get(c, t) for c, t in thresholds.classes.items()}
     return {"calibration": calibration, "thresholds": thresholds.model_copy(update={"classes": chosen})}

@@ -227,6 +227,46 @@ def test_classes_are_renamed_with_their_labels_and_stay_while_they_are_used(proj
         set_classes(project, [{"name": "sit"}])
 
 
+def test_a_project_that_was_moved_or_removed_takes_no_edits(project):
+    project.edit("edit-0001", "anna", VIDEO, [Change("add", label("a", 1.0))])
+    away = project.folder.rename(project.folder.with_name("away"))
+    with pytest.raises(OSError, match="moved or removed"):
+        project.edit("edit-0002", "anna", VIDEO, [Change("add", label("b", 2.0))])
+    assert not project.folder.exists()
+    project.folder.mkdir()
+    (project.folder / "journal.jsonl").touch()
+    with pytest.raises(OSError, match="another one is there"):
+        project.edit("edit-0002", "anna", VIDEO, [Change("add", label("b", 2.0))])
+    assert set(project.state.labels) == {"a"}
+    (project.folder / "journal.jsonl").unlink()
+    project.folder.rmdir()
+    away.rename(project.folder)
+    project.edit("edit-0002", "anna", VIDEO, [Change("add", label("b", 2.0))])
+    project.check()
+
+
+def test_the_same_file_twice_is_held_out_twice_or_not_at_all(tmp_path):
+    folder = videos(tmp_path / "v", *(f"{n}.mp4" for n in "abcd"))
+    for n in "abcd":
+        shutil.copy(folder / f"{n}.mp4", folder / f"copy-{n}.mp4")
+    one = studio(folder)
+    held = {one.library.videos[v].name for v in one.project.state.held_out}
+    assert held
+    assert held == {n for x in held for n in (x.removeprefix("copy-"), f"copy-{x.removeprefix('copy-')}")}
+    one.close()
+
+
+def test_what_one_corrects_of_anothers_labels_is_no_second_look(project):
+    added = project.edit("edit-0001", "anna", VIDEO, [Change("add", label("a", 1.0)), Change("add", label("b", 4.0))])
+    project.edit("edit-0002", "ben", VIDEO, [Change("change", label("a", 2.0), added)])
+    project.edit("edit-0003", "ben", VIDEO, [Change("remove", label("b", 4.0), added)])
+    assert {(x.id, x.start, x.author) for x in project.state.own.values()} == {("a", 1.0, "anna"), ("b", 4.0, "anna")}
+    project.edit("edit-0004", "ben", VIDEO, [Change("add", label("c", 3.0))])
+    project.edit("edit-0005", "ben", VIDEO, [Change("remove", label("c", 3.0), project.state.revision)])
+    assert set(project.state.own) == {"a", "b"}
+    project.check()
+
+
 def test_one_studio_has_a_project(project):
     with pytest.raises(UsageError, match=rf"open in another tal studio \(process {os.getpid()}\)"):
         Project(project.folder)
@@ -271,6 +311,11 @@ def test_labels_of_another_tool_are_taken_once_and_what_does_not_fit_is_named(tm
     assert "'z.mp4' is not in" in told
     assert "at 50 s is after its end" in told
     one.close()
+    rows = [Annotation("y.mp4", "rear", 0.0, 1.0)]
+    write(AnnotationTable.of(rows), tmp_path / "other.csv")
+    with pytest.raises(DataError, match="none of its labels is of a video in"):
+        studio(folder, labels=tmp_path / "other.csv", project=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
     again = studio(folder, labels=tmp_path / "labels.csv")
     assert len(again.project.state.labels) == 2
     again.close()
@@ -287,6 +332,9 @@ def test_the_command_opens_what_it_is_told(tmp_path, monkeypatch):
     [(options, more)] = opened
     assert (options.classes, options.port, options.folder) == (("squat", "lunge"), 0, tmp_path / "v.studio")
     assert more == {"browser": False, "say": None}
+    done = CliRunner().invoke(main.app, [*words, "--encoders", "nope"])
+    assert isinstance(done.exception, UsageError)
+    assert ("nope" in str(done.exception), len(opened)) == (True, 1)
     with pytest.raises(DataError, match="no such folder of videos"):
         studio(tmp_path / "v")
     assert not options.folder.exists()

@@ -78,3 +78,20 @@ def test_kappa_is_the_twins_and_boundaries_are_those_of_the_same_action(rng):
     slots = [[next((c for s, e, c in of if s <= m <= e), "") for m in middles] for of in (
         [(1, 3, "run"), (5, 7, "sit"), (9, 9.5, "run")], [(1.5, 3, "run"), (5, 7.25, "run")])]  # fmt: skip
     assert pair["kappa"] == pytest.approx(twin.kappa(*slots))
+
+
+@pytest.mark.parametrize(
+    ("marks", "told"),
+    [
+        ([Mark(6.5, 6.5, "run")], "'run' is marked 2.5 s later: reject this if it is the same action"),
+        ([Mark(0.5, 0.5, "run"), Mark(30.0, 31.0, "run")], "'run' is marked 1.5 s earlier"),
+        ([Mark(12.5, 12.5, "run")], ""),
+        ([Mark(6.5, 6.5, "sit")], ""),
+        ([Mark(6.5, 6.5, "run"), Mark(4.5, 5.5, "")], ""),
+    ],
+)
+def test_a_question_names_a_label_that_may_be_of_the_same_action(marks, told):
+    heard = {"v": Heard([[2.0, 4.0, "run", 0.9]], [], [0.0], 0.5, 1.0)}
+    found = questions(heard, {"v": marks}, {}, {}, {"run": 19, "sit": 19})
+    assert [told in x.text for x in found] == [True]
+    assert told or "is marked" not in found[0].text

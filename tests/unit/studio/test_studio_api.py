@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import re
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from zipfile import ZipFile
@@ -49,6 +50,8 @@ def test_a_page_gets_a_cookie_for_its_token_and_nobody_else_gets_in(one):
         c.headers.pop("Authorization")
         assert (await c.get("/")).status_code == 401
         assert (await c.get("/?token=wrong")).status_code == 401
+        old = await c.get("/", headers={"Cookie": "tal-studio-8766=of-another-start"})
+        assert (old.status_code, "Open the address" in old.text) == (401, True)
         for path in ("/api/project", "/js/main.js", "/v1/streams", "/label-studio/health"):
             assert (await c.get(path)).status_code == 401, path
         first = await c.get(f"/?token={TOKEN}&video=a")
@@ -96,6 +99,30 @@ def test_videos_are_listed_and_what_is_odd_is_named(tmp_path):
     assert lost.problem is not None
     assert "not there" in lost.problem[0]
     again.close()
+
+
+def test_a_video_that_is_replaced_or_removed_meanwhile_says_so(one, folder):
+    async def talk(c):
+        (folder / "a.mp4").unlink()
+        shutil.copy(folder / "c.mp4", folder / "b.mp4")
+        found = {v["name"]: v["problem"] for v in (await c.get("/api/videos")).json()["videos"]}
+        assert found["a.mp4"]["title"] == "The video is not there any more"
+        assert found["b.mp4"]["title"] == "The video is another one now"
+        assert (found["c.mp4"], found["d.mp4"]) == (None, None)
+
+    asked(one, talk)
+
+
+def test_a_body_that_is_too_large_is_refused_however_it_comes(one):
+    async def talk(c):
+        async def pieces():
+            for _ in range(20):
+                yield b" " * (100 << 10)
+
+        sent = await c.post("/api/edits", content=pieces(), headers={"Content-Type": "application/json"})
+        assert (sent.status_code, sent.json()["type"]) == (413, "/v1/problems/too-large")
+
+    asked(one, talk)
 
 
 def test_bytes_come_in_ranges_and_frames_at_the_times_of_decoding(one, folder, monkeypatch):

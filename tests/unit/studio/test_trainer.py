@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the studio needs [serve]")
+pytest.importorskip("httpx", reason="the studio needs [serve]")
 pytest.importorskip("torch", reason="training needs [train]")
+
+import httpx
 
 from tal_engine import TALEngine
 from tal_engine.errors import FitError
@@ -28,7 +32,8 @@ from tal_engine.studio.order import FEATURES, HEADS, RESULT, Order, OrderedVideo
 from tal_engine.studio.training import Trainer
 from tal_engine.timeline import Timeline
 from tests.studios import asked, edit, point, studio, videos
-from tests.waiting import until, within
+from tests.studying import studying
+from tests.waiting import LONG_S, until, within
 
 CLASSES = ("run", "sit")
 STEP_S, COUNT, WIDTH = 0.5, 60, 48
@@ -129,8 +134,13 @@ def test_figures_of_videos_that_count_twice_are_those_of_videos_that_are_there_t
 
 def test_an_order_is_read_as_it_was_written(tmp_path):
     wanted = order(tmp_path)
+    odd = replace(wanted.videos[0], path="/v/bad\udcff 100%.mp4")  # a file's name that is not Unicode
+    wanted = replace(wanted, videos=(odd, *wanted.videos[1:]))
     write_order(tmp_path, wanted)
     assert read_order(tmp_path) == wanted
+    with pytest.raises(FileNotFoundError):
+        write_order(tmp_path / "removed", wanted)
+    assert not (tmp_path / "removed").exists()
 
 
 def test_a_trainer_that_is_killed_begins_again_and_one_that_fails_says_why(tmp_path, monkeypatch):
@@ -160,6 +170,47 @@ def test_a_trainer_that_is_killed_begins_again_and_one_that_fails_says_why(tmp_p
     within(one.close)
 
 
+def test_an_export_waits_for_a_training_that_is_due(tmp_path, monkeypatch):
+    one = studio(videos(tmp_path / "v", "a.mp4"), encoders="tiny", auto_train=True, settle_seconds=1e6)
+    script, runs = tmp_path / "fake.py", tmp_path / "runs"
+    monkeypatch.setattr("tal_engine.studio.training._COMMAND", [sys.executable, str(script)])
+    script.write_text(
+        f"import sys\nopen({str(runs)!r}, 'a').write(' '.join(sys.argv[3:4]) + ';')\nprint('{{\"state\": \"done\"}}')"
+    )
+    one.trainer.begin()
+    one.trainer.edited()
+    within(lambda: one.trainer.call("--export", "a.plan"))
+    within(lambda: one.trainer.call("--export", "b.plan"))
+    assert runs.read_text() == "--features;;--export;--export;"
+    within(one.close)
+
+
+def test_an_export_says_why_there_is_no_plan_and_ends_with_the_studio(tmp_path, monkeypatch, caplog):
+    folder = videos(tmp_path / "v", "a.mp4", "b.mp4")
+    script = tmp_path / "fake.py"
+    monkeypatch.setattr("tal_engine.studio.training._COMMAND", [sys.executable, str(script)])
+    script.write_text('print(\'{"state": "failed", "detail": "no head was trained yet: train first"}\')')
+    with studying(folder, encoders="tiny") as one:
+        headers = {"Authorization": f"Bearer {one.studio.options.token}"}
+
+        def export(name):
+            return httpx.post(f"{one.base}/api/export", json={"output": name}, headers=headers, timeout=LONG_S)
+
+        refused = export("a")
+        assert (refused.status_code, refused.json()["detail"]) == (409, "no head was trained yet: train first")
+        script.write_text('import sys\nprint(\'{"state": "exporting"}\', flush=True)\nsys.stdin.read()')
+        with ThreadPoolExecutor() as pool:
+            waits = pool.submit(export, "b")
+            until(lambda: one.studio.trainer.progress.state == "exporting")
+            one.studio.trainer.stop()
+            assert (waits.result().status_code, waits.result().json()["detail"]) == (409, "it was stopped")
+            waits = pool.submit(export, "b")
+            until(lambda: one.studio.trainer.progress.state == "exporting")
+            one.stop()
+            assert (waits.result().status_code, waits.result().json()["detail"]) == (503, "the studio ends")
+    assert not [r for r in caplog.records if r.exc_info]
+
+
 def test_from_a_click_to_a_plan_that_works(tmp_path):
     """The real encoders, the real process: features, training, the plan."""
     folder = videos(tmp_path / "v", "a.mp4", "b.mp4", "c.mp4", "d.mp4", frames=80)
@@ -173,6 +224,7 @@ def test_from_a_click_to_a_plan_that_works(tmp_path):
         assert (await c.post("/api/training", json={"action": "start"})).status_code == 202
         until(lambda: one.findings.revision == one.project.state.revision or one.trainer.progress.state == "failed")
         assert one.trainer.progress.detail == ""
+        assert (await c.put("/api/thresholds", json={"run": 0.7})).status_code == 200
         made = await c.post("/api/export", json={"output": "mine"})
         assert (made.status_code, made.json()["classes"]) == (201, ["run"])
         assert (await c.post("/api/export", json={"output": "mine"})).status_code == 409
@@ -184,3 +236,4 @@ def test_from_a_click_to_a_plan_that_works(tmp_path):
     plan = asked(one, talk)
     with TALEngine.load(plan) as engine:
         assert list(engine.localize(folder / "a.mp4").vocabulary) == ["run"]
+        assert engine.plan.manifest.thresholds.classes == {"run": 0.7}  # as people set it, without calibration too
