@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,12 @@ def throughput(work: Path, paths: list[Path], rounds: int) -> dict[str, Any]:
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+    """Its children, by whatever thread they were started."""
+    found = []
+    for path in Path(f"/proc/{process.pid}/task").glob("*/children"):
+        with suppress(OSError):  # that thread has ended
+            found += [int(pid) for pid in path.read_text().split()]
+    return found
 
 
 def kills(work: Path, paths: list[Path], count: int, seed: int) -> dict[str, Any]:
