@@ -32,7 +32,7 @@ import { Book } from "./book.js";
 /** Milliseconds within which several news of one kind are fetched once. */
 const SOON = 250;
 
-/** Tells `project`, `videos`, `training`, `suggestions`, `queue`, `measures`, `problem`, `connection`. */
+/** Tells `project`, `videos`, `training`, `suggestions`, `queue`, `waiting`, `labelled` (detail: the event), `measures`, `problem`, `connection`. */
 export class Store extends EventTarget {
   /** @param {import("../shared/js/api.js").Api} api */
   constructor(api) {
@@ -48,6 +48,8 @@ export class Store extends EventTarget {
     this.books = new Map();
     /** @type {Map<string, Promise<any>>} answers that hold until an event says otherwise */
     this.answers = new Map();
+    /** @type {number|null} questions; null before they were read */
+    this.waiting = null;
     this.connected = true;
     /** @type {Map<string, ReturnType<typeof setTimeout>>} */
     this.timers = new Map();
@@ -62,6 +64,12 @@ export class Store extends EventTarget {
   async start() {
     const [project, videos, training] = await Promise.all(["project", "videos", "training"].map((p) => this.api.json(`/api/${p}`)));
     Object.assign(this, { project, videos: videos.videos, training });
+  }
+
+  /** Count the questions. */
+  async readWaiting() {
+    this.waiting = (await this.kept("/api/queue")).items.length;
+    this.tell("waiting");
   }
 
   /** @param {string} id */
@@ -151,6 +159,12 @@ export class Store extends EventTarget {
     return this.kept(`/api/videos/${encodeURIComponent(id)}/frames`);
   }
 
+  /** Other questions are asked now. */
+  asks() {
+    this.old("/api/queue");
+    this.soon("asks", () => this.tell("queue"));
+  }
+
   /**
    * Do something a moment later, and once for all of the moment.
    * @param {string} name
@@ -230,7 +244,9 @@ export class Store extends EventTarget {
   }
 
   /** @param {{video: string, revision: number}} data */
-  labelled({ video, revision }) {
+  labelled(data) {
+    const { video, revision } = data;
+    this.dispatchEvent(new CustomEvent("labelled", { detail: data }));
     const book = this.books.get(video);
     if (book) {
       book.heard = Math.max(book.heard, revision);

@@ -3,6 +3,7 @@
  * @module
  */
 import { button, el } from "../shared/js/dom.js";
+import { clock } from "../shared/js/format.js";
 
 /** Most that are shown at once; the oldest go. */
 const MOST = 3;
@@ -47,6 +48,12 @@ export function hearProblems({ store, saver, editor }) {
   store.addEventListener("connection", () => store.connected && saver.again());
   editor.addEventListener("conflict", () => show("Somebody else was first", "The same label was changed by someone else meanwhile. Both versions are kept until one of you decides.", "",
     el("a", { class: "button small-link", href: "#/team", text: "Compare" })));
+  editor.addEventListener("kept", (e) => {
+    const { was, now } = /** @type {CustomEvent} */ (e).detail;
+    const who = now && now.author !== editor.author ? now.author : "Somebody";
+    show("Not undone", `${who} has ${now ? "changed" : "removed"} this label (${was.label || "nothing here"}, ${clock(was.start)}) since. To undo it would undo that too.`, "");
+  });
+  editor.addEventListener("gone", (e) => show("This answer was not needed any more", /** @type {CustomEvent} */ (e).detail.detail || "The question has been answered meanwhile.", ""));
   saver.addEventListener("refused", (e) => {
     const { problem } = /** @type {CustomEvent} */ (e).detail;
     show("An edit could not be saved", problem.detail || problem.title, "bad-notice");

@@ -53,7 +53,7 @@ export function videosView(context, signal) {
   }
 
   const empty = el("p", { class: "faint pad", text: "No video is like that." });
-  for (const event of ["videos", "project", "queue"]) store.addEventListener(event, told, { signal });
+  for (const event of ["videos", "project", "waiting"]) store.addEventListener(event, told, { signal });
   window.addEventListener("tal-theme", told, { signal });
   const body = store.videos.length ? [next, el("div", { class: "form-row" }, el("div", { class: "field wide" }, search), kind), list.element, empty]
     : [note("There are no videos here", "Put videos into the folder, and start tal studio with it: tal studio videos/")];
@@ -83,7 +83,23 @@ function advice(context, labels) {
   const open = link(`#/label/${encodeURIComponent(first.id)}`, `Open ${first.name}`);
   if (!labels) return box("Watch, and press a key whenever an action happens", "One press per action is enough. Training begins by itself once every action has a few labels.", open);
   if (missing.length) return box(`No label yet of ${missing.slice(0, 3).join(", ")}${missing.length > 3 ? ` and ${missing.length - 3} more` : ""}`, "An action without labels cannot be found.", open);
+  if (store.waiting === 0) return quiet(context, box, link);
   return box("Answer questions", "The moments that help most come first; one key each.", link("#/review", "Review"));
+}
+
+/**
+ * What helps where nothing is asked.
+ * @param {import("./main.js").Context} context
+ * @param {(title: string, text: string, act: Node) => HTMLElement} box
+ * @param {(href: string, text: string) => HTMLElement} link
+ */
+function quiet({ store }, box, link) {
+  const held = store.videos.find((v) => v.held_out && !v.done && !v.problem);
+  const next = held || store.videos.find((v) => !v.done && !v.problem);
+  if (!next) return box("Every video is done", "More videos are found with the next start.", link("#/model", "How good is it?"));
+  const open = link(`#/label/${encodeURIComponent(next.id)}`, `Open ${next.name}`);
+  if (held) return box("Label the held-out videos", "They are never learned from, and tell how good it is. Label each whole, and mark it as done.", open);
+  return box("Label another video", "Nothing is asked at the moment. New labels begin a new training.", open);
 }
 
 /**
