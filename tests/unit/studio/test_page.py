@@ -172,6 +172,25 @@ def test_bounds_class_note_nudge_delete_and_undo_without_end(bench, one):
     assert bench.locator(".label-row").count() == 1
 
 
+def test_a_suggestion_of_what_is_marked_does_not_mark_it_twice(bench, one):
+    guesses = [{"start": 1.0, "end": 2.0, "label": "run", "score": 0.9}]
+    bench.told.answers["suggestions"] = {"revision": 1, "segments": guesses, "curves": None}
+    one.studio.tell("suggestions", {"revision": 1})
+    bench.get_by_text("0 labels · 1 suggested").wait_for()
+    to_frame(bench, 30)
+    bench.keyboard.press("1")
+    bench.get_by_text("1 label · 0 suggested").wait_for()
+    bench.keyboard.press("a")
+    saved(bench)
+    assert told(one) == [("point", "run", 1.2, 1.2)]  # nothing is suggested here that is not marked
+    bench.keyboard.press("Escape")
+    bench.keyboard.press("ArrowUp")  # the suggestion, which begins before the mark
+    bench.get_by_role("button", name="Give the mark these ends").click()
+    until(lambda: told(one) == [("segment", "run", 1.0, 2.0)])
+    bench.told.answers["suggestions"] = {"revision": 2, "segments": [], "curves": None}
+    one.studio.tell("suggestions", {"revision": 2})
+
+
 def test_a_range_becomes_a_segment_or_nothing(bench, one):
     to_frame(bench, 10)
     bench.keyboard.press("[")
@@ -313,8 +332,8 @@ def test_another_person_s_labels_come_by_themselves_and_conflicts_are_settled(be
 
 
 def test_a_video_that_browsers_do_not_play_gets_its_picture_later(page, one):
-    page.goto(f"{one.base}/#/")
-    page.get_by_role("link", name="old.mp4").click()
+    page.goto(f"{one.base}/#/videos")
+    page.locator(".video-row", has_text="old.mp4").click()  # anywhere in its row
     page.get_by_role("heading", name="old.mp4").wait_for()
     page.locator("video").wait_for()  # of the copy, once that is made
     page.wait_for_function("() => document.querySelector('video').videoWidth === 96")

@@ -192,7 +192,7 @@ class Review {
     const found = Number.isFinite(item.score) ? `Suggested with score ${score(item.score)}` : null;
     this.place?.replaceChildren(
       el("div", { class: "inspector-row" }, el("span", { class: "chip on", text: REASONS[item.reason] || item.reason, title: found }), el("span", { class: "number small faint", text: times })),
-      el("h2", { text: item.label ? `${item.label}?` : "What happens here?" }),
+      el("h2", { text: item.label ? `${item.label}?` : "What happens here?", title: item.label || null }),
       el("p", { text: item.text.charAt(0).toUpperCase() + item.text.slice(1) }), this.gone);
     if (this.accept && this.move) this.accept.disabled = this.move.disabled = !item.label;
     if (this.which) this.which.textContent = item.label ? "It is another action" : "It is this action";

@@ -7,11 +7,13 @@ import { clock } from "../shared/js/format.js";
 
 /** Most that are shown at once; the oldest go. */
 const MOST = 3;
+/** Milliseconds for what only has to be read. */
+const A_WHILE = 20_000;
 
 /** @param {import("./main.js").Context} context */
 export function hearProblems({ store, saver, editor }) {
   const place = el("div", { class: "toasts", role: "region", "aria-label": "News" });
-  document.body.append(place);
+  document.querySelector("header.top")?.after(place); // above the view, so that it covers nothing of it
 
   /**
    * @param {string} title
@@ -24,6 +26,7 @@ export function hearProblems({ store, saver, editor }) {
       el("div", { class: "inspector-row" }, ...more, button("Close", () => toast.remove(), { class: "small-button" })));
     place.append(toast);
     while (place.children.length > MOST) place.firstElementChild?.remove();
+    if (!kind && !more.length) setTimeout(() => toast.remove(), A_WHILE);
     return toast;
   }
 
