@@ -56,7 +56,11 @@ export function hearProblems({ store, saver, editor }) {
     const who = now && now.author !== editor.author ? now.author : "Somebody";
     show("Not undone", `${who} has ${now ? "changed" : "removed"} this label (${was.label || "nothing here"}, ${clock(was.start)}) since. To undo it would undo that too.`, "");
   });
-  editor.addEventListener("gone", (e) => show("This answer was not needed any more", /** @type {CustomEvent} */ (e).detail.detail || "The question has been answered meanwhile.", ""));
+  editor.addEventListener("gone", (e) => {
+    const { status, detail } = /** @type {CustomEvent} */ (e).detail;
+    if (status === 404) show("An answer was not needed any more", "Somebody has answered this question already, or a label does.", "");
+    else show("An answer could not be used", detail, "");
+  });
   saver.addEventListener("refused", (e) => {
     const { problem } = /** @type {CustomEvent} */ (e).detail;
     show("An edit could not be saved", problem.detail || problem.title, "bad-notice");
