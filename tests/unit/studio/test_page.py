@@ -520,7 +520,10 @@ def test_a_name_is_asked_for_and_nobody_else_s_is_given(page, one, browser):
     context.close()
 
 
-def test_classes_are_named_and_renamed(page, one):
+def test_classes_are_named_and_renamed(bench, one):
+    page = bench
+    page.keyboard.press("1")
+    saved(page)
     page.goto(f"{one.base}/#/")
     page.get_by_role("button", name="Actions …").click()
     page.get_by_label("Class 1", exact=True).fill("dash")
@@ -533,6 +536,10 @@ def test_classes_are_named_and_renamed(page, one):
     page.get_by_role("button", name="Keep").click()
     until(lambda: [c.name for c in one.studio.project.state.classes] == ["dash", "jump", NASTY, "sit"])
     assert one.studio.project.state.classes[0].key == "g"
+    page.get_by_role("dialog").wait_for(state="detached")
+    assert [x.label for x in labels(one)] == ["dash"]
+    page.keyboard.press("Control+z")  # the mark of before, by its new name
+    until(lambda: labels(one) == [])
 
 
 def test_pure_parts(page, one):

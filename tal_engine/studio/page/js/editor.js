@@ -29,6 +29,7 @@ export class Editor extends EventTarget {
     this.history = new History();
     saver.addEventListener("saved", (e) => this.saved(/** @type {CustomEvent} */ (e).detail));
     saver.addEventListener("conflict", (e) => this.conflict(/** @type {CustomEvent} */ (e).detail));
+    store.addEventListener("renamed", (e) => this.history.rename(/** @type {CustomEvent} */ (e).detail));
     saver.addEventListener("gone", (e) => this.gone(/** @type {CustomEvent} */ (e).detail));
   }
 

@@ -45,6 +45,13 @@ export class History extends EventTarget {
     return step;
   }
 
+  /** @param {Map<string, string>} classes that are called otherwise now: steps of before are about the same labels */
+  rename(classes) {
+    for (const c of [...this.done, ...this.undone].flatMap((s) => [...s.forward, ...s.back])) {
+      c.label = { ...c.label, label: classes.get(c.label.label) ?? c.label.label };
+    }
+  }
+
   /**
    * Forget the steps that built on an edit which the server did not take.
    * @param {Set<string>} ids of labels

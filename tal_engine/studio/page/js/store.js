@@ -32,7 +32,7 @@ import { Book } from "./book.js";
 /** Milliseconds within which several news of one kind are fetched once. */
 const SOON = 250;
 
-/** Tells `project`, `videos`, `training`, `suggestions`, `queue`, `waiting`, `labelled` (detail: the event), `measures`, `problem`, `connection`. */
+/** Tells `project`, `videos`, `training`, `suggestions`, `queue`, `waiting`, `labelled` (detail: the event), `renamed` (detail: classes), `measures`, `problem`, `connection`. */
 export class Store extends EventTarget {
   /** @param {import("../shared/js/api.js").Api} api */
   constructor(api) {
@@ -83,8 +83,10 @@ export class Store extends EventTarget {
    */
   async setClasses(classes) {
     await this.api.request("/api/project/classes", { method: "PUT", json: classes });
+    const renamed = new Map(classes.filter((c) => c.former && c.former !== c.name).map((c) => [c.former, c.name]));
+    this.dispatchEvent(new CustomEvent("renamed", { detail: renamed }));
     await this.readProject();
-    for (const book of this.books.values()) void this.readLabels(book);
+    await Promise.all([...this.books.values()].map((book) => this.readLabels(book)));
   }
 
   async readProject() {
