@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..serve.event_log import told
 from ..serve.event_stream import EventStream, message
@@ -51,14 +51,25 @@ class ChangeBody(BaseModel):
 
 
 class EditBody(BaseModel):
-    """Changes of labels of one video that are made together."""
+    """Changes of labels of one video that are made together.
+
+    takes_back, answers_again: the edit of an answer to a question, which is undone or made again with them.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     edit: str = Field(pattern=UUID)
     author: str = Field(min_length=1, max_length=100)
     video: str = Field(max_length=100)
-    changes: list[ChangeBody] = Field(min_length=1, max_length=_MOST_CHANGES)
+    changes: list[ChangeBody] = Field(max_length=_MOST_CHANGES)
+    takes_back: str = Field("", max_length=64)
+    answers_again: str = Field("", max_length=64)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> EditBody:
+        if not (self.changes or self.takes_back or self.answers_again):
+            raise ValueError("changes is empty, must have at least one change")
+        return self
 
 
 @router.post("/edits")
@@ -67,10 +78,20 @@ def edits(wanted: EditBody, studio: Here) -> Response:
     found = studio.video(wanted.video)
     changes = [Change(c.op, _label(c.label, wanted.video), c.base) for c in wanted.changes]
     try:
-        studio.project.edit(wanted.edit, wanted.author, wanted.video, changes, duration=found.duration)
+        studio.project.edit(
+            wanted.edit, wanted.author, wanted.video, changes, duration=found.duration,
+            answered=_again(studio, wanted.answers_again), took_back=wanted.takes_back,
+        )  # fmt: skip
     except ConflictError as e:
         return conflicted(studio, wanted.video, e)
     return JSONResponse(labels_of(studio, wanted.video))
+
+
+def _again(studio: Studio, edit: str) -> dict[str, Any] | None:
+    """Return the answer that an edit gave, unless somebody has answered its question since."""
+    state = studio.project.state
+    note: dict[str, Any] | None = state.edits.get(edit, {}).get("answer")
+    return None if note is None or note["id"] in state.answered else note
 
 
 def conflicted(studio: Studio, video: str, error: ConflictError) -> Response:

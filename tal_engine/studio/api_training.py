@@ -14,7 +14,7 @@ from .api_edits import UUID, conflicted
 from .api_videos import labels_of
 from .label_files import suggestions_as_csv
 from .project import ConflictError
-from .questions import Question
+from .questions import Mark, Question, Reason, explained
 from .studio import Studio, studio_of
 
 router = APIRouter(prefix="/api", tags=["training"])
@@ -30,8 +30,23 @@ class Action(BaseModel):
     action: Literal["start", "stop"]
 
 
+class QuestionBody(BaseModel):
+    """A question, as a page was told it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    video: str = Field(max_length=100)
+    start: float = Field(ge=0, allow_inf_nan=False)
+    end: float = Field(ge=0, allow_inf_nan=False)
+    label: str = Field(max_length=200)
+    reason: Reason
+
+
 class AnswerBody(BaseModel):
-    """An answer. start, end, label: where and what it is, where that differs from the question."""
+    """An answer. start, end, label: where and what it is, where that differs from the question.
+
+    asked: the question; with it, an answer counts also where a training has replaced its question meanwhile.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,6 +56,7 @@ class AnswerBody(BaseModel):
     start: float | None = Field(None, ge=0, allow_inf_nan=False)
     end: float | None = Field(None, ge=0, allow_inf_nan=False)
     label: str | None = Field(None, max_length=200)
+    asked: QuestionBody | None = None
 
 
 @router.get("/training")
@@ -92,8 +108,7 @@ def answer(question: str, wanted: AnswerBody, studio: Here) -> Response:
         known = studio.project.state.edits.get(wanted.edit)
         if known is not None:  # it was answered already, and the page did not hear so
             return JSONResponse({**labels_of(studio, known["video"]), "next": _item(found[0]) if found else None})
-        if asked is None:
-            raise ProblemError("not-found", f"there is no question {question[:100]!r} (any more)")
+        asked = asked or _replaced(question, wanted, studio)
         video = studio.video(asked.video)
         changes, answered = changes_of(asked, wanted.answer, wanted.edit, wanted.start, wanted.end, wanted.label)
         try:
@@ -104,6 +119,17 @@ def answer(question: str, wanted: AnswerBody, studio: Here) -> Response:
             return conflicted(studio, video.id, e)
         left = studio.findings.queue(studio.project.state)
     return JSONResponse({**labels_of(studio, video.id), "next": _item(left[0]) if left else None})
+
+
+def _replaced(question: str, wanted: AnswerBody, studio: Studio) -> Question:
+    """Return a question that is asked no more, but that nobody has answered: what was seen there is still true."""
+    state, of = studio.project.state, wanted.asked
+    if of is not None and question not in state.answered:
+        found = Question(of.video, of.start, of.end, of.label, 0.0, of.reason, "", 0.0)
+        marks = [Mark(x.start, x.end, x.label) for x in state.of_video(of.video)]
+        if found.id == question and not explained((of.start, of.end), marks):
+            return found
+    raise ProblemError("not-found", f"there is no question {question[:100]!r} (any more)")
 
 
 def _item(q: Question) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from .classes import with_classes
 from .labels import Label
 from .library import Library, Video
 from .project import Project
+from .state import FILE
 
 _MOST_PROBLEMS = 50
 
@@ -52,7 +53,7 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
     added = [x for v, r in rows if (x := _label(v, r, path.name, problems)) is not None
              and (x.video, x.kind, x.start, x.end, x.label) not in there]  # fmt: skip
     _tell_whole(project, rows)
-    project.add_all(f"import-{digest}-{uuid.uuid4().hex}", f"file {path.name}", added)
+    project.add_all(f"import-{digest}-{uuid.uuid4().hex}", FILE + path.name, added)
     shown = [*dict.fromkeys(problems)]
     more = [f"and {len(shown) - _MOST_PROBLEMS} others"] if len(shown) > _MOST_PROBLEMS else []
     done = {"file": path.name, "labels": len(added), "problems": [*shown[:_MOST_PROBLEMS], *more]}
@@ -91,7 +92,7 @@ def _label(video: Video, row: Annotation, file: str, problems: list[str]) -> Lab
             return None
         end = min(end, max(video.duration, row.start))
     kind = "point" if row.end is None or row.start == end else "segment"
-    return Label(uuid.uuid4().hex, video.id, kind, row.start, end, row.label, row.subject, row.comment, f"file {file}")  # type: ignore[arg-type]
+    return Label(uuid.uuid4().hex, video.id, kind, row.start, end, row.label, row.subject, row.comment, FILE + file)  # type: ignore[arg-type]
 
 
 def _tell_whole(project: Project, rows: list[tuple[Video, Annotation]]) -> None:

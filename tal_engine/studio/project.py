@@ -101,6 +101,7 @@ class Project:
         *,
         duration: float = 0.0,
         answered: Mapping[str, Any] | None = None,
+        took_back: str = "",
     ) -> int:
         """Change labels of a video; return the revision, once it is on the disk.
 
@@ -111,6 +112,7 @@ class Project:
             changes: of labels of this video.
             duration: of the video, seconds.
             answered: the question that this answers; kept with it.
+            took_back: the edit of an answer that does not count any more; its question may be asked again.
 
         Raises:
             UsageError: a change makes no sense; nothing is changed.
@@ -122,6 +124,7 @@ class Project:
                 return self._again(known)
             done = resolved(self.state.labels, self._checked(changes, author, video, duration))
             fields = done.fields(edit, video) | ({"answered": dict(answered)} if answered else {})
+            fields |= {"took_back": took_back} if took_back else {}
             entry = self.note("edit", edit=edit, author=author, video=video, **fields)
             self.write_files()
         self.told("edit", {"video": video, "author": author})

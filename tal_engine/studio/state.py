@@ -12,6 +12,9 @@ from .labels import Label, label_of
 #: Colours of classes in turn: told apart by people with any colour vision (Okabe and Ito, 2008), without black.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00", "#7f5fc4")
 
+#: Labels that came from a file have it as their author, behind this: it is nobody who could label here.
+FILE = "file "
+
 
 @dataclass(frozen=True)
 class ClassItem:
@@ -143,7 +146,16 @@ class State:
             theirs = None if c["theirs"] is None else label_of(c["theirs"])
             self.conflicts[c["id"]] = Conflict(c["id"], c["video"], e["author"], c["op"], label_of(c["mine"]), theirs)
         if "answered" in e:
-            self.answered[e["answered"]["id"]] = {**e["answered"], "author": e["author"], "revision": e["n"]}
+            note = {"edit": e["edit"], **e["answered"], "author": e["author"], "revision": e["n"]}
+            self.answered[note["id"]] = note
+            self.edits[e["edit"]]["answer"] = note
+        if "took_back" in e and self._stands(e["took_back"]):
+            del self.answered[self.edits[e["took_back"]]["answer"]["id"]]
+
+    def _stands(self, edit: str) -> bool:
+        """Whether an edit is the answer that its question has now."""
+        note = self.edits.get(edit, {}).get("answer")
+        return note is not None and self.answered.get(note["id"], {}).get("edit") == edit
 
     def _changed(self, e: Entry) -> None:
         """Take the changes of an entry: labels that are there now, and ids that are not any more."""
@@ -155,7 +167,7 @@ class State:
             gone = self.labels.pop(name, None)
             if gone is not None:
                 del self.by_video[gone.video][name]
-        if e["author"] and e["author"] not in self.people:
+        if e["author"] and not e["author"].startswith(FILE) and e["author"] not in self.people:
             self.people.append(e["author"])
 
     def _put(self, label: Label) -> None:

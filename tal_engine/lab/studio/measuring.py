@@ -164,10 +164,11 @@ def advice(by_class: Sequence[Mapping[str, Any]], order: Order) -> list[str]:
     out += [f"{c!r} has no labels yet: mark some moments of it." for c in order.classes if c not in learned]
     known = sorted((c for c in by_class if c["ap"] is not None), key=lambda c: (c["ap"], c["labels"]))
     worst = known[0] if known and known[0]["ap"] < _GOOD else None
+    several = len(known) > 1
     if worst is not None:
         out.append(
-            f"Mark more of {worst['label']!r} first: its AP is {100 * worst['ap']:.0f}, the lowest, and it has "
-            f"{worst['labels']} labels."
+            f"Mark more of {worst['label']!r}{' first' * several}: its AP is {100 * worst['ap']:.0f}"
+            f"{', the lowest,' * several} and it has {worst['labels']} labels."
         )
     few = [c for c in by_class if c["labels"] < _FEW and c is not worst]
     if few:

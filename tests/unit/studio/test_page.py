@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from fractions import Fraction
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the studio needs [serve]")
 
+from tal_engine.studio.labels import Label
 from tests.browsing import Seen, chromium
 from tests.makers import moving_square, write_mp4
+from tests.studios import result
 from tests.studying import Told, studying
 from tests.waiting import LONG_S, until
 
@@ -169,6 +172,25 @@ def test_bounds_class_note_nudge_delete_and_undo_without_end(bench, one):
     assert bench.locator(".label-row").count() == 1
 
 
+def test_a_suggestion_of_what_is_marked_does_not_mark_it_twice(bench, one):
+    guesses = [{"start": 1.0, "end": 2.0, "label": "run", "score": 0.9}]
+    bench.told.answers["suggestions"] = {"revision": 1, "segments": guesses, "curves": None}
+    one.studio.tell("suggestions", {"revision": 1})
+    bench.get_by_text("0 labels · 1 suggested").wait_for()
+    to_frame(bench, 30)
+    bench.keyboard.press("1")
+    bench.get_by_text("1 label · 0 suggested").wait_for()
+    bench.keyboard.press("a")
+    saved(bench)
+    assert told(one) == [("point", "run", 1.2, 1.2)]  # nothing is suggested here that is not marked
+    bench.keyboard.press("Escape")
+    bench.keyboard.press("ArrowUp")  # the suggestion, which begins before the mark
+    bench.get_by_role("button", name="Give the mark these ends").click()
+    until(lambda: told(one) == [("segment", "run", 1.0, 2.0)])
+    bench.told.answers["suggestions"] = {"revision": 2, "segments": [], "curves": None}
+    one.studio.tell("suggestions", {"revision": 2})
+
+
 def test_a_range_becomes_a_segment_or_nothing(bench, one):
     to_frame(bench, 10)
     bench.keyboard.press("[")
@@ -310,8 +332,8 @@ def test_another_person_s_labels_come_by_themselves_and_conflicts_are_settled(be
 
 
 def test_a_video_that_browsers_do_not_play_gets_its_picture_later(page, one):
-    page.goto(f"{one.base}/#/")
-    page.get_by_role("link", name="old.mp4").click()
+    page.goto(f"{one.base}/#/videos")
+    page.locator(".video-row", has_text="old.mp4").click()  # anywhere in its row
     page.get_by_role("heading", name="old.mp4").wait_for()
     page.locator("video").wait_for()  # of the copy, once that is made
     page.wait_for_function("() => document.querySelector('video').videoWidth === 96")
@@ -349,13 +371,71 @@ def test_questions_are_answered_by_one_key_each(page, one):
     page.get_by_role("button", name="Nothing", exact=True).click()
     page.get_by_role("heading", name="All questions are answered").wait_for()
     saved(page)
-    said = {path: {k: v for k, v in body.items() if k not in ("edit", "author")} for path, body in page.told.posts}
+    said = {
+        path: {k: v for k, v in body.items() if k not in ("edit", "author", "asked")} for path, body in page.told.posts
+    }
     assert said == {
         "queue/q1": {"answer": "accept"}, "queue/q2": {"answer": "other", "label": "jump"},
         "queue/q3": {"answer": "reject"}, "queue/q4": {"answer": "move", "start": 3.0, "end": 4.0},
         "queue/q5": {"answer": "nothing"},
     }  # fmt: skip
     assert len({body["edit"] for _, body in page.told.posts}) == 5
+
+
+def test_undo_asks_again_and_an_answer_to_a_replaced_question_counts(page, one):
+    """Nothing in place of the server here; what can be undone is what nobody else has touched."""
+    for name, video in ids(one).items():
+        gone = [{"op": "remove", "label": x.document, "base": x.revision} for x in labels(one, name)]
+        body = {"edit": f"clearing-{video}", "author": "bo", "video": video, "changes": gone}
+        assert not gone or page.request.post(f"{one.base}/api/edits", data=body).ok
+    result(one.studio, [(0.1, 0.5, "run", 0.9), (0.9, 1.3, "jump", 0.8)], classes=("run", "jump"))
+    video = one.studio.findings.queue(one.studio.project.state)[0].video
+    name = next(n for n, i in ids(one).items() if i == video)
+    mine = page.context.new_page()
+    seen = Seen(mine, one.base)
+    mine.goto(f"{one.base}/#/review")
+    asked = mine.locator(".question")
+    badge = mine.locator("#review-count:not(:empty)")
+    first = asked.get_attribute("data-question")
+    number = int(badge.inner_text())
+    for answer in ("r", "a"):  # no label follows from the first, one from the second
+        mine.keyboard.press(answer)
+        mine.locator(f".question:not([data-question='{first}'])").wait_for()
+        mine.keyboard.press("Control+z")
+        mine.locator(f".question[data-question='{first}']").wait_for()
+        saved(mine)
+    assert told(one, name) == []
+    until(lambda: int(badge.inner_text()) == number)
+    mine.keyboard.press("Control+y")
+    until(lambda: len(told(one, name)) == 1)
+    second = asked.get_attribute("data-question")
+    assert second != first
+    body = {"edit": "of-bo-00000", "author": "bo", "answer": "reject"}
+    assert page.context.request.post(f"{one.base}/api/queue/{second}", data=body).ok
+    mine.keyboard.press("a")
+    mine.get_by_role("alert").filter(has_text="not needed any more").get_by_role("button", name="Close").click()
+    saved(mine)
+    second = mine.locator(f".question:not([data-question='{second}'])").get_attribute("data-question")
+    result(one.studio, [])
+    one.studio.tell("suggestions", {"revision": 2})
+    mine.get_by_text("This is asked no more").wait_for()
+    mine.keyboard.press("r")
+    mine.get_by_role("heading", name="All questions are answered").wait_for()
+    saved(mine)
+    assert second in one.studio.project.state.answered
+    [label] = labels(one, name)
+    theirs = {**label.document, "label": "jump"}
+    body = {"edit": "of-bo-00001", "author": "bo", "video": video,
+            "changes": [{"op": "change", "label": theirs, "base": label.revision}]}  # fmt: skip
+    assert mine.request.post(f"{one.base}/api/edits", data=body).ok
+    mine.goto(f"{one.base}/#/label/{video}")
+    mine.get_by_role("button", name=re.compile("Go to jump")).wait_for()
+    mine.keyboard.press("Control+z")  # the rejection, which touches no label
+    mine.keyboard.press("Control+z")
+    mine.get_by_role("alert").filter(has_text="bo has changed this label (run").wait_for()
+    assert [x.label for x in labels(one, name)] == ["jump"]
+    assert (seen.errors, seen.foreign) == ([], [])
+    mine.close()
 
 
 def test_the_model_is_trained_measured_and_put_to_use(page, one):
@@ -422,7 +502,28 @@ def test_everything_has_a_name_and_fits_the_screen(page, one):
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], (view, size)
 
 
-def test_classes_are_named_and_renamed(page, one):
+def test_a_name_is_asked_for_and_nobody_else_s_is_given(page, one, browser):
+    one.studio.project.add_all("of-a-file", "file l.csv", [Label("of-file", ids(one)["a.mp4"], "point", 1, 1, "jump")])
+    context = browser.new_context()
+    other = context.new_page()
+    other.goto(one.address)
+    name = other.get_by_role("dialog", name="Teach it by single presses").get_by_label("Your name")
+    assert name.input_value() == ""
+    assert "ana" in name.evaluate("i => [...i.list.options].map(o => o.value)")
+    assert "file l.csv" not in one.studio.project.state.people
+    other.keyboard.type("bob")
+    other.keyboard.press("Enter")
+    other.get_by_role("button", name="Labelling as bob").click()
+    other.keyboard.type("carl")  # instead of the name before
+    other.keyboard.press("Enter")
+    other.get_by_role("button", name="Labelling as carl").wait_for()
+    context.close()
+
+
+def test_classes_are_named_and_renamed(bench, one):
+    page = bench
+    page.keyboard.press("1")
+    saved(page)
     page.goto(f"{one.base}/#/")
     page.get_by_role("button", name="Actions …").click()
     page.get_by_label("Class 1", exact=True).fill("dash")
@@ -435,17 +536,21 @@ def test_classes_are_named_and_renamed(page, one):
     page.get_by_role("button", name="Keep").click()
     until(lambda: [c.name for c in one.studio.project.state.classes] == ["dash", "jump", NASTY, "sit"])
     assert one.studio.project.state.classes[0].key == "g"
+    page.get_by_role("dialog").wait_for(state="detached")
+    assert [x.label for x in labels(one)] == ["dash"]
+    page.keyboard.press("Control+z")  # the mark of before, by its new name
+    until(lambda: labels(one) == [])
 
 
 def test_pure_parts(page, one):
     """Inverses, verdicts, keys, drags: where a view would not show a fault."""
     found = page.evaluate(
         """async () => {
-        const { inverse, difference, Book } = await import("/js/book.js");
+        const { inverse, strange, Book } = await import("/js/book.js");
         const { verdicts, laneRows, placed } = await import("/js/lane_rows.js");
         const { classKeys } = await import("/js/shortcuts.js");
         const { dragged } = await import("/js/lane_timeline.js");
-        const { steps } = await import("/js/chart.js");
+        const { steps, forward } = await import("/js/chart.js");
         const { at } = await import("/js/thresholds_card.js");
         const label = (id, start, end, more = {}) => ({ id, video: "v", start, end,
           kind: end > start ? "segment" : "point", label: "run", subject: "", note: "", author: "a", revision: 1,
@@ -462,8 +567,14 @@ def test_pure_parts(page, one):
         const stale = book.load(0, []);
         const bases = [book.base("x"), book.base("q")];
         book.settle("1"); book.settle("2");
-        const after = [label("x", 4, 4, { revision: 2 }), label("n", 6, 6), label("o", 6, 6, { author: "b" })];
-        const more = difference(before, after, l => l.author === "a");
+        const left = new Map([["x", label("x", 5, 9, { kind: "point", revision: 3 })], ["z", label("z", 7, 9)]]);
+        const others = [["x", label("x", 5, 5, { label: "jump" })], ["y", label("y", 2, 3)], ["z", null]];
+        const more = [strange(changes, left), ...others.map(([id, l]) => {
+          const now = new Map(left);
+          if (l) now.set(id, l); else now.delete(id);
+          const found = strange(changes, now);
+          return found && [found.was.id, found.now?.id ?? null];
+        })];
         const guess = (start, end, score, label = "run") => ({ start, end, score, label });
         const all = [guess(0, 2, .5), guess(0, 1.9, .9), guess(5, 6, .8), guess(8, 9, .7, "jump")];
         const { hits, missed } = verdicts(all, [label("s", 0, 2), label("p", 5.5, 5.5), label("m", 20, 21)]);
@@ -475,20 +586,23 @@ def test_pure_parts(page, one):
         const curve = [{ threshold: .2, hits: 9 }, { threshold: .6, hits: 3 }];
         const snap = t => Math.round(t * 10) / 10;
         return { done, undone, stale, bases, after: [book.base("x"), book.list.length],
-          more: more.map(c => [c.op, c.label.id]), hits: all.map(g => hits.has(g)), missed: missed.map(l => l.id),
+          more, hits: all.map(g => hits.has(g)), missed: missed.map(l => l.id),
           rows: rows.map(r => [r.key, r.labels.length, r.segments.length, r.depth]), keys: classKeys(own),
           drags: [dragged(span, "end", .52, -1.48, 9, snap), dragged(span, "all", 9, 20, 9, snap)],
-          steps: [steps(100), steps(0.3), steps(0)], at: [at(curve, .5).hits, at([], 1)] };
+          steps: [steps(100), steps(0.3), steps(0)],
+          forward: forward([[5, 1], [12, 2], [12, 3], [20, 4], [10, 5]].map(([x, y]) => ({ x, y }))).map(p => p.y),
+          at: [at(curve, .5).hits, at([], 1)] };
       }"""
     )
     assert found["done"] == [["x", 5, 5], ["z", 7, 9]]
     assert found["undone"] == [["x", 1, 1], ["y", 2, 3]]
     assert (found["stale"], found["bases"], found["after"]) == (False, [None, 0], [1, 2])
-    assert sorted(found["more"]) == [["add", "n"], ["change", "x"], ["remove", "y"]]
+    assert found["more"] == [None, ["x", "x"], ["y", "y"], ["z", None]]
     assert found["hits"] == [False, True, True, False]
     assert found["missed"] == ["m"]
     assert found["rows"] == [["/run", 1, 3, 2], ["/jump", 1, 1, 1], ["#2/run", 2, 0, 1]]
     assert found["keys"] == ["2", "1", "3", "q"]
     assert found["drags"] == [{"start": 0.5, "end": 1}, {"start": 8, "end": 9}]
     assert found["steps"] == [[0, 25, 50, 75, 100], [0, 0.1, 0.2, 0.3], [0, 1]]
+    assert found["forward"] == [1, 5]
     assert found["at"] == [9, None]

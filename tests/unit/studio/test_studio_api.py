@@ -245,6 +245,40 @@ def test_questions_are_answered_by_labels_and_do_not_come_back(one):
     asked(one, talk)
 
 
+def test_an_answer_is_taken_back_and_made_again_and_counts_though_its_question_was_replaced(one):
+    """Undo asks the question again; a training that asks others does not make what was seen untrue."""
+    result(one, [(0.2, 0.6, "run", 0.9)])
+
+    async def talk(c):
+        async def ids():
+            return [i["id"] for i in (await c.get("/api/queue")).json()["items"]]
+
+        item, second = (await c.get("/api/queue")).json()["items"][:2]
+        body = {"author": "anna", "edit": "answer-1", "answer": "accept"}
+        [label] = (await c.post(f"/api/queue/{item['id']}", json=body)).json()["labels"]
+        back = edit(item["video"], "undo-0001", ("remove", label, label["revision"]))
+        assert (await c.post("/api/edits", json={**back, "takes_back": "answer-1"})).json()["labels"] == []
+        assert item["id"] in await ids()
+        again = {**edit(item["video"], "redo-0001", ("add", label, 0)), "answers_again": "answer-1"}
+        assert len((await c.post("/api/edits", json=again)).json()["labels"]) == 1
+        assert item["id"] not in await ids()
+        assert (await c.post("/api/edits", json=edit(item["video"], "nothing-01"))).status_code == 422
+        result(one, [])
+        body = {"author": "anna", "edit": "answer-2", "answer": "reject"}
+        assert (await c.post(f"/api/queue/{second['id']}", json=body)).status_code == 404
+        assert (await c.post(f"/api/queue/{item['id']}", json={**body, "asked": item})).status_code == 404
+        assert (await c.post(f"/api/queue/{second['id']}", json={**body, "asked": item})).status_code == 404
+        assert (await c.post(f"/api/queue/{second['id']}", json={**body, "asked": second})).status_code == 200
+        result(one, [(0.2, 0.6, "run", 0.9)])
+        assert second["id"] not in await ids()
+        undo = {**edit(second["video"], "undo-0002"), "takes_back": "answer-2"}  # a rejection made no label
+        assert (await c.post("/api/edits", json=undo)).status_code == 200
+        assert second["id"] in await ids()
+        one.project.check()  # and the journal says the same
+
+    asked(one, talk)
+
+
 def test_a_video_that_browsers_cannot_play_gets_a_copy_with_all_frames_at_their_times(tmp_path):
     folder = videos(tmp_path / "v", "a.mp4")
     write_mp4(folder / "old.avi", moving_square(20, 64, 48), codec="mpeg4")

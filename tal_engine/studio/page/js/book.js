@@ -158,23 +158,25 @@ export function inverse(changes, before) {
 }
 
 /**
- * What leads from some labels to others.
- * @param {Map<string, Label>} before
- * @param {Label[]} after
- * @param {(label: Label) => boolean} counts which labels count
- * @returns {Change[]}
+ * A label that is not as changes left it: somebody else has changed or removed it since, or added it again.
+ * @param {Change[]} changes that were made
+ * @param {Map<string, Label>} now
+ * @returns {{was: Label, now: Label|null}|null}
  */
-export function difference(before, after, counts) {
-  /** @type {Change[]} */
-  const found = [];
-  const left = new Set(before.keys());
-  for (const label of after) {
-    const was = before.get(label.id);
-    left.delete(label.id);
-    if (!counts(label)) continue;
-    if (!was) found.push({ op: "add", label });
-    else if (was.revision !== label.revision) found.push({ op: "change", label });
+export function strange(changes, now) {
+  const last = new Map(changes.map((c) => [c.label.id, c]));
+  for (const [id, { op, label }] of last) {
+    const there = now.get(id) || null;
+    if (op === "remove" ? there : !there || !same(label, there)) return { was: label, now: there };
   }
-  for (const id of left) found.push({ op: "remove", label: /** @type {Label} */ (before.get(id)) });
-  return found;
+  return null;
+}
+
+/**
+ * @param {Label} a
+ * @param {Label} b
+ */
+function same(a, b) {
+  const end = (/** @type {Label} */ l) => (l.kind === "point" ? l.start : l.end);
+  return a.kind === b.kind && a.start === b.start && end(a) === end(b) && a.label === b.label && (a.subject || "") === (b.subject || "") && (a.note || "") === (b.note || "");
 }

@@ -36,12 +36,28 @@ export function steps(most, parts = 4) {
 }
 
 /**
+ * Leave out what later points take back: where labels were removed, those that were learned from are not there any more.
+ * @param {Point[]} points in order of time
+ * @returns {Point[]} by x, the newest last
+ */
+export function forward(points) {
+  /** @type {Point[]} */
+  const kept = [];
+  for (const p of points) {
+    while (kept.length && kept[kept.length - 1].x >= p.x) kept.pop();
+    kept.push(p);
+  }
+  return kept;
+}
+
+/**
  * Draw a measure over the number of labels.
- * @param {Point[]} points by x
+ * @param {Point[]} made in order of time
  * @param {{title: string, x: string, unit: string, most?: number}} options most: the end of the y axis
  * @returns {HTMLElement}
  */
-export function chart(points, options) {
+export function chart(made, options) {
+  const points = forward(made);
   const tops = steps(options.most ?? Math.max(...points.map((p) => p.high ?? p.y), 1e-9));
   const rights = steps(Math.max(...points.map((p) => p.x), 1));
   const x = (/** @type {number} */ v) => LEFT + (v / rights[rights.length - 1]) * (W - LEFT - RIGHT);
@@ -59,7 +75,11 @@ export function chart(points, options) {
     const outline = [...banded.map((p) => at(p, /** @type {number} */ (p.high))), ...[...banded].reverse().map((p) => at(p, /** @type {number} */ (p.low)))];
     picture.append(svg("polygon", { points: outline.join(" "), class: "band" }));
   }
-  if (banded.length === 1) picture.append(svg("line", { x1: x(banded[0].x), x2: x(banded[0].x), y1: y(/** @type {number} */ (banded[0].low)), y2: y(/** @type {number} */ (banded[0].high)), class: "whisker" }));
+  if (banded.length === 1) { // a band needs two: one has a bar with ends
+    const [{ x: at0, low, high }] = banded;
+    const [mid, top, bottom] = [x(at0), y(Math.min(Number(high), tops[tops.length - 1])), y(Math.max(Number(low), 0))];
+    picture.append(svg("path", { d: `M${mid} ${top}V${bottom}M${mid - 6} ${top}h12M${mid - 6} ${bottom}h12`, class: "whisker" }));
+  }
   if (points.length > 1) picture.append(svg("polyline", { points: points.map((p) => at(p, p.y)).join(" "), class: "curve" }));
   for (const p of points) {
     const dot = svg("circle", { cx: x(p.x), cy: y(p.y), r: 4, class: "dot" });

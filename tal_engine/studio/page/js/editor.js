@@ -4,7 +4,7 @@
  */
 import { announce } from "../shared/js/dom.js";
 import { clock } from "../shared/js/format.js";
-import { difference, inverse } from "./book.js";
+import { inverse, strange } from "./book.js";
 import { History } from "./history.js";
 import { uuid } from "./uuid.js";
 
@@ -13,7 +13,10 @@ import { uuid } from "./uuid.js";
 
 const NAME = "tal.studio.name";
 
-/** Tells `conflict` when the server has settled nothing yet, `undone` (detail: the video) and `name`. */
+/**
+ * Tells `conflict` when the server has settled nothing yet, `undone` (detail: the step, and `way`), `kept` (detail: the
+ * label, and whose it is now) where undoing would undo somebody else, `gone` (detail: why) where a question has gone, `name`.
+ */
 export class Editor extends EventTarget {
   /**
    * @param {import("./store.js").Store} store
@@ -26,11 +29,13 @@ export class Editor extends EventTarget {
     this.history = new History();
     saver.addEventListener("saved", (e) => this.saved(/** @type {CustomEvent} */ (e).detail));
     saver.addEventListener("conflict", (e) => this.conflict(/** @type {CustomEvent} */ (e).detail));
+    store.addEventListener("renamed", (e) => this.history.rename(/** @type {CustomEvent} */ (e).detail));
+    saver.addEventListener("gone", (e) => this.gone(/** @type {CustomEvent} */ (e).detail));
   }
 
   /** Who labels. */
   get author() {
-    return localStorage.getItem(NAME) || this.store.project.people[0] || "me";
+    return localStorage.getItem(NAME) || "me";
   }
 
   /** Whether somebody has said who labels here. */
@@ -60,10 +65,11 @@ export class Editor extends EventTarget {
   /**
    * @param {import("./book.js").Book} book
    * @param {Change[]} changes
+   * @param {{takes_back?: string, answers_again?: string}} [more]
    */
-  send(book, changes) {
-    const based = changes.map((c) => ({ op: c.op, label: { ...c.label, author: this.author }, base: book.base(c.label.id) }));
-    const edit = { edit: uuid(), video: book.video, author: this.author, changes: based, path: "/api/edits" };
+  send(book, changes, more) {
+    const based = changes.map((c) => ({ op: c.op, label: { ...c.label, author: this.author }, base: this.saver.answering(c.label.id) ? null : book.base(c.label.id) }));
+    const edit = { edit: uuid(), video: book.video, author: this.author, changes: based, path: "/api/edits", more };
     book.apply(edit);
     this.saver.add(edit);
   }
@@ -105,51 +111,73 @@ export class Editor extends EventTarget {
 
   /**
    * Answer a question of the queue.
-   * @param {{id: string, video: string}} item
+   * @param {import("./review_view.js").Item} item
    * @param {Record<string, unknown>} answer
+   * @param {string} text
    */
-  answer(item, answer) {
-    this.saver.add({ edit: uuid(), video: item.video, author: this.author, changes: [], answer, path: `/api/queue/${encodeURIComponent(item.id)}` });
+  answer(item, answer, text) {
+    const { id, video, start, end, label, reason } = item;
+    const edit = uuid();
+    this.saver.add({ edit, video, author: this.author, changes: [], answer: { ...answer, asked: { video, start, end, label, reason } }, path: `/api/queue/${encodeURIComponent(id)}` });
+    // The label that it makes, if any, has the id of the edit; which label that is, the server says.
+    const made = /** @type {Label} */ ({ id: edit, video, kind: "point", start, end, label, subject: "", note: "", author: this.author });
+    this.history.push({ video, forward: [], back: answer.answer === "reject" ? [] : [{ op: "remove", label: made }], text, answer: { edit, item } });
   }
 
   undo() {
-    return this.again(this.history.undo(), "back", "Undone");
+    return this.again("undo");
   }
 
   redo() {
-    return this.again(this.history.redo(), "forward", "Done again");
+    return this.again("redo");
   }
 
-  /**
-   * @param {import("./history.js").Step|null} step
-   * @param {"back"|"forward"} way
-   * @param {string} said
-   */
-  async again(step, way, said) {
+  /** @param {"undo"|"redo"} way */
+  async again(way) {
+    const [step, undo] = [this.history[way](), way === "undo"];
     if (!step) return;
     const book = await this.store.book(step.video);
-    this.send(book, step[way]);
-    announce(`${said}: ${step.text}`);
-    this.dispatchEvent(new CustomEvent("undone", { detail: step }));
+    const { answer } = step;
+    if (answer && !undo && step.back.length > step.forward.length) {
+      this.history.undo(); // its label is not known before it is saved
+      return announce("The answer is still on its way");
+    }
+    const other = strange(undo ? step.forward : step.back, book.shown);
+    if (other) {
+      this.history.forget(new Set([other.was.id]), answer?.edit);
+      this.dispatchEvent(new CustomEvent("kept", { detail: other }));
+      return;
+    }
+    this.send(book, undo ? step.back : step.forward, answer && (undo ? { takes_back: answer.edit } : { answers_again: answer.edit }));
+    announce(`${undo ? "Undone" : "Done again"}: ${step.text}`);
+    this.dispatchEvent(new CustomEvent("undone", { detail: { ...step, way } }));
   }
 
   /** @param {{entry: import("./saver.js").Entry, answer: any}} saved */
   saved({ entry, answer }) {
-    const book = this.store.books.get(entry.video);
-    if (!book) return;
-    if (entry.answer && book.revision >= 0) this.answered(book, answer);
-    book.settle(entry.edit, answer);
+    if (entry.answer) this.answered(entry.edit, answer.labels || []);
+    if (entry.answer || entry.more) this.store.asks();
+    this.store.books.get(entry.video)?.settle(entry.edit, answer);
   }
 
   /**
-   * What an answer of the queue made of the labels can be undone too.
-   * @param {import("./book.js").Book} book
-   * @param {any} answer
+   * What an answer of the queue made of the labels can be made again once it was undone.
+   * @param {string} edit
+   * @param {Label[]} labels
    */
-  answered(book, answer) {
-    const mine = (/** @type {Label} */ l) => l.author === this.author;
-    const forward = difference(book.confirmed, answer.labels || [], mine);
-    if (forward.length) this.history.push({ video: book.video, forward, back: inverse(forward, book.confirmed), text: "answer of the queue" });
+  answered(edit, labels) {
+    const step = [...this.history.done, ...this.history.undone].find((s) => s.answer?.edit === edit);
+    const label = labels.find((l) => l.id === edit);
+    if (!step) return;
+    step.forward = label ? [{ op: "add", label }] : [];
+    step.back = label ? [{ op: "remove", label }] : [];
+  }
+
+  /** @param {{entry: import("./saver.js").Entry, problem: import("../shared/js/api.js").Problem}} refused a question that is gone */
+  gone({ entry, problem }) {
+    this.history.forget(new Set([entry.edit]), entry.edit);
+    this.store.asks();
+    this.dispatchEvent(new CustomEvent("gone", { detail: problem }));
   }
 
   /** @param {{entry: import("./saver.js").Entry}} refused */

@@ -4,7 +4,8 @@
  */
 
 /** @typedef {import("./book.js").Change} Change */
-/** @typedef {{video: string, forward: Change[], back: Change[], text: string}} Step */
+/** @typedef {{edit: string, item: any}} Answered an answer of the queue: its edit, and the question */
+/** @typedef {{video: string, forward: Change[], back: Change[], text: string, answer?: Answered}} Step */
 
 /** Tells `change` when something can be undone or redone that could not before, or the other way round. */
 export class History extends EventTarget {
@@ -44,12 +45,20 @@ export class History extends EventTarget {
     return step;
   }
 
+  /** @param {Map<string, string>} classes that are called otherwise now: steps of before are about the same labels */
+  rename(classes) {
+    for (const c of [...this.done, ...this.undone].flatMap((s) => [...s.forward, ...s.back])) {
+      c.label = { ...c.label, label: classes.get(c.label.label) ?? c.label.label };
+    }
+  }
+
   /**
    * Forget the steps that built on an edit which the server did not take.
    * @param {Set<string>} ids of labels
+   * @param {string} [answer] the edit of an answer of the queue
    */
-  forget(ids) {
-    const keeps = (/** @type {Step} */ s) => !s.forward.some((c) => ids.has(c.label.id));
+  forget(ids, answer) {
+    const keeps = (/** @type {Step} */ s) => !s.forward.some((c) => ids.has(c.label.id)) && (!answer || s.answer?.edit !== answer);
     this.done = this.done.filter(keeps);
     this.undone = this.undone.filter(keeps);
     this.dispatchEvent(new Event("change"));

@@ -24,15 +24,18 @@ export function inspector(bench, editor, actions) {
   function nothing() {
     return [el("p", { class: "faint", text: bench.selection
       ? "A range is set: press a class to mark it, or X where nothing happens."
-      : bench.book.shown.size ? "Nothing is chosen. Tap a label, or go through them with ↑ and ↓."
+      : bench.book.shown.size ? "Tap a label, or choose it with ↑ and ↓."
         : "No labels yet. Play the video, and press a class's key whenever it happens: one press per action is enough." })];
   }
 
   /** @param {any} guess */
   function suggestion(guess) {
+    const marks = bench.marks(guess);
+    const point = marks.length === 1 && marks[0].kind === "point";
     return [el("div", { class: "inspector-head" }, el("h2", { text: `${guess.label}?` }), el("span", { class: "chip on", text: `score ${score(guess.score)}` })),
       el("p", { class: "number", text: `${clock(guess.start)} – ${clock(guess.end)}` }),
-      el("div", { class: "inspector-row" }, button("Accept", actions.accept, { class: "main small-button", title: "Accept (A)" }),
+      el("div", { class: "inspector-row" }, marks.length && !point ? el("span", { class: "small", text: "✓ Marked already" })
+        : button(point ? "Give the mark these ends" : "Accept", actions.accept, { class: "main small-button", title: "Accept (A)" }),
         button("Play", actions.playChosen, { class: "small-button", title: "Play (Enter)" }))];
   }
 

@@ -64,8 +64,14 @@ export function labelActions(bench, editor) {
     markEnd: () => bound("end", player.endOf(player.frame)),
     accept() {
       const t = player.time;
-      const guess = bench.guess || bench.suggestions.filter((s) => s.start <= t && t < s.end).sort((a, b) => b.score - a.score)[0];
+      const guess = bench.guess || bench.unmarked.filter((s) => s.start <= t && t < s.end).sort((a, b) => b.score - a.score)[0];
       if (!guess) return announce("There is no suggestion here");
+      const [mark, ...others] = bench.marks(guess);
+      if (others.length || mark?.kind === "segment") return announce(`${guess.label} is marked here already`);
+      if (mark) { // the same action: its moment gets its ends
+        editor.change(book, mark.id, { kind: "segment", start: guess.start, end: guess.end });
+        return bench.choose(book.shown.get(mark.id), false);
+      }
       const made = editor.add(book, { kind: "segment", start: guess.start, end: guess.end, label: guess.label, subject: guess.subject === null || guess.subject === undefined ? "" : String(guess.subject) });
       bench.choose(made, false);
     },

@@ -55,7 +55,7 @@ export async function labelView(context, signal, id) {
     list.set(bench.book.list);
     if (bench.chosen) list.reveal((l) => l.id === bench.chosen);
     const n = bench.book.shown.size;
-    total.textContent = `${count(n, "label")} · ${bench.suggestions.length.toLocaleString("en")} suggested`;
+    total.textContent = `${count(n, "label")} · ${bench.unmarked.length.toLocaleString("en")} suggested`;
     subjectsOf(bench, whom);
   }
 

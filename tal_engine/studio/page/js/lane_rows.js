@@ -41,15 +41,7 @@ export function placed(suggestions, classes) {
  */
 export function laneRows(classes, labels, suggestions) {
   const everywhere = labels.filter((l) => l.kind === "nothing" && !l.label);
-  /** @type {Map<string, Label[]>} */
-  const found = new Map();
-  for (const l of labels) {
-    if (l.kind === "nothing" && !l.label) continue;
-    const key = `${whose(l)}/${l.label}`;
-    const own = found.get(key);
-    if (own) own.push(l);
-    else found.set(key, [l]);
-  }
+  const found = byRow(labels.filter((l) => l.kind !== "nothing" || l.label));
   const keys = [...found.keys(), ...suggestions.keys()];
   const subjects = [...new Set(["", ...keys.map((k) => k.slice(0, k.indexOf("/")))])].sort();
   /** @type {LaneRow[]} */
@@ -64,6 +56,31 @@ export function laneRows(classes, labels, suggestions) {
     });
   }
   return rows;
+}
+
+/**
+ * Labels by subject and class.
+ * @param {Label[]} labels
+ */
+export function byRow(labels) {
+  /** @type {Map<string, Label[]>} */
+  const found = new Map();
+  for (const l of labels) {
+    const key = `${whose(l)}/${l.label}`;
+    const own = found.get(key);
+    if (own) own.push(l);
+    else found.set(key, [l]);
+  }
+  return found;
+}
+
+/**
+ * Labels that mark the same action as a suggestion: within it, or about where it is.
+ * @param {Suggestion} guess
+ * @param {Map<string, Label[]>} marked by row
+ */
+export function marksOf(guess, marked) {
+  return (marked.get(`${whose(guess)}/${guess.label}`) || []).filter((l) => (guess.start <= l.start && l.end <= guess.end) || overlap(guess, l) >= 0.5);
 }
 
 /**

@@ -37,6 +37,7 @@ import { welcome } from "./welcome.js";
 /** @type {Record<string, {view: View, title: string, part: string}>} by the first part of the address behind # */
 const VIEWS = {
   "": { view: videosView, title: "Videos", part: "videos" },
+  videos: { view: videosView, title: "Videos", part: "videos" },
   label: { view: labelView, title: "Label", part: "label" },
   review: { view: reviewView, title: "Review", part: "review" },
   model: { view: modelView, title: "Model", part: "model" },

@@ -5,7 +5,7 @@
 import { el } from "../shared/js/dom.js";
 import { count } from "../shared/js/format.js";
 import { note, notice } from "../shared/js/notice.js";
-import { chart } from "./chart.js";
+import { chart, forward } from "./chart.js";
 
 /** Shares of 1 are shown in percent. @param {number|null|undefined} v */
 const percent = (v) => (v === null || v === undefined ? null : 100 * v);
@@ -66,7 +66,7 @@ function shown(measures, classes) {
   return [
     el("div", { class: "charts" }, chart(accuracy, { title: named, x: "labels", unit: "mAP, %", most: 100 }),
       alarms.length ? chart(alarms, { title: "False alarms an hour", x: "labels", unit: "an hour" }) : null),
-    el("p", { class: "small faint", text: "The band is a 90 % interval over held-out videos." }),
+    el("p", { class: "small faint", text: `The ${forward(accuracy).length > 1 ? "band" : "bar"} is a 90 % interval over held-out videos.` }),
     ...advice, ...byClass(measures.by_class, classes)];
 }
 

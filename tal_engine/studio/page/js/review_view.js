@@ -5,10 +5,10 @@
 import { announce, button, el } from "../shared/js/dom.js";
 import { clock, score } from "../shared/js/format.js";
 import { listenToKeys } from "../shared/js/keys.js";
-import { note } from "../shared/js/notice.js";
 import { classPalette } from "./class_palette.js";
 import { Hold, hearClassKeys } from "./hold.js";
 import { key } from "./label_view.js";
+import { noQuestions } from "./no_questions.js";
 import { classKeys, REVIEWING } from "./shortcuts.js";
 import { benchActions, Workbench } from "./workbench.js";
 
@@ -50,12 +50,12 @@ class Review {
     this.item = null;
     /** @type {Ready|null} */
     this.now = null;
-    this.moved = false;
-    this.sought = false;
+    this.trained = this.moved = this.sought = false;
     this.asked = { start: 0, end: 0 };
     this.element = el("div", { class: "fill" });
     context.store.addEventListener("queue", () => void this.news(), { signal });
-    context.editor.addEventListener("undone", () => announce("The answer was undone"), { signal });
+    context.store.addEventListener("labelled", (e) => /** @type {CustomEvent} */ (e).detail.author !== context.editor.author && context.store.asks(), { signal });
+    context.editor.addEventListener("undone", (e) => this.undone(/** @type {CustomEvent} */ (e).detail), { signal });
     signal.addEventListener("abort", () => this.ready.forEach((r) => void r.then(({ stop }) => stop.abort())));
     this.hold = new Hold({
       now: () => 0, begin: () => undefined, longer: () => undefined, cancel: () => undefined,
@@ -78,7 +78,9 @@ class Review {
   }
 
   async refill() {
-    const { items } = await this.context.store.kept("/api/queue");
+    const { items, revision } = await this.context.store.kept("/api/queue");
+    this.trained = revision > 0;
+    if (this.gone) this.gone.hidden = !this.item || items.some((/** @type {Item} */ i) => i.id === this.item?.id);
     const current = this.item ? [this.item] : [];
     this.items = [...current, ...items.filter((/** @type {Item} */ i) => !this.answered.has(i.id) && i.id !== this.item?.id)];
   }
@@ -93,6 +95,17 @@ class Review {
     if (this.signal.aborted) return;
     if (!this.item) await this.show();
     else this.counted();
+  }
+
+  /** @param {import("./history.js").Step & {way: string}} step whose question is asked again, or not any more */
+  undone({ answer, way }) {
+    if (!answer) return;
+    const { item } = answer;
+    this.items = this.items.filter((i) => i.id !== item.id);
+    if (way === "redo") this.answered.add(item.id);
+    else this.answered.delete(item.id);
+    if (way === "undo") this.items.unshift(item);
+    void this.show();
   }
 
   /** @param {string} video @returns {Promise<Ready>} */
@@ -122,7 +135,7 @@ class Review {
       this.actions = {};
       this.now?.bench.player.pause();
       this.now = null;
-      this.element.replaceChildren(this.none());
+      this.element.replaceChildren(noQuestions(this.context.store, this.answered.size, this.trained));
       return;
     }
     const item = this.item;
@@ -151,6 +164,7 @@ class Review {
       el("button", { type: "button", class: `answer ${kind}`, "aria-keyshortcuts": press, on: { click: act } }, el("kbd", { text: press, "aria-hidden": "true" }), text);
     const actions = (this.actions = this.actionsOf(bench));
     this.place = el("div", { class: "question" });
+    this.gone = el("p", { class: "small faint", hidden: true, text: "This is asked no more: labels or suggestions have changed. Answer it, or go on with S." });
     this.left = el("span", { class: "small faint", role: "status" });
     this.accept = answers("Accept", "A", actions.accept, "main");
     this.move = answers("Move here", "M", actions.move);
@@ -174,11 +188,12 @@ class Review {
    */
   ask(item, bench) {
     const times = item.end > item.start ? `${clock(item.start)} – ${clock(item.end)}` : clock(item.start);
+    if (this.gone) this.gone.hidden = true;
     const found = Number.isFinite(item.score) ? `Suggested with score ${score(item.score)}` : null;
     this.place?.replaceChildren(
       el("div", { class: "inspector-row" }, el("span", { class: "chip on", text: REASONS[item.reason] || item.reason, title: found }), el("span", { class: "number small faint", text: times })),
-      el("h2", { text: item.label ? `${item.label}?` : "What happens here?" }),
-      el("p", { text: item.text.charAt(0).toUpperCase() + item.text.slice(1) }));
+      el("h2", { text: item.label ? `${item.label}?` : "What happens here?", title: item.label || null }),
+      el("p", { text: item.text.charAt(0).toUpperCase() + item.text.slice(1) }), this.gone);
     if (this.accept && this.move) this.accept.disabled = this.move.disabled = !item.label;
     if (this.which) this.which.textContent = item.label ? "It is another action" : "It is this action";
     if (this.place) this.place.dataset.question = item.id;
@@ -230,11 +245,10 @@ class Review {
   answer(answer, said) {
     const item = this.item;
     if (!item) return;
-    this.context.editor.answer(item, answer);
+    this.context.editor.answer(item, answer, said);
     this.answered.add(item.id);
     announce(said);
     this.items.shift();
-    this.context.store.old("/api/queue");
     void this.show().then(() => this.items.length < 3 && this.context.store.soon("queue", () => this.news()));
   }
 
@@ -278,17 +292,5 @@ class Review {
     const next = { ...this.asked, [which]: time };
     if (next.end > next.start) this.setBounds(next);
     else announce("It cannot end before it begins");
-  }
-
-  none() {
-    const { store } = this.context;
-    const labels = store.videos.reduce((n, v) => n + Object.values(v.labels).reduce((m, c) => m + c.points + c.segments, 0), 0);
-    if (this.answered.size) {
-      return el("div", { class: "page" }, note("All questions are answered", "The next training asks new ones. Meanwhile, held-out videos and videos without labels can be looked at.",
-        el("a", { class: "button main", href: "#/", text: "To the videos" }), el("a", { href: "#/model", text: "How good is it now?" })));
-    }
-    const text = labels ? "Questions come with the first suggestions: training has to run once. It begins by itself when every action has a few labels."
-      : "First mark some actions: play a video, and press an action's key whenever it happens. Questions come after the first training.";
-    return el("div", { class: "page" }, note("No questions yet", text, el("a", { class: "button main", href: labels ? "#/model" : "#/", text: labels ? "See the training" : "To the videos" })));
   }
 }

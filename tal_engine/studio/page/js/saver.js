@@ -7,12 +7,12 @@ import { Problem } from "../shared/js/api.js";
 import { pause } from "../shared/js/sse.js";
 
 /** @typedef {import("./book.js").Edit} Edit */
-/** @typedef {Edit & {path: string, answer?: Record<string, unknown>}} Entry `answer`: of a question of the queue */
+/** @typedef {Edit & {path: string, answer?: Record<string, unknown>, more?: Record<string, string>}} Entry `answer`: of a question of the queue */
 /** @typedef {{kind: "saved"|"saving"|"unsaved"|"refused", count: number, problem: Problem|null}} State */
 
 const PREFIX = "tal.studio.unsaved.";
 
-/** Tells `state`; `saved` (detail: {entry, answer}); `refused` and `conflict` (detail: {entry, problem}). */
+/** Tells `state`; `saved` (detail: {entry, answer}); `refused`, `conflict` and, of answers, `gone` (detail: {entry, problem}). */
 export class Saver extends EventTarget {
   /**
    * @param {import("../shared/js/api.js").Api} api
@@ -78,6 +78,11 @@ export class Saver extends EventTarget {
     this.waiting.abort();
   }
 
+  /** Whether an answer of the queue is on its way. @param {string} edit */
+  answering(edit) {
+    return this.queue.some((e) => e.answer && e.edit === edit);
+  }
+
   /** Send what was refused once more. */
   resend() {
     const entries = this.refused.map((r) => r.entry);
@@ -127,15 +132,18 @@ export class Saver extends EventTarget {
   refuse(entry, problem) {
     this.queue.shift();
     this.problem = null;
-    if (problem.status !== 409) this.refused.push({ entry, problem });
+    // An answer that comes too late has nothing to be sent again for, nor has what takes it back.
+    const kind = problem.status === 409 ? "conflict" : entry.answer ? "gone" : "refused";
+    if (kind === "refused") this.refused.push({ entry, problem });
+    if (kind === "gone") this.queue = this.queue.filter((e) => !e.more || ![e.more.takes_back, e.more.answers_again].includes(entry.edit));
     this.changed();
-    this.dispatchEvent(new CustomEvent(problem.status === 409 ? "conflict" : "refused", { detail: { entry, problem } }));
+    this.dispatchEvent(new CustomEvent(kind, { detail: { entry, problem } }));
   }
 
   /** @param {Entry} entry */
-  body({ edit, author, video, changes, answer }) {
+  body({ edit, author, video, changes, answer, more }) {
     if (answer) return { ...answer, edit, author };
-    return { edit, author, video, changes: changes.map(({ op, label, base }) => ({ op, label, base: base ?? label.revision ?? 0 })) };
+    return { edit, author, video, ...more, changes: changes.map(({ op, label, base }) => ({ op, label, base: base ?? label.revision ?? 0 })) };
   }
 
   /**
@@ -145,7 +153,7 @@ export class Saver extends EventTarget {
    */
   follow(entry, answer) {
     const now = new Map((answer.labels || []).map((l) => [l.id, l.revision ?? 0]));
-    const mine = new Set(entry.changes.map((c) => c.label.id));
+    const mine = new Set(entry.answer ? [entry.edit] : entry.changes.map((c) => c.label.id));
     for (const next of this.queue) {
       for (const change of next.changes) {
         if (change.base === null && mine.has(change.label.id)) {

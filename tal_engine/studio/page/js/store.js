@@ -32,7 +32,7 @@ import { Book } from "./book.js";
 /** Milliseconds within which several news of one kind are fetched once. */
 const SOON = 250;
 
-/** Tells `project`, `videos`, `training`, `suggestions`, `queue`, `measures`, `problem`, `connection`. */
+/** Tells `project`, `videos`, `training`, `suggestions`, `queue`, `waiting`, `labelled` (detail: the event), `renamed` (detail: classes), `measures`, `problem`, `connection`. */
 export class Store extends EventTarget {
   /** @param {import("../shared/js/api.js").Api} api */
   constructor(api) {
@@ -48,6 +48,8 @@ export class Store extends EventTarget {
     this.books = new Map();
     /** @type {Map<string, Promise<any>>} answers that hold until an event says otherwise */
     this.answers = new Map();
+    /** @type {number|null} questions; null before they were read */
+    this.waiting = null;
     this.connected = true;
     /** @type {Map<string, ReturnType<typeof setTimeout>>} */
     this.timers = new Map();
@@ -64,6 +66,12 @@ export class Store extends EventTarget {
     Object.assign(this, { project, videos: videos.videos, training });
   }
 
+  /** Count the questions. */
+  async readWaiting() {
+    this.waiting = (await this.kept("/api/queue")).items.length;
+    this.tell("waiting");
+  }
+
   /** @param {string} id */
   video(id) {
     return this.videos.find((v) => v.id === id) || null;
@@ -75,8 +83,10 @@ export class Store extends EventTarget {
    */
   async setClasses(classes) {
     await this.api.request("/api/project/classes", { method: "PUT", json: classes });
+    const renamed = new Map(classes.filter((c) => c.former && c.former !== c.name).map((c) => [c.former, c.name]));
+    this.dispatchEvent(new CustomEvent("renamed", { detail: renamed }));
     await this.readProject();
-    for (const book of this.books.values()) void this.readLabels(book);
+    await Promise.all([...this.books.values()].map((book) => this.readLabels(book)));
   }
 
   async readProject() {
@@ -149,6 +159,12 @@ export class Store extends EventTarget {
   /** @param {string} id @returns {Promise<{times: number[]}>} */
   frames(id) {
     return this.kept(`/api/videos/${encodeURIComponent(id)}/frames`);
+  }
+
+  /** Other questions are asked now. */
+  asks() {
+    this.old("/api/queue");
+    this.soon("asks", () => this.tell("queue"));
   }
 
   /**
@@ -230,7 +246,9 @@ export class Store extends EventTarget {
   }
 
   /** @param {{video: string, revision: number}} data */
-  labelled({ video, revision }) {
+  labelled(data) {
+    const { video, revision } = data;
+    this.dispatchEvent(new CustomEvent("labelled", { detail: data }));
     const book = this.books.get(video);
     if (book) {
       book.heard = Math.max(book.heard, revision);

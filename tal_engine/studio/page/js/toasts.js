@@ -3,14 +3,17 @@
  * @module
  */
 import { button, el } from "../shared/js/dom.js";
+import { clock } from "../shared/js/format.js";
 
 /** Most that are shown at once; the oldest go. */
 const MOST = 3;
+/** Milliseconds for what only has to be read. */
+const A_WHILE = 20_000;
 
 /** @param {import("./main.js").Context} context */
 export function hearProblems({ store, saver, editor }) {
   const place = el("div", { class: "toasts", role: "region", "aria-label": "News" });
-  document.body.append(place);
+  document.querySelector("header.top")?.after(place); // above the view, so that it covers nothing of it
 
   /**
    * @param {string} title
@@ -23,6 +26,7 @@ export function hearProblems({ store, saver, editor }) {
       el("div", { class: "inspector-row" }, ...more, button("Close", () => toast.remove(), { class: "small-button" })));
     place.append(toast);
     while (place.children.length > MOST) place.firstElementChild?.remove();
+    if (!kind && !more.length) setTimeout(() => toast.remove(), A_WHILE);
     return toast;
   }
 
@@ -47,6 +51,16 @@ export function hearProblems({ store, saver, editor }) {
   store.addEventListener("connection", () => store.connected && saver.again());
   editor.addEventListener("conflict", () => show("Somebody else was first", "The same label was changed by someone else meanwhile. Both versions are kept until one of you decides.", "",
     el("a", { class: "button small-link", href: "#/team", text: "Compare" })));
+  editor.addEventListener("kept", (e) => {
+    const { was, now } = /** @type {CustomEvent} */ (e).detail;
+    const who = now && now.author !== editor.author ? now.author : "Somebody";
+    show("Not undone", `${who} has ${now ? "changed" : "removed"} this label (${was.label || "nothing here"}, ${clock(was.start)}) since. To undo it would undo that too.`, "");
+  });
+  editor.addEventListener("gone", (e) => {
+    const { status, detail } = /** @type {CustomEvent} */ (e).detail;
+    if (status === 404) show("An answer was not needed any more", "Somebody has answered this question already, or a label does.", "");
+    else show("An answer could not be used", detail, "");
+  });
   saver.addEventListener("refused", (e) => {
     const { problem } = /** @type {CustomEvent} */ (e).detail;
     show("An edit could not be saved", problem.detail || problem.title, "bad-notice");

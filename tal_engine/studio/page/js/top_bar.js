@@ -63,7 +63,8 @@ function counts({ store, editor }) {
     place.textContent = n ? String(n) : "";
     place.title = n ? count(n, what) : "";
   };
-  const questions = () => store.soon("count", async () => put("review-count", (await store.kept("/api/queue")).items.length, "question"));
+  const questions = () => store.soon("count", () => store.readWaiting());
+  store.addEventListener("waiting", () => put("review-count", store.waiting || 0, "question"));
   for (const event of ["queue", "project"]) store.addEventListener(event, questions);
   store.addEventListener("project", projected);
   editor.addEventListener("conflict", () => store.soon("project", () => store.readProject()));

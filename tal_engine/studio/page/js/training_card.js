@@ -26,7 +26,7 @@ export function trainingText(training) {
   const name = NAMES[training.state] || training.state;
   const part = training.state === "features" && training.videos?.[1] ? `video ${Math.min(training.videos[0] + 1, training.videos[1])} of ${training.videos[1]}` : done === null ? "" : `${Math.floor(100 * done)} %`;
   const kind = training.state === "failed" ? "bad" : BUSY.includes(training.state) ? "on" : "";
-  return { short: [name, part].filter(Boolean).join(" "), long: [name, part, left, training.detail].filter(Boolean).join(" · "), left, part, name, kind, done };
+  return { short: training.state === "features" && part ? `Reading ${part.replace("video ", "")}` : [name, part].filter(Boolean).join(" "), long: [name, part, left, training.detail].filter(Boolean).join(" · "), left, part, name, kind, done };
 }
 
 /**

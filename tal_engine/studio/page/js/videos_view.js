@@ -53,7 +53,7 @@ export function videosView(context, signal) {
   }
 
   const empty = el("p", { class: "faint pad", text: "No video is like that." });
-  for (const event of ["videos", "project", "queue"]) store.addEventListener(event, told, { signal });
+  for (const event of ["videos", "project", "waiting"]) store.addEventListener(event, told, { signal });
   window.addEventListener("tal-theme", told, { signal });
   const body = store.videos.length ? [next, el("div", { class: "form-row" }, el("div", { class: "field wide" }, search), kind), list.element, empty]
     : [note("There are no videos here", "Put videos into the folder, and start tal studio with it: tal studio videos/")];
@@ -81,9 +81,25 @@ function advice(context, labels) {
   const seen = new Set(store.videos.flatMap((v) => Object.keys(v.labels)));
   const missing = store.project.classes.filter((c) => !seen.has(c.name)).map((c) => c.name);
   const open = link(`#/label/${encodeURIComponent(first.id)}`, `Open ${first.name}`);
-  if (!labels) return box("Watch, and press a key whenever an action happens", "One press per action is enough. Training begins by itself once every action has a few labels.", open);
+  if (!labels) return box("Watch, and press a key whenever an action happens", "One press per action is enough. Training begins by itself some seconds after a label; what it finds is worth something once every action has a few.", open);
   if (missing.length) return box(`No label yet of ${missing.slice(0, 3).join(", ")}${missing.length > 3 ? ` and ${missing.length - 3} more` : ""}`, "An action without labels cannot be found.", open);
+  if (store.waiting === 0) return quiet(context, box, link);
   return box("Answer questions", "The moments that help most come first; one key each.", link("#/review", "Review"));
+}
+
+/**
+ * What helps where nothing is asked.
+ * @param {import("./main.js").Context} context
+ * @param {(title: string, text: string, act: Node) => HTMLElement} box
+ * @param {(href: string, text: string) => HTMLElement} link
+ */
+function quiet({ store }, box, link) {
+  const held = store.videos.find((v) => v.held_out && !v.done && !v.problem);
+  const next = held || store.videos.find((v) => !v.done && !v.problem);
+  if (!next) return box("Every video is done", "More videos are found with the next start.", link("#/model", "How good is it?"));
+  const open = link(`#/label/${encodeURIComponent(next.id)}`, `Open ${next.name}`);
+  if (held) return box("Label the held-out videos", "They are never learned from, and tell how good it is. Label each whole, and mark it as done.", open);
+  return box("Label another video", "Nothing is asked at the moment. New labels begin a new training.", open);
 }
 
 /**
@@ -100,8 +116,10 @@ function line(video, classes) {
     return el("span", { class: "label-chip", title: `${c.name}: ${count(c.points, "point")}, ${count(c.segments, "segment")}` }, swatch, `${c.name} ${n}`);
   });
   const why = (video.problem?.detail || "").replace(`${video.name}: `, ""); // its name stands above
-  return el("div", { class: "video-row" }, el("div", { class: "grow" },
-    el("a", { href: `#/label/${encodeURIComponent(video.id)}`, text: video.name }),
+  const href = `#/label/${encodeURIComponent(video.id)}`;
+  const open = (/** @type {Event} */ e) => /** @type {Element} */ (e.target).closest("a") || String(getSelection()) || (location.hash = href);
+  return el("div", { class: "video-row", on: { click: open } }, el("div", { class: "grow" },
+    el("a", { href, text: video.name }),
     el("span", { class: "small faint", text: facts.join(" · ") }),
     video.problem && el("span", { class: "small bad", text: `${video.problem.title}: ${why}`, title: why })),
   el("div", { class: "label-chips" }, ...chips, !chips.length && el("span", { class: "small faint", text: "no labels" }),

@@ -8,7 +8,7 @@ import { editClasses } from "./classes_dialog.js";
 /** @param {import("./main.js").Context} context */
 function nameField(context) {
   const list = el("datalist", { id: "people" }, ...context.store.project.people.map((p) => el("option", { value: p })));
-  const input = el("input", { id: "your-name", list: "people", value: context.editor.named ? context.editor.author : context.store.project.people[0] || "",
+  const input = el("input", { id: "your-name", list: "people", value: context.editor.named ? context.editor.author : "",
     required: true, maxlength: "60", autocomplete: "nickname", pattern: ".*\\S.*", title: "Your name, so that others can see whose label it is" });
   return { input, element: el("div", { class: "field" }, el("label", { for: "your-name", text: "Your name" }), input, list) };
 }
@@ -34,6 +34,7 @@ export async function welcome(context) {
 /** @param {import("./main.js").Context} context */
 export async function askName(context) {
   const { input, element } = nameField(context);
+  input.addEventListener("focus", () => input.select(), { once: true }); // another name takes its place
   const dialog = el("dialog", { class: "dialog", "aria-labelledby": "name-title" });
   dialog.append(el("form", { method: "dialog" }, el("h2", { id: "name-title", text: "Who labels here?" }), element,
     el("p", { class: "small faint", text: "Labels carry it from now on. It is kept in this browser." }),

@@ -6,7 +6,7 @@ import { button, el } from "../shared/js/dom.js";
 import { clock, score } from "../shared/js/format.js";
 import { Player } from "../shared/js/player.js";
 import { transport } from "../shared/js/transport.js";
-import { placed, laneRows } from "./lane_rows.js";
+import { byRow, marksOf, placed, laneRows } from "./lane_rows.js";
 import { curvesOf } from "./lane_curve.js";
 import { LaneTimeline } from "./lane_timeline.js";
 import { addressOf, stage } from "./stage.js";
@@ -101,6 +101,17 @@ export class Workbench extends EventTarget {
       return; // there are none yet
     }
     this.sorted();
+  }
+
+  /** Suggestions of what no label marks yet. */
+  get unmarked() {
+    const marked = byRow(this.book.list);
+    return this.suggestions.filter((s) => !marksOf(s, marked).length);
+  }
+
+  /** Labels that mark the same action as a suggestion. @param {import("./store.js").Suggestion} guess */
+  marks(guess) {
+    return marksOf(guess, byRow(this.book.list));
   }
 
   /** Put suggestions into their rows anew. */
