@@ -158,12 +158,13 @@ def _raised(
 
 def _best(plan: Plan, clips: Sequence[Foreign]) -> NDArray[np.float64]:
     """Return the best score of every class in every clip, but of classes that may be there, [clips, classes]."""
-    engine, names = TALEngine(plan, "cpu"), list(plan.vocabulary)
-    out = np.zeros((len(clips), len(names)))
+    engine = TALEngine(plan, "cpu")
+    out = np.zeros((len(clips), len(plan.vocabulary)))
     for row, clip in zip(out, clips, strict=True):
         for s in engine.localize(clip.features, min_score=-np.inf, top_k=0):
             if s.label not in clip.may:
-                row[names.index(s.label)] = max(row[names.index(s.label)], s.score)
+                at = plan.vocabulary.id(s.label)
+                row[at] = max(row[at], s.score)
     return out
 
 
