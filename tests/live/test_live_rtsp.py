@@ -192,6 +192,7 @@ import gi
 gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer
 Gst.init(None)
+if not all(Gst.ElementFactory.find(n) for n in ("videotestsrc", "x264enc", "rtph264pay")): raise SystemExit(1)
 server = GstRtspServer.RTSPServer(); server.set_service("0")
 factory = GstRtspServer.RTSPMediaFactory(); factory.set_shared(True)
 factory.set_launch("( videotestsrc is-live=true ! video/x-raw,width=96,height=64,framerate=25/1 ! "
