@@ -200,8 +200,11 @@ class Store:
     def _read(self, kind: str, name: str, columns: Sequence[str] | None = None) -> Any:
         path = self._path(kind, name)
         try:
-            with self._fs.open(f"{self._root}/{path}", "rb") as file:
-                return need("pyarrow.parquet").read_table(file, columns=columns)
+            content = self._fs.cat_file(f"{self._root}/{path}")
+            # From memory, without threads: those that read Python's files let go of them after their last read, and
+            # abort the process if that is when it ends (pyarrow 26.0.1: two of twelve runs).
+            memory = need("pyarrow").BufferReader(content)
+            return need("pyarrow.parquet").read_table(memory, columns=columns, use_threads=False, pre_buffer=False)
         except (need("pyarrow").ArrowInvalid, KeyError) as e:
             raise DataError(f"{self.name}/{path}: not a part of an archive: {e}; remove it") from e
         except OSError as e:
