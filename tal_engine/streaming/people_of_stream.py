@@ -107,6 +107,9 @@ class PeopleOfStream:
     def __init__(self, options: SnippetOptions, most: int, make: Callable[[str], StreamOfOne], source: str) -> None:
         self.most = most
         self._options, self._make, self._source = options, make, source
+        empty = np.zeros((1, options.window, len(JOINTS)), np.float32)
+        #: Features of a snippet that does not show a person.
+        self._nobody: NDArray[np.float32] = snippet_features(np.zeros((*empty.shape, 3)), empty, options.fps)[0]
         self._seen: deque[SeenPeople] = deque()
         self._people: dict[int, _One] = {}
         self._due: deque[tuple[int, _One, Window]] = deque()
@@ -137,7 +140,7 @@ class PeopleOfStream:
         for subject, one in list(self._people.items()):
             row = rows.get(subject)
             one.unseen = 0 if row is not None else one.unseen + 1
-            one.state.push_row({STREAM: self._nobody(time) if row is None else row}, wall)
+            one.state.push_row({STREAM: self._nobody if row is None else row}, wall)
             if one.unseen * time.step > one.state.declared_latency_s + time.step:
                 self._let_go(subject, None)
             self._take(subject, one)
@@ -188,11 +191,6 @@ class PeopleOfStream:
             one = self._people[subject]
             self._let_go(subject, None)
             self._take(subject, one)
-
-    def _nobody(self, time: Timeline) -> NDArray[np.float32]:
-        empty = np.zeros((1, self._options.window, len(JOINTS)), np.float32)
-        features: NDArray[np.float32] = snippet_features(np.zeros((*empty.shape, 3)), empty, self._options.fps)[0]
-        return features
 
     def _of(self, event: Event, subject: int, begins: float) -> Event:
         end = None if event.end is None else event.end + begins

@@ -35,7 +35,7 @@ _WRAPPERS = frozenset([
     "libarchive", "reference", "simplecache", "tar", "zip",
 ])  # fmt: skip
 #: Packages of fsspec's file systems, for a message; others are named by fsspec itself.
-PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+_PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 
 def open_address(address: str) -> VideoSource:
@@ -85,7 +85,7 @@ def check_address(address: str) -> None:
 
 def is_known(scheme: str) -> bool:
     """Return whether files of this scheme can be read, given the packages that are installed."""
-    if scheme in _LOCAL or scheme in PACKAGES:
+    if scheme in _LOCAL or scheme in _PACKAGES:
         return True
     try:
         return scheme not in _WRAPPERS and scheme in need("fsspec").available_protocols()
@@ -118,11 +118,22 @@ def _fetch(address: str, scheme: str, shown: str) -> IO[bytes]:
     except MissingExtraError:
         raise
     except ImportError as e:
-        package = f"pip install {PACKAGES[scheme]}" if scheme in PACKAGES else redact(str(e))
-        raise MissingExtraError(f"{shown}: fsspec's file system for {scheme}:// is not installed: {package}") from None
+        raise missing_file_system(scheme, shown, e) from None
     except Exception as e:  # each file system has errors of its own
         raise VideoError(VideoFault.MISSING, f"{shown}: cannot be reached ({_said(e)})") from None
     return opened
+
+
+def missing_file_system(scheme: str, shown: str, e: ImportError) -> MissingExtraError:
+    """Create the error for a scheme whose file system fsspec knows and nobody installed.
+
+    Args:
+        scheme: of the address.
+        shown: the address, without passwords.
+        e: what fsspec said.
+    """
+    package = f"pip install {_PACKAGES[scheme]}" if scheme in _PACKAGES else redact(str(e))
+    return MissingExtraError(f"{shown}: fsspec's file system for {scheme}:// is not installed: {package}")
 
 
 class _Fetched:

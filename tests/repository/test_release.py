@@ -10,12 +10,21 @@ import pytest
 import release_check
 import yaml
 
+from tal_engine.pose.plans import open_plan
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_readme_can_be_read():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 160
+
+
+def test_the_page_on_people_names_all_that_the_plan_knows():
+    said = " ".join((ROOT / "docs/people.md").read_text().split())
+    labels = list(open_plan().vocabulary)
+    assert len(labels) == 18
+    assert f"It knows eighteen actions: {', '.join(labels[:-1])} and {labels[-1]}." in said
 
 
 def test_notice_names_what_the_extras_bring():

@@ -157,7 +157,6 @@ class _Run:
     def run(self, plan: str | None) -> Summary:
         """Do what is left to do."""
         began, o = time.monotonic(), self._options
-        self._store.clean()
         left = self._left()
         self._files_of_before({item.key for item in self._items} - {item.key for item in left})
         pool = Pool(o.wanted(plan), o.workers or os.cpu_count() or 1, o.tries)
@@ -170,22 +169,24 @@ class _Run:
         return self.summary
 
     def _left(self) -> list[Item]:
-        """Items that are new, changed, or failed and are tried again; rows of the latter two are removed."""
-        known, left, anew = self._store.known(), [], []
+        """Return items that are new, changed, or failed and are tried again; rows of the latter two are removed."""
+        known, left = self._store.recover(), []
+        anew: dict[str, set[str]] = {}
         for item in self._items:
             row = known.get(item.key)
             if row is None or (row["size"], row["stamp"]) != (item.size, item.stamp):
                 left.append(item)
-                anew += [item.key] if row else []
             elif row["status"] == "done":
                 self.summary.there += 1
             elif self._options.retry_failed:
                 left.append(item)
-                anew.append(item.key)
             else:
                 self.summary.failed_before += 1
                 self.summary.errors_before.append(row["error"])
                 self.summary.exit_status = self.summary.exit_status or row["exit_status"]
+        for item in left:
+            if (row := known.get(item.key)) is not None:
+                anew.setdefault(row["part"], set()).add(item.key)
         self._store.forget(anew)
         return left
 
@@ -215,7 +216,7 @@ class _Run:
         segments = (Segment(*s) for s in outcome.found["segments"])
         result = self._result(segments, Info(**outcome.found["info"]))
         for form in self._options.also:
-            self._store.save(f"{form}/{file_of(outcome.item.key, form)}", _text(form, outcome.item.key, result))
+            self._store.save(form, file_of(outcome.item.key, form), _text(form, outcome.item.key, result))
 
     def _result(self, segments: Iterable[Segment], info: Info) -> Localization:
         """Make a result, best first, in the same order whether it comes from a worker or from the tables."""
@@ -237,7 +238,7 @@ class _Run:
                 found = self._result(of.get(row["video"], []), _info(row))
                 for form in self._options.also:
                     if row["status"] == "done" and row["video"] in missing[form]:
-                        self._store.save(f"{form}/{file_of(row['video'], form)}", _text(form, row["video"], found))
+                        self._store.save(form, file_of(row["video"], form), _text(form, row["video"], found))
 
 
 def file_of(key: str, form: Also) -> str:

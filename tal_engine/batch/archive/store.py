@@ -12,7 +12,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Store:
         self.name = redact(output)
         self.identity = identity
         self._fs, self._root = open_store(output)
-        self._local = type(self._fs).__name__ == "LocalFileSystem"
+        self._local = isinstance(self._fs, need("fsspec.implementations.local").LocalFileSystem)
         self._lock: int | None = None
         self._made_by = {"schema": SCHEMA, **made_by}
         try:
@@ -83,30 +83,21 @@ class Store:
 
     # -- what is there -----------------------------------------------------------------------------
 
-    def clean(self) -> int:
-        """Remove what a killed run left half done; return how many parts that were."""
-        left = 0
-        videos = self._parts(VIDEOS)
-        for name in videos:
-            for old in self._replaced_by(name):
-                if old in videos:
-                    self._remove(VIDEOS, old)
-                    left += 1
-        known = set(self._parts(VIDEOS))
-        for name in self._parts(SEGMENTS):
-            if name not in known:
-                self._remove(SEGMENTS, name)
-                left += 1
-        return left
+    def recover(self) -> dict[str, dict[str, Any]]:
+        """Remove what a killed run left half done, and return what is known of each video, by its key.
 
-    def known(self) -> dict[str, dict[str, Any]]:
-        """Return status, size, stamp, tries, exit status and part of each video that is there, by its key."""
+        Returns:
+            Status, size, stamp, exit status and error of its row, and the part that the row is in.
+        """
         wanted = ["video", "status", "size", "stamp", "exit_status", "error"]
-        found: dict[str, dict[str, Any]] = {}
-        for name in self._parts(VIDEOS):
-            for row in self._read(VIDEOS, name, wanted).to_pylist():
-                found[row["video"]] = {**row, "part": name}
-        return found
+        read = {name: self._read(VIDEOS, name, wanted) for name in self._parts(VIDEOS)}
+        for old in {old for rows in list(read.values()) for old in _replaced_by(rows)} & read.keys():
+            self._remove(VIDEOS, old)
+            del read[old]
+        for name in self._parts(SEGMENTS):
+            if name not in read:
+                self._remove(SEGMENTS, name)
+        return {row["video"]: {**row, "part": name} for name, rows in read.items() for row in rows.to_pylist()}
 
     def parts(self) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
         """Yield rows of videos and of segments, part after part."""
@@ -115,7 +106,7 @@ class Store:
 
     def files(self, form: str) -> set[str]:
         """Names of the files that videos have beside the tables, of one form."""
-        return set(self._names(form))
+        return set(self._names(f"{form}/plan={self.identity}"))
 
     # -- what is written ---------------------------------------------------------------------------
 
@@ -123,29 +114,28 @@ class Store:
         """Write a part: rows of videos, and of all of their segments.
 
         Raises:
-            SinkError: it cannot be written; then nothing of it is there, or will not be after `clean`.
+            SinkError: it cannot be written; then nothing of it is there, or will not be after `recover`.
         """
         if videos:
             self._put(videos, segments, ())
 
-    def forget(self, keys: Iterable[str]) -> None:
-        """Remove the rows of videos that will be made anew: parts that hold some are written again without them."""
-        gone: dict[str, set[str]] = {}
-        known = self.known()
-        for key in keys:
-            if key in known:
-                gone.setdefault(known[key]["part"], set()).add(key)
-        for name, keys_of in gone.items():
-            rows = [row for row in self._rows(VIDEOS, name) if row["video"] not in keys_of]
-            segments = [row for row in self._rows(SEGMENTS, name) if row["video"] not in keys_of]
+    def forget(self, gone: Mapping[str, Set[str]]) -> None:
+        """Remove the rows of videos that will be made anew: parts that hold some are written again without them.
+
+        Args:
+            gone: keys of the videos by the part that they are in.
+        """
+        for name, keys in gone.items():
+            rows = [row for row in self._rows(VIDEOS, name) if row["video"] not in keys]
+            segments = [row for row in self._rows(SEGMENTS, name) if row["video"] not in keys]
             self._put(rows, segments, (name,))
             self._remove(VIDEOS, name)
             self._remove(SEGMENTS, name)
 
-    def save(self, path: str, text: str) -> None:
-        """Write a text file below the output."""
+    def save(self, form: str, name: str, text: str) -> None:
+        """Write a file that a video has beside the tables."""
         try:
-            self._write(path, text.encode())
+            self._write(f"{form}/plan={self.identity}/{name}", text.encode())
         except OSError as e:
             raise self._failed(e) from e
 
@@ -207,17 +197,17 @@ class Store:
             return need("pyarrow.parquet").read_table(memory, columns=columns, use_threads=False, pre_buffer=False)
         except (need("pyarrow").ArrowInvalid, KeyError) as e:
             raise DataError(f"{self.name}/{path}: not a part of an archive: {e}; remove it") from e
+        except FileNotFoundError:
+            raise
         except OSError as e:
             raise self._failed(e) from e
 
     def _rows(self, kind: str, name: str) -> list[dict[str, Any]]:
-        if kind == SEGMENTS and name not in self._parts(SEGMENTS):
+        """Return the rows of a part; none where it has no segments, and so no file of them."""
+        try:
+            return list(self._read(kind, name).to_pylist())
+        except FileNotFoundError:
             return []
-        return list(self._read(kind, name).to_pylist())
-
-    def _replaced_by(self, name: str) -> list[str]:
-        metadata = self._read(VIDEOS, name, ["video"]).schema.metadata or {}
-        return list(json.loads(metadata.get(b"replaces", b"[]")))
 
     def _remove(self, kind: str, name: str) -> None:
         with suppress(FileNotFoundError):
@@ -233,3 +223,8 @@ def _bytes(rows: Any, replaces: Sequence[str]) -> bytes:
     out = io.BytesIO()
     need("pyarrow.parquet").write_table(rows.replace_schema_metadata(metadata), out, compression="zstd")
     return out.getvalue()
+
+
+def _replaced_by(rows: Any) -> list[str]:
+    """Return the parts that a part takes the place of."""
+    return list(json.loads((rows.schema.metadata or {}).get(b"replaces", b"[]")))

@@ -7,8 +7,8 @@ from typing import Any
 from ..._util.extras import need
 from ..._util.opening import scheme_of
 from ..._util.redaction import redact
-from ...errors import MissingExtraError, SinkError, UsageError
-from ...video.remote import PACKAGES
+from ...errors import SinkError, UsageError
+from ...video.remote import missing_file_system
 
 
 def open_store(address: str) -> tuple[Any, str]:
@@ -23,8 +23,7 @@ def open_store(address: str) -> tuple[Any, str]:
     try:
         fs, path = core.url_to_fs(address)
     except ImportError as e:
-        package = f"pip install {PACKAGES[scheme]}" if scheme in PACKAGES else redact(str(e))
-        raise MissingExtraError(f"{shown}: fsspec's file system for {scheme}:// is not installed: {package}") from None
+        raise missing_file_system(scheme, shown, e) from None
     except ValueError:
         raise UsageError(f"{shown}: {scheme}:// is not known; s3, gs and what else fsspec has are") from None
     except Exception as e:  # each file system has errors of its own
