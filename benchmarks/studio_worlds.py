@@ -1,9 +1,9 @@
 """Sets of procedural videos for bench_studio, one by seed: videos, their truth, and features of the small encoders.
 
-    python benchmarks/studio_worlds.py DIR --seeds 100 101 102 200 201 202
+    python benchmarks/studio_worlds.py DIR --seeds 100 101 200 201 202
 
 writes ``DIR/SEED/videos`` (with annotations.json) and ``DIR/SEED/tiny``. Each seed draws its own five actions, bodies
-and scenes. Seeds from 100 on are for choosing settings, seeds from 200 on for judging them: no setting is chosen on those.
+and scenes. Seeds from 100 on are for choosing settings, those from 200 on for judging them: nothing is chosen on these.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tal_engine.features import save_features
 from tal_engine.inference.extraction import Extractor
 from tal_engine.lab.fitting.tools import open_encoders
 
-COUNT, CLASSES, SECONDS = 23, 5, (40.0, 80.0)
+COUNT, CLASSES, SECONDS = 20, 5, (35.0, 60.0)
 ENCODERS = "tiny"
 
 
@@ -62,8 +62,9 @@ def drawn(folder: Path, seed: int) -> Path:
     mine = folder / str(seed)
     for kind in ("videos", ENCODERS):
         (mine / kind).mkdir(parents=True, exist_ok=True)
+    jobs = [(str(mine), seed, n) for n in range(COUNT)]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        list(pool.map(_made, [(str(mine), seed, n) for n in range(COUNT)]))
+        list(pool.map(_made, jobs))
     truth = mine / "videos" / "annotations.json"
     write_annotations(truth, {s.name: annotation(s, "train", seed) for s in scripts(seed)})
     document = json.loads(truth.read_text())

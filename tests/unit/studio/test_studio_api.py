@@ -302,3 +302,54 @@ def test_a_video_that_browsers_cannot_play_gets_a_copy_with_all_frames_at_their_
 def test_options_that_make_no_sense_are_refused(tmp_path, wrong):
     with pytest.raises(UsageError, match="must be"):
         StudioOptions(videos=tmp_path, **wrong)
+
+
+def test_videos_that_come_meanwhile_are_taken_in_once_they_are_whole(folder, tmp_path):
+    one = studio(folder, look_seconds=0.02)
+    write_mp4(tmp_path / "old.avi", moving_square(20, 64, 48), codec="mpeg4")
+    whole = (folder / "d.mp4").read_bytes()
+
+    def known(name):
+        return next((v for v in one.library.videos.values() if v.name == name), None)
+
+    async def talk(c):
+        listed = {v["name"]: v for v in (await c.get("/api/videos")).json()["videos"]}
+        moved, held = listed["a.mp4"]["id"], one.project.state.held_out[0]
+        (folder / "a.mp4").rename(folder / "renamed.mp4")
+        shutil.copy(one.library.videos[held].path, folder / "twin.mp4")
+        shutil.copy(tmp_path / "old.avi", folder / "old.avi")
+        (folder / "part.mp4").write_bytes(whole[:1000])
+        names = ("renamed.mp4", "twin.mp4", "old.avi", "part.mp4")
+        await asyncio.to_thread(until, lambda: all(map(known, names)))
+        assert known("renamed.mp4").id == moved
+        assert known("part.mp4").problem is not None
+        part = known("part.mp4").id
+        (folder / "part.mp4").write_bytes(whole + b"\0" * 8)
+        await asyncio.to_thread(until, lambda: known("part.mp4").problem is None)
+        assert known("part.mp4").id == part
+        assert known("twin.mp4").id in one.project.state.held_out, "heads would learn what they are measured on"
+        await asyncio.to_thread(until, lambda: one.proxies.of[known("old.avi").id].state == "ready")
+        shown = (await c.get("/api/videos")).json()["videos"]
+        assert len(shown) == len(listed) + 3
+        assert all(v["problem"] is None for v in shown)
+        assert f"renamed.mp4, {names[1]}" not in str((await c.get("/api/project")).json()["problems"])
+
+    asked(one, talk)
+    told = [e.event.fields["added"] for e in one.log.after(0)[1] if e.event.kind == "videos"]
+    assert {n for names in told for n in names} == {"renamed.mp4", "twin.mp4", "old.avi", "part.mp4"}
+    again = studio(folder)
+    assert {v.name for v in again.library.videos.values()} == {p.name for p in folder.iterdir()}
+    again.close()
+
+
+def test_the_first_three_videos_hold_one_out_whenever_they_come(tmp_path):
+    one = studio(videos(tmp_path / "v", "a.mp4", "b.mp4"), look_seconds=0.02)
+    more = videos(tmp_path / "more", "x.mp4", "y.mp4", "c.mp4")
+
+    async def talk(c):
+        assert one.project.state.held_out == ()
+        shutil.copy(more / "c.mp4", tmp_path / "v" / "c.mp4")
+        await asyncio.to_thread(until, lambda: one.project.state.held_out)
+        assert (await c.get("/api/project")).json()["held_out"]["why"].startswith("1 of 3 videos")
+
+    asked(one, talk)
