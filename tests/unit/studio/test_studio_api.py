@@ -16,11 +16,13 @@ import pytest
 pytest.importorskip("fastapi", reason="the studio needs [serve]")
 pytest.importorskip("httpx", reason="the studio needs [serve]")
 
+import av
 import numpy as np
 
 from tal_engine.errors import UsageError
 from tal_engine.studio.api_edits import _sent
 from tal_engine.studio.frame_times import frame_times
+from tal_engine.studio.proxy_maker import make_proxy
 from tal_engine.studio.settings import StudioOptions
 from tal_engine.video import open_video
 from tests.makers import moving_square, write_audio_only, write_mp4
@@ -353,3 +355,45 @@ def test_the_first_three_videos_hold_one_out_whenever_they_come(tmp_path):
         assert (await c.get("/api/project")).json()["held_out"]["why"].startswith("1 of 3 videos")
 
     asked(one, talk)
+
+
+def beeping(path, *, late=0.0, broken=False):
+    """A video in a form that browsers do not play, whose tone of 1 s begins with second 1."""
+    with av.open(str(path), "w") as out:
+        picture, sound = out.add_stream("mpeg4", rate=25), out.add_stream("mp3", rate=44_100)
+        picture.width, picture.height, picture.pix_fmt, sound.layout = 64, 48, "yuv420p", "stereo"
+        for image in moving_square(75, 48, 64):
+            out.mux(picture.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        wave = np.sin(np.arange(3 * 44_100) * 0.3) * (np.arange(3 * 44_100) // 44_100 == 1)
+        for k in range(0, len(wave), 1152):
+            piece = wave[None, k : k + 1152].astype(np.float32).repeat(2, 0)
+            frame = av.AudioFrame.from_ndarray(piece, "fltp", "stereo")
+            frame.sample_rate, frame.pts, frame.time_base = 44_100, k + round(late * 44_100), Fraction(1, 44_100)
+            out.mux(sound.encode(frame))
+        out.mux([*picture.encode(None), *sound.encode(None)])
+    if broken:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5])
+def test_a_copy_has_the_sound_of_its_video_at_its_time(tmp_path, late):
+    video, copy = beeping(tmp_path / "v.mkv", late=late), tmp_path / "copy.mp4"
+    assert make_proxy(video, copy) == 75
+    with open_video(video) as source:
+        assert frame_times(copy) == pytest.approx([f.pts_seconds for f in source.frames], abs=1e-4)
+    loud = []
+    with av.open(str(copy)) as found:
+        assert found.streams.audio[0].codec_context.name == "aac"
+        for frame in found.decode(audio=0):
+            heard = np.abs(frame.to_ndarray()).max(0) > 0.1
+            loud += (frame.time + np.flatnonzero(heard) / frame.sample_rate).tolist()
+    assert (min(loud), max(loud)) == pytest.approx((1 + late, 2 + late), abs=0.03)
+
+
+def test_sound_that_is_damaged_does_not_keep_the_picture_from_being_copied(tmp_path):
+    copy = tmp_path / "copy.mp4"
+    assert make_proxy(beeping(tmp_path / "v.mkv", broken=True), copy) > 20
+    assert len(frame_times(copy)) > 20
