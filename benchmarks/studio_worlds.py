@@ -26,7 +26,7 @@ from tal_engine.features import save_features
 from tal_engine.inference.extraction import Extractor
 from tal_engine.lab.fitting.tools import open_encoders
 
-COUNT, CLASSES, SECONDS = 20, 5, (35.0, 60.0)
+COUNT, CLASSES, SECONDS = 20, 5, (30.0, 45.0)
 ENCODERS = "tiny"
 
 
