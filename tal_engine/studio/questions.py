@@ -13,7 +13,7 @@ from heapq import heappop, heapreplace
 from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
-from .beside import beside
+from .beside import beside, is_of_mark, usual_lengths
 
 Reason = Literal["boundary", "disagreement", "rare", "likely_miss", "likely_false"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
@@ -154,9 +154,10 @@ def _of_video(
     video: str, heard: Heard, marks: Sequence[Mark], thresholds: Mapping[str, float], rare: Mapping[str, float]
 ) -> list[Question]:
     out, told, marks = [], marks, widened(marks, heard.segments)
+    usual = usual_lengths(heard.segments, thresholds)
     for segment in heard.segments:
         start, end, label, score = segment
-        if score < LEAST_SCORE or explained(segment, marks):
+        if score < LEAST_SCORE or explained(segment, marks) or is_of_mark(segment, told, usual):
             continue
         threshold = thresholds.get(label, 0.5)
         near = beside(start, end, label, told)
@@ -166,7 +167,9 @@ def _of_video(
     shown = [s for s in heard.segments if s[3] >= thresholds.get(s[2], 0.5)]
     for start, end, mean in _active(heard):
         stretch = (start, end, "")
-        if not explained(stretch, marks) and all(overlap(stretch, s) < SAME for s in shown):
+        if explained(stretch, marks) or is_of_mark(stretch, told, usual):
+            continue
+        if all(overlap(stretch, s) < SAME for s in shown):
             text = f"something happens here, and no class is found{beside(start, end, '', told)}"
             out.append(Question(video, start, end, "", mean, "likely_miss", text, WORTH["likely_miss"] * mean))
     return out
