@@ -9,6 +9,7 @@ clicks   ten procedural videos; a simulated annotator clicks as the truth says: 
 kills    the real server, kill -9 at random moments amid edits.
 fluid    the page in headless Chromium: milliseconds from a key to the painted frame.
 page     the page in headless Chromium: from a folder of ten videos to a plan by scripted keys and clicks.
+motion   the same with real movement: skeletons of MSRC-12 as stick figures, beside all labels (studio_motion.py).
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def summary(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("clicks", "kills", "fluid", "page"), required=True)
+    parser.add_argument("--part", choices=("clicks", "kills", "fluid", "page", "motion"), required=True)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--videos", type=Path)
@@ -97,12 +98,19 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--add", action="store_true", help="Add kills to those that are stored.")
     given = parser.parse_args()
-    if given.part in ("fluid", "page"):
+    if given.part in ("fluid", "page", "motion"):
         from studio_page import fluid, morning
 
         with tempfile.TemporaryDirectory() as folder:
             if given.part == "fluid":
                 finish(PAGE, fluid(Path(folder)), "fluid")
+            elif given.part == "motion":
+                from studio_motion import motion
+
+                runs = stored(PAGE).get("figures", {}).get("motion", {})
+                for seed in given.seeds:
+                    runs[str(seed)] = motion(Path(folder, str(seed)), seed)
+                    finish(PAGE, runs, "motion")
             else:
                 runs = stored(PAGE).get("figures", {}).get("page", {})
                 for seed in given.seeds:

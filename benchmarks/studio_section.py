@@ -86,4 +86,14 @@ def page_section(document: Mapping[str, Any]) -> str:
             f"a plan after {run['minutes']:.1f} minutes, features included and thinking not, with {run['clicks']} "
             f"clicks; mAP@0.5 {run['mAP@0.5']:.1f} on {run['unseen']} other videos."
         )
+    for seed, run in figures.get("motion", {}).items():
+        mine, others = run["persons"]
+        points, segments = run["all points"], run["all segments"]
+        lines.append(
+            f"- Seed {seed}, MSRC-12's Kinect skeletons as stick figures with the features of the skeletons: "
+            f"{run['videos']} videos of {mine} persons and {run['classes']} gestures, {run['clicks']} clicks in "
+            f"{run['minutes']:.1f} minutes; point mAP {run['point mAP']:.1f} on {run['unseen']} sequences of {others} "
+            f"other persons. With all {points['labels']} action points of the same videos {points['point mAP']:.1f}, "
+            f"with stretches of {2 * run['half_s']:g} s about them as full segments {segments['point mAP']:.1f}."
+        )
     return "\n".join(lines)

@@ -218,7 +218,7 @@ def test_files_of_labels_are_read_by_tal_fit(project):
 
 def test_words_that_spreadsheets_calculate_stay_what_people_wrote(project):
     """A quote before them, as some programs write, would be another class to every reader of labels."""
-    odd = ("=1+1", "+run", "-run", "@run", "=HYPERLINK(\"http://x\")")
+    odd = ("=1+1", "+run", "-run", "@run", '=HYPERLINK("http://x")')
     set_classes(project, [{"name": n} for n in odd])
     marks = [Label(f"m{k}", VIDEO, "segment", k, k + 1.0, n, note="=2+2") for k, n in enumerate(odd)]
     project.edit("edit-0001", "anna", VIDEO, [Change("add", x) for x in marks])
