@@ -3,7 +3,7 @@
 python benchmarks/release_docs.py [--pictures FOLDER]
 
 A clone of this repository gets a branch `gh-pages` with two versions of the site, `latest` among them. `--pictures`
-builds the site as files and takes pictures of some pages, light and dark, wide and as on a telephone: for people to look at.
+builds the site as files and takes pictures of some pages, light and dark, wide and narrow: for people to look at.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def versions(folder: Path) -> dict[str, Any]:
     run("git", "clone", "-q", ROOT, clone, cwd=folder, env=env)
     for core in (ROOT / "tal_engine").glob("_core*.so"):  # the reference is made from the code, which needs it
         shutil.copy(core, clone / "tal_engine")
-    mike = (sys.executable, "-m", "mike")
+    mike = (sys.executable, "-c", "import sys; from mike.driver import main; sys.exit(main())")
     for version in VERSIONS:
         last = ["latest"] if version == VERSIONS[-1] else []
         run(*mike, "deploy", "-F", CONFIG, "--update-aliases", version, *last, cwd=clone, env=env)

@@ -191,7 +191,7 @@ def trained(page: Any, base: str, since: float, patience: float = 600) -> dict[s
     end = time.monotonic() + patience
     while time.monotonic() < end:
         now = page.request.get(f"{base}/api/training").json()
-        if now["state"] == "failed":
+        if now["state"] == "failed" and not now["detail"].startswith("there are no labels"):
             raise RuntimeError(now["detail"])
         if now["state"] == "idle" and now["since"] > since and "labels" in now["last"]:
             return now["last"]
