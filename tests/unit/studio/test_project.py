@@ -280,6 +280,16 @@ def test_what_one_corrects_of_anothers_labels_is_no_second_look(project):
     project.check()
 
 
+def test_a_folder_without_videos_is_refused_and_leaves_no_project(tmp_path):
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "notes.txt").write_text("no video")
+    with pytest.raises(DataError, match="no videos in this folder"):
+        studio(tmp_path / "v")
+    assert [p.name for p in tmp_path.iterdir()] == ["v"]
+    with pytest.raises(DataError, match="no such folder of videos"):
+        studio(tmp_path / "nowhere")
+
+
 def test_one_studio_has_a_project(project):
     with pytest.raises(UsageError, match=rf"open in another tal studio \(process {os.getpid()}\)"):
         Project(project.folder)
