@@ -11,9 +11,9 @@ from .beside import NEAR_S, parted
 
 #: Overlap (tIoU) of two stretches from which on they mean the same action.
 SAME = 0.3
-#: A label of a class is of the same action if it is nearer than this share of the usual length of its class.
+#: A label is of the same action if it is nearer than this share of the usual length of its class.
 SHARE = 0.5
-#: And if no moment between the two, which are `NEAR_S` apart at most, has less actionness than this.
+#: And one of its class if no moment between the two, which are `NEAR_S` apart at most, has less actionness than this.
 LASTS = 0.4
 
 
@@ -84,18 +84,19 @@ def is_of_mark(
     """Whether a stretch is most likely a part of an action that is marked beside it, and that a head finds in pieces.
 
     Args:
-        stretch: start, end, label; label "" for any.
+        stretch: start, end, label; "" for any. Very near a label it does not count: heads call pieces otherwise.
         marks: labels of the video.
         usual: of `usual_lengths`.
         lowest: gives the least actionness between two moments.
     """
     start, end, label = stretch[:3]
     for m in marks:
-        if not m.label or (label and label != m.label):
+        if not m.label:
             continue
         gap = max(m.start - end, start - m.end)
         between = (end, m.start) if m.start > end else (m.end, start)
-        near = gap <= SHARE * usual.get(m.label, 0.0) or (gap <= NEAR_S and lowest(*between) >= LASTS)
-        if near and not parted(between, marks):
+        near = gap <= SHARE * usual.get(m.label, 0.0)
+        lasts = label in ("", m.label) and gap <= NEAR_S and lowest(*between) >= LASTS
+        if (near or lasts) and not parted(between, marks):
             return True
     return False

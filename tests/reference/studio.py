@@ -60,14 +60,14 @@ def stretches(heard):
 def is_same_action(start, end, label, marks, heard, usual):
     """A label beside it, so near or with so much going on between that both are of one action."""
     for m in marks:
-        if m.label == "" or (label != "" and m.label != label):
+        if m.label == "":
             continue
         a, b = (end, m.start) if m.start > end else (m.end, start)
         if any(n.label == "" and n.start < b and n.end > a for n in marks):
             continue
         gap = max(m.start - end, start - m.end)
         between = [x for i, x in enumerate(heard.action) if a <= heard.start + i * heard.step <= b]
-        goes_on = all(x >= marked.LASTS for x in between)
+        goes_on = label in ("", m.label) and all(x >= marked.LASTS for x in between)
         if gap <= marked.SHARE * usual.get(m.label, 0) or (gap <= beside.NEAR_S and goes_on):
             return True
     return False

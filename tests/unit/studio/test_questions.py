@@ -115,4 +115,7 @@ def test_what_is_marked_already_is_not_asked_about_again():
     assert asked([Mark(4.7, 4.7, "run"), Mark(4.3, 4.5, "")], low) == [2.0], (
         "somebody said that nothing happens between"
     )
-    assert asked([Mark(3.0, 3.0, "sit")], high) == [5.2], "another action"
+    assert asked([Mark(3.0, 3.0, "sit")], high) == [5.2], "another action, though something happens all the time"
+    assert asked([Mark(4.7, 4.7, "sit")], high) == [2.0, 5.2], "no 'sit' was found: nobody knows how long one takes"
+    pieces.append([20.0, 22.4, "sit", 0.9])
+    assert asked([Mark(4.7, 4.7, "sit")], high) == [20.0], "pieces of an action that heads call otherwise"
