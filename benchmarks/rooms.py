@@ -66,6 +66,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
             *TRAINED,
             *(f"{_T}/studio/{n}.py" for n in ("questions", "marked", "beside", "findings", "answers", "order")),
         ),
+        "planted": (*LEARNING, f"{_T}/studio", "benchmarks/studio_planted.py", "benchmarks/studio_annotator.py"),
         "kills": (f"{_T}/studio", f"{_T}/serve", "benchmarks/studio_kills.py"),
     },
     "bench_studio_page": {

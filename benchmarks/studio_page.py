@@ -186,7 +186,7 @@ class Person:
         return True
 
 
-def trained(page: Any, base: str, since: float, patience: float = 600) -> dict[str, Any]:
+def trained(page: Any, base: str, since: float, patience: float = 1200) -> dict[str, Any]:
     """Wait until a training that began after a moment has ended."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
@@ -202,7 +202,7 @@ def trained(page: Any, base: str, since: float, patience: float = 600) -> dict[s
 def opened(browser: Any, one: Any, classes: Sequence[str]) -> tuple[Any, Seen]:
     """The page as somebody opens it first: with a name, and the classes."""
     page = browser.new_page(viewport={"width": 1280, "height": 720})
-    page.set_default_timeout(120e3)
+    page.set_default_timeout(300e3)
     seen = Seen(page, one.base)
     page.goto(one.address)
     page.get_by_label("Your name").fill("somebody")
