@@ -60,6 +60,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     "bench_archive": {"": (*RUNTIME, f"{_T}/batch", "benchmarks/bench_archive.py")},
     "newcomer": {"": (*TRAINED, *RUNTIME, "export", "benchmarks/newcomer.py")},
     "release_check": {"": (_T, "export", "benchmarks/release_check.py")},
+    "release_docs": {"": ("docs", "benchmarks/release_docs.py")},
     "fit_whole": {"": (*TRAINED, *VIDEOS, *DRAWN, "export", "benchmarks/fit_whole.py")},
     "bench_studio": {
         "": (

@@ -52,7 +52,7 @@ def _clicks(part: Mapping[str, Any]) -> list[str]:
 
 def _planted(part: Mapping[str, Any]) -> list[str]:
     """The same on planted actions, and what the queue's questions were answered with."""
-    queue, chance = part["runs"]["queue"], part["runs"]["random"]
+    queue, chance = (part["runs"].get(arm, {}) for arm in ("queue", "random"))
     seeds = [s for s in queue if s in chance]
     rows = [
         [s, *(f"{_at(of[s], n):.1f}" for of in (queue, chance) for n in (25, 50)),
