@@ -114,7 +114,8 @@ def page_section(document: Mapping[str, Any]) -> str:
             f"- Seed {seed}, MSRC-12's Kinect skeletons as stick figures with the features of the skeletons: "
             f"{run['videos']} videos of {mine} persons and {run['classes']} gestures, {run['clicks']} clicks in "
             f"{run['minutes']:.1f} minutes; point mAP {run['point mAP']:.1f} on {run['unseen']} sequences of {others} "
-            f"other persons. With all {points['labels']} action points of the same videos {points['point mAP']:.1f}, "
-            f"with stretches of {2 * run['half_s']:g} s about them as full segments {segments['point mAP']:.1f}."
+            f"other persons. With all {points['labels']} action points of the same videos, each looked at as a whole, "
+            f"{points['point mAP']:.1f}; with stretches of {2 * run['half_s']:g} s about them as full segments "
+            f"{segments['point mAP']:.1f}, which are read as points while a class has fewer than ten."
         )
     return "\n".join(lines)
