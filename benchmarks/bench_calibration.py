@@ -1,4 +1,4 @@
-"""What the embedded plan's calibrated scores are worth, on enough videos to tell luck from error.
+"""What the calibrated scores of the plan `demo` are worth, on enough videos to tell luck from error.
 
     python benchmarks/bench_calibration.py [--videos 60] [--seconds 30]
 
@@ -35,7 +35,7 @@ FEW, PARTS = 26, 200
 
 def told(count: int, seconds: float) -> tuple[dict[str, list[Segment]], dict[str, list[Segment]], TALEngine]:
     """True and found segments of so many videos."""
-    engine = TALEngine.load(device="cpu")
+    engine = TALEngine.load("demo", "cpu")
     truth, found = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"

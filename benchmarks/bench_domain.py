@@ -175,7 +175,7 @@ def cost(model, video, repeats=50):
 
 
 def calibration(found, seconds):
-    """Expected calibration error of the embedded plan on rendered test videos, which nothing was fitted on."""
+    """Expected calibration error of the plan `demo` on rendered test videos, which nothing was fitted on."""
     engine, truth, told = TALEngine.load("demo", "cpu"), {}, {}
     for name in found["held out"]:
         result = engine.localize(found["held out"][name], min_score=0.0, top_k=0)

@@ -4,9 +4,9 @@
 
 head      PVLR at its published width (49.9 M parameters in training), two threads: ONNX Runtime in fp32 and int8
           against torch eager, all in turn.
-accuracy  the embedded plan on 44 held-out procedural videos in fp32, fp16, bf16 (emulated) and int8, which is
+accuracy  the plan `demo` on 44 held-out procedural videos in fp32, fp16, bf16 (emulated) and int8, which is
           calibrated on training videos' features.
-cold      a fresh process loads the embedded plan and localizes features.
+cold      a fresh process loads the plan `demo` and localizes features.
 pass      THUMOS14's test videos by their real lengths: random features and weights, head, proposals, NMS and mAP.
 
 Latency on a card is gpu_day.py's part "heads".
@@ -97,7 +97,7 @@ def ratios(taken: dict[str, float]) -> dict[str, float]:
 
 
 def accuracy(videos: Path) -> dict[str, Any]:
-    """mAP in percent of the embedded plan's head on stored features, by precision."""
+    """mAP in percent of the head of the plan `demo` on stored features, by precision."""
     data = encoded(videos)
     plan = read_plan(EMBEDDED_PLAN)
     # The encoders' own figures are in tests: features are given here, so that only the head changes.

@@ -9,6 +9,8 @@ clicks   ten procedural videos; a simulated annotator clicks as the truth says: 
 kills    the real server, kill -9 at random moments amid edits.
 fluid    the page in headless Chromium: milliseconds from a key to the painted frame.
 page     the page in headless Chromium: from a folder of ten videos to a plan by scripted keys and clicks.
+planted  as clicks, on planted actions: features of `tal data simulate` (studio_planted.py); --seeds 200 201 202.
+motion   the same with real movement: skeletons of MSRC-12 as stick figures, beside all labels (studio_motion.py).
 """
 
 from __future__ import annotations
@@ -87,9 +89,25 @@ def summary(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return out
 
 
+def planted(seeds: list[int]) -> None:
+    """The queue and clicks by chance on planted actions; answers beside the curves."""
+    from studio_planted import curve as planted_curve
+
+    before = stored(NAME).get("figures", {}).get("planted", {})
+    runs: dict[str, Any] = before.get("runs", {})
+    answers: dict[str, Any] = before.get("answers", {})
+    for seed in seeds:
+        for arm in ("random", "queue"):
+            with tempfile.TemporaryDirectory() as folder:
+                runs.setdefault(arm, {})[str(seed)], answers.setdefault(arm, {})[str(seed)] = planted_curve(
+                    arm, seed, Path(folder), MOST, ROUND
+                )
+            finish(NAME, {"runs": runs, "summary": summary(runs), "answers": answers}, "planted")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("clicks", "kills", "fluid", "page"), required=True)
+    parser.add_argument("--part", choices=("clicks", "planted", "kills", "fluid", "page", "motion"), required=True)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--videos", type=Path)
@@ -97,12 +115,19 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--add", action="store_true", help="Add kills to those that are stored.")
     given = parser.parse_args()
-    if given.part in ("fluid", "page"):
+    if given.part in ("fluid", "page", "motion"):
         from studio_page import fluid, morning
 
         with tempfile.TemporaryDirectory() as folder:
             if given.part == "fluid":
                 finish(PAGE, fluid(Path(folder)), "fluid")
+            elif given.part == "motion":
+                from studio_motion import motion
+
+                runs = stored(PAGE).get("figures", {}).get("motion", {})
+                for seed in given.seeds:
+                    runs[str(seed)] = motion(Path(folder, str(seed)), seed, round_=12)
+                    finish(PAGE, runs, "motion")
             else:
                 runs = stored(PAGE).get("figures", {}).get("page", {})
                 for seed in given.seeds:
@@ -120,6 +145,9 @@ def main() -> None:
         finish(NAME, found if before is None else {k: round(v + before[k], 1) for k, v in found.items()}, "kills")
         return
     torch.set_num_threads(1)
+    if given.part == "planted":
+        planted(given.seeds)
+        return
     runs: dict[str, Any] = stored(NAME).get("figures", {}).get("clicks", {}).get("runs", {})
     for seed in given.seeds:
         for arm in given.arms:

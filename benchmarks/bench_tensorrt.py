@@ -2,7 +2,7 @@
 
     python benchmarks/bench_tensorrt.py [--rounds 3]
 
-demo   head and encoders of the embedded plan.
+demo   head and encoders of the plan `demo`.
 pvlr   a PVLR head of random weights at its published size (two streams of 1024, 20 classes), T = 1:320:4096.
 
 Of each graph and precision one engine for each target that the library knows, and one for all of them together. What a

@@ -22,7 +22,7 @@ def flow(document: Mapping[str, Any]) -> str:
         [
             *table(
                 ["flow", "OpenCV", f"mean difference from {_short(newest)}, pixels", "largest",
-                 f"segments of the embedded plan on {f['videos']} drawn videos", f"not those of {_short(newest)}"],
+                 f"segments of the plan `demo` on {f['videos']} drawn videos", f"not those of {_short(newest)}"],
                 rows,
             ),
             "",

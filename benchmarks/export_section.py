@@ -41,8 +41,8 @@ def head(f: Figures) -> list[str]:
 def accuracy(f: Figures) -> list[str]:
     rows = "; ".join(f"{p} {r['map_50']:.2f} ({r['map_10_70']:.2f})" for p, r in f["rows"].items())
     return [
-        f"- mAP@0.5 (mean over 0.1:0.7) of the embedded plan's head on {f['videos']} held-out procedural videos, int8 "
-        f"calibrated on {f['calibrated_on']} training videos, bf16 emulated: {rows}."
+        f"- mAP@0.5 (mean over 0.1:0.7) of the head of the plan `demo` on {f['videos']} held-out procedural videos, "
+        f"int8 calibrated on {f['calibrated_on']} training videos, bf16 emulated: {rows}."
     ]
 
 

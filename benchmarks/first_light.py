@@ -2,13 +2,13 @@
 
     python benchmarks/first_light.py [--work DIR] [--parts embedded accuracy ...]
 
-embedded  the embedded plan on 44 held-out procedural videos (another seed, other bodies and scenes).
+embedded  the plan `demo` on 44 held-out procedural videos (another seed, other bodies and scenes).
 accuracy  PVLR from video-level labels on 140 procedural videos, three training seeds, last
           checkpoint, on 44 held-out ones (other seeds, bodies, scenes); beside it the same head
           without distillation and with a deterministic embedding.
-motion    the embedded plan and the three seeds on real motion capture, from four sets of six cameras
+motion    the plan `demo` and the three seeds on real motion capture, from four sets of six cameras
           (motion_cameras.py).
-videos    the embedded plan on real videos: no accuracy, they show other actions.
+videos    the plan `demo` on real videos: no accuracy, they show other actions.
 speed     seconds of video a second, by stage, one process, all cores.
 memory    peak resident memory of an hour against ten minutes, each in a fresh process.
 demo      `make demo` on a clean clone in an empty folder.
@@ -104,7 +104,7 @@ def _trained(job: tuple[Path, str, int]) -> dict[str, Any]:
 
 
 def embedded(work: Path) -> dict[str, Any]:
-    """The embedded plan, as it is, on the held-out videos."""
+    """The plan `demo`, as it is, on the held-out videos."""
     annotations = read_annotations(rendered(work / "videos") / "annotations.json")
     truth = {v.name: list(v.instances) for v in annotations.subset("test").values()}
     engine = TALEngine.load("demo", "cpu")
@@ -119,7 +119,7 @@ def embedded(work: Path) -> dict[str, Any]:
 
 
 def motion(work: Path) -> dict[str, Any]:
-    """The embedded plan, and those of the training seeds that `accuracy` left."""
+    """The plan `demo`, and those of the training seeds that `accuracy` left."""
     plans = {"embedded": None, **{f"seed {s}": work / "plans" / f"pvlr_{s}.plan" for s in SEEDS}}
     return motion_cameras.motion(work, plans)
 

@@ -130,11 +130,11 @@ def mixed_section(document: Mapping[str, Any]) -> str:
 
 
 def calibration(document: Mapping[str, Any]) -> str:
-    """The embedded plan's calibration in words, for docs/scores.md."""
+    """The calibration of the plan `demo` in words, for docs/scores.md."""
     f = document["figures"]
     whole, shown, few = f["all"], f["reported"], f["few"]
     return (
-        f"The embedded plan on {f['videos']} rendered videos of {f['seconds_of_each']:g} s that nothing was fitted on, "
+        f"The plan `demo` on {f['videos']} rendered videos of {f['seconds_of_each']:g} s that nothing was fitted on, "
         f"{f['instances']} actions: expected calibration error {whole['found']:.3f} over all {whole['outcomes']} "
         f"segments, most of which score near 0, and {shown['found']:.3f} over the {shown['outcomes']} that are "
         f"reported. A perfectly calibrated plan would show {shown['by_chance']:.3f} on as many by luck "

@@ -1,7 +1,7 @@
 """The flow of several versions of OpenCV on the same pictures: which are the same, and how far apart others are.
 
 Each version is installed into a folder of its own (PyPI is needed) and found before the installed one. Pictures are
-pairs of successive frames of drawn videos, as encoders see them and whole. The embedded plan localizes the videos with
+pairs of successive frames of drawn videos, as encoders see them and whole. The plan `demo` localizes the videos with
 each version: its segments at its operating point are counted, and those that the newest version does not have (of one
 class, tIoU of at least 0.5).
 
@@ -70,7 +70,7 @@ def pictures(video: Path) -> dict[str, Any]:
 
 
 def flow_of(version: str, others: tuple[str, ...], folder: Path) -> tuple[dict[str, Any], Found]:
-    """What a version of OpenCV makes of the pairs, and what the embedded plan finds with it."""
+    """What a version of OpenCV makes of the pairs, and what the plan `demo` finds with it."""
     place, out = folder / version, folder / f"{version}.npz"
     packages = [f"opencv-contrib-python-headless=={version}", *others]
     subprocess.run(

@@ -55,7 +55,7 @@ def _demo(stream: str) -> nn.Module:
 
 
 def measure(day: Day, name: str, build: Callable[[], nn.Module], needs: tuple[str, ...] = (), stored: str = "") -> None:
-    """Torch eager first, then the graphs; `stored`: the stream whose graph the embedded plan has."""
+    """Torch eager first, then the graphs; `stored`: the stream whose graph the plan 'demo' has."""
     if lacking := missing(needs):
         return day.skip(name, f"not installed: {', '.join(lacking)}")
     torch.manual_seed(0)
@@ -130,7 +130,7 @@ def _stored(stream: str) -> tuple[bytes, int]:
     plan = read_plan(EMBEDDED_PLAN)
     spec = next((e for e in plan.manifest.encoders if e.stream == stream), None)
     if spec is None:
-        raise LookupError(f"the embedded plan has no encoder of the stream {stream!r}")
+        raise LookupError(f"the plan 'demo' has no encoder of the stream {stream!r}")
     return plan.files[spec.graph.member], int(spec.graph.inputs[0].shape[2])
 
 

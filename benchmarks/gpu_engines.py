@@ -1,4 +1,4 @@
-"""Engines of the embedded plan for every card that TensorRT-RTX knows, built without one, as artefacts of CI.
+"""Engines of the plan `demo` for every card that TensorRT-RTX knows, built without one, as artefacts of CI.
 
     python benchmarks/gpu_engines.py DIR
 

@@ -2,7 +2,7 @@
 
     python benchmarks/memory_worker.py WAY SNIPPETS
 
-The embedded plan on one thread, features in memory. Resident size is read after each step; the time of a call is the
+The plan `demo` on one thread, features in memory. Resident size is read after each step; the time of a call is the
 CPU time of the process, which does not depend on what else runs on the machine.
 """
 

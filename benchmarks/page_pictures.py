@@ -1,4 +1,4 @@
-"""Pictures of the service's page, as docs/serve.md shows them: a demo video, the embedded plan, Chromium.
+"""Pictures of the service's page, as docs/serve.md shows them: a demo video, the plan `demo`, Chromium.
 
     python benchmarks/page_pictures.py            # docs/images/page-*.png; needs Playwright, Chromium and Pillow
 

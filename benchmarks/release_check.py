@@ -1,12 +1,13 @@
 """Looks at what a release would publish: `make release-check`, with --extras the long part too.
 
-python benchmarks/release_check.py [--extras | --only EXTRA ...] [--out out/release]
+python benchmarks/release_check.py [--extras | --only EXTRA ...] [--oldest] [--out out/release]
 
 - source archive and wheel are built, the wheel from the archive; twine reads both
 - the wheel holds what it should and nothing else, and is under MOST_MB
 - installed in a fresh environment, from an empty folder and without a compiler, it localizes a video
 - a bill of materials (CycloneDX) of that environment
-- each extra alone in a fresh environment, with a small job that needs it
+- each extra alone in a fresh environment, with a small job that needs it; what other runs found of others stays
+- with --oldest the tests of what users run, on the lower bounds of what is needed (`make oldest`)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from common import store
+from common import store, stored
 
 ROOT = Path(__file__).parents[1]
 MOST_MB = 25
@@ -48,7 +49,10 @@ JOBS = {
     "stream": "import psutil, prometheus_client; from tal_engine import StreamingLocalizer",
     "remote": "import fsspec, aiohttp",
     "serve": "from tal_engine.serve import app",
-    "studio": "from tal_engine.studio import app",
+    "studio": "from tal_engine.studio import app; from tal_engine.lab.studio import run; from pathlib import Path; "
+    "from tal_engine.cli.main import app as tal; from typer.testing import CliRunner; Path('v').mkdir(); "
+    "told = CliRunner().invoke(tal, ['studio', 'v', '--no-browser']); assert told.exit_code != 0 and 'no videos' in "
+    "str(told.exception) + told.output, told",
     "client": "from tal_engine.client import Client; Client('http://127.0.0.1:1').close()",
     "mqtt": "import paho.mqtt.client",
     "kafka": "import confluent_kafka",
@@ -154,10 +158,20 @@ def first_run(wheel: Path, out: Path) -> dict[str, object]:
     return {"segments": found}
 
 
+def oldest() -> dict[str, object]:
+    """Tests on the oldest allowed versions: which, how many passed, and the day."""
+    said = run("make", "oldest").splitlines()[-1]
+    versions = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / ".venv-oldest/bounds.txt").read_text(), re.MULTILINE))
+    found = {name: int(n) for n, name in re.findall(r"(\d+) (passed|skipped|failed)", said)}
+    print(f"oldest versions: {said}", flush=True)
+    return {**found, "date": time.strftime("%Y-%m-%d"), "versions": versions}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--extras", action="store_true", help="each extra alone")
     parser.add_argument("--only", nargs="*", default=[], help="these extras")
+    parser.add_argument("--oldest", action="store_true", help="tests on the oldest allowed versions")
     parser.add_argument("--out", type=Path, default=ROOT / "out/release")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -165,13 +179,18 @@ def main() -> None:
     unknown = {*extras} ^ {*JOBS, *NOT_HERE}
     if unknown:
         sys.exit(f"extras without a job here, or jobs without an extra: {sorted(unknown)}")
+    before = stored("release_check").get("figures", {})
     archive, wheel = built(asked.out)
     figures: dict[str, Any] = {"sdist_mb": round(archive.stat().st_size / 1e6, 2), **contents(wheel)}
     print(f"{wheel.name}: {figures['wheel_mb']} MB, {figures['files']} files", flush=True)
     figures["first_run"] = first_run(wheel, asked.out)
     if asked.extras or asked.only:
-        figures["extras"] = {e: installed(wheel, e, j) for e, j in JOBS.items() if e in asked.only or asked.extras}
+        tried = {e: installed(wheel, e, j) for e, j in JOBS.items() if e in asked.only or asked.extras}
+        figures["extras"] = {e: w for e, w in {**before.get("extras", {}), **tried}.items() if e in JOBS}
         figures["not_here"] = NOT_HERE
+    if asked.oldest:
+        figures["oldest"] = oldest()
+    figures = {**{k: v for k, v in before.items() if k in ("extras", "not_here", "oldest")}, **figures}
     store("release_check", figures)
     broken = [e for e, works in figures.get("extras", {}).items() if not works]
     if broken:

@@ -60,14 +60,20 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     "bench_archive": {"": (*RUNTIME, f"{_T}/batch", "benchmarks/bench_archive.py")},
     "newcomer": {"": (*TRAINED, *RUNTIME, "export", "benchmarks/newcomer.py")},
     "release_check": {"": (_T, "export", "benchmarks/release_check.py")},
+    "release_docs": {"": ("docs", "benchmarks/release_docs.py")},
     "fit_whole": {"": (*TRAINED, *VIDEOS, *DRAWN, "export", "benchmarks/fit_whole.py")},
     "bench_studio": {
-        "": (*TRAINED, *(f"{_T}/studio/{n}.py" for n in ("questions", "findings", "answers", "order"))),
+        "": (
+            *TRAINED,
+            *(f"{_T}/studio/{n}.py" for n in ("questions", "marked", "beside", "findings", "answers", "order")),
+        ),
+        "planted": (*LEARNING, f"{_T}/studio", "benchmarks/studio_planted.py", "benchmarks/studio_annotator.py"),
         "kills": (f"{_T}/studio", f"{_T}/serve", "benchmarks/studio_kills.py"),
     },
     "bench_studio_page": {
         "": (f"{_T}/studio", f"{_T}/serve", "benchmarks/studio_page.py"),
         "page": (*TRAINED, f"{_T}/studio", f"{_T}/serve", "benchmarks/studio_page.py"),
+        "motion": (*TRAINED, f"{_T}/studio", f"{_T}/pose", "benchmarks/studio_page.py", "benchmarks/studio_motion.py"),
     },
     "bench_fit": {"": (*TRAINED, "benchmarks/bench_fit.py", "benchmarks/fit_worlds.py")},
     "bench_mixed": {"": (*TRAINED, "benchmarks/bench_mixed.py", "benchmarks/fit_worlds.py")},

@@ -108,7 +108,7 @@ def overhead(work: Path, rounds: int) -> dict[str, Any]:
                     outside.append(taken[-1] - found.info.seconds["total"])
     ratios = sorted(r / d for d, r in zip(direct, request, strict=True))
     return {
-        "what": f"{_WIDTH}x{_HEIGHT}, {_FPS} fps, {_SECONDS} s, {clip.stat().st_size} bytes, the embedded plan",
+        "what": f"{_WIDTH}x{_HEIGHT}, {_FPS} fps, {_SECONDS} s, {clip.stat().st_size} bytes, the plan `demo`",
         "rounds": rounds, "same_segments": same,
         "engine_s": statistics.median(direct), "request_s": statistics.median(request),
         "overhead_percent": 100 * (statistics.median(request) / statistics.median(direct) - 1),

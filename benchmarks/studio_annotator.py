@@ -22,8 +22,9 @@ from tal_engine.records import Features, Segment
 from tal_engine.studio.answers import changes_of
 from tal_engine.studio.held_out import chosen
 from tal_engine.studio.labels import Change, Label
+from tal_engine.studio.marked import SAME, overlap
 from tal_engine.studio.order import FEATURES, HEADS
-from tal_engine.studio.questions import SAME, Question, overlap
+from tal_engine.studio.questions import Question
 from tal_engine.studio.settings import StudioOptions
 from tal_engine.studio.studio import Studio
 

@@ -16,6 +16,8 @@ def section(document: Mapping[str, Any]) -> str:
     figures, lines = document["figures"], list[str]()
     if "clicks" in figures:
         lines += _clicks(figures["clicks"])
+    if "planted" in figures:
+        lines += _planted(figures["planted"])
     if "kills" in figures:
         k = figures["kills"]
         lines += [
@@ -46,6 +48,25 @@ def _clicks(part: Mapping[str, Any]) -> list[str]:
         "of all videos, which is not counted."
     )
     return [what, "", *table(head, rows), "", told, ""]
+
+
+def _planted(part: Mapping[str, Any]) -> list[str]:
+    """The same on planted actions, and what the queue's questions were answered with."""
+    queue, chance = (part["runs"].get(arm, {}) for arm in ("queue", "random"))
+    seeds = [s for s in queue if s in chance]
+    rows = [
+        [s, *(f"{_at(of[s], n):.1f}" for of in (queue, chance) for n in (25, 50)),
+         _clicks_of(part["summary"]["queue"]["clicks to the end of random"][s]),
+         str(part["answers"]["queue"][s].get("reject", 0))]
+        for s in seeds
+    ]  # fmt: skip
+    head = ["seed", "queue: mAP@0.5 at 25 clicks", "at 50", "by chance: at 25", "at 50",
+            "clicks of the queue to the end of chance", "questions about what was marked"]  # fmt: skip
+    what = (
+        "The same on planted actions (features of `tal data simulate`, ten videos, five classes; settings of the queue "
+        "were looked at on other seeds):"
+    )
+    return [what, "", *table(head, rows), ""]
 
 
 def _clicks_of(value: float | None) -> str:
@@ -85,5 +106,16 @@ def page_section(document: Mapping[str, Any]) -> str:
             f"- Seed {seed}, by keys and clicks in the page: {run['videos']} videos and {run['classes']} classes are "
             f"a plan after {run['minutes']:.1f} minutes, features included and thinking not, with {run['clicks']} "
             f"clicks; mAP@0.5 {run['mAP@0.5']:.1f} on {run['unseen']} other videos."
+        )
+    for seed, run in figures.get("motion", {}).items():
+        mine, others = run["persons"]
+        points, segments = run["all points"], run["all segments"]
+        lines.append(
+            f"- Seed {seed}, MSRC-12's Kinect skeletons as stick figures with the features of the skeletons: "
+            f"{run['videos']} videos of {mine} persons and {run['classes']} gestures, {run['clicks']} clicks in "
+            f"{run['minutes']:.1f} minutes; point mAP {run['point mAP']:.1f} on {run['unseen']} sequences of {others} "
+            f"other persons. With all {points['labels']} action points of the same videos, each looked at as a whole, "
+            f"{points['point mAP']:.1f}; with stretches of {2 * run['half_s']:g} s about them as full segments "
+            f"{segments['point mAP']:.1f}, which are read as points while a class has fewer than ten."
         )
     return "\n".join(lines)

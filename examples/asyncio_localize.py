@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from tal_engine import TALEngine
+from tal_engine import TALEngine, TALError
 
 
 async def main(*videos, plan=None, seconds=600.0):
@@ -20,4 +20,9 @@ async def main(*videos, plan=None, seconds=600.0):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except TALError as e:  # the message names the file or the value, and what is allowed
+        sys.exit(str(e))

@@ -5,7 +5,7 @@ Features say what made them; an engine whose plan wants others refuses them.
 
 import sys
 
-from tal_engine import TALEngine, load_features, save_features
+from tal_engine import TALEngine, TALError, load_features, save_features
 
 
 def main(video, file, plan=None):
@@ -20,4 +20,9 @@ def main(video, file, plan=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except TALError as e:  # the message names the file or the value, and what is allowed
+        sys.exit(str(e))

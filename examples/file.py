@@ -2,7 +2,7 @@
 
 import sys
 
-from tal_engine import TALEngine
+from tal_engine import TALEngine, TALError
 
 
 def main(video, plan=None):
@@ -14,4 +14,9 @@ def main(video, plan=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except TALError as e:  # the message names the file or the value, and what is allowed
+        sys.exit(str(e))

@@ -5,7 +5,7 @@ labels.csv: video,label (which actions), or video,time,label (a click each), or 
 
 import sys
 
-from tal_engine import TALEngine
+from tal_engine import TALEngine, TALError
 from tal_engine.lab import fit
 
 
@@ -19,4 +19,9 @@ def main(videos, labels, output="mine.plan", **options):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except TALError as e:  # the message names the file or the value, and what is allowed
+        sys.exit(str(e))

@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 
 from tal_engine import TALEngine, TALError
+from tal_engine.errors import UsageError
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm"}
 
 
 def main(folder, plan=None):
     videos = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in VIDEOS)
+    if not videos:
+        raise UsageError(f"{folder}: no such folder, or no videos in it")
     failed = []
     with TALEngine.load(plan) as engine:
         # Results come one by one, in order, while others are worked on.
@@ -27,4 +30,9 @@ def main(folder, plan=None):
 
 
 if __name__ == "__main__":
-    sys.exit(1 if main(*sys.argv[1:]) else 0)
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    try:
+        sys.exit(1 if main(*sys.argv[1:]) else 0)
+    except TALError as e:  # the message names the file or the value, and what is allowed
+        sys.exit(str(e))

@@ -14,6 +14,7 @@ DeepStream decodes on the card; the frames come back for the element (a sketch: 
 import json
 import sys
 
+from tal_engine import TALError
 from tal_engine.gstreamer import MESSAGE, register
 
 
@@ -42,4 +43,9 @@ def main(video, plan=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except TALError as e:  # the message names the file or the value, and what is allowed
+        sys.exit(str(e))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tal_engine import Features, TALEngine, Timeline, open_video, save_features
+from tal_engine import Features, TALEngine, TALError, Timeline, open_video, save_features
 from tal_engine.lab import fit
 
 #: Seconds of a snippet; each is encoded by itself.
@@ -51,4 +51,9 @@ def main(videos, labels, output="mine.plan", folder="features", **options):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except (TALError, OSError) as e:  # the message names the file or the value, and what is allowed
+        sys.exit(str(e))

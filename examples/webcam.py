@@ -2,7 +2,7 @@
 
 import sys
 
-from tal_engine import LiveOptions, TALEngine
+from tal_engine import LiveOptions, TALEngine, TALError
 
 
 def main(source="0", plan=None):
@@ -12,8 +12,14 @@ def main(source="0", plan=None):
         for event in events:
             until = "now" if event.end is None else f"{event.end:.1f} s"
             print(f"{event.kind:9} {event.label}: {event.start:.1f} s to {until} ({event.score:.2f})")
-        return events.streams[0].report()
+        camera = events.streams[0]
+        if camera.error is not None:
+            raise camera.error
+        return camera.report()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except TALError as e:  # the message names the file or the value, and what is allowed
+        sys.exit(str(e))

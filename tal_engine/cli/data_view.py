@@ -65,7 +65,9 @@ def view(
     media = {name: replace(truth.media.get(name, Media()), duration=length) for name, length in known.items()}
     truth = replace(truth, media={**truth.media, **media})
     DataView(truth, found, tiou, links, title=source.stem).write(output)
-    errors.print(f"wrote {output}: {len(truth)} instances, {len(found) if found is not None else 0} predictions")
+    errors.print(
+        f"wrote {output.absolute()}: {len(truth)} instances, {len(found) if found is not None else 0} predictions"
+    )
 
 
 def _links(

@@ -39,7 +39,7 @@ def make_plan(
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes for rendering; 0 = one a core.")] = 0,
 ) -> None:
-    """Make the embedded plan again, from nothing (about two hours on two cores)."""
+    """Make the plan `demo` again, from nothing (about two hours on two cores)."""
     from . import demo_plan
 
     demo_plan.make(work, seed, workers or os.cpu_count() or 1)

@@ -169,7 +169,7 @@ def stream(
             fan.write(event)
             if in_vain := fan.none_left:
                 break
-    complete = _tell(scheduler, report, quiet) and not fan.failures
+    complete = _tell(scheduler, report, quiet) and not fan.failures and not fan.undelivered
     if stopped:
         raise typer.Exit(128 + stopped[0])
     if in_vain:
@@ -230,6 +230,8 @@ def _all(opened: Iterable[Any], scheduler: StreamScheduler) -> Iterator[Fan]:
         fan.close()
         for name, count in fan.failures.items():
             warn(f"{name}: {count} events or pictures could not be taken")
+        for told in fan.undelivered:
+            warn(told)
 
 
 def _picture_sinks(

@@ -13,8 +13,9 @@ from .answers import Answer, changes_of
 from .api_edits import UUID, conflicted
 from .api_videos import labels_of
 from .label_files import suggestions_as_csv
+from .marked import Mark, explained
 from .project import ConflictError
-from .questions import Mark, Question, Reason, explained
+from .questions import Question, Reason
 from .studio import Studio, studio_of
 
 router = APIRouter(prefix="/api", tags=["training"])

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TALError
+from .marked import Mark
 from .order import RESULT, read_json
-from .questions import MOST, Answered, Heard, Mark, Question, in_turn, of_video, rare_classes
+from .questions import MOST, Answered, Heard, Question, in_turn, of_video, rare_classes
 from .state import State
 
 #: A class without a threshold has this one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from ..annotations.labels.label_files import video_files
 from ..errors import DataError, VideoError
 from ..video.decode import first_video_stream
 from .project import Project
+from .state import Watched
 
 _END_BYTES = 64 << 10
 _THREADS = 4
@@ -67,29 +68,62 @@ def library_of(folder: Path, project: Project) -> Library:
         OSError: the project cannot be written.
     """
     out = Library(folder)
-    inside = project.folder.resolve()
-    files = [p for p in _files(folder) if not p.resolve().is_relative_to(inside)]
+    files = sizes_of(folder, project.folder)
     if not files:
         raise DataError(f"{folder}: no videos in this folder")
-    names = {p: _shown(p.relative_to(folder).as_posix()) for p in files}
-    found = _matched(files, names, project)
-    for path in files:
-        name, size = names[path], _size(path)
-        known = found.get(path)
-        if known is None:
-            known = _new_id(name, size, project)
-            project.note("video", id=known, name=name, size=size, digest=digest(path))
-        elif project.state.videos[known].name != name:
-            project.note("video", id=known, name=name, size=size, digest=project.state.videos[known].digest)
-        out.videos[known] = Video(known, name, path, size)
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="tal-studio-probe") as pool:
-        list(pool.map(_probe, out.videos.values()))
+    out.videos = _taken(folder, files, dict(project.state.videos), project)
     for known_video in project.state.videos.values():
         if known_video.id not in out.videos:
             told = f"{known_video.name} ({known_video.size} bytes) is not in {folder}"
             lost = Video(known_video.id, known_video.name, problem=("The video is not there", told))
             out.videos[lost.id] = lost
     out.problems = _odd(out.videos.values(), project)
+    return out
+
+
+def added(library: Library, files: Iterable[Path], project: Project) -> list[Video]:
+    """Add files that came while the studio runs to a library; return the videos that they are.
+
+    A file may be a video that was lost or moved, or one that could not be read before because it was not whole.
+
+    Args:
+        library: changed, in one step.
+        files: in its folder.
+        project: that knows the videos.
+
+    Raises:
+        OSError: the project cannot be written.
+    """
+    sizes, at = {p: _size(p) for p in files}, {v.path: v for v in library.videos.values() if v.path is not None}
+    with project.lock:
+        state = project.state
+        whole = [at[p] for p in sizes if p in at and at[p].problem is not None and not state.of_video(at[p].id)]
+        for v in whole:
+            assert v.path is not None  # noqa: S101 - a key of `at`
+            project.note("video", id=v.id, name=v.name, size=sizes[v.path], digest=digest(v.path))
+        again = {v.path for v in whole}
+        here = {p: n for p, n in sizes.items() if p not in at or p in again}
+        lost = {v.id for v in library.videos.values() if v.path is None or v.path in again or not v.path.exists()}
+        taken = _taken(library.folder, here, {i: state.videos[i] for i in lost}, project)
+    library.videos = {**library.videos, **taken}
+    library.problems = _odd(library.videos.values(), project)
+    return list(taken.values())
+
+
+def _taken(folder: Path, files: Mapping[Path, int], known: dict[str, Watched], project: Project) -> dict[str, Video]:
+    """Make videos of files: those that are known keep their ids, the others are added to the project."""
+    names = {p: _shown(p.relative_to(folder).as_posix()) for p in files}
+    found, out = _matched(files, names, known), dict[str, Video]()
+    for path, size in files.items():
+        name, mine = names[path], found.get(path)
+        if mine is None:
+            mine = _new_id(name, size, project)
+            project.note("video", id=mine, name=name, size=size, digest=digest(path))
+        elif project.state.videos[mine].name != name:
+            project.note("video", id=mine, name=name, size=size, digest=project.state.videos[mine].digest)
+        out[mine] = Video(mine, name, path, size)
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="tal-studio-probe") as pool:
+        list(pool.map(_probe, out.values()))
     return out
 
 
@@ -123,8 +157,19 @@ def now(video: Video) -> tuple[str, str] | None:
     return None
 
 
-def _files(folder: Path) -> list[Path]:
-    return [p for p in video_files(folder) if p.suffix.lower() in VIDEO_SUFFIXES]
+def sizes_of(folder: Path, project: Path) -> dict[Path, int]:
+    """Return the videos of a folder with their sizes in bytes, in order, without those below the project's folder.
+
+    Args:
+        folder: of the videos.
+        project: its folder.
+
+    Raises:
+        DataError: no such folder, or no videos in it.
+    """
+    files, inside = video_files(folder), project.resolve()
+    mine = (p for p in files if p.suffix.lower() in VIDEO_SUFFIXES and not p.resolve().is_relative_to(inside))
+    return {p: _size(p) for p in mine}
 
 
 def _shown(name: str) -> str:
@@ -159,13 +204,12 @@ def _new_id(name: str, size: int, project: Project) -> str:
     raise AssertionError("a thousand ids are taken")
 
 
-def _matched(files: list[Path], names: dict[Path, str], project: Project) -> dict[Path, str]:
-    """Find which of the project's videos each file is."""
-    left = dict(project.state.videos)
+def _matched(sizes: Mapping[Path, int], names: Mapping[Path, str], known: dict[str, Watched]) -> dict[Path, str]:
+    """Find which of the videos that are known each file is."""
+    left, files = dict(known), list(sizes)
     found: dict[Path, str] = {}
     if not left:
         return found
-    sizes = {p: _size(p) for p in files}
     for exact in (True, False):
         for p in files:
             at = [v.id for v in left.values() if v.size == sizes[p] and _named_so(v.name, names[p], exact)]

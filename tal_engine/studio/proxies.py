@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,15 +40,23 @@ class Proxies:
     def __init__(self, videos: list[Video], folder: Path, told: Callable[[dict[str, Any]], None]) -> None:
         self._told, self._closed = told, threading.Event()
         self._process: subprocess.Popen[str] | None = None
-        self.of = {v.id: Proxy(v, folder / f"{v.id}.mp4") for v in videos}
-        for p in self.of.values():
-            p.state = "ready" if p.path.exists() else "none"
+        self.of: dict[str, Proxy] = {}
+        self._folder, self._waiting = folder, queue.SimpleQueue[Proxy | None]()
+        self.add(videos)
         self._thread = threading.Thread(target=self._run, name="tal-studio-proxies", daemon=True)
         folder.mkdir(parents=True, exist_ok=True)
         self._thread.start()
 
+    def add(self, videos: Iterable[Video]) -> None:
+        """Make copies of more videos, after those that wait; one that is there is not made again."""
+        for v in videos:
+            path = self._folder / f"{v.id}.mp4"
+            p = Proxy(v, path, "ready" if path.exists() else "none")
+            self.of = {**self.of, v.id: p}
+            self._waiting.put(p)
+
     def _run(self) -> None:
-        for p in self.of.values():
+        while (p := self._waiting.get()) is not None:
             if p.state == "none" and not self._closed.is_set():
                 self._make(p)
 
@@ -94,4 +103,5 @@ class Proxies:
         if self._process is not None:
             with suppress(OSError):
                 self._process.terminate()
+        self._waiting.put(None)
         self._thread.join()

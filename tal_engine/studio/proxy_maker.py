@@ -1,4 +1,4 @@
-"""Make a copy of a video that every browser plays: H.264, 8 bits, all frames, each at its time.
+"""Make a copy of a video that every browser plays: H.264, 8 bits, all frames, each at its time, and its sound.
 
     python -m tal_engine.studio.proxy_maker VIDEO OUTPUT
 
@@ -8,6 +8,7 @@ for each percent that is done.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -22,6 +23,7 @@ from av.video.stream import VideoStream
 from .._util.files import whole_file
 from ..errors import TALError
 from ..video import open_video
+from .proxy_sound import ProxySound
 
 #: Longest side of a proxy, pixels.
 LONGEST = 1280
@@ -46,7 +48,7 @@ def make_proxy(video: Path, output: Path, progress: Callable[[float], None] | No
         OSError: the file cannot be written.
     """
     count = 0
-    with whole_file(output) as temporary, open_video(video) as source:
+    with whole_file(output) as temporary, open_video(video) as source, ProxySound(video) as sound:
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as out:
             stream = None
             for frame in source.frames:
@@ -55,15 +57,18 @@ def make_proxy(video: Path, output: Path, progress: Callable[[float], None] | No
                     picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.image()), "rgb24")
                 if stream is None:
                     stream = _stream(out, picture.width, picture.height, source.fps)
+                    sound.begin(out)
                 shown = picture.reformat(stream.width, stream.height, "yuv420p")
                 shown.pts, shown.time_base = round(frame.pts_seconds * _CLOCK), Fraction(1, _CLOCK)
                 shown.pict_type = PictureType.NONE
                 out.mux(stream.encode(shown))
+                sound.up_to(frame.pts_seconds)
                 count += 1
                 if source.duration and progress is not None:
                     progress(min(frame.pts_seconds / source.duration, 1.0))
             if stream is not None:
                 out.mux(stream.encode(None))
+                sound.up_to(math.inf)
         if not count:
             raise ValueError(f"{video}: has no frames")
     return count

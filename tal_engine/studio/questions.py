@@ -7,6 +7,7 @@ earlier or later. Videos that are held out, or were looked at as a whole, are no
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heapreplace
@@ -14,12 +15,13 @@ from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
 from .beside import beside
+from .marked import SAME, Mark, explained, is_of_mark, overlap, usual_lengths, widened
 
 Reason = Literal["boundary", "disagreement", "rare", "likely_miss", "likely_false"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
-#: Overlap (tIoU) of two heads' segments from which on they mean the same action, and from which on they agree on it.
-SAME, AGREED = 0.3, 0.8
+#: Overlap (tIoU) of two heads' segments from which on they agree; from `SAME` on they mean the same action.
+AGREED = 0.8
 #: Overlap from which on a moment is one that was asked about, or that another question asks about already.
 ASKED = 0.5
 #: Segments below this score are not asked about.
@@ -32,6 +34,8 @@ RARE, FEW = 0.5, 10
 WORTH: Mapping[Reason, float] = {
     "disagreement": 1.0, "rare": 0.9, "likely_miss": 0.8, "likely_false": 0.6, "boundary": 0.5,
 }  # fmt: skip
+#: And so much less where a label beside it may be of the same action: to reject it teaches nothing.
+NEARBY = 0.5
 #: Each question of the same video, class or reason before it makes the next one worth less.
 AGAIN_VIDEO, AGAIN_LABEL, AGAIN_REASON = 0.7, 0.85, 0.9
 MOST = 50
@@ -50,13 +54,10 @@ class Heard(NamedTuple):
     start: float
     step: float
 
-
-class Mark(NamedTuple):
-    """A label: start == end for a point; label "" where nothing happens."""
-
-    start: float
-    end: float
-    label: str
+    def lowest(self, start: float, end: float) -> float:
+        """Return the least actionness of the snippets between two moments; 1 where there is none between them."""
+        first, last = max(math.ceil((start - self.start) / self.step), 0), math.floor((end - self.start) / self.step)
+        return min(self.action[first : last + 1], default=1.0)
 
 
 class Answered(NamedTuple):
@@ -85,13 +86,6 @@ class Question:
         """A name that stays while the question does."""
         text = f"{self.video} {self.start:.2f} {self.end:.2f} {self.label} {self.reason}"
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
-
-
-def overlap(a: Sequence[Any], b: Sequence[Any]) -> float:
-    """Return the tIoU of two stretches by their first two values."""
-    inter = min(a[1], b[1]) - max(a[0], b[0])
-    union = max(a[1], b[1]) - min(a[0], b[0])
-    return max(inter, 0.0) / union if union > 0 else 0.0
 
 
 def questions(
@@ -154,21 +148,25 @@ def _of_video(
     video: str, heard: Heard, marks: Sequence[Mark], thresholds: Mapping[str, float], rare: Mapping[str, float]
 ) -> list[Question]:
     out, told, marks = [], marks, widened(marks, heard.segments)
+    usual = usual_lengths(heard.segments, thresholds)
     for segment in heard.segments:
         start, end, label, score = segment
-        if score < LEAST_SCORE or explained(segment, marks):
+        if score < LEAST_SCORE or explained(segment, marks) or is_of_mark(segment, told, usual, heard.lowest):
             continue
         threshold = thresholds.get(label, 0.5)
         near = beside(start, end, label, told)
         for reason, doubt, text in _doubts(segment, heard.other, threshold, rare):
-            text += near
-            out.append(Question(video, start, end, label, score, reason, text, WORTH[reason] * doubt))
+            worth = WORTH[reason] * doubt * (NEARBY if near else 1)
+            out.append(Question(video, start, end, label, score, reason, text + near, worth))
     shown = [s for s in heard.segments if s[3] >= thresholds.get(s[2], 0.5)]
     for start, end, mean in _active(heard):
         stretch = (start, end, "")
-        if not explained(stretch, marks) and all(overlap(stretch, s) < SAME for s in shown):
-            text = f"something happens here, and no class is found{beside(start, end, '', told)}"
-            out.append(Question(video, start, end, "", mean, "likely_miss", text, WORTH["likely_miss"] * mean))
+        is_known = explained(stretch, marks) or is_of_mark(stretch, told, usual, heard.lowest)
+        if not is_known and all(overlap(stretch, s) < SAME for s in shown):
+            near = beside(start, end, "", told)
+            worth = WORTH["likely_miss"] * mean * (NEARBY if near else 1)
+            text = f"something happens here, and no class is found{near}"
+            out.append(Question(video, start, end, "", mean, "likely_miss", text, worth))
     return out
 
 
@@ -201,35 +199,6 @@ def _differences(segment: Sequence[Any], other: Sequence[Sequence[Any]]) -> list
     rival = max(rivals, key=lambda o: o[3], default=None)
     what = "does not find it" if rival is None else f"calls it {rival[2]!r}"
     return [("disagreement", score * (1 - agreed), f"a second head {what}")]
-
-
-def widened(marks: Sequence[Mark], segments: Sequence[Sequence[Any]]) -> list[Mark]:
-    """Widen points to what is found around them: the best segment of their class that holds them.
-
-    Another segment there is most likely the same action, and to click it twice would say that there are two.
-    """
-    out = []
-    for m in marks:
-        holding = [s for s in segments if s[2] == m.label and s[0] <= m.start <= s[1]]
-        if m.start == m.end and holding:
-            best = max(holding, key=lambda s: s[3])
-            m = Mark(min(best[0], m.start), max(best[1], m.end), m.label)
-        out.append(m)
-    return out
-
-
-def explained(stretch: Sequence[Any], marks: Sequence[Mark]) -> bool:
-    """Whether labels say already what happens in a stretch.
-
-    A label does that overlaps by `SAME`, that lies inside (as a point does), or that holds the middle.
-    """
-    middle = (stretch[0] + stretch[1]) / 2
-    return any(
-        overlap(stretch, m) >= SAME
-        or (m.label and stretch[0] <= m.start and m.end <= stretch[1])
-        or m.start <= middle <= m.end
-        for m in marks
-    )
 
 
 def _active(heard: Heard) -> list[tuple[float, float, float]]:

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .._util.repeats import repeated
 from ..errors import UsageError, require
 from ..serve.settings import ServeOptions, is_loopback
 
@@ -36,6 +37,8 @@ class StudioOptions:
     auto_train: bool = True
     #: Seconds without an edit before training begins by itself.
     settle_seconds: float = 4.0
+    #: Seconds between two looks for videos that came into the folder.
+    look_seconds: float = 3.0
     #: Training steps of each head; None: as the rules say.
     steps: int | None = None
     #: Heads that are trained, each with a seed of its own: where they differ is what is not known.
@@ -53,9 +56,12 @@ class StudioOptions:
         require(0 < self.held_out < 1, "held_out", self.held_out, "in (0, 1)")
         require(1 <= self.heads <= 8, "heads", self.heads, "in 1..8")
         require(self.settle_seconds >= 0, "settle_seconds", self.settle_seconds, "0 or more")
+        require(self.look_seconds > 0, "look_seconds", self.look_seconds, "above 0")
         require(self.steps is None or self.steps >= 1, "steps", self.steps, "at least 1")
-        if len(set(self.classes)) < len(self.classes) or "" in self.classes:
-            raise UsageError(f"classes are {', '.join(self.classes)!r}, must be different names")
+        if twice := repeated(self.classes):
+            raise UsageError(f"class {twice[0]!r} is there twice, must be different names")
+        if "" in self.classes:
+            raise UsageError(f"classes are {', '.join(self.classes)!r}, must be names")
 
     @property
     def folder(self) -> Path:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request
@@ -23,12 +24,13 @@ from .embedded_service import EmbeddedService
 from .findings import Findings
 from .frame_times import kept_times
 from .importing import import_labels
-from .library import Library, Video, copies_of, library_of
+from .library import Library, Video, added, copies_of, library_of
 from .order import Order, order_of
 from .project import Project
 from .proxies import Proxies
 from .settings import StudioOptions
 from .training import Trainer
+from .watching import Watch
 
 log = logging.getLogger("tal_engine")
 
@@ -77,6 +79,7 @@ class Studio:
         self.media = self.project.folder / "media"
         self.media.mkdir(exist_ok=True)
         self.proxies: Proxies | None = None
+        self._watch: Watch | None = None
         self.findings = Findings(self.project.folder)
         self.trainer = Trainer(
             self.project, self.order, self._trained, auto=options.auto_train, settle=options.settle_seconds
@@ -97,6 +100,7 @@ class Studio:
                 problem = str(e)
         if not self.project.state.held_out_why:
             self._hold_out()
+        self._hold_copies()
         self.project.write_files()  # videos may be called otherwise here
         return problem
 
@@ -111,12 +115,51 @@ class Studio:
         ids, why = held_out.chosen(once, seconds, self.options.held_out, self.options.seed)
         self.project.note("held_out", videos=sorted(copies_of(ids, self.project)), why=why)
 
+    def _hold_copies(self) -> None:
+        """Hold out what has the same content as a video that is: else heads would learn what they are measured on."""
+        state = self.project.state
+        held = copies_of(state.held_out, self.project)
+        if held != set(state.held_out):
+            self.project.note("held_out", videos=sorted(held), why=state.held_out_why)
+
+    def take_in(self, files: list[Path]) -> None:
+        """Take in videos that came into the folder: they are listed, told, copied where need be, and learned from.
+
+        Args:
+            files: whole ones, in the folder of the videos.
+
+        Raises:
+            OSError: the project cannot be written.
+        """
+        few = len(self.library.usable()) < held_out.LEAST_VIDEOS
+        videos = added(self.library, files, self.project)
+        with self.project.lock:
+            if few and not self.project.state.held_out:
+                self._hold_out()
+            self._hold_copies()
+            self.project.write_files()
+            learns = bool(self.project.state.labels)
+        if self.proxies is not None:
+            self.proxies.add([v for v in videos if v.problem is None and not v.playable])
+        self.tell("videos", {"added": [v.name for v in videos]})
+        self.trainer.came(learns)
+
+    def _known(self) -> dict[Path, int]:
+        """Return the files that are videos of the library as they are; with another size they are looked at anew."""
+        stay = [v for v in self.library.videos.values() if v.path is not None]
+        with self.project.lock:
+            labelled = {v.id for v in stay if v.problem is None or self.project.state.of_video(v.id)}
+        return {v.path: _size_now(v) if v.id in labelled else v.size for v in stay if v.path is not None}
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run from here to the end of the block."""
         need = [v for v in self.library.usable() if not v.playable]
         self.proxies = Proxies(need, self.media, lambda fields: self.tell("proxy", fields))
         self.trainer.begin()
+        self._watch = Watch(
+            self.options.videos, self.project.folder, self._known, self.take_in, self.options.look_seconds
+        )
         try:
             yield
         finally:
@@ -131,6 +174,8 @@ class Studio:
 
     def close(self) -> None:
         """End what runs, and let others have the project; closing twice is harmless."""
+        if self._watch is not None:
+            self._watch.close()
         if self.proxies is not None:
             self.proxies.close()
         self.trainer.close()
@@ -217,6 +262,14 @@ class Studio:
     def hidden(self) -> dict[str, str]:
         """Return paths that pages are not told, each with what is said instead."""
         return {str(self.options.videos.resolve()): "VIDEOS", str(self.project.folder.resolve()): "PROJECT"}
+
+
+def _size_now(video: Video) -> int:
+    """Return the size of a video's file, -1 where it is gone: a file that was replaced is told, and not taken in."""
+    try:
+        return video.path.stat().st_size if video.path is not None else -1
+    except OSError:
+        return -1
 
 
 def studio_of(request: Request) -> Studio:

@@ -32,6 +32,8 @@ _COMMAND = [sys.executable, "-m", "tal_engine.lab.studio"]
 #: So much of what a process wrote on stderr is told where it did not say why it ended.
 _TOLD = 400
 _ENDS = "the studio ends"
+#: Arguments of the trainer that only make features.
+_FEATURES = ["--features"]
 
 
 @dataclass
@@ -92,7 +94,7 @@ class Trainer:
     def begin(self) -> None:
         """Begin; features that are missing are made right away, where training begins by itself."""
         if self._auto:
-            self._jobs.append(_Job(["--features"]))
+            self._jobs.append(_Job(_FEATURES))
         self._thread.start()
 
     @property
@@ -107,6 +109,20 @@ class Trainer:
                 self._due = time.monotonic() + self._settle
                 if self.progress.state in ("idle", "failed"):
                     self._set(Progress("waiting"))
+                self._changed.notify()
+
+    def came(self, learns: bool) -> None:
+        """Note that videos came: their features are made, and heads look at them after the next training.
+
+        Args:
+            learns: whether there is something to learn from, so that a training follows.
+        """
+        if learns:
+            self.edited()
+            return
+        with self._changed:
+            if self._auto and not self._stopped and all(j.arguments != _FEATURES for j in self._jobs):
+                self._jobs.append(_Job(_FEATURES))
                 self._changed.notify()
 
     def start(self) -> None:
@@ -231,7 +247,7 @@ class Trainer:
         with self._changed:
             self._process = None
             waits = self._due is not None or bool(self._jobs)
-            if job.arguments != ["--features"] or failed:
+            if job.arguments != _FEATURES or failed:
                 self.last = {k: v for k, v in last.items() if k != "measures"}
             detail = str(last.get("detail", "")) if failed else ""
             self._set(Progress("failed" if failed else "waiting" if waits else "idle", detail=detail))

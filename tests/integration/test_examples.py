@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -41,6 +42,34 @@ def everything(tmp_path_factory):
 def expected(everything, clip):
     with TALEngine.load(everything) as engine:
         return engine.localize(clip).segments
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("asyncio_localize.py", "nowhere.mp4"), ("features_only.py", "nowhere.mp4", "x.npz"),
+        ("file.py", "nowhere.mp4"), ("fit_from_csv.py", ".", "nowhere.csv"), ("folder.py", "nowhere"),
+        ("many_rtsp.py", "a=nowhere.mp4"),
+        ("own_encoder.py", "nowhere", "x.csv"), ("webcam.py", "nowhere.mp4"), ("gstreamer.py", "nowhere.mp4"),
+    ],
+)  # fmt: skip
+def test_a_missing_file_is_one_line_without_a_traceback(words, tmp_path, monkeypatch):
+    """In the terminal's way; without arguments it says how it is called."""
+    name, *rest = words
+    if name in ("fit_from_csv.py", "own_encoder.py"):
+        pytest.importorskip("torch", reason="fitting needs [train]")
+    if name == "gstreamer.py":
+        pytest.importorskip("gi", reason="needs GStreamer and PyGObject")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [name, *rest])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    assert "nowhere" in stopped.value.code
+    assert "\n" not in stopped.value.code
+    if name != "webcam.py":
+        monkeypatch.setattr(sys, "argv", [name])
+        with pytest.raises(SystemExit, match=re.escape(name)):
+            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
 
 
 def test_file(everything, expected, clip, capsys):

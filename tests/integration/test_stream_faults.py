@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -176,6 +177,24 @@ def test_the_second_signal_ends_at_once_and_loses_nothing(command, wanted, tmp_p
     for path in tmp_path.iterdir():
         assert {d["event"]["id"] for d in dead(path)} == set(wanted)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("layout", ["topic", "home"])
+def test_a_broker_that_is_not_there_is_told_by_the_exit_status(command, wanted, tmp_path, layout):
+    pytest.importorskip("paho.mqtt.client", reason="needs [mqtt]")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        sink = f"mqtt://127.0.0.1:{nobody.getsockname()[1]}/tal"
+        program, c, code, *arguments = command(
+            "--sink", sink, "--sink-options", f"dead_letters={tmp_path}", "--sink-options", f"layout={layout}"
+        )
+        hasty = "from tal_engine.outputs.sinks.delivery import DeliveryOptions as D"
+        done = run([program, c, f"{hasty}; D.__init__.__kwdefaults__['drain_s'] = 0.1; {code}", *arguments])
+    assert done.returncode == 1, done.stderr
+    assert [e["id"] for e in events(done.stdout)] == wanted
+    (letters,) = tmp_path.iterdir()
+    assert f"{len(wanted)} events were not delivered, dead letters: {letters}" in done.stderr.replace("\n", "")
+    assert {d["event"]["id"] for d in dead(letters)} == set(wanted)
 
 
 def test_killed_while_the_receiver_is_away(command, wanted, tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 
+from tal_engine.studio import beside, marked
 from tal_engine.studio import questions as q
 
 
@@ -55,9 +57,46 @@ def stretches(heard):
             yield max(0.0, start), end, sum(heard.action[i] for i in run) / len(run)
 
 
+def is_same_action(start, end, label, marks, heard, usual):
+    """A label beside it, so near or with so much going on between that both are of one action."""
+    for m in marks:
+        if m.label == "":
+            continue
+        a, b = (end, m.start) if m.start > end else (m.end, start)
+        if any(n.label == "" and n.start < b and n.end > a for n in marks):
+            continue
+        gap = max(m.start - end, start - m.end)
+        between = [x for i, x in enumerate(heard.action) if a <= heard.start + i * heard.step <= b]
+        goes_on = label in ("", m.label) and all(x >= marked.LASTS for x in between)
+        if gap <= marked.SHARE * usual.get(m.label, 0) or (gap <= beside.NEAR_S and goes_on):
+            return True
+    return False
+
+
+def is_nearby(start, end, label, marks):
+    """The nearest label of this class (or of any) is a few seconds away, and nobody said that nothing is between."""
+    near = [m for m in marks if m.label != "" and label in ("", m.label)]
+    if not near:
+        return False
+    m = min(near, key=lambda m: max(m.start - end, start - m.end))
+    gap = max(m.start - end, start - m.end)
+    a, b = (end, end + gap) if m.start > end else (start - gap, start)
+    return gap <= beside.NEAR_S and not any(n.label == "" and n.start < b and n.end > a for n in marks)
+
+
+def lengths(segments, thresholds):
+    out = {}
+    for label in {s[2] for s in segments}:
+        all_of = [s[1] - s[0] for s in segments if s[2] == label]
+        sure = [s[1] - s[0] for s in segments if s[2] == label and s[3] >= thresholds.get(label, 0.5)]
+        out[label] = statistics.median(sure if sure else all_of)
+    return out
+
+
 def candidates(video, heard, marks, answered, thresholds, rare):
     """(worth, video, start, end, label, reason) of all that may be asked of a video."""
-    found, wide = [], []
+    found, wide, told = [], [], marks
+    usual = lengths(heard.segments, thresholds)
     for m in marks:
         around = [s for s in heard.segments if s[2] == m.label and s[0] <= m.start and m.start <= s[1]]
         if m.start < m.end or not around:
@@ -67,13 +106,17 @@ def candidates(video, heard, marks, answered, thresholds, rare):
             wide.append(q.Mark(best[0], best[1], m.label))
     marks = wide
     for s in heard.segments:
-        if s[3] >= q.LEAST_SCORE and not is_known(s[0], s[1], marks):
+        known = is_known(s[0], s[1], marks) or is_same_action(s[0], s[1], s[2], told, heard, usual)
+        if s[3] >= q.LEAST_SCORE and not known:
+            less = q.NEARBY if is_nearby(s[0], s[1], s[2], told) else 1
             for reason, doubt in reasons(s, heard.other, thresholds.get(s[2], 0.5), rare):
-                found.append((q.WORTH[reason] * doubt, video, s[0], s[1], s[2], reason))
+                found.append((q.WORTH[reason] * doubt * less, video, s[0], s[1], s[2], reason))
     for start, end, mean in stretches(heard):
         covered = [s for s in heard.segments if s[3] >= thresholds.get(s[2], 0.5) and tiou((start, end), s) >= q.SAME]
-        if not covered and not is_known(start, end, marks):
-            found.append((q.WORTH["likely_miss"] * mean, video, start, end, "", "likely_miss"))
+        known = is_known(start, end, marks) or is_same_action(start, end, "", told, heard, usual)
+        if not covered and not known:
+            less = q.NEARBY if is_nearby(start, end, "", told) else 1
+            found.append((q.WORTH["likely_miss"] * mean * less, video, start, end, "", "likely_miss"))
     new = []
     for f in found:
         before = [a for a in answered if a.label == "" or a.label == f[4]]

@@ -10,9 +10,10 @@ A reader of another format makes `LabelRow` values and gives them to `gather`. `
 
 from .label_reader import TABLES, gather, read_labels
 from .label_rows import Kind, LabelRow, Problem, Rows
-from .label_set import ClassCount, Labels, VideoLabels
+from .label_set import LEAST_VIDEOS, ClassCount, Labels, VideoLabels
 
 __all__ = [
+    "LEAST_VIDEOS",
     "TABLES",
     "ClassCount",
     "Kind",

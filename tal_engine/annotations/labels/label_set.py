@@ -13,6 +13,9 @@ from ..points import Point
 from ..truth import AnnotatedVideo
 from .label_rows import KINDS, Kind, Problem
 
+#: Videos (or groups of them) that `tal fit` needs of a class: two thirds to train on and one to be held out.
+LEAST_VIDEOS = 3
+
 
 @dataclass(frozen=True)
 class VideoLabels:
@@ -140,10 +143,11 @@ class Labels:
         """List what the labels lack, a sentence each."""
         out = []
         for c in self.counts():
-            if c.videos < 2:
-                out.append(
-                    f"class {c.label!r} is in {c.videos} video{'s' * (c.videos != 1)}; training needs 2 at least"
-                )
+            alone = sum(not v.group and c.label in v.labels for v in self)
+            if (units := c.groups + alone) < LEAST_VIDEOS:
+                what = "group of videos" if self.groups else "video"
+                what = what if units == 1 else "groups of videos" if self.groups else "videos"
+                out.append(f"class {c.label!r} is in {units} {what}; tal fit needs {LEAST_VIDEOS} (--min-videos)")
         for kind in KINDS[1:]:
             yes, no = self.supervising(kind)
             if no and any(not v.background for v in yes):
@@ -151,9 +155,9 @@ class Labels:
                     f"{len(no)} of {len(self)} videos lack {kind}s of some of their classes, and teach a method of "
                     f"{kind}s little or nothing of them: {_some([v.name for v in no])}"
                 )
-        alone = [v.name for v in self if not v.group]
-        if self.groups and alone:
-            out.append(f"{len(alone)} of {len(self)} videos have no group, each is one by itself: {_some(alone)}")
+        single = [v.name for v in self if not v.group]
+        if self.groups and single:
+            out.append(f"{len(single)} of {len(self)} videos have no group, each is one by itself: {_some(single)}")
         if self.unlabelled:
             out.append(f"{len(self.unlabelled)} videos of the folder have no label: {_some(self.unlabelled)}")
         return out

@@ -25,6 +25,7 @@ from ...errors import DataError, UsageError
 from ..formats import AnnotationTable, FrameClock, read
 from ..formats.cvat import video_of_image
 from ..formats.frame_clock import clock_of
+from .served import read_served
 
 _SCORE = 0
 
@@ -35,7 +36,8 @@ def create(
     """Create the function; cvat-cli calls this with what ``-p`` gives.
 
     Args:
-        results: file of predictions in any format that `tal_engine.annotations.read` reads.
+        results: file of predictions in any format that `tal_engine.annotations.read` reads; or the address of a
+            `tal studio` that runs, whose suggestions of the moment are taken.
         fps: frames a second of the images.
         video: the video, if `fps` is not given: the times of its frames are the images'.
         first: number in the name of the video's first frame; 0, or 1 where ffmpeg was told nothing.
@@ -48,7 +50,7 @@ def create(
     """
     if (fps > 0) == bool(video):
         raise UsageError("give -p fps=float:RATE or -p video=str:FILE, which say when each image was")
-    table = read(results, fps=fps or None, video=video or None)
+    table = read_served(results, lambda path: read(path, fps=fps or None, video=video or None))
     return CvatFunction(table, FrameClock(fps) if fps > 0 else clock_of(Path(video)), first=first, conf=conf, name=name)
 
 

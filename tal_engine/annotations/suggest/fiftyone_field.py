@@ -19,6 +19,7 @@ from typing import Any
 from ..._util.names import Finder
 from ...errors import UsageError
 from ..formats import AnnotationTable, FrameClock, read
+from .served import read_served
 
 
 def add_predictions(
@@ -28,7 +29,8 @@ def add_predictions(
 
     Args:
         samples: a data set, a view, or samples, with metadata.
-        table: predictions, or a file of them in any format that counts seconds.
+        table: predictions, a file of them in any format that counts seconds, or the address of a `tal studio` that
+            runs, whose suggestions of the moment are taken.
         field: name of the field; what it held is replaced.
 
     Returns:
@@ -38,7 +40,7 @@ def add_predictions(
         UsageError: FiftyOne is not installed here, or a sample's rate of frames is not known; nothing is set then.
     """
     labels = _labels()
-    rows = table if isinstance(table, AnnotationTable) else read(table)
+    rows = table if isinstance(table, AnnotationTable) else read_served(str(table), read)
     rows = rows.where(rows.kinds == "segment")
     known, missing = Finder(rows.videos), set(rows.videos)
     found = [(sample, name) for sample in samples if (name := known(str(sample.filepath))) is not None]
@@ -73,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Load a data set by name and add predictions to it."""
     parser = argparse.ArgumentParser(description="Add predictions to a FiftyOne data set as a field.")
     parser.add_argument("dataset", help="name of the data set")
-    parser.add_argument("results", type=Path, help="file of predictions")
+    parser.add_argument("results", help="file of predictions, or the address that tal studio prints")
     parser.add_argument("--field", default="predictions", help="name of the field")
     args = parser.parse_args(arguments)
     try:

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...annotations.labels import Kind
+from ...annotations.labels import LEAST_VIDEOS, Kind
 from ...errors import FitError
 from ...records import Features
 from .material import FeaturesOf, Material, some
 
-#: Videos (or groups of them) that a class needs: two thirds to train on and one to be held out.
-LEAST_VIDEOS = 3
 #: Videos in all. With labels of videos and fewer of them, chance deals out the right labels too often.
 LEAST_IN_ALL: Mapping[Kind, int] = {"video": 8, "point": 6, "segment": 6}
 #: A feature varies if its standard deviation is above this share of its root mean square.

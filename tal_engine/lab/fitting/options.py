@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...annotations.labels import LEAST_VIDEOS
 from ...errors import require
-from .checks import LEAST_VIDEOS
 from .tools import default_encoders
 
 #: In place of encoders: features were made before, and the plan reads features.

@@ -123,6 +123,12 @@ class Delivery(Closing):
         with self._state:
             return len(self._waiting) + (self._current is not None)
 
+    @property
+    def undelivered(self) -> str:
+        """Say how many events are dead letters, and in which file; "" for none. What waits for a next start is none."""
+        count = self.counts["dead"]
+        return f"{self.name}: {count} events were not delivered, dead letters: {self._dead.path}" if count else ""
+
     def write(self, event: Event) -> None:
         """Take a final event; others are not delivered. Returns at once, whatever the receiver does.
 

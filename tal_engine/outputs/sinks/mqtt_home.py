@@ -190,6 +190,11 @@ class HomeSink(Closing):
             self._publish.keep(self._topics.last(event.source, event.label), event.to_json())
         self._switches.take(event)
 
+    @property
+    def undelivered(self) -> str:
+        """Say what of the finals is dead letters; "" for none."""
+        return self.delivery.undelivered
+
     def hurry(self) -> None:
         """Let `close` wait for nothing."""
         self.delivery.hurry()

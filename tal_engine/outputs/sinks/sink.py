@@ -71,6 +71,16 @@ class PatientSink(Protocol):
         """Let `close` wait for nothing."""
 
 
+@runtime_checkable
+class LosingSink(Protocol):
+    """What a sink has besides that may take events and fail to deliver them later."""
+
+    @property
+    def undelivered(self) -> str:
+        """Say how many of the events that were taken are lost to the receiver, and where they lie; "" for none."""
+        ...
+
+
 class Closing:
     """Makes a sink a context manager."""
 
@@ -91,12 +101,14 @@ class Fan(Closing):
     Finals that a sink could not write are tried again before the next one and at the end.
 
     failures: by sink (class and place in the list), how many events and pictures it could not take. The log has the
-    first failure of each kind.
+    first failure of each kind. undelivered: once it is closed, what sinks that deliver later say of what they could
+    not.
     """
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = {f"{type(s).__name__}[{k}]": s for k, s in enumerate(sinks)}
         self.failures: Counter[str] = Counter()
+        self.undelivered: list[str] = []
         self._told: set[tuple[str, str]] = set()
         self._owed: dict[str, deque[Event]] = {name: deque() for name in self._sinks}
         self._failing: set[str] = set()
@@ -172,6 +184,7 @@ class Fan(Closing):
                 raised = e
                 self.hurry()
         self.failures = +self.failures
+        self.undelivered = [s.undelivered for s in self._sinks.values() if isinstance(s, LosingSink) and s.undelivered]
         if raised is not None:
             raise raised
 

@@ -152,6 +152,7 @@ def test_groups_that_the_labels_name(tmp_path):
         "line 6: puts video 'c' into group 'carl', which is in 'ben'; a video is in one group"
     ]
     assert "1 of 4 videos have no group, each is one by itself: d" in read.missing()
+    assert "class 'run' is in 2 groups of videos; tal fit needs 3 (--min-videos)" in read.missing()
     assert read.document()["groups"] == {"anna": ["a", "b"], "ben": ["c"]}
     assert {c.label: c.groups for c in read.counts()} == {"run": 2, "sit": 1}
     found = material_of(read)

@@ -38,7 +38,7 @@ def one(browser, tmp_path_factory):
     write_mp4(folder / "a.mp4", moving_square(100, 64, 96))
     write_mp4(folder / "b.mp4", moving_square(len(UNEVEN), 64, 96), pts=UNEVEN, time_base=Fraction(1, 100))
     write_mp4(folder / "old.mp4", moving_square(50, 64, 96), codec="mpeg4")
-    with studying(folder, classes=("run", "jump", NASTY)) as studio:
+    with studying(folder, classes=("run", "jump", NASTY), look_seconds=0.2) as studio:
         yield studio
 
 
@@ -606,3 +606,34 @@ def test_pure_parts(page, one):
     assert found["steps"] == [[0, 25, 50, 75, 100], [0, 0.1, 0.2, 0.3], [0, 1]]
     assert found["forward"] == [1, 5]
     assert found["at"] == [9, None]
+
+
+def test_two_windows_of_one_person_lose_nothing_and_undo_their_own(bench, one):
+    other = bench.context.new_page()
+    Told(other)
+    open_video(other, one, "a.mp4")
+    bench.keyboard.press("1")
+    other.locator(".label-row").filter(has_text="run").wait_for()
+    to_frame(other, 20)
+    other.keyboard.press("2")
+    bench.locator(".label-row").filter(has_text="jump").wait_for()
+    saved(bench)
+    saved(other)
+    assert told(one) == [("point", "run", 0.0, 0.0), ("point", "jump", 0.8, 0.8)]
+    other.keyboard.press("Control+z")
+    bench.locator(".label-row").filter(has_text="jump").wait_for(state="detached")
+    saved(other)
+    assert told(one) == [("point", "run", 0.0, 0.0)]
+    other.close()
+
+
+def test_videos_that_come_are_named_and_listed(page, one):
+    page.goto(f"{one.base}/#/")
+    page.get_by_role("heading", name="Videos").wait_for()
+    write_mp4(one.studio.options.videos.parent / "come.mp4", moving_square(30, 64, 96)).rename(
+        one.studio.options.videos / "come.mp4"
+    )
+    news = page.get_by_role("alert").filter(has_text="1 new video")
+    news.get_by_text("come.mp4").wait_for()
+    page.get_by_role("link", name="come.mp4").wait_for()
+    news.get_by_role("button", name="Close").click()

@@ -216,6 +216,19 @@ def test_files_of_labels_are_read_by_tal_fit(project):
         assert read.videos["empty"].background
 
 
+def test_words_that_spreadsheets_calculate_stay_what_people_wrote(project):
+    """A quote before them, as some programs write, would be another class to every reader of labels."""
+    odd = ("=1+1", "+run", "-run", "@run", '=HYPERLINK("http://x")')
+    set_classes(project, [{"name": n} for n in odd])
+    marks = [Label(f"m{k}", VIDEO, "segment", k, k + 1.0, n, note="=2+2") for k, n in enumerate(odd)]
+    project.edit("edit-0001", "anna", VIDEO, [Change("add", x) for x in marks])
+    for name in ("labels.csv", "labels.json"):
+        read = read_labels(project.folder / name)
+        assert not read.problems
+        assert [s.label for s in read.videos["day1/a"].segments] == list(odd)
+    assert ",=2+2\n" in (project.folder / "labels.csv").read_text()
+
+
 def test_classes_are_renamed_with_their_labels_and_stay_while_they_are_used(project):
     base = project.edit("edit-0001", "anna", VIDEO, [Change("add", label("a", 1.0))])
     set_classes(project, [{"name": "sprint", "former": "run", "key": "r"}, {"name": "sit"}, {"name": "jump"}])
@@ -265,6 +278,16 @@ def test_what_one_corrects_of_anothers_labels_is_no_second_look(project):
     project.edit("edit-0005", "ben", VIDEO, [Change("remove", label("c", 3.0), project.state.revision)])
     assert set(project.state.own) == {"a", "b"}
     project.check()
+
+
+def test_a_folder_without_videos_is_refused_and_leaves_no_project(tmp_path):
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "notes.txt").write_text("no video")
+    with pytest.raises(DataError, match="no videos in this folder"):
+        studio(tmp_path / "v")
+    assert [p.name for p in tmp_path.iterdir()] == ["v"]
+    with pytest.raises(DataError, match="no such folder of videos"):
+        studio(tmp_path / "nowhere")
 
 
 def test_one_studio_has_a_project(project):

@@ -7,7 +7,8 @@ import pytest
 
 from tal_engine.studio.agreement import SLOT_S, agreement, kappa, matched
 from tal_engine.studio.labels import Label
-from tal_engine.studio.questions import Answered, Heard, Mark, questions, rare_classes
+from tal_engine.studio.marked import Mark
+from tal_engine.studio.questions import Answered, Heard, questions, rare_classes
 from tests.reference import studio as twin
 
 CLASSES = ("run", "sit", "jump")
@@ -91,7 +92,30 @@ def test_kappa_is_the_twins_and_boundaries_are_those_of_the_same_action(rng):
     ],
 )
 def test_a_question_names_a_label_that_may_be_of_the_same_action(marks, told):
-    heard = {"v": Heard([[2.0, 4.0, "run", 0.9]], [], [0.0], 0.5, 1.0)}
+    heard = {"v": Heard([[2.0, 4.0, "run", 0.9]], [], [0.0] * 20, 0.5, 1.0)}
     found = questions(heard, {"v": marks}, {}, {}, {"run": 19, "sit": 19})
     assert [told in x.text for x in found] == [True]
     assert told or "is marked" not in found[0].text
+
+
+def test_what_is_marked_already_is_not_asked_about_again():
+    """An action that a head finds in pieces, of which one holds the click, or none does."""
+    pieces = [[2.0, 4.0, "run", 0.9], [5.2, 7.0, "run", 0.6]]
+
+    def asked(marks, action):
+        heard = {"v": Heard(pieces, [], action, 0.5, 1.0)}
+        found = questions(heard, {"v": marks}, {}, {}, {"run": 19, "sit": 19})
+        return sorted(x.start for x in found if x.label)
+
+    low, high = [0.1] * 30, [0.9] * 30
+    assert asked([], low) == [2.0, 5.2]
+    assert asked([Mark(3.0, 3.0, "run")], low) == [5.2], "2.2 s from the click, where an action usually takes 1.9 s"
+    assert asked([Mark(3.0, 3.0, "run")], high) == [], "something happens all the time between"
+    assert asked([Mark(4.7, 4.7, "run")], low) == [], "0.7 and 0.5 s from the click"
+    assert asked([Mark(4.7, 4.7, "run"), Mark(4.3, 4.5, "")], low) == [2.0], (
+        "somebody said that nothing happens between"
+    )
+    assert asked([Mark(3.0, 3.0, "sit")], high) == [5.2], "another action, though something happens all the time"
+    assert asked([Mark(4.7, 4.7, "sit")], high) == [2.0, 5.2], "no 'sit' was found: nobody knows how long one takes"
+    pieces.append([20.0, 22.4, "sit", 0.9])
+    assert asked([Mark(4.7, 4.7, "sit")], high) == [20.0], "pieces of an action that heads call otherwise"

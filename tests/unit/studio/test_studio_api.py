@@ -16,11 +16,13 @@ import pytest
 pytest.importorskip("fastapi", reason="the studio needs [serve]")
 pytest.importorskip("httpx", reason="the studio needs [serve]")
 
+import av
 import numpy as np
 
 from tal_engine.errors import UsageError
 from tal_engine.studio.api_edits import _sent
 from tal_engine.studio.frame_times import frame_times
+from tal_engine.studio.proxy_maker import make_proxy
 from tal_engine.studio.settings import StudioOptions
 from tal_engine.video import open_video
 from tests.makers import moving_square, write_audio_only, write_mp4
@@ -302,3 +304,96 @@ def test_a_video_that_browsers_cannot_play_gets_a_copy_with_all_frames_at_their_
 def test_options_that_make_no_sense_are_refused(tmp_path, wrong):
     with pytest.raises(UsageError, match="must be"):
         StudioOptions(videos=tmp_path, **wrong)
+
+
+def test_videos_that_come_meanwhile_are_taken_in_once_they_are_whole(folder, tmp_path):
+    one = studio(folder, look_seconds=0.02)
+    write_mp4(tmp_path / "old.avi", moving_square(20, 64, 48), codec="mpeg4")
+    whole = (folder / "d.mp4").read_bytes()
+
+    def known(name):
+        return next((v for v in one.library.videos.values() if v.name == name), None)
+
+    async def talk(c):
+        listed = {v["name"]: v for v in (await c.get("/api/videos")).json()["videos"]}
+        moved, held = listed["a.mp4"]["id"], one.project.state.held_out[0]
+        (folder / "a.mp4").rename(folder / "renamed.mp4")
+        shutil.copy(one.library.videos[held].path, folder / "twin.mp4")
+        shutil.copy(tmp_path / "old.avi", folder / "old.avi")
+        (folder / "part.mp4").write_bytes(whole[:1000])
+        names = ("renamed.mp4", "twin.mp4", "old.avi", "part.mp4")
+        await asyncio.to_thread(until, lambda: all(map(known, names)))
+        assert known("renamed.mp4").id == moved
+        assert known("part.mp4").problem is not None
+        part = known("part.mp4").id
+        (folder / "part.mp4").write_bytes(whole + b"\0" * 8)
+        await asyncio.to_thread(until, lambda: known("part.mp4").problem is None)
+        assert known("part.mp4").id == part
+        assert known("twin.mp4").id in one.project.state.held_out, "heads would learn what they are measured on"
+        await asyncio.to_thread(until, lambda: one.proxies.of[known("old.avi").id].state == "ready")
+        shown = (await c.get("/api/videos")).json()["videos"]
+        assert len(shown) == len(listed) + 3
+        assert all(v["problem"] is None for v in shown)
+        assert f"renamed.mp4, {names[1]}" not in str((await c.get("/api/project")).json()["problems"])
+
+    asked(one, talk)
+    told = [e.event.fields["added"] for e in one.log.after(0)[1] if e.event.kind == "videos"]
+    assert {n for names in told for n in names} == {"renamed.mp4", "twin.mp4", "old.avi", "part.mp4"}
+    again = studio(folder)
+    assert {v.name for v in again.library.videos.values()} == {p.name for p in folder.iterdir()}
+    again.close()
+
+
+def test_the_first_three_videos_hold_one_out_whenever_they_come(tmp_path):
+    one = studio(videos(tmp_path / "v", "a.mp4", "b.mp4"), look_seconds=0.02)
+    more = videos(tmp_path / "more", "x.mp4", "y.mp4", "c.mp4")
+
+    async def talk(c):
+        assert one.project.state.held_out == ()
+        shutil.copy(more / "c.mp4", tmp_path / "v" / "c.mp4")
+        await asyncio.to_thread(until, lambda: one.project.state.held_out)
+        assert (await c.get("/api/project")).json()["held_out"]["why"].startswith("1 of 3 videos")
+
+    asked(one, talk)
+
+
+def beeping(path, *, late=0.0, broken=False):
+    """A video in a form that browsers do not play, whose tone of 1 s begins with second 1."""
+    with av.open(str(path), "w") as out:
+        picture, sound = out.add_stream("mpeg4", rate=25), out.add_stream("mp3", rate=44_100)
+        picture.width, picture.height, picture.pix_fmt, sound.layout = 64, 48, "yuv420p", "stereo"
+        for image in moving_square(75, 48, 64):
+            out.mux(picture.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        wave = np.sin(np.arange(3 * 44_100) * 0.3) * (np.arange(3 * 44_100) // 44_100 == 1)
+        for k in range(0, len(wave), 1152):
+            piece = wave[None, k : k + 1152].astype(np.float32).repeat(2, 0)
+            frame = av.AudioFrame.from_ndarray(piece, "fltp", "stereo")
+            frame.sample_rate, frame.pts, frame.time_base = 44_100, k + round(late * 44_100), Fraction(1, 44_100)
+            out.mux(sound.encode(frame))
+        out.mux([*picture.encode(None), *sound.encode(None)])
+    if broken:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5])
+def test_a_copy_has_the_sound_of_its_video_at_its_time(tmp_path, late):
+    video, copy = beeping(tmp_path / "v.mkv", late=late), tmp_path / "copy.mp4"
+    assert make_proxy(video, copy) == 75
+    with open_video(video) as source:
+        assert frame_times(copy) == pytest.approx([f.pts_seconds for f in source.frames], abs=1e-4)
+    loud = []
+    with av.open(str(copy)) as found:
+        assert found.streams.audio[0].codec_context.name == "aac"
+        for frame in found.decode(audio=0):
+            heard = np.abs(frame.to_ndarray()).max(0) > 0.1
+            loud += (frame.time + np.flatnonzero(heard) / frame.sample_rate).tolist()
+    assert (min(loud), max(loud)) == pytest.approx((1 + late, 2 + late), abs=0.03)
+
+
+def test_sound_that_is_damaged_does_not_keep_the_picture_from_being_copied(tmp_path):
+    copy = tmp_path / "copy.mp4"
+    assert make_proxy(beeping(tmp_path / "v.mkv", broken=True), copy) > 20
+    assert len(frame_times(copy)) > 20

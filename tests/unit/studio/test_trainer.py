@@ -185,6 +185,22 @@ def test_an_export_waits_for_a_training_that_is_due(tmp_path, monkeypatch):
     within(one.close)
 
 
+def test_videos_that_come_get_features_and_are_learned_from_where_there_are_labels(tmp_path, monkeypatch):
+    one = studio(videos(tmp_path / "v", "a.mp4"), encoders="tiny", auto_train=True, settle_seconds=0.0)
+    script, runs = tmp_path / "fake.py", tmp_path / "runs"
+    monkeypatch.setattr("tal_engine.studio.training._COMMAND", [sys.executable, str(script)])
+    script.write_text(
+        f"import sys\nopen({str(runs)!r}, 'a').write(' '.join(sys.argv[3:4]) + ';')\nprint('{{\"state\": \"done\"}}')"
+    )
+    runs.touch()
+    one.trainer.begin()
+    for learns, done in ((False, "--features;--features;"), (True, "--features;--features;;")):
+        until(lambda: runs.read_text().endswith("--features;") and one.trainer.progress.state == "idle")
+        one.trainer.came(learns)
+        until(lambda done=done: runs.read_text() == done)
+    within(one.close)
+
+
 def test_an_export_says_why_there_is_no_plan_and_ends_with_the_studio(tmp_path, monkeypatch, caplog):
     folder = videos(tmp_path / "v", "a.mp4", "b.mp4")
     script = tmp_path / "fake.py"

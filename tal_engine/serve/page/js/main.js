@@ -2,16 +2,16 @@
  * The page: which view is shown, and what views share.
  * @module
  */
-import { Api, isAbort } from "./api.js";
-import { button, el } from "./dom.js";
+import { Api } from "./api.js";
+import { button } from "./dom.js";
 import { jobView } from "./job_view.js";
 import { showHelp } from "./keys.js";
 import { liveView } from "./live_view.js";
-import { note, notice } from "./notice.js";
 import { plansView } from "./plans_view.js";
 import { themeSwitch } from "./theme.js";
 import { Tokens } from "./token.js";
 import { videosView } from "./videos_view.js";
+import { showing } from "./views.js";
 
 /**
  * @typedef {object} Context
@@ -31,48 +31,10 @@ const VIEWS = {
 };
 
 function start() {
-  const main = /** @type {HTMLElement} */ (document.getElementById("main"));
   /** @type {Context} */
   const context = { api: new Api(new Tokens()), files: new Map(), again: () => void route(false) };
-  let shown = new AbortController();
+  const route = showing({ views: VIEWS, title: "tal_engine", context, again: context.again });
 
-  /** @param {boolean} moved whether the address changed: focus goes to the new view */
-  async function route(moved) {
-    shown.abort();
-    const now = (shown = new AbortController());
-    const [, first = "", rest = ""] = /^#?\/?([^/]*)\/?(.*)$/.exec(location.hash) || [];
-    const known = VIEWS[first];
-    document.title = `${known ? known.title : "Not found"} · tal_engine`;
-    for (const link of document.querySelectorAll("nav a")) {
-      if (/** @type {HTMLElement} */ (link).dataset.view === known?.part) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
-    }
-    const content = await made(known?.view, rest, now.signal);
-    if (now.signal.aborted || !content) return;
-    main.replaceChildren(content);
-    main.scrollTop = 0;
-    if (moved) main.focus();
-  }
-
-  /**
-   * @param {View|undefined} view
-   * @param {string} rest
-   * @param {AbortSignal} signal
-   */
-  async function made(view, rest, signal) {
-    if (!view) return page(note("There is no such view", "The address of this page is wrong.", el("a", { href: "#/", text: "To the videos" })));
-    try {
-      return await view(context, signal, decodeURIComponent(rest));
-    } catch (error) {
-      return signal.aborted || isAbort(error) ? null : page(notice(error, { retry: context.again }));
-    }
-  }
-
-  const skip = /** @type {HTMLElement} */ (document.getElementById("skip"));
-  skip.addEventListener("click", (event) => {
-    event.preventDefault();
-    main.focus();
-  });
   document.getElementById("top-end")?.append(
     button("?", () => showHelp(), { class: "icon", "aria-label": "Keyboard", title: "Keyboard (?)" }), themeSwitch());
   document.addEventListener("keydown", (event) => {
@@ -85,11 +47,6 @@ function start() {
   for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
   window.addEventListener("hashchange", () => void route(true));
   void route(false);
-}
-
-/** @param {...Node} content */
-function page(...content) {
-  return el("div", { class: "page" }, ...content);
 }
 
 start();

@@ -2,6 +2,7 @@
  * What keys and buttons do on a result.
  * @module
  */
+import { playing } from "./playing.js";
 
 /** @typedef {import("./rows.js").Segment} Segment */
 
@@ -31,26 +32,10 @@ export function resultActions({ player, timeline, threshold, state, choose, sele
     else choose(byTime.filter((s) => s.start < player.time).pop() || byTime[0]);
   }
 
-  /** @param {number} factor */
-  function zoom(factor) {
-    const inside = player.time >= range.start && player.time <= range.end;
-    range.zoom(inside ? player.time : (range.start + range.end) / 2, factor);
-    timeline.moved();
-  }
-
   return {
-    toggle: () => player.toggle(),
-    back: () => player.shuttle(-1),
-    pause: () => player.pause(),
-    forward: () => player.shuttle(1),
-    frameBack: () => player.step(-1),
-    frameForward: () => player.step(1),
-    secondBack: () => player.step(-Math.round(fps)),
-    secondForward: () => player.step(Math.round(fps)),
+    ...playing(player, timeline),
     previous: () => neighbour(-1),
     next: () => neighbour(1),
-    first: () => player.step(-player.frames),
-    last: () => player.step(player.frames),
     markStart() {
       const start = begin();
       select([start, state.selection && state.selection[1] > start ? state.selection[1] : duration]);
@@ -69,12 +54,6 @@ export function resultActions({ player, timeline, threshold, state, choose, sele
       player.play(1, state.selection[1]);
     },
     unmark: () => select(null),
-    closer: () => zoom(0.5),
-    wider: () => zoom(2),
-    fit() {
-      range.fit();
-      timeline.moved();
-    },
     fitSelection() {
       const [start, last] = state.selection || (state.chosen ? [state.chosen.start, state.chosen.end] : [0, duration]);
       const margin = (last - start) * 0.1;

@@ -2,10 +2,10 @@
  * The studio's page: which view is shown, and what views share.
  * @module
  */
-import { Api, isAbort } from "../shared/js/api.js";
-import { el } from "../shared/js/dom.js";
+import { Api } from "../shared/js/api.js";
 import { listenToKeys, showHelp } from "../shared/js/keys.js";
-import { note, notice } from "../shared/js/notice.js";
+import { notice } from "../shared/js/notice.js";
+import { page, showing } from "../shared/js/views.js";
 import { Editor } from "./editor.js";
 import { labelView } from "./label_view.js";
 import { modelView, oneStream } from "./model_view.js";
@@ -52,7 +52,6 @@ async function start() {
   const store = new Store(api);
   const saver = new Saver(api, localStorage);
   const editor = new Editor(store, saver);
-  let shown = new AbortController();
   /** @type {Context} */
   const context = { api, store, editor, saver, time: 0, again: (time = 0) => { context.time = time; void route(false); }, help };
 
@@ -60,47 +59,20 @@ async function start() {
     void showHelp(location.hash.startsWith("#/review") ? REVIEWING : LABELLING, POINTER);
   }
 
-  /** @param {boolean} moved whether the address changed: focus goes to the new view */
-  async function route(moved) {
-    shown.abort();
-    const now = (shown = new AbortController());
-    const [, first = "", rest = ""] = /^#?\/?([^/]*)\/?(.*)$/.exec(location.hash) || [];
-    let name = decodeURIComponent(rest);
-    if (first === "label" && name) sessionStorage.setItem(LAST, name);
-    else if (first === "label") name = store.video(sessionStorage.getItem(LAST) || "")?.id || "";
-    const known = VIEWS[first];
-    document.title = `${known ? known.title : "Not found"} · tal studio`;
-    for (const link of document.querySelectorAll("nav a")) {
-      if (/** @type {HTMLElement} */ (link).dataset.view === known?.part) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
-    }
-    const content = await made(known?.view, name, now.signal);
-    context.time = 0;
-    if (now.signal.aborted || !content) return;
-    main.replaceChildren(content);
-    main.scrollTop = 0;
-    if (moved) main.focus();
-  }
+  const route = showing({ views: VIEWS, title: "tal studio", context, again: context.again, named, shown: () => { context.time = 0; } });
 
   /**
-   * @param {View|undefined} view
+   * The video that a view is of: to label, the last one where none is named.
+   * @param {string} first
    * @param {string} name
-   * @param {AbortSignal} signal
    */
-  async function made(view, name, signal) {
-    if (!view) return page(note("There is no such view", "The address of this page is wrong.", el("a", { href: "#/", text: "To the videos" })));
-    try {
-      return await view(context, signal, name);
-    } catch (error) {
-      return signal.aborted || isAbort(error) ? null : page(notice(error, { retry: context.again }));
-    }
+  function named(first, name) {
+    if (first !== "label") return name;
+    if (!name) return store.video(sessionStorage.getItem(LAST) || "")?.id || "";
+    sessionStorage.setItem(LAST, name);
+    return name;
   }
 
-  const skip = /** @type {HTMLElement} */ (document.getElementById("skip"));
-  skip.addEventListener("click", (event) => {
-    event.preventDefault();
-    main.focus();
-  });
   document.getElementById("top-end")?.append(...topBar(context));
   listenToKeys({ undo: () => void editor.undo(), redo: () => void editor.redo(), help }, new AbortController().signal, EVERYWHERE);
   window.addEventListener("beforeunload", (event) => {
@@ -125,11 +97,6 @@ async function start() {
     await route(false);
     if (!editor.named) await welcome(context);
   }
-}
-
-/** @param {...Node} content */
-function page(...content) {
-  return el("div", { class: "page" }, ...content);
 }
 
 void start();

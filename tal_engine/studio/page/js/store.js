@@ -32,7 +32,7 @@ import { Book } from "./book.js";
 /** Milliseconds within which several news of one kind are fetched once. */
 const SOON = 250;
 
-/** Tells `project`, `videos`, `training`, `suggestions`, `queue`, `waiting`, `labelled` (detail: the event), `renamed` (detail: classes), `measures`, `problem`, `connection`. */
+/** Tells `project`, `videos`, `training`, `suggestions`, `queue`, `waiting`, `labelled` (detail: the event), `renamed` (detail: classes), `measures`, `problem`, `came` (detail: names of new videos), `connection`. */
 export class Store extends EventTarget {
   /** @param {import("../shared/js/api.js").Api} api */
   constructor(api) {
@@ -241,6 +241,10 @@ export class Store extends EventTarget {
       this.old("/api/thresholds");
       this.soon("project", () => this.readProject());
       this.soon("videos", () => this.readVideos());
+    } else if (event === "videos") {
+      this.dispatchEvent(new CustomEvent("came", { detail: data }));
+      this.soon("videos", () => this.readVideos());
+      this.soon("project", () => this.readProject());
     } else if (event === "gap") this.connection(true);
     else if (event === "problem") this.dispatchEvent(new CustomEvent("problem", { detail: data }));
   }

@@ -3,7 +3,7 @@
  * @module
  */
 import { button, el } from "../shared/js/dom.js";
-import { clock } from "../shared/js/format.js";
+import { clock, count } from "../shared/js/format.js";
 
 /** Most that are shown at once; the oldest go. */
 const MOST = 3;
@@ -33,6 +33,11 @@ export function hearProblems({ store, saver, editor }) {
   store.addEventListener("problem", (e) => {
     const { title, detail } = /** @type {CustomEvent} */ (e).detail;
     show(title || "The server has a problem", detail || "", "bad-notice");
+  });
+  store.addEventListener("came", (e) => {
+    const { added } = /** @type {CustomEvent} */ (e).detail;
+    const more = added.length > 5 ? ` and ${added.length - 5} more` : "";
+    show(count(added.length, "new video"), `${added.slice(0, 5).join(", ")}${more}`, "");
   });
   let told = "";
   /** @type {HTMLElement|null} gone when it is true no more */

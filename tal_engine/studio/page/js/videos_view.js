@@ -49,17 +49,18 @@ export function videosView(context, signal) {
     const part = shown.length < store.videos.length ? `${shown.length} of ` : "";
     facts.textContent = `${part}${count(store.videos.length, "video")} · ${count(labels, "label")} · ${store.videos.filter((v) => v.done).length} done`;
     next.replaceChildren(advice(context, labels));
+    problems.replaceChildren(...(store.project.problems || []).map((/** @type {string} */ text) => el("p", { class: "warning", role: "note", text: `⚠ ${text}` })));
     empty.hidden = shown.length > 0 || !store.videos.length;
   }
 
+  const problems = el("div");
   const empty = el("p", { class: "faint pad", text: "No video is like that." });
   for (const event of ["videos", "project", "waiting"]) store.addEventListener(event, told, { signal });
   window.addEventListener("tal-theme", told, { signal });
   const body = store.videos.length ? [next, el("div", { class: "form-row" }, el("div", { class: "field wide" }, search), kind), list.element, empty]
     : [note("There are no videos here", "Put videos into the folder, and start tal studio with it: tal studio videos/")];
-  const problems = (store.project.problems || []).map((/** @type {string} */ text) => el("p", { class: "warning", role: "note", text: `⚠ ${text}` }));
   const element = el("div", { class: "page videos-page" }, el("div", { class: "section-head" }, el("h1", { text: "Videos" }), facts,
-    el("span", { class: "gap" }), button("Actions …", () => void editClasses(context), { class: "small-button" })), ...problems, ...body);
+    el("span", { class: "gap" }), button("Actions …", () => void editClasses(context), { class: "small-button" })), problems, ...body);
   told();
   return element;
 }
@@ -96,7 +97,7 @@ function advice(context, labels) {
 function quiet({ store }, box, link) {
   const held = store.videos.find((v) => v.held_out && !v.done && !v.problem);
   const next = held || store.videos.find((v) => !v.done && !v.problem);
-  if (!next) return box("Every video is done", "More videos are found with the next start.", link("#/model", "How good is it?"));
+  if (!next) return box("Every video is done", "Put more into the folder: they are found by themselves.", link("#/model", "How good is it?"));
   const open = link(`#/label/${encodeURIComponent(next.id)}`, `Open ${next.name}`);
   if (held) return box("Label the held-out videos", "They are never learned from, and tell how good it is. Label each whole, and mark it as done.", open);
   return box("Label another video", "Nothing is asked at the moment. New labels begin a new training.", open);

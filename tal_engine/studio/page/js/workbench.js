@@ -5,6 +5,7 @@
 import { button, el } from "../shared/js/dom.js";
 import { clock, score } from "../shared/js/format.js";
 import { Player } from "../shared/js/player.js";
+import { playing } from "../shared/js/playing.js";
 import { transport } from "../shared/js/transport.js";
 import { byRow, marksOf, placed, laneRows } from "./lane_rows.js";
 import { curvesOf } from "./lane_curve.js";
@@ -226,13 +227,6 @@ export function benchActions(bench) {
   const { player, timeline } = bench;
   const { range } = timeline;
 
-  /** @param {number} factor */
-  function zoom(factor) {
-    const inside = player.time >= range.start && player.time <= range.end;
-    range.zoom(inside ? player.time : (range.start + range.end) / 2, factor);
-    timeline.moved();
-  }
-
   /** @returns {[number, number]|null} */
   function target() {
     const what = bench.label || bench.guess;
@@ -240,22 +234,7 @@ export function benchActions(bench) {
   }
 
   return {
-    toggle: () => player.toggle(),
-    back: () => player.shuttle(-1),
-    pause: () => player.pause(),
-    forward: () => player.shuttle(1),
-    frameBack: () => player.step(-1),
-    frameForward: () => player.step(1),
-    secondBack: () => player.step(-Math.round(player.fps)),
-    secondForward: () => player.step(Math.round(player.fps)),
-    first: () => player.step(-player.frames),
-    last: () => player.step(player.frames),
-    closer: () => zoom(0.5),
-    wider: () => zoom(2),
-    fit() {
-      range.fit();
-      timeline.moved();
-    },
+    ...playing(player, timeline),
     fitChosen() {
       const [start, end] = target() || [0, player.duration];
       const margin = Math.max((end - start) * 0.5, 1);
