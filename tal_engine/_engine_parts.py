@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .inference.parts import EncodedPart
     from .live.live_source import LiveSource
+    from .plan.archive import Plan
     from .pose.tracking import Person
     from .results import Localization
     from .streaming import StreamingLocalizer, StreamScheduler
     from .streaming.models import Models
+    from .video.source import Part
 
     #: What a stream is read from, beside texts.
     LiveInput = Path | LiveSource
@@ -154,6 +157,80 @@ class OpensStreams:
         _check(live, LiveOptions, "live")
         given = [sources] if isinstance(sources, str) else sources_of(sources)
         return StreamScheduler(cast("Models", self), given, options, live, **choices)  # type: ignore[arg-type]
+
+
+class WorksInParts:
+    """`split`, `encode_part` and `localize_parts`, for a class that runs graphs."""
+
+    plan: Plan
+    _stages: Any
+    _rule: Any
+
+    def split(self, source: str | Path, count: int) -> list[Part]:
+        """Split a video file into parts that can be encoded apart, on several machines, at no cost in accuracy.
+
+        Each part is decoded from the start of the file; what comes after decoding (pixels, flow, encoders) is not.
+
+        Args:
+            source: a video file or address.
+            count: as many parts or fewer. One where the file does not say how long it is, or people are followed.
+
+        Raises:
+            VideoError, UsageError: the source cannot be used.
+            StateError: the engine is closed.
+
+        >>> parts = engine.split("my.mp4", 4)  # doctest: +SKIP
+        >>> engine.localize_parts([engine.encode_part("my.mp4", part) for part in parts])  # doctest: +SKIP
+        """
+        from .inference.parts import split
+        from .video import open_video
+
+        stages, manifest = self._stages, self.plan.manifest
+        if manifest.pose_encoder is not None:
+            count = 1
+        with open_video(source, limits=stages.limits) as video:
+            return split(video.duration, manifest.snippet, count, stages.batch)
+
+    def encode_part(self, source: str | Path, part: Part) -> EncodedPart:
+        """Compute the features of a part of a video.
+
+        Args:
+            source: the video.
+            part: of `split`.
+
+        Raises:
+            VideoError: the source cannot be used, or ends before the part: it is shorter than it claims.
+            StateError: the engine is closed.
+        """
+        from .inference.parts import EncodedPart
+
+        found = self._stages.prepare(source, None, False, None, part=part)
+        return EncodedPart(part, found.features, found.info, found.seconds)
+
+    def localize_parts(
+        self,
+        parts: Sequence[EncodedPart],
+        *,
+        min_score: float | None = None,
+        top_k: int | None = None,
+        calibrated: bool = True,
+    ) -> Localization:
+        """Localize a video whose parts were encoded; the result equals that of `localize`.
+
+        Args:
+            parts: all of the video, in any order.
+            min_score: see `TALEngine.localize`.
+            top_k: see `TALEngine.localize`.
+            calibrated: see `TALEngine.localize`.
+
+        Raises:
+            UsageError: a part is missing, or one is there twice.
+            StateError: the engine is closed.
+        """
+        from .inference.parts import joined
+
+        result: Localization = self._stages.finish(joined(parts), self._rule(min_score, top_k, calibrated))
+        return result
 
 
 class SeesPeople:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine_parts import AsyncLocalize, OpensStreams, Renamed, SeesPeople
+from ._engine_parts import AsyncLocalize, OpensStreams, Renamed, SeesPeople, WorksInParts
 from ._util.concurrency import in_groups
 from .backends import Backend, RunOptions, Runtime
 from .backends.memory import trimmer
@@ -33,7 +33,7 @@ __all__ = ["EMBEDDED_PLAN", "Progress", "Source", "TALEngine", "timeline_for"]
 EMBEDDED_PLAN = DEMO_PLAN
 
 
-class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, Renamed):
+class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, WorksInParts, Renamed):
     """A plan that is ready to localize. Safe to share between threads.
 
     An error of one call does not affect the others: the engine stays usable. `close`, or leaving a ``with`` block,

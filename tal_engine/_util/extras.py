@@ -38,6 +38,7 @@ _EXTRA_OF = {
     "PyNvVideoCodec": "nvdec",
     "filelock": "engines",
     "fsspec": "remote",
+    "ray": "ray",
     "aiohttp": "remote",
     "fastapi": "serve",
     "uvicorn": "serve",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -43,6 +43,12 @@ if TYPE_CHECKING:
     from ..pose.encoder import PoseFeatures
     from ..pose.people import FoundPeople
     from ..pose.skeleton_options import SkeletonOptions
+    from ..video.source import Part
+
+    #: Features, how they came about, and where they lie on the card, if they do.
+    _Found = tuple[Features, Info, dict[str, CardTensor] | None]
+    #: A video as a file or as frames.
+    Video = str | Path | NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
 
 log = logging.getLogger("tal_engine")
 
@@ -181,6 +187,7 @@ class Stages:
         people: int = 0,
         keep: bool = False,
         skeleton: SkeletonOptions | None = None,
+        part: Part | None = None,
     ) -> Prepared:
         """Compute the features of a source.
 
@@ -193,6 +200,7 @@ class Stages:
             people: follow up to so many people, each by itself; 0: the main person.
             keep: remember where who is followed was, to be drawn.
             skeleton: see `TALEngine.localize`.
+            part: of a video, the snippets that are wanted; None: all.
 
         Raises:
             VideoError, FeatureError, UsageError: the source cannot be used.
@@ -201,7 +209,10 @@ class Stages:
         began = time.perf_counter()
         found = asked_for(people, source, self.plan.manifest)
         seen = found if found is not None or not keep else drawn_later(source, self.plan.manifest)
-        features, info, on_card = self._features(source, fps, force, progress, share or self.batch, seen, skeleton)
+        of_video = partial(
+            self._of_video, fps=fps, progress=progress, share=share or self.batch, people=seen, part=part
+        )
+        features, info, on_card = self._features(source, fps, force, skeleton, of_video)
         if self._runtime.device.kind == "cpu":
             info.warnings += int8_notes(self.plan.manifest)
         return Prepared(features, info, time.perf_counter() - began, on_card=on_card, people=found, seen=seen)
@@ -323,11 +334,9 @@ class Stages:
         source: Source,
         fps: float | None,
         force: bool,
-        progress: Progress | None,
-        share: int,
-        people: FoundPeople | None,
         skeleton: SkeletonOptions | None,
-    ) -> tuple[Features, Info, dict[str, CardTensor] | None]:
+        of_video: Callable[[Video], _Found],
+    ) -> _Found:
         if fps is not None and is_features(source):
             raise UsageError(f"fps={fps} was given for features; their snippets carry their own times")
         require(
@@ -350,11 +359,24 @@ class Stages:
                 PlanFault.NO_ENCODER,
                 f"plan {self.plan.manifest.name} has no encoders: it localizes features, not videos",
             )
+        return of_video(source)
+
+    def _of_video(
+        self,
+        source: Video,
+        *,
+        fps: float | None,
+        progress: Progress | None,
+        share: int,
+        people: FoundPeople | None,
+        part: Part | None,
+    ) -> _Found:
         from ..video import open_video
         from .extraction import Extractor
 
         path = nullcontext() if self._card is None else self._card.path()
         with open_video(source, fps, self.limits, self._decoder) as video, path as card:
+            video.part = part or video.part
             extractor = Extractor(self.plan.manifest.snippet, self.encoders, card=card, conversions=self._conversions)
             extraction = extractor.encode(video, progress, share, people)
         info = Info(

@@ -36,7 +36,8 @@ class SnippetGrid:
     """Snippets, each a list of `window` pictures [H, W, 3], of frames that come one by one.
 
     Slot n covers [n, n + 1) / fps and shows the frame on screen at its centre; before the first frame that is the
-    first frame. A snippet begins every `stride` slots. Memory: at most one window of slots.
+    first frame. A snippet begins every `stride` slots; the first `first` of them are left out, and no picture is made
+    for them alone. Memory: at most one window of slots.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class SnippetGrid:
         name: str = "video",
         *,
         endless: bool = True,
+        first: int = 0,
     ) -> None:
         self._options = options
         self._show = show
@@ -55,8 +57,10 @@ class SnippetGrid:
         self._image: Callable[[], Image]  # the frame on screen once begun; pixels are made when a slot shows it
         self._picture: Image | None = None
         self._held: list[Image] = []
-        self._slot = self._skip = self._given = 0
-        self._fresh = 0  # slots in `_held` that no snippet has shown yet
+        self._slot, self._skip, self._given = 0, first * options.stride, first
+        # Slots in `_held` that no snippet has shown yet; those that snippet `first` shares with the one before it was
+        # left out are no news.
+        self._fresh = min(options.stride - options.window, 0) if first else 0
         self._size: tuple[int, ...] | None = None
 
     def push(self, seconds: float, image: Callable[[], Image]) -> list[list[Image]]:
@@ -86,7 +90,7 @@ class SnippetGrid:
         complete: list[list[Image]] = []
         for _ in range(self._slot, slots_of(seconds, self._options)):
             complete += self._fill_slot()
-        if self._fresh and (self._options.tail == "pad" or self._given == 0):
+        if self._fresh > 0 and (self._options.tail == "pad" or self._given == 0):
             complete.append(self._held + [self._held[-1]] * (self._options.window - len(self._held)))
         return complete
 

@@ -29,13 +29,14 @@ def cut(
     """Yield the snippets of a video in batches of up to `batch`.
 
     Frames are resized and cropped; where flow is of whole frames, the flow stage crops them (`cropped`). With `show`
-    that is done to each instead, whose results are all of one shape.
+    that is done to each instead, whose results are all of one shape. Of a part of a video nothing is read behind it.
 
     Raises:
-        VideoError: not one frame could be decoded.
+        VideoError: not one frame could be decoded, or the part lies behind the end.
     """
     timeline = timeline_of(options)
-    first = filled = 0
+    part = video.part
+    first, filled = part.first, 0
     frames: Image | None = None
     for window in _windows(video, options, show):
         if frames is None:
@@ -43,11 +44,16 @@ def cut(
         for place, picture in zip(frames[filled], window, strict=True):  # the one copy of a picture
             place[...] = picture
         filled += 1
-        if filled == batch:
+        complete = first + filled == part.last
+        if filled == batch and not complete:
             yield Snippets(frames, None, first, timeline, video.seen)
             first, filled, frames = first + batch, 0, None
+        if complete:
+            break
     if frames is not None:
         yield Snippets(frames[:filled], None, first, timeline, video.seen)
+    elif first == part.first > 0:
+        raise VideoError(VideoFault.NO_FRAMES, f"{video.name}: ends before its snippet {first}")
     elif first == 0:
         detail = f"; {video.lost} could not be decoded" if video.lost else ""
         raise VideoError(VideoFault.NO_FRAMES, f"{video.name}: has no frames{detail}")
@@ -68,7 +74,8 @@ def grid_of(options: SnippetOptions, video: VideoSource | None = None) -> Snippe
         limits.check_picture(name, wide, high, "a picture is scaled to" if options.resize else "a picture is")
         return fitted(image, options)
 
-    return SnippetGrid(options, show, limits, name, endless=video is None)
+    first = 0 if video is None else video.part.first
+    return SnippetGrid(options, show, limits, name, endless=video is None, first=first)
 
 
 def _windows(
@@ -77,7 +84,7 @@ def _windows(
     """Yield windows of images of all frames, and keep up to date how far the video was read."""
     grid = grid_of(options, video)
     if show is not None:
-        grid = SnippetGrid(options, show, video.limits, video.name, endless=False)
+        grid = SnippetGrid(options, show, video.limits, video.name, endless=False, first=video.part.first)
     last: float | None = None
     for frame in video.frames:
         yield from grid.push(frame.pts_seconds, frame.image)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import require
 from ..limits import Limits
 from .decode_skipper import DecodeSkipper
 
@@ -39,6 +40,25 @@ def _nothing() -> None:
     """Do nothing: an array has nothing to release."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The snippets of a video from number `first` on, up to but without `last`; None: to its end.
+
+    >>> from tal_engine.video.source import Part
+    >>> Part(8, 8)
+    Traceback (most recent call last):
+    tal_engine.errors.UsageError: last is 8, must be more than first, which is 8
+    """
+
+    first: int = 0
+    last: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.first >= 0, "first", self.first, "at least 0")
+        more = self.last is None or self.last > self.first
+        require(more, "last", self.last, f"more than first, which is {self.first}")
+
+
 @dataclass(slots=True)
 class VideoSource:
     """An opened source.
@@ -49,7 +69,8 @@ class VideoSource:
     them), `seen` (seconds up to the end of the last frame) and `warnings` are filled while the frames are read.
     `frame_seconds` and `missing` (seconds after the end of the last frame for which there should have been more) are
     final after the last one. thinning: what need not be decoded from now on. size: width and height that the container
-    declares, pixels, or None. limits: what it may cost.
+    declares, pixels, or None. limits: what it may cost. part: which of its snippets are wanted; up to them it is
+    decoded all the same, so that nothing about them differs.
     """
 
     name: str
@@ -67,6 +88,7 @@ class VideoSource:
     limits: Limits = field(default_factory=Limits)
     size: tuple[int, int] | None = None
     skipper: DecodeSkipper = field(default_factory=DecodeSkipper)
+    part: Part = field(default_factory=Part)
 
     def close(self) -> None:
         """Give back what it holds; there are no more frames. Once is enough, and twice does no harm.

@@ -15,12 +15,13 @@ from typing import Any
 from ..._util.redaction import redact
 from .listing import Item, whole_text
 from .tables import Outcome
+from .worker import check
 
 #: Environment of a worker: libraries that would each take all cores take the worker's.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class _Process:
+class Process:
     """One worker; started when the first video comes, and again after it died."""
 
     def __init__(self, wanted: Mapping[str, Any]) -> None:
@@ -28,19 +29,26 @@ class _Process:
         self._process: subprocess.Popen[str] | None = None
         self._closed, self._guard = False, threading.Lock()
 
-    def ask(self, item: Item) -> dict[str, Any] | None:
-        """Return the answer of `worker.answer`; None if the process died over it."""
+    def ask(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the answer of `worker.answer`; None if the process died over it.
+
+        Raises:
+            TALError: the process could load nothing.
+        """
         process = self._running()
         if process is None:
             return None
         try:
-            process.stdin.write(f"{json.dumps(item.address)}\n")  # type: ignore[union-attr]
-            process.stdin.flush()  # type: ignore[union-attr]
+            with suppress(OSError):  # it died; it may have said why
+                process.stdin.write(f"{json.dumps(dict(asked))}\n")  # type: ignore[union-attr]
+                process.stdin.flush()  # type: ignore[union-attr]
             line = process.stdout.readline()  # type: ignore[union-attr]
-        except (OSError, ValueError):  # it died, or was closed meanwhile
+        except (OSError, ValueError):  # it was closed meanwhile
             line = ""
         if line.endswith("\n"):
-            return dict(json.loads(line))
+            found = dict(json.loads(line))
+            check(found)
+            return found
         self.end()
         return None
 
@@ -91,7 +99,7 @@ class Pool:
 
     def __init__(self, wanted: Mapping[str, Any], workers: int, tries: int) -> None:
         self._tries = tries
-        self._processes = [_Process(wanted) for _ in range(workers)]
+        self._processes = [Process(wanted) for _ in range(workers)]
         self._stopped = threading.Event()
 
     def run(self, items: Iterable[Item]) -> Iterator[Outcome]:
@@ -126,7 +134,7 @@ class Pool:
                 thread.join()
 
     def _work(
-        self, process: _Process, jobs: SimpleQueue[tuple[Item, int]], done: SimpleQueue[Outcome | BaseException]
+        self, process: Process, jobs: SimpleQueue[tuple[Item, int]], done: SimpleQueue[Outcome | BaseException]
     ) -> None:
         try:
             while not self._stopped.is_set():
@@ -134,12 +142,19 @@ class Pool:
                     item, tries = jobs.get(timeout=0.1)
                 except Empty:
                     continue
-                done.put(_outcome(item, tries, process.ask(item)))
+                done.put(outcome_of(item, tries, process.ask({"address": item.address})))
         except BaseException as e:
             done.put(e)
 
 
-def _outcome(item: Item, tries: int, found: Mapping[str, Any] | None) -> Outcome:
+def outcome_of(item: Item, tries: int, found: Mapping[str, Any] | None) -> Outcome:
+    """Return the outcome of a video.
+
+    Args:
+        item: the video.
+        tries: the how-manieth this was.
+        found: the answer of `worker.answer`, or None where the process died over it.
+    """
     if found is None:
         return Outcome(item, tries, error=f"{item.key}: a process died over it", error_kind="died", exit_status=1)
     if "error" in found:

@@ -7,14 +7,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ..._util.names import video_name
 from ...errors import UsageError
 from ...limits import Limits
 from ...outputs.writers import activitynet, subtitles
+from ...pose.plans import open_plan
 from ...records import Info, Segment
 from ...results import Localization
 from ...vocabulary import Vocabulary
@@ -23,7 +24,6 @@ from .listing import Item
 from .pool import Pool
 from .store import Store
 from .tables import Outcome, segment_rows, video_row
-from .worker import load
 
 #: Forms of the file that each video may have beside the tables, by their ending.
 Also = Literal["json", "vtt", "srt"]
@@ -31,6 +31,14 @@ Also = Literal["json", "vtt", "srt"]
 _SAFE = re.compile(r"[^\w.-]+")
 #: Called with videos done, of how many, and the last outcome.
 Tell = Callable[[int, int, Outcome], None]
+
+
+class Outcomes(Protocol):
+    """What localizes videos and says what became of each."""
+
+    def run(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Yield the outcome of each video, once, as it comes; of those that fail, of the last try."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +121,7 @@ def localize_archive(
     output: str,
     options: ArchiveOptions | None = None,
     tell: Tell | None = None,
+    pool: Callable[[str | None, ArchiveOptions], Outcomes] | None = None,
 ) -> Summary:
     """Localize the videos of an archive into tables.
 
@@ -125,21 +134,28 @@ def localize_archive(
         output: folder, or an fsspec address; see `store` for what lies in it.
         options: see `ArchiveOptions`.
         tell: called after each video.
+        pool: makes what localizes, of plan and options; default: processes of this machine. See
+            `tal_engine.distributed.RayPool`.
 
     Raises:
-        PlanError, BackendError: of the plan, before anything is read.
-        SinkError: the output cannot be written.
+        PlanError, BackendError: of the plan, before any video is read.
+        SinkError: the output cannot be written, or was removed under the run.
         StateError: another run writes to the same output.
     """
     options = options or ArchiveOptions()
-    with load(options.wanted(plan)) as engine:
-        made, vocabulary = made_by(engine.plan.sha256, options.deciding()), engine.plan.vocabulary
+    opened = open_plan(plan, key=options.key)  # the graphs are the workers': this process needs none
+    made = made_by(opened.sha256, options.deciding())
     identity = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
     store = Store(output, made, identity)
     try:
-        return _Run(store, options, vocabulary, items, tell).run(plan)
+        localizing = (pool or _processes)(plan, options)
+        return _Run(store, options, opened.vocabulary, items, tell).run(localizing)
     finally:
         store.close()
+
+
+def _processes(plan: str | None, o: ArchiveOptions) -> Pool:
+    return Pool(o.wanted(plan), o.workers or os.cpu_count() or 1, o.tries)
 
 
 class _Run:
@@ -154,18 +170,18 @@ class _Run:
         self._written = time.monotonic()
         self.summary = Summary(total=len(items))
 
-    def run(self, plan: str | None) -> Summary:
+    def run(self, pool: Outcomes) -> Summary:
         """Do what is left to do."""
-        began, o = time.monotonic(), self._options
+        began = time.monotonic()
         left = self._left()
         self._files_of_before({item.key for item in self._items} - {item.key for item in left})
-        pool = Pool(o.wanted(plan), o.workers or os.cpu_count() or 1, o.tries)
         try:
             for outcome in pool.run(left):
                 self._take(outcome)
         finally:
             self._write()
             self.summary.seconds = time.monotonic() - began
+        self._store.check()
         return self.summary
 
     def _left(self) -> list[Item]:

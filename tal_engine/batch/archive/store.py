@@ -12,10 +12,10 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from ..._util.extras import need
@@ -25,8 +25,12 @@ from ...errors import DataError, SinkError, StateError, UsageError
 from .stores import open_store
 from .tables import SCHEMA, SEGMENTS, VIDEOS, table
 
-#: Tries of a write to a store that fails for a moment, and seconds before the second one; they double.
+T = TypeVar("T")
+
+#: Tries of a call of a store that fails for a moment, and seconds before the second one; they double.
 _TRIES, _WAIT_S = 5, 0.2
+#: What is said of tables that somebody removed under a run.
+_GONE = "were removed while it was running: run it again, and what is not there is localized anew"
 
 
 class Store:
@@ -51,6 +55,7 @@ class Store:
         self._fs, self._root = open_store(output)
         self._local = isinstance(self._fs, need("fsspec.implementations.local").LocalFileSystem)
         self._lock: int | None = None
+        self._put_there: set[str] = set()  # parts of this run
         self._made_by = {"schema": SCHEMA, **made_by}
         try:
             if self._local:
@@ -131,6 +136,7 @@ class Store:
             self._put(rows, segments, (name,))
             self._remove(VIDEOS, name)
             self._remove(SEGMENTS, name)
+            self._put_there.discard(name)
 
     def save(self, form: str, name: str, text: str) -> None:
         """Write a file that a video has beside the tables."""
@@ -144,28 +150,61 @@ class Store:
     ) -> None:
         name = f"{time.time_ns():020d}-{uuid4().hex[:12]}"
         try:
+            self._check_there()
             if segments:
                 self._write(self._path(SEGMENTS, name), _bytes(table(SEGMENTS, segments), ()))
             self._write(self._path(VIDEOS, name), _bytes(table(VIDEOS, videos), old))
         except OSError as e:
             raise self._failed(e) from e
+        self._put_there.add(name)
+
+    def check(self) -> None:
+        """Look whether what this run has written is still there.
+
+        Raises:
+            SinkError: it was removed meanwhile, or the store cannot be reached.
+        """
+        self._check_there()
+        gone = len(self._put_there - set(self._parts(VIDEOS)))
+        if gone:
+            raise SinkError(f"{self.name}: {gone} of the {len(self._put_there)} parts that this run wrote {_GONE}")
+
+    def _check_there(self) -> None:
+        """Refuse to go on in a folder that somebody removed: what stood in it is lost, and others may begin there."""
+        try:
+            if self._lock is not None:
+                there = os.path.samestat(Path(self._root, ".lock").stat(), os.fstat(self._lock))
+            else:
+                self._fs.invalidate_cache()
+                # Not `exists`: it takes any error for a no.
+                there = bool(self._again(lambda: self._fs.info(f"{self._root}/plans/{self.identity}.json")))
+        except FileNotFoundError:
+            there = False
+        except OSError as e:
+            raise self._failed(e) from e
+        if not there:
+            raise SinkError(f"{self.name}: the tables {_GONE}")
 
     def _write(self, path: str, content: bytes) -> None:
-        """Whole or not at all; a store that fails for a moment is asked again."""
+        """Whole or not at all."""
         target = f"{self._root}/{path}"
         if self._local:
             Path(target).parent.mkdir(parents=True, exist_ok=True)
             with whole_file(target, durable=True) as temporary:
                 temporary.write_bytes(content)
             return
-        for k in range(_TRIES):
+        self._again(lambda: self._fs.pipe_file(target, content))
+
+    def _again(self, do: Callable[[], T]) -> T:
+        """Do something with the store; one that fails for a moment is asked again."""
+        for k in range(_TRIES - 1):
             try:
-                self._fs.pipe_file(target, content)
-                return
+                return do()
+            except FileNotFoundError:
+                raise
             except OSError:
-                if k + 1 == _TRIES:
-                    raise
-                time.sleep(_WAIT_S * 2**k)
+                time.sleep(_WAIT_S * 2**k if not self._local else 0.0)
+        return do()
 
     # -- parts -------------------------------------------------------------------------------------
 
@@ -179,9 +218,8 @@ class Store:
     def _names(self, folder: str) -> list[str]:
         """Names of the files in a folder of the output; none where it is not there."""
         self._fs.invalidate_cache()
-        path = f"{self._root}/{folder}"
         try:
-            return [Path(p).name for p in (self._fs.ls(path, detail=False) if self._fs.exists(path) else [])]
+            return [Path(p).name for p in self._again(lambda: self._fs.ls(f"{self._root}/{folder}", detail=False))]
         except FileNotFoundError:
             return []
         except OSError as e:
@@ -190,7 +228,7 @@ class Store:
     def _read(self, kind: str, name: str, columns: Sequence[str] | None = None) -> Any:
         path = self._path(kind, name)
         try:
-            content = self._fs.cat_file(f"{self._root}/{path}")
+            content = self._again(lambda: self._fs.cat_file(f"{self._root}/{path}"))
             # From memory, without threads: those that read Python's files let go of them after their last read, and
             # abort the process if that is when it ends (pyarrow 26.0.1: two of twelve runs).
             memory = need("pyarrow").BufferReader(content)
@@ -211,7 +249,7 @@ class Store:
 
     def _remove(self, kind: str, name: str) -> None:
         with suppress(FileNotFoundError):
-            self._fs.rm_file(f"{self._root}/{self._path(kind, name)}")
+            self._again(lambda: self._fs.rm_file(f"{self._root}/{self._path(kind, name)}"))
 
     def _failed(self, e: OSError) -> SinkError:
         return SinkError(f"{self.name}: cannot be used ({e.strerror or redact(str(e))})")

@@ -20,7 +20,7 @@ from tal_engine.batch.archive.pool import Pool
 from tal_engine.batch.archive.run import ArchiveOptions, localize_archive
 from tal_engine.batch.archive.store import Store
 from tal_engine.batch.archive.tables import SEGMENTS, VIDEOS, Outcome, segment_rows, video_row
-from tal_engine.errors import DataError, MissingExtraError, SinkError, StateError, UsageError, VideoError
+from tal_engine.errors import DataError, MissingExtraError, SinkError, StateError, TALError, UsageError, VideoError
 from tests.makers import moving_square, tiny_plan, write_mp4
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pip install '.[archive]'")
@@ -219,11 +219,12 @@ class Answers:
     def __init__(self, wanted):
         self.wanted = wanted
 
-    def ask(self, item):
-        self.wanted.append(item.key)
-        if item.key.startswith("deadly"):
+    def ask(self, asked):
+        name = asked["address"]
+        self.wanted.append(name)
+        if name.startswith("deadly"):
             return None
-        if item.key.startswith("bad") or (item.key.startswith("once") and self.wanted.count(item.key) == 1):
+        if name.startswith("bad") or (name.startswith("once") and self.wanted.count(name) == 1):
             return {"error": "no frames", "kind": "VideoError: no_frames", "status": 5}
         return {"segments": [], "info": {}}
 
@@ -232,7 +233,7 @@ class Answers:
 
 
 def test_what_fails_is_tried_again_after_the_others(monkeypatch):
-    monkeypatch.setattr(pools, "_Process", Answers)
+    monkeypatch.setattr(pools, "Process", Answers)
     asked: list[str] = []
     items = [Item(n, n) for n in ("deadly", "a", "once", "bad", "b")]
     outcomes = {o.item.key: o for o in Pool(asked, 1, tries=3).run(items)}
@@ -244,7 +245,7 @@ def test_what_fails_is_tried_again_after_the_others(monkeypatch):
 
 
 def test_nothing_to_do_starts_nothing(monkeypatch):
-    monkeypatch.setattr(pools, "_Process", Answers)
+    monkeypatch.setattr(pools, "Process", Answers)
     assert list(Pool([], 4, tries=1).run([])) == []
 
 
@@ -343,7 +344,7 @@ def test_stores_that_cannot_be_opened_are_told(tmp_path, monkeypatch):
 
 
 def test_ctrl_c_keeps_what_was_localized(videos, plan, tmp_path, monkeypatch):
-    monkeypatch.setattr(pools, "_Process", Answers)
+    monkeypatch.setattr(pools, "Process", Answers)
     real = runs.Pool
 
     class Interrupted(real):
@@ -385,3 +386,56 @@ def test_a_process_that_is_killed_costs_one_try(videos, plan, tmp_path, monkeypa
     assert len(started) == 2
     assert all(process.poll() is not None for process in started)
     assert sorted(r["video"] for r in rows(tmp_path / "out", VIDEOS)) == sorted(str(p) for p in videos.rglob("*.mp4"))
+
+
+def test_processes_that_can_load_nothing_end_the_run(videos, plan, tmp_path):
+    """This process reads the plan and opens no graph, so they find out what a device cannot do."""
+    with pytest.raises(TALError, match="abacus"):
+        localize_archive(listed([str(videos)]), plan, str(tmp_path / "o"), ArchiveOptions(device="abacus"))
+    assert rows(tmp_path / "o", VIDEOS) == []
+
+
+@pytest.mark.parametrize("where", ["disk", "memory"])
+@pytest.mark.parametrize("what", ["everything", "the tables"])
+def test_tables_that_are_removed_under_a_run_are_missed(where, what, videos, plan, tmp_path):
+    """What was written is gone: a run that ended well would say that it is there."""
+    output = str(tmp_path / "out") if where == "disk" else f"memory://archive-gone-{tmp_path.name}"
+    fs, root = fsspec.core.url_to_fs(output)
+
+    def remove(done, total, outcome):
+        if done == 2:
+            fs.rm(root if what == "everything" else f"{root}/{VIDEOS}", recursive=True)
+
+    items = listed([str(videos)])
+    with pytest.raises(SinkError, match=r"removed while it was running: run it again"):
+        localize_archive(items, plan, output, ArchiveOptions(workers=1, every=1), remove)
+    assert localize_archive(items, plan, output, ArchiveOptions(workers=1)).total == 3
+    store = Store(
+        output,
+        MADE,
+        next(iter(p.name.removeprefix("plan=") for p in map(Path, fs.ls(f"{root}/{VIDEOS}", detail=False)))),
+    )
+    assert sorted(store.recover()) == sorted(i.key for i in items)
+    store.close()
+
+
+def test_a_store_that_errs_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):
+    """Else all videos would be there twice."""
+    monkeypatch.setattr("tal_engine.batch.archive.store._WAIT_S", 0.0)
+    store = Store(f"memory://archive-errs-{tmp_path.name}", MADE, "abc")
+    store.add(*part("v1"))
+
+    def failing(*arguments, **named):
+        raise OSError(500, "busy")
+
+    for name in ("ls", "cat_file"):
+        with monkeypatch.context() as m:
+            m.setattr(store._fs, name, failing)
+            with pytest.raises(SinkError, match="cannot be used"):
+                store.recover()
+    with monkeypatch.context() as m:
+        m.setattr(store._fs, "info", failing)
+        with pytest.raises(SinkError, match="cannot be used"):
+            store.add(*part("v2"))
+    assert list(store.recover()) == ["v1"]
+    store.close()
