@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +12,16 @@ import typer
 
 from .._util.redaction import redact
 from ..batch.archive.listing import listed
-from ..batch.archive.run import ArchiveOptions, Summary, Tell, localize_archive
+from ..batch.archive.run import ArchiveOptions, Outcomes, Summary, Tell, localize_archive
 from ..batch.archive.tables import Outcome
+from ..errors import UsageError
 from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from .console import complain, errors, stdout
 from .inputs import MaxPixels, MaxSnippets
 from .progress import bars
 from .shared import Conf, Device, Json, Key, PlanOption, Quiet, RawScores, Threads, Timeout
 
+_CLUSTER = "Several machines"
 #: Videos that failed in an earlier run and are named.
 _SHOWN = 5
 
@@ -61,7 +65,12 @@ def batch(
         typer.Option(help="A file for each video beside the tables; repeatable.", rich_help_panel="Outputs"),
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes; 0: one for each core.", rich_help_panel="Machine")
+        int,
+        typer.Option(
+            min=0,
+            help="Processes; 0: one for each core. On Ray actors; 0: all that there is room for.",
+            rich_help_panel="Machine",
+        ),
     ] = 0,
     threads: Threads = 1,
     tries: Annotated[
@@ -79,6 +88,26 @@ def batch(
             "--retry-failed", help="Try videos again that failed in an earlier run.", rich_help_panel="What is done"
         ),
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run on Ray: local (this machine), auto (its cluster), HOST:PORT.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(min=0, help="GPUs of a worker on Ray; a fraction shares one.", rich_help_panel=_CLUSTER),
+    ] = None,
+    split: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="On Ray, several workers encode a video longer than so many seconds; 0: none is split.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = 0.0,
     conf: Conf = None,
     topk: Annotated[
         int | None, typer.Option(help="At most so many segments a video; 0 keeps all.", rich_help_panel="What is found")
@@ -92,11 +121,12 @@ def batch(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Localize an archive into tables of segments and videos (Parquet), by several processes of --threads each.
+    """Localize an archive into tables of segments and videos (Parquet), by several processes or on Ray.
 
     Run it again to go on: videos that are there and unchanged are left out. After Ctrl-C, or kill -9 of any process,
     every video is in the tables once when a later run has ended. docs/archives.md has queries.
     """
+    pool = _on_ray(ray, gpus, split)
     items = listed(sources, column)
     options = ArchiveOptions(
         workers=workers, threads=threads, tries=tries, every=every, retry_failed=retry_failed, device=device,
@@ -106,11 +136,25 @@ def batch(
     )  # fmt: skip
     with bars(not quiet) as tell:
         try:
-            summary = localize_archive(items, None if plan is None else str(plan), output, options, _said(tell))
+            summary = localize_archive(items, None if plan is None else str(plan), output, options, _said(tell), pool)
         except KeyboardInterrupt:
             errors.print(f"stopped; what was localized is in {redact(output)}: run it again to go on")
             raise
     _finish(summary, output, as_json, quiet)
+
+
+def _on_ray(
+    address: str | None, gpus: float | None, split: float
+) -> Callable[[str | None, ArchiveOptions], Outcomes] | None:
+    """Return what makes a pool on Ray; None: processes of this machine."""
+    if address is None:
+        for name, value in (("--gpus", gpus), ("--split", split or None)):
+            if value is not None:
+                raise UsageError(f"{name} {value:g} is of workers on Ray: give --ray too")
+        return None
+    from ..distributed import RayOptions, RayPool
+
+    return partial(RayPool, cluster=RayOptions(address=address, gpus=gpus, split=split))
 
 
 def _said(tell: object) -> Tell:

@@ -6,5 +6,6 @@ Needs the extra ``ray``. Nothing else imports this package, and it imports Ray w
 from .cluster import RayOptions, joined
 from .localizing import LocalizeBatch, videos
 from .ray_pool import RayPool
+from .serving import serve_app
 
-__all__ = ["LocalizeBatch", "RayOptions", "RayPool", "joined", "videos"]
+__all__ = ["LocalizeBatch", "RayOptions", "RayPool", "joined", "serve_app", "videos"]

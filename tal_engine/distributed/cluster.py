@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._util.extras import need
-from ..errors import BackendError, TALError, UsageError, require
+from ..errors import BackendError, UsageError, require
 
 #: What an address may be besides HOST:PORT.
 LOCAL, AUTO = "local", "auto"
@@ -124,14 +124,7 @@ def quiet_data() -> Iterator[Any]:
         context.enable_progress_bars = before[1]
 
 
-def reason_of(e: BaseException) -> TALError:
-    """Return our own error behind one of Ray's, else one that says what Ray said."""
-    seen: BaseException | None = e
-    while seen is not None:
-        for one in (seen, getattr(seen, "cause", None)):
-            if isinstance(one, TALError):
-                return one
-        cause = getattr(seen, "cause", None)
-        seen = cause if isinstance(cause, BaseException) else seen.__cause__
+def ended(e: BaseException) -> BackendError:
+    """Return the error of a run that Ray ended, with the last line of what Ray said."""
     lines = [line for line in str(e).splitlines() if line.strip()]
     return BackendError(f"Ray ended the run: {lines[-1] if lines else type(e).__name__}")

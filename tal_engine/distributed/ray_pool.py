@@ -7,6 +7,7 @@ addresses is handed out when an actor has room for it, and results are taken as 
 from __future__ import annotations
 
 import json
+import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -19,8 +20,9 @@ from ..batch.archive.listing import Item
 from ..batch.archive.pool import Process, outcome_of
 from ..batch.archive.run import ArchiveOptions
 from ..batch.archive.tables import Outcome
+from ..errors import TALError
 from ..pose.plans import SHIPPED, plan_path
-from .cluster import RayOptions, joined, quiet_data, reason_of
+from .cluster import RayOptions, ended, joined, quiet_data
 from .localizing import LocalizeBatch, dataset
 
 #: Videos of a block at most, and blocks that each worker should have: what is done again when a node is lost, and
@@ -80,7 +82,7 @@ class RayPool:
                     if not left:
                         break
             except ray.exceptions.RayError as e:
-                raise reason_of(e) from e
+                raise ended(e) from e
 
     def _tried(self, ray: Any, plan: Any, items: Sequence[Item], tries: int) -> Iterator[Outcome]:
         """Localize each item once: long ones in parts, and whole where that fails."""
@@ -90,7 +92,7 @@ class RayPool:
         whole += short
         rows = [_row(k, item) for k, item in enumerate(whole)]
         left = dict(enumerate(whole))
-        for row in self._mapped(ray, plan, rows, LocalizeBatch):
+        for row in self._mapped(ray, plan, rows, _Localize):
             item = left.pop(row["number"], None)
             if item is not None:  # once, whatever was done twice because a node was lost
                 yield _outcome(item, tries, row)
@@ -150,10 +152,31 @@ class RayPool:
             compute=pool, num_cpus=threads, **({"num_gpus": gpus} if gpus else {}),
         )  # fmt: skip
         for table in made.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield from table.to_pylist()
+            for row in table.to_pylist():
+                if row["fatal"] is not None:
+                    raise pickle.loads(row["fatal"])  # noqa: S301 - of our own actors
+                yield row
 
 
-class _Split(LocalizeBatch):
+class _Telling(LocalizeBatch):
+    """Gives the error of a plan that cannot be used as a column of rows: of one that is raised Ray keeps the words."""
+
+    def __call__(self, table: Any) -> Any:
+        pa, fatal = need("pyarrow"), None
+        try:
+            table = super().__call__(table)
+        except TALError as e:
+            fatal = pickle.dumps(e)
+            for field in self._fields():
+                table = table.append_column(field, pa.nulls(len(table), field.type))
+        return table.append_column("fatal", pa.array([fatal] * len(table), pa.binary()))
+
+
+class _Localize(_Telling):
+    """Localizes videos."""
+
+
+class _Split(_Telling):
     """Tells the parts of videos, as JSON: those that cannot be opened have one, and whoever localizes them says why."""
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +188,7 @@ class _Split(LocalizeBatch):
         return pa.schema([("parts", pa.string())])
 
 
-class _EncodePart(LocalizeBatch):
+class _EncodePart(_Telling):
     """Encodes parts of videos; one that fails has no features."""
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ pq = pytest.importorskip("pyarrow.parquet", reason="pip install '.[archive]'")
 pytestmark = [
     pytest.mark.xdist_group("ray"),
     *(pytest.mark.filterwarnings(f"ignore::{kind}") for kind in (
-        "DeprecationWarning", "FutureWarning", "ResourceWarning", "UserWarning", "pytest.PytestUnraisableExceptionWarning",
+        "DeprecationWarning", "FutureWarning", "ResourceWarning", "UserWarning",
+        "pytest.PytestUnraisableExceptionWarning",
     )),
 ]  # fmt: skip
 
@@ -175,7 +176,7 @@ def test_addresses_are_refused_by_name(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:%d" % free.getsockname()[1]
+        address = f"127.0.0.1:{free.getsockname()[1]}"
         for given, words in (
             (address, f"no Ray cluster answers at {address}"), ("nowhere", "must be local, auto or HOST:PORT"),
             ("host:99999", "must be local, auto or HOST:PORT"),

@@ -101,9 +101,9 @@ def test_plans_that_follow_people_do_not_split(clip):
 
 def test_limits_hold_for_parts_too(clip, tmp_path):
     tiny_plan(tmp_path / "tiny.plan")
-    with TALEngine.load(tmp_path / "tiny.plan", "cpu", limits=Limits(max_snippets=5)) as engine:
-        with pytest.raises(VideoError, match="snippets"):
-            engine.encode_part(clip, Part(10))
+    engine = TALEngine.load(tmp_path / "tiny.plan", "cpu", limits=Limits(max_snippets=5))
+    with engine, pytest.raises(VideoError, match="snippets"):
+        engine.encode_part(clip, Part(10))
 
 
 def test_splits_begin_where_batches_do():
