@@ -47,7 +47,8 @@ def _root(
 
 #: Module of each command, in the order of the help. What one command needs, the others do not wait for.
 _MODULES = {
-    "localize": "localize", "predict": "localize", "batch": "batch", "stream": "stream", "serve": "serve",
+    "localize": "localize", "predict": "localize", "batch": "batch", "clips": "clips", "stream": "stream",
+    "serve": "serve",
     "verify-stream": "verify_stream", "certify": "certify", "bench": "bench", "diff": "diff",
     "eval": "evaluate", "val": "evaluate",
     "train": "train", "fit": "fit", "studio": "studio", "import": "import_checkpoint", "convert": "convert",

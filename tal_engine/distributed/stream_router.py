@@ -6,6 +6,7 @@ every proxy finds the same one without asking; when replicas come or go, only na
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -24,9 +25,11 @@ class StreamRouter(ConsistentHashRouter):
         super().initialize_state(num_fallback_replicas=0, **kwargs)
 
     def _routing_key(self, pending_request: Any) -> str | None:
-        if pending_request is not None and not pending_request.metadata.session_id:
-            for asked in pending_request.args:
-                name = stream_in(getattr(asked, "asgi_scope", None) or {})
+        if pending_request is not None:
+            about = pending_request.metadata
+            if about.is_http_request and not about.session_id and isinstance(pending_request.args[0], bytes):
+                # The proxy's own request, which it has pickled a moment ago, in this process.
+                name = stream_in(pickle.loads(pending_request.args[0]).asgi_scope)  # noqa: S301
                 if name:
                     return name
         key: str | None = super()._routing_key(pending_request)
