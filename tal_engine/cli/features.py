@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,7 +14,9 @@ from ..errors import UsageError
 from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from ..video.flow import FlowSource
 from .console import complain, errors, stdout, warn
-from .inputs import Geometry, MaxPixels, MaxSnippets, Weights, encoders_of, expand_sources, skeleton_options
+from .inputs import (
+    Geometry, MaxPixels, MaxSnippets, Weights, encoders_of, expand_sources, named_files, skeleton_options,
+)  # fmt: skip
 from .shared import Device, Json
 
 if TYPE_CHECKING:
@@ -73,23 +76,37 @@ def extract(
     device: Device = "auto",
     max_pixels: MaxPixels = MAX_PIXELS,
     max_snippets: MaxSnippets = MAX_SNIPPETS,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run on Ray: local (this machine), auto (its cluster), HOST:PORT.",
+            rich_help_panel="Machine",
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(min=0, help="GPUs of a worker on Ray; a fraction shares one.", rich_help_panel="Machine"),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Make files anew that are there.", rich_help_panel="Outputs")] = False,
 ) -> None:
     """Write the features of videos. What is there is kept, so an interrupted run goes on where it was."""
-    from ..inference.extraction import Extractor, extract_all
+    from ..inference.extraction import extract_all
     from .progress import bars
 
     limits = Limits(max_pixels=max_pixels, max_snippets=max_snippets)
     bodies, others = _skeletons(videos) if encoders.partition(":")[0] == POSE else ([], videos)
     paths = [*bodies, *(expand_sources(others) if others or not bodies else [])]
-    extractor = None
-    if len(paths) > len(bodies):
-        found = encoders_of(encoders, weights, snippet)
-        flow = _flow(flow_from, flow_device)
-        extractor = Extractor(found.snippet, found.open(tuple(found.specs), device), flow, limits)
     options = skeleton_options(skeleton, bodies)
-    if bodies or extractor is None:
-        extractor = _with_skeletons(limits, options, extractor)
+    if ray is not None:  # its workers have another folder
+        weights = [f"{name}={path.absolute()}" for name, path in named_files(weights or []).items()]
+        flow_from = flow_from and flow_from.absolute()
+    make = partial(
+        _extractor, encoders, weights, snippet, device, _flow_way(flow_from, flow_device), limits,
+        of_videos=len(paths) > len(bodies), bodies=bool(bodies), skeletons=options,
+    )  # fmt: skip
+    if ray is None and gpus is not None:
+        raise UsageError(f"--gpus {gpus:g} is of workers on Ray: give --ray too")
     done: dict[Path, float] = {}
     with bars() as bar:
 
@@ -97,7 +114,15 @@ def extract(
             done[path] = share
             bar("features", round(100 * sum(done.values())), 100 * len(paths), path.name)
 
-        outcome = extract_all(paths, output, extractor, workers=workers, overwrite=overwrite, progress=progress)
+        more: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "progress": progress}
+        if ray is None:
+            outcome = extract_all(paths, output, make(), **more)
+        else:
+            from ..distributed.cluster import RayOptions
+            from ..distributed.extracting import extract_on_ray
+
+            asked = RayOptions(address=ray, gpus=RayOptions(gpus=gpus).gpus_for(device))
+            outcome = extract_on_ray(paths, output, make, cluster=asked, **more)
     for path, notes in outcome.warnings.items():
         for note in notes:
             warn(f"{path}: {note}")
@@ -110,6 +135,39 @@ def extract(
         errors.print(f"seconds by stage, of all videos: {stages}")
     if outcome.failed:
         raise typer.Exit(next(iter(outcome.failed.values())).exit_code)
+
+
+def _extractor(
+    encoders: str,
+    weights: list[str] | None,
+    snippet: list[str] | None,
+    device: str,
+    flow: tuple[Path | None, str | None],
+    limits: Limits,
+    *,
+    of_videos: bool,
+    bodies: bool,
+    skeletons: SkeletonOptions | None,
+) -> Extractor:
+    """Make what extracts; on Ray each worker does, of what was asked for."""
+    from ..inference.extraction import Extractor
+
+    extractor = None
+    if of_videos:
+        found = encoders_of(encoders, weights, snippet)
+        extractor = Extractor(found.snippet, found.open(tuple(found.specs), device), _flow(*flow), limits)
+    return _with_skeletons(limits, skeletons, extractor) if bodies or extractor is None else extractor
+
+
+def _flow_way(stored: Path | None, device: str | None) -> tuple[Path | None, str | None]:
+    """Refuse two ways to the flow now rather than in a worker.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if stored is not None and device is not None:
+        raise UsageError("--flow-from and --flow-device: flow is read or computed, not both")
+    return stored, device
 
 
 def _skeletons(sources: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -126,8 +184,6 @@ def _with_skeletons(limits: Limits, options: SkeletonOptions | None, extractor: 
 
 
 def _flow(stored: Path | None, device: str | None) -> FlowSource | None:
-    if stored is not None and device is not None:
-        raise UsageError("--flow-from and --flow-device: flow is read or computed, not both")
     if stored is not None:
         from ..video.stored_flow import FlowFiles
 

@@ -210,11 +210,7 @@ def extract_all(
         UsageError: two videos cannot be told apart, or one file would be an input.
         OSError: a file cannot be written (a full disk): nothing after it would fare better.
     """
-    names = file_names(videos, folders=True)
-    targets = {video: output / f"{name}.npz" for video, name in zip(videos, names, strict=True)}
-    check_outputs({f"the features {t}": t for t in targets.values()}, videos)
-    clear_unfinished(output, _ABANDONED_S)
-    work = _Work(targets, extractor, overwrite, progress)
+    work = Work(feature_files(videos, output), extractor, overwrite, progress)
     with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="tal-extract") as pool:
         futures = {pool.submit(work.one, v): v for v in videos}
         try:
@@ -227,8 +223,25 @@ def extract_all(
     return work.outcome
 
 
+def feature_files(videos: Sequence[Path], output: Path) -> dict[Path, Path]:
+    """Return the file of each video's features below a folder, and remove what killed runs have left there.
+
+    Args:
+        videos: their paths.
+        output: the folder.
+
+    Raises:
+        UsageError: two videos cannot be told apart, or one file would be an input.
+    """
+    names = file_names(videos, folders=True)
+    targets = {video: output / f"{name}.npz" for video, name in zip(videos, names, strict=True)}
+    check_outputs({f"the features {t}": t for t in targets.values()}, videos)
+    clear_unfinished(output, _ABANDONED_S)
+    return targets
+
+
 @dataclass
-class _Work:
+class Work:
     """What is done with each video of a batch, and what became of all."""
 
     targets: Mapping[Path, Path]

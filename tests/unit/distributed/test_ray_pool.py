@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from tal_engine import TALEngine
 from tal_engine.batch.archive.listing import listed
@@ -170,6 +171,22 @@ def test_a_plan_that_cannot_be_loaded_there_ends_the_run(cluster, folder, plan, 
         )  # fmt: skip
     with pytest.raises(PlanError):
         localize_archive(items, str(tmp_path / "no.plan"), str(tmp_path / "o"), pool=RayPool)
+
+
+def test_features_are_those_of_one_machine(cluster, folder, tmp_path):
+    from tal_engine.cli.features import extract
+    from tal_engine.features import load_features
+
+    (folder / "bad.mp4").write_bytes(b"no video at all")
+    for name, ray_address in (("ray", "auto"), ("here", None)):
+        with pytest.raises(typer.Exit):
+            extract([folder], tmp_path / name, "tiny", ray=ray_address)
+    files = sorted(p.name for p in (tmp_path / "ray").iterdir())
+    assert files == sorted(p.name for p in (tmp_path / "here").iterdir()) == [f"{k}.npz" for k in range(6)]
+    for name in files:
+        ours, theirs = (load_features(tmp_path / way / name) for way in ("ray", "here"))
+        assert ours.contract == theirs.contract
+        assert all((ours.streams[s] == theirs.streams[s]).all() for s in theirs.streams)
 
 
 def test_addresses_are_refused_by_name(monkeypatch):
