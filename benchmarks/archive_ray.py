@@ -1,6 +1,6 @@
 """`tal batch --ray` beside the plain pool: what a video costs more, a node that is lost, long videos in parts.
 
-    python benchmarks/archive_ray.py [--clips 24] [--rounds 2] [--work DIR]
+    python benchmarks/archive_ray.py [--clips 24] [--rounds 2] [--work DIR] [--parts lost_node parts overhead]
 
 Two raylets of a core each on loopback, as two nodes. Cost per video: the same clips by two actors and by two processes,
 in turns, processor time of everything that ran, start and end included, and by the clock from the first video that is
@@ -51,7 +51,7 @@ def timed(paths: list[Path], output: Path, pool: Any) -> dict[str, float]:
     """Run once; seconds of the whole, and a video's, by the clock and of the processors."""
     shutil.rmtree(output, ignore_errors=True)
     moments: list[float] = []
-    began, cpu = time.monotonic(), processor_seconds()
+    began, cpu, own = time.monotonic(), processor_seconds(), time.process_time()
     found = localize_archive(
         listed([str(paths[0].parent)]), "demo", str(output), ArchiveOptions(workers=2, every=8),
         lambda *_: moments.append(time.monotonic()), pool,
@@ -59,7 +59,7 @@ def timed(paths: list[Path], output: Path, pool: Any) -> dict[str, float]:
     assert (found.done, found.failed) == (len(paths), 0)
     return {
         "whole": time.monotonic() - began, "video": (moments[-1] - moments[0]) / (len(paths) - 1),
-        "processor": processor_seconds() - cpu,
+        "processor": processor_seconds() - cpu, "driver": time.process_time() - own,
     }  # fmt: skip
 
 
@@ -73,7 +73,13 @@ def overhead(paths: list[Path], work: Path, rounds: int) -> dict[str, Any]:
     median = {
         name: {k: round(statistics.median(r[k] for r in runs), 4) for k in runs[0]} for name, runs in found.items()
     }
-    return {"clips": len(paths), "rounds": rounds, "runs": found, "median": median}
+    return {"clips": len(paths), "rounds": rounds, "runs": found, "median": median, **sizes(paths, work / "ray")}
+
+
+def sizes(paths: list[Path], output: Path) -> dict[str, int]:
+    """Bytes of the videos and of the tables."""
+    tables = (p for kind in ("videos", "segments") for p in (output / kind).rglob("*.parquet"))
+    return {"video_bytes": sum(p.stat().st_size for p in paths), "table_bytes": sum(p.stat().st_size for p in tables)}
 
 
 def lost_node(cluster: Any, paths: list[Path], work: Path) -> dict[str, Any]:
@@ -146,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--parts", nargs="*", default=["lost_node", "parts", "overhead"])
     parser.add_argument("--work", type=Path, default=Path("out/archive"))
     asked = parser.parse_args()
     work = asked.work.absolute()
@@ -156,17 +163,18 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**_NODE, "include_dashboard": False})
     cluster.add_node(**_NODE)
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
-    figures: dict[str, Any] = {"ray": ray.__version__, "load_before": os.getloadavg()[0]}
+    ways = {
+        "lost_node": lambda: lost_node(cluster, paths, work), "parts": lambda: parts(paths, work),
+        "overhead": lambda: overhead(paths, work, asked.rounds),
+    }  # fmt: skip
+    load = os.getloadavg()[0]
     try:
-        figures["lost_node"] = lost_node(cluster, paths, work)
-        print(figures["lost_node"], flush=True)
-        figures["parts"] = parts(paths, work)
-        print(figures["parts"], flush=True)
-        figures["overhead"] = overhead(paths, work, asked.rounds)
+        for name in asked.parts:
+            figures = {"ray": ray.__version__, "load_before": load, **ways[name]()}
+            finish("bench_archive_ray", figures, name)
     finally:
         ray.shutdown()
         cluster.shutdown()
-    finish("bench_archive_ray", figures)
 
 
 if __name__ == "__main__":

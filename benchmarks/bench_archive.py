@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import statistics
@@ -53,12 +54,15 @@ def started(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen([*TAL, *map(str, words), "--quiet"], stdout=subprocess.DEVNULL, text=True)
 
 
-def seconds_of(*commands: list[object]) -> float:
-    began = time.monotonic()
+def seconds_of(*commands: list[object]) -> tuple[float, float]:
+    """By the clock, and of the processors, of the commands and all that they started."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     running = [started(*c) for c in commands]
     if any(process.wait() for process in running):
         sys.exit(f"failed: {commands}")
-    return time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return time.monotonic() - began, processor
 
 
 def throughput(work: Path, paths: list[Path], rounds: int) -> dict[str, Any]:
@@ -67,18 +71,22 @@ def throughput(work: Path, paths: list[Path], rounds: int) -> dict[str, Any]:
     for k in range(2):
         lists.append(work / f"half{k}.txt")
         lists[-1].write_text("".join(f"{p}\n" for p in paths[k::2]))
-    found: dict[str, list[float]] = {"batch": [], "two processes": [], "localize": []}
+    found: dict[str, list[tuple[float, float]]] = {"batch": [], "two processes": [], "localize": []}
     for k in range(rounds):
         out = work / f"t{k}"
         found["batch"].append(seconds_of(["batch", paths[0].parent, "-o", out / "b", "--workers", 2, *PLAN]))
         halves = [["batch", part, "-o", out / part.stem, "--workers", 1, *PLAN] for part in lists]
         found["two processes"].append(seconds_of(*halves))
         found["localize"].append(seconds_of(["localize", paths[0].parent, "-o", out / "l.jsonl", *PLAN]))
-        print({name: round(values[-1], 1) for name, values in found.items()}, flush=True)
+        print({name: [round(v, 1) for v in values[-1]] for name, values in found.items()}, flush=True)
         shutil.rmtree(out)
-    median = {name: statistics.median(values) for name, values in found.items()}
+    clock, processor = ({name: [v[k] for v in values] for name, values in found.items()} for k in (0, 1))
+    median = {name: statistics.median(values) for name, values in clock.items()}
+    spent = {name: statistics.median(values) for name, values in processor.items()}
     return {
-        "clips": len(paths), "seconds": found,
+        "clips": len(paths), "seconds": clock, "processor": processor,
+        "cores_used": {name: round(spent[name] / median[name], 2) for name in median},
+        "processor_a_clip": {name: round(spent[name] / len(paths), 3) for name in median},
         "of_two_processes": round(median["two processes"] / median["batch"], 3),
         "of_localize": round(median["localize"] / median["batch"], 3),
     }  # fmt: skip

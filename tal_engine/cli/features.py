@@ -15,7 +15,14 @@ from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from ..video.flow import FlowSource
 from .console import complain, errors, stdout, warn
 from .inputs import (
-    Geometry, MaxPixels, MaxSnippets, Weights, encoders_of, expand_sources, named_files, skeleton_options,
+    Geometry,
+    MaxPixels,
+    MaxSnippets,
+    Weights,
+    encoders_of,
+    expand_sources,
+    named_files,
+    skeleton_options,
 )  # fmt: skip
 from .shared import Device, Json
 
