@@ -1,4 +1,4 @@
-"""The part of docs/archives.md on throughput and kills, from the stored results of bench_archive."""
+"""The parts of docs/archives.md on throughput, kills, stores, Ray and scale, from the stored results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pages import machine_lines
+
+#: Seconds of a rendered clip, and what an archive of a million hours is taken to be.
+CLIP_S, HOURS, VIDEO_S = 20.0, 1_000_000, 1800.0
+#: A node, and how long its run may take.
+CORES, DAYS = 64, 7
 
 
 def section(document: Mapping[str, Any]) -> str:
@@ -16,9 +21,131 @@ def section(document: Mapping[str, Any]) -> str:
         f"- {t['clips']} rendered clips of 20 s, {len(t['seconds']['batch'])} rounds in turns, medians by the clock: "
         f"two workers have **{t['of_two_processes']:.2f}x** the throughput of two separate runs on halves, and "
         f"**{t['of_localize']:.2f}x** that of `tal localize FOLDER`.",
-        f"- kill -9 at random moments, {killed}: of {k['videos']} videos {k['missing']} are missing, {k['twice']} are "
-        f"there twice, and {k['segments_wrong']} have other segments than their row says.",
+        *_cores(t, document["machine"]["cores"]),
+        f"- kill -9 at random moments, {killed}: {left(k)}.",
         *machine_lines({"all": document["machine"]}, "onnxruntime"),
         f"- Load of the machine before: {document['figures']['load_before']:.1f}.",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _cores(t: Mapping[str, Any], cores: int) -> list[str]:
+    """Say what bounds the second ratio: both ways use the cores that there are."""
+    if "cores_used" not in t:
+        return []
+    used, clip = t["cores_used"], t["processor_a_clip"]
+    most = clip["localize"] / clip["batch"] * cores / used["localize"]
+    return [
+        f"- Of the {cores} cores `tal batch` used {used['batch']:.2f}, `tal localize` {used['localize']:.2f}; a clip "
+        f"took {clip['batch']:.2f} and {clip['localize']:.2f} s of processor time. `tal localize` leaves so little "
+        f"idle that no way of sharing these clips out could be more than {most:.2f}x as fast here: the 1.5x that was "
+        "aimed at needs more cores than one video can use."
+    ]
+
+
+def left(k: Mapping[str, Any]) -> str:
+    """Say how often videos are in the tables."""
+    return (
+        f"of {k['videos']} videos {k['missing']} are missing, {k['twice']} are there twice, and {k['segments_wrong']} "
+        "have other segments than their row says"
+    )
+
+
+def store_section(document: Mapping[str, Any]) -> str:
+    """Say what an object store that errs did to a run."""
+    f = document["figures"]
+    sound, faulty, worse, killed = (f[name] for name in ("sound", "faulty", "worse", "killed"))
+    kills = " and ".join(f"{n} of {'workers' if w == 'worker' else 'whole runs'}" for w, n in killed["kills"].items())
+
+    def asked(run: Mapping[str, Any]) -> str:
+        r = run["requests"]
+        return f"{r['requests']} requests, of which {r['500']} got a 500 and {r['slow']} a slow answer"
+
+    lines = [
+        f"- An S3 store on loopback (moto), {sound['videos']} clips from it and the tables to it: "
+        f"{sound['requests']['requests']} requests.",
+        f"- Behind a proxy that answers 1 % with 500 and 1 % over {f['pause_s']:g} s: {asked(faulty)}; "
+        f"{left(faulty)}, {faulty['failed']} failed.",
+        f"- With 10 % of each: {asked(worse)}; {left(worse)}, {worse['failed']} failed.",
+        f"- With 1 % of each, and kill -9 of {kills}: {left(killed)}, {killed['failed']} failed.",
+        *machine_lines({"all": document["machine"]}, "onnxruntime"),
+    ]
+    return "\n".join(lines)
+
+
+def ray_section(document: Mapping[str, Any]) -> str:
+    """Say what Ray costs beside the plain pool, what a lost node does, and what parts of a long video cost."""
+    lost, parts, over = (document["figures"][name] for name in ("lost_node", "parts", "overhead"))
+    lines = [
+        *_ray_cost(over),
+        f"- A third node was lost after {lost['after']} of {lost['videos']} videos: {lost['done']} localized, "
+        f"{lost['failed']} failed; {left(lost)}.",
+        *_ray_parts(parts),
+        *machine_lines({"all": document["parts"]["overhead"]["machine"]}, "onnxruntime"),
+    ]
+    return "\n".join(lines)
+
+
+def _ray_cost(over: Mapping[str, Any]) -> list[str]:
+    plain, ray = over["median"]["processes"], over["median"]["ray"]
+    more = 1000 * (ray["processor"] - plain["processor"]) / over["clips"]
+    return [
+        f"- Two nodes of a core (raylets on loopback, Ray {over['ray']}), {over['clips']} clips of 20 s, two actors "
+        f"against two processes, {over['rounds']} rounds in turns: whole runs take {ray['processor']:.1f} and "
+        f"{plain['processor']:.1f} s of processor time ({more:+.0f} ms a video, start and end included), and "
+        f"{ray['whole']:.1f} and {plain['whole']:.1f} s by the clock; once both run, a video takes "
+        f"{1000 * ray['video']:.0f} and {1000 * plain['video']:.0f} ms by it.",
+    ]
+
+
+def _ray_parts(parts: Mapping[str, Any]) -> list[str]:
+    longest, work = max(parts["parts_s"]), sum(parts["parts_s"]) / parts["whole_s"]
+    equal = "all bits equal" if parts["equal"] and parts["bit_equal"] else "NOT equal"
+    each = ", ".join(f"{s:.1f}" for s in parts["parts_s"])
+    return [
+        f"- A video of {parts['seconds']:.0f} s in parts on three workers: {parts['segments']} segments, {equal} to "
+        f"the whole's. On one thread the whole takes {parts['whole_s']:.1f} s of processor time, its parts {each} s: "
+        f"with a core for each it is done {parts['whole_s'] / longest:.1f}x as fast, for {100 * (work - 1):.0f} % more "
+        "work, which is decoding. The larger a plan's encoders are, the less that is.",
+    ]
+
+
+def scale_section(batch: Mapping[str, Any], store: Mapping[str, Any], ray: Mapping[str, Any]) -> str:
+    """Reckon a million hours from what was measured of seconds."""
+    over, sound = ray["figures"]["overhead"], store["figures"]["sound"]
+    clip = batch["figures"]["throughput"]["processor_a_clip"]["batch"]
+    seconds, whole = HOURS * 3600.0, DAYS * 86400.0
+    videos = seconds / VIDEO_S
+    cores_h = seconds / CLIP_S * clip / 3600
+    nodes = cores_h / (CORES * DAYS * 24)
+    writes = over["median"]["ray"]["driver"] / over["clips"]
+    driver = writes * videos / 3600
+    byte = over["video_bytes"] / (over["clips"] * CLIP_S)
+    gbit = byte * seconds * 8 / whole / 1e9
+    table, asks = over["table_bytes"] / over["clips"], sound["requests"]["requests"] / sound["videos"]
+    rows = [
+        ("processor time of a clip of 20 s, demo plan, 320x240", f"{clip:.2f} s", f"{cores_h:,.0f} core hours"),
+        (f"nodes of {CORES} cores", "", f"{nodes:.0f} for {DAYS} days: {nodes * DAYS * 24:,.0f} machine hours"),
+        ("bytes of a second of video, as rendered", f"{byte / 1000:.0f} kB",
+         f"{byte * seconds / 1e12:.0f} TB, {gbit:.1f} Gbit/s in all, {1000 * gbit / nodes:.0f} Mbit/s a node"),
+        ("processor time of the process that writes, a video", f"{1000 * writes:.0f} ms",
+         f"{driver:,.0f} h, {100 * driver / (DAYS * 24):.0f} % of one core"),
+        ("requests to the store, a video", f"{asks:.0f}", f"{asks * videos / whole:.0f} a second"),
+        ("bytes of the tables, a video", f"{table / 1000:.1f} kB", f"{table * videos / 1e9:.0f} GB"),
+    ]  # fmt: skip
+    bound = (
+        "the workers' processors: the process that writes, the store and the network are far from theirs"
+        if driver < DAYS * 24 / 2
+        else "the one process that writes: give several runs a share of the archive and a folder each"
+    )
+    return "\n".join([
+        f"A million hours as {videos:,.0f} videos of {VIDEO_S / 60:.0f} minutes, on paper, from the figures above:",
+        "",
+        "| what | measured | a million hours |",
+        "|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        f"The bottleneck is {bound}. Start and end of a run of few clips are in the first and fourth rows, which are "
+        "upper bounds for this plan and size therefore. Another plan or larger pictures scale the first two rows: "
+        "`tal bench` gives its time. Longer videos scale the requests, which read 4 MiB at a time, and the tables.",
+    ])  # fmt: skip

@@ -214,7 +214,14 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "int8_instructions": lambda: deploy_section.int8(stored("int8_instructions")),
         "bench_memory": lambda: deploy_section.memory(stored("bench_memory")),
     },
-    "docs/archives.md": {"bench_archive": lambda: archive_section.section(stored("bench_archive"))},
+    "docs/archives.md": {
+        "bench_archive": lambda: archive_section.section(stored("bench_archive")),
+        "bench_archive_store": lambda: archive_section.store_section(stored("bench_archive_store")),
+        "bench_archive_ray": lambda: archive_section.ray_section(stored("bench_archive_ray")),
+        "archive_scale": lambda: archive_section.scale_section(
+            *(stored(f"bench_archive{part}") for part in ("", "_store", "_ray"))
+        ),
+    },
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
     "docs/embedding.md": {"bench_image": lambda: image_section.section(stored("bench_image"))},

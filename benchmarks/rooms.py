@@ -58,6 +58,10 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "cost": (*RUNTIME, *LEARNING, "export", "benchmarks/methods_cost.py"),
     },
     "bench_archive": {"": (*RUNTIME, f"{_T}/batch", "benchmarks/bench_archive.py")},
+    "bench_archive_store": {
+        "": (*RUNTIME, f"{_T}/batch", *(f"benchmarks/{n}.py" for n in ("archive_store", "faulty_store")))
+    },
+    "bench_archive_ray": {"": (*RUNTIME, f"{_T}/batch", f"{_T}/distributed", "benchmarks/archive_ray.py")},
     "newcomer": {"": (*TRAINED, *RUNTIME, "export", "benchmarks/newcomer.py")},
     "release_check": {"": (_T, "export", "benchmarks/release_check.py")},
     "release_docs": {"": ("docs", "benchmarks/release_docs.py")},
