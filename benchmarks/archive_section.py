@@ -62,7 +62,7 @@ def store_section(document: Mapping[str, Any]) -> str:
         return f"{r['requests']} requests, of which {r['500']} got a 500 and {r['slow']} a slow answer"
 
     lines = [
-        f"- An S3 store on loopback (moto), {sound['videos']} clips from it and the tables to it: "
+        f"- An S3 store on loopback (moto), {sound['videos']} clips of 2 s from it and tables to it: "
         f"{sound['requests']['requests']} requests.",
         f"- Behind a proxy that answers 1 % with 500 and 1 % over {f['pause_s']:g} s: {asked(faulty)}; "
         f"{left(faulty)}, {faulty['failed']} failed.",

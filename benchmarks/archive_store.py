@@ -1,7 +1,7 @@
 """`tal batch` from and to an object store that errs: 1 % of requests fail, 1 % are slow, and kill -9 now and then.
 
 python -m venv moto && moto/bin/pip install 'moto[server,s3]'     # and s3fs beside tal_engine
-python benchmarks/archive_store.py --moto moto/bin/moto_server [--clips 24] [--kills 4] [--work DIR]
+python benchmarks/archive_store.py --moto moto/bin/moto_server [--clips 8] [--kills 4] [--work DIR]
 """
 
 from __future__ import annotations
@@ -21,11 +21,25 @@ from bench_archive import PLAN, TAL, clips, workers_of
 from common import finish
 from faulty_store import BUCKET, FaultyStore
 
+from tal_engine.batch.clips.copying import copy
+
 OUT = f"s3://{BUCKET}/tables"
 
 
 def started(*words: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*TAL, *map(str, words), "--quiet"])
+
+
+def pieces(paths: list[Path], folder: Path) -> list[Path]:
+    """Two seconds each, ten of a clip, as they are stored: a store is asked for videos, not for long ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for path in paths:
+        for k in range(10):
+            found.append(folder / f"{path.stem}-{k}.mp4")
+            if not found[-1].exists():
+                copy(str(path), found[-1], 2.0 * k, 2.0 * k + 1.9)
+    return found
 
 
 def uploaded(paths: list[Path]) -> None:
@@ -85,6 +99,7 @@ def whole(store: FaultyStore, paths: list[Path], output: str) -> dict[str, Any]:
 
 def killed(paths: list[Path], count: int, seed: int) -> dict[str, Any]:
     chance, of = random.Random(seed), Counter[str]()
+    kinds = ["worker", "run"] * count
     output = f"{OUT}-killed"
     process = started(*command(output, count))
     while sum(of.values()) < count:
@@ -94,7 +109,7 @@ def killed(paths: list[Path], count: int, seed: int) -> dict[str, Any]:
             process = started(*command(output, count))
             continue
         workers = workers_of(process)  # type: ignore[arg-type]
-        if workers and chance.random() < 0.5:
+        if workers and kinds[sum(of.values())] == "worker":
             os.kill(chance.choice(workers), signal.SIGKILL)
             of["worker"] += 1
         else:
@@ -110,12 +125,12 @@ def killed(paths: list[Path], count: int, seed: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--moto", type=Path, required=True)
-    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--work", type=Path, default=Path("out/archive"))
     asked = parser.parse_args()
     work = asked.work.absolute()
-    paths = clips(work / "clips", asked.clips)
+    paths = pieces(clips(work / "clips", asked.clips), work / "pieces")
     with FaultyStore(asked.moto, work / "moto.log", errors=0.0, slow=0.0) as store:
         os.environ.update(store.environment)
         uploaded(paths)

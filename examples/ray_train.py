@@ -16,13 +16,14 @@ from pathlib import Path
 def work(wanted: dict[str, str]) -> None:
     """Train in one of the processes; Ray Train has joined them, and `tal_engine` finds them joined."""
     from tal_engine.lab.data.dataset import open_dataset
+    from tal_engine.lab.data.description import read_description
     from tal_engine.lab.methods import load_method
     from tal_engine.lab.training import recipe
     from tal_engine.lab.training.runs import train_head
     from tal_engine.lab.training.training_options import TrainOptions
 
     method, data = load_method("co2"), open_dataset(Path(wanted["data"]))
-    settings = recipe.recipe(method, "demo")
+    settings = recipe.recipe(method, read_description(Path(wanted["data"])).recipe)
     config, _ = recipe.on_data(method, method.Config(**settings.config), data, None, set(settings.config))
     options = TrainOptions(**settings.train | {"steps": int(wanted["steps"])})
     train_head(method, config, options, data, Path(wanted["output"]))

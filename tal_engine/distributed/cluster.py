@@ -19,6 +19,9 @@ from ..errors import BackendError, UsageError, require
 LOCAL, AUTO = "local", "auto"
 #: Bytes of a local cluster's object store: addresses and segments pass through it, no pictures.
 _STORE_BYTES = 256 << 20
+#: How HTTP/2 begins, which a head speaks (gRPC): the client's first words, and a frame of settings without any.
+_FRAME = b"\0\0\0\4\0\0\0\0\0"
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _FRAME
 #: Seconds for the answer of a cluster's head.
 _PATIENCE_S = 5.0
 
@@ -95,16 +98,20 @@ def joined(address: str = LOCAL) -> Iterator[Any]:
 
 
 def _check(address: str) -> None:
-    """Refuse an address where nothing answers: Ray itself would end the process."""
+    """Refuse an address where no head answers: Ray itself would wait for minutes, or end the process."""
     if address in (LOCAL, AUTO):
         return
     match = re.fullmatch(r"(.+):(\d{1,5})", address)
     if match is None or int(match[2]) > 65535:
         raise UsageError(f"the Ray address is {address!r}, must be local, auto or HOST:PORT of a cluster's head")
     try:
-        socket.create_connection((match[1].strip("[]"), int(match[2])), _PATIENCE_S).close()
+        with socket.create_connection((match[1].strip("[]"), int(match[2])), _PATIENCE_S) as head:
+            head.sendall(_HELLO)
+            answer = head.recv(len(_FRAME))
     except OSError as e:
         raise UsageError(f"no Ray cluster answers at {address} ({e.strerror or e})") from e
+    if answer[3:4] != _FRAME[3:4] and os.environ.get("RAY_USE_TLS", "0") != "1":
+        raise UsageError(f"what answers at {address} is no Ray cluster's head: `ray status` on a node says its address")
 
 
 @contextmanager

@@ -145,10 +145,10 @@ def localize_archive(
     options = options or ArchiveOptions()
     opened = open_plan(plan, key=options.key)  # the graphs are the workers': this process needs none
     made = made_by(opened.sha256, options.deciding())
+    localizing = (pool or _processes)(plan, options)
     identity = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
     store = Store(output, made, identity)
     try:
-        localizing = (pool or _processes)(plan, options)
         return _Run(store, options, opened.vocabulary, items, tell).run(localizing)
     finally:
         store.close()

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -439,3 +440,15 @@ def test_a_store_that_errs_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):
             store.add(*part("v2"))
     assert list(store.recover()) == ["v1"]
     store.close()
+
+
+def test_ray_is_named_where_it_is_missing(monkeypatch, videos, tmp_path):
+    from tal_engine.cli.batch import batch
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"ray is not installed: pip install 'tal-engine\[ray\]'"):
+        batch([str(videos)], str(tmp_path / "o"), ray="local")
+    for words, options in (("--gpus 0.5 is of workers on Ray", {"gpus": 0.5}), ("--split 60 is of", {"split": 60.0})):
+        with pytest.raises(UsageError, match=words):
+            batch([str(videos)], str(tmp_path / "o"), **options)
+    assert not (tmp_path / "o").exists()

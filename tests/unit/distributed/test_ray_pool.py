@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,12 @@ def test_a_plan_that_cannot_be_loaded_there_ends_the_run(cluster, folder, plan, 
         localize_archive(items, str(tmp_path / "no.plan"), str(tmp_path / "o"), pool=RayPool)
 
 
+def test_a_head_is_known_by_its_answer(cluster):
+    from tal_engine.distributed.cluster import _check
+
+    _check(cluster.address)
+
+
 def test_features_are_those_of_one_machine(cluster, folder, tmp_path):
     from tal_engine.cli.features import extract
     from tal_engine.features import load_features
@@ -200,6 +207,21 @@ def test_addresses_are_refused_by_name(monkeypatch):
         ):  # fmt: skip
             with pytest.raises(UsageError, match=words), joined(given):
                 pass
+    with socket.socket() as other:  # a server, of something else
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+
+        def answer():
+            connection, _ = other.accept()
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(UsageError, match="is no Ray cluster's head"), joined(address):
+            pass
+        thread.join()
     with pytest.raises(UsageError, match="ray job submit"):
         RayOptions(address="ray://head:10001")
     with pytest.raises(UsageError, match="split is -1"):
