@@ -88,7 +88,7 @@ class RayPool:
         """Localize each item once: long ones in parts, and whole where that fails."""
         long = self._long(ray, plan, items) if self._cluster.split else {}
         short = [i for k, i in enumerate(items) if k not in long]
-        whole = yield from self._in_parts(ray, plan, {items[k]: parts for k, parts in long.items()})
+        whole = yield from self._in_parts(ray, plan, {items[k]: parts for k, parts in long.items()}, tries)
         whole += short
         rows = [_row(k, item) for k, item in enumerate(whole)]
         left = dict(enumerate(whole))
@@ -106,7 +106,7 @@ class RayPool:
         return {k: parts for k, parts in found.items() if len(parts) > 1}
 
     def _in_parts(
-        self, ray: Any, plan: Any, items: dict[Item, list[list[int | None]]]
+        self, ray: Any, plan: Any, items: dict[Item, list[list[int | None]]], tries: int
     ) -> Any:  # a generator of outcomes, which returns the items that have to be done whole
         rows = [
             _row(k, item, first=first, last=_OPEN if last is None else last)
@@ -125,7 +125,7 @@ class RayPool:
                 if item is None or len(of) < len(items[item]):
                     continue
                 del left[row["number"]]
-                outcome = outcome_of(item, 1, _head(head, list(of.values())))
+                outcome = outcome_of(item, tries, _head(head, list(of.values())))
                 for path in of.values():
                     path.unlink()
                 if outcome.ok:

@@ -19,7 +19,7 @@ from tests.makers import write_mp4
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Examples that are run by a test elsewhere, or cannot be imported here.
-ELSEWHERE = {"gstreamer.py"}
+ELSEWHERE = {"gstreamer.py", "ray_train.py"}
 
 
 def example(name):
