@@ -1,6 +1,6 @@
 """`tal batch --ray` beside the plain pool: what a video costs more, a node that is lost, long videos in parts.
 
-    python benchmarks/archive_ray.py [--clips 24] [--rounds 2] [--work DIR] [--parts lost_node parts overhead]
+    python benchmarks/archive_ray.py [--clips 24] [--rounds 2] [--work DIR] [--parts lost_node parts overhead marginal]
 
 Two raylets of a core each on loopback, as two nodes. Cost per video: the same clips by two actors and by two processes,
 in turns, processor time of everything that ran, start and end included, and by the clock from the first video that is
@@ -13,15 +13,16 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import resource
 import shutil
 import statistics
+import threading
 import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import psutil
+from archive_store import pieces
 from bench_archive import clips, judged
 from common import finish
 
@@ -34,33 +35,54 @@ warnings.simplefilter("ignore")
 _NODE = {"num_cpus": 1, "object_store_memory": 128 << 20}
 
 
-def processor_seconds() -> float:
-    """Of this process and everything below it, living or waited for."""
-    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    total = sum(u.ru_utime + u.ru_stime for u in own)
-    for child in psutil.Process().children(recursive=True):
-        try:
-            times = child.cpu_times()
-            total += times.user + times.system + times.children_user + times.children_system
-        except psutil.Error:
-            continue
-    return total
+class Processors:
+    """Processor seconds of this process and everything below it, looked at a few times a second: who ends is not lost.
+
+    Raylets do not wait for their workers, so the system forgets what those took.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[int, float] = {}
+        self._look()
+        self._first, self._own, self._looking = dict(self._last), time.process_time(), 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        for child in psutil.Process().children(recursive=True):
+            try:
+                times = child.cpu_times()
+            except psutil.Error:
+                continue
+            self._last[child.pid] = times.user + times.system
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.3):
+            self._look()
+            self._looking = time.thread_time()
+
+    def stop(self) -> tuple[float, float]:
+        """Return the seconds of all, and of this process alone, without looking."""
+        self._stop.set()
+        self._thread.join()
+        own = time.process_time() - self._own - self._looking
+        return own + sum(s - self._first.get(pid, 0.0) for pid, s in self._last.items()), own
 
 
 def timed(paths: list[Path], output: Path, pool: Any) -> dict[str, float]:
     """Run once; seconds of the whole, and a video's, by the clock and of the processors."""
     shutil.rmtree(output, ignore_errors=True)
     moments: list[float] = []
-    began, cpu, own = time.monotonic(), processor_seconds(), time.process_time()
+    began, processors = time.monotonic(), Processors()
     found = localize_archive(
-        listed([str(paths[0].parent)]), "demo", str(output), ArchiveOptions(workers=2, every=8),
+        listed([str(p) for p in paths]), "demo", str(output), ArchiveOptions(workers=2, every=8),
         lambda *_: moments.append(time.monotonic()), pool,
     )  # fmt: skip
+    whole, (processor, driver) = time.monotonic() - began, processors.stop()
     assert (found.done, found.failed) == (len(paths), 0)
-    return {
-        "whole": time.monotonic() - began, "video": (moments[-1] - moments[0]) / (len(paths) - 1),
-        "processor": processor_seconds() - cpu, "driver": time.process_time() - own,
-    }  # fmt: skip
+    each = (moments[-1] - moments[0]) / (len(paths) - 1)
+    return {"whole": whole, "video": each, "processor": processor, "driver": driver}
 
 
 def overhead(paths: list[Path], work: Path, rounds: int) -> dict[str, Any]:
@@ -74,6 +96,18 @@ def overhead(paths: list[Path], work: Path, rounds: int) -> dict[str, Any]:
         name: {k: round(statistics.median(r[k] for r in runs), 4) for k in runs[0]} for name, runs in found.items()
     }
     return {"clips": len(paths), "rounds": rounds, "runs": found, "median": median, **sizes(paths, work / "ray")}
+
+
+def marginal(paths: list[Path], work: Path) -> dict[str, Any]:
+    """Processor time of one more video of 2 s: what many take beyond few, over how many more they are."""
+    every = pieces(paths[:8], work / "pieces")
+    few, many = every[::10], every
+    found: dict[str, Any] = {"few": len(few), "many": len(many)}
+    for name, pool in (("processes", None), ("ray", RayPool)):
+        took = [timed(some, work / name, pool)["processor"] for some in (few, many)]
+        found[name] = {"runs": took, "video": (took[1] - took[0]) / (len(many) - len(few))}
+        print(name, found[name], flush=True)
+    return found
 
 
 def sizes(paths: list[Path], output: Path) -> dict[str, int]:
@@ -152,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--parts", nargs="*", default=["lost_node", "parts", "overhead"])
+    parser.add_argument("--parts", nargs="*", default=["lost_node", "parts", "overhead", "marginal"])
     parser.add_argument("--work", type=Path, default=Path("out/archive"))
     asked = parser.parse_args()
     work = asked.work.absolute()
@@ -165,7 +199,7 @@ def main() -> None:
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     ways = {
         "lost_node": lambda: lost_node(cluster, paths, work), "parts": lambda: parts(paths, work),
-        "overhead": lambda: overhead(paths, work, asked.rounds),
+        "overhead": lambda: overhead(paths, work, asked.rounds), "marginal": lambda: marginal(paths, work),
     }  # fmt: skip
     load = os.getloadavg()[0]
     try:

@@ -1,6 +1,6 @@
 """`tal batch`: throughput beside other ways, and that kill -9 costs no video and doubles none.
 
-    python benchmarks/bench_archive.py [--clips 60] [--rounds 3] [--kills 20] [--work DIR]
+    python benchmarks/bench_archive.py [--clips 60] [--rounds 3] [--kills 20] [--work DIR] [--parts kill throughput]
 
 Clips of 20 s at 320x240 are rendered once. Ways in turns, by the clock of one machine: `tal batch --workers 2`; two
 `tal batch --workers 1` side by side on halves; `tal localize FOLDER`. Kills: a run is killed again and again at random
@@ -11,7 +11,6 @@ tables once.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import resource
@@ -154,12 +153,17 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--work", type=Path, default=Path("out/archive"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", nargs="*", default=["kill", "throughput"])
     asked = parser.parse_args()
-    load = os.getloadavg()[0]
-    paths = clips(asked.work.absolute() / "clips", asked.clips)
-    figures = {"load_before": load, "kill": kills(asked.work.absolute(), paths, asked.kills, asked.seed)}
-    print(json.dumps(figures["kill"]), flush=True)
-    finish("bench_archive", {**figures, "throughput": throughput(asked.work.absolute(), paths, asked.rounds)})
+    work = asked.work.absolute()
+    paths = clips(work / "clips", asked.clips)
+    ways = {
+        "kill": lambda: kills(work, paths, asked.kills, asked.seed),
+        "throughput": lambda: throughput(work, paths, asked.rounds),
+    }
+    for name in asked.parts:
+        load = os.getloadavg()[0]
+        finish("bench_archive", {"load_before": load, **ways[name]()}, name)
 
 
 if __name__ == "__main__":
