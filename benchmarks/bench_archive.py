@@ -1,11 +1,11 @@
 """`tal batch`: throughput beside other ways, and that kill -9 costs no video and doubles none.
 
-    python benchmarks/bench_archive.py [--clips 60] [--rounds 3] [--kills 20] [--work DIR] [--parts kill throughput]
+    python benchmarks/bench_archive.py [--clips 60] [--rounds 3] [--kills 20] [--work DIR] [--parts ...]
 
 Clips of 20 s at 320x240 are rendered once. Ways in turns, by the clock of one machine: `tal batch --workers 2`; two
 `tal batch --workers 1` side by side on halves; `tal localize FOLDER`. Kills: a run is killed again and again at random
 moments (the run itself, or one of its workers), begun again, and at last left to end; then each video has to be in the
-tables once.
+tables once. The part "processor" is "throughput" on a machine that may be busy: of it the processor time is told.
 """
 
 from __future__ import annotations
@@ -153,13 +153,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--work", type=Path, default=Path("out/archive"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--parts", nargs="*", default=["kill", "throughput"])
+    parser.add_argument("--parts", nargs="*", default=["kill", "throughput", "processor"])
     asked = parser.parse_args()
     work = asked.work.absolute()
     paths = clips(work / "clips", asked.clips)
     ways = {
         "kill": lambda: kills(work, paths, asked.kills, asked.seed),
         "throughput": lambda: throughput(work, paths, asked.rounds),
+        "processor": lambda: throughput(work, paths, asked.rounds),
     }
     for name in asked.parts:
         load = os.getloadavg()[0]
