@@ -111,6 +111,11 @@ def _ray_parts(parts: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def ray_and_scale(batch: Mapping[str, Any], store: Mapping[str, Any], ray: Mapping[str, Any]) -> str:
+    """Say what was measured of Ray, and what all of it comes to."""
+    return f"{ray_section(ray)}\n\n## A million hours\n\n{scale_section(batch, store, ray)}"
+
+
 def scale_section(batch: Mapping[str, Any], store: Mapping[str, Any], ray: Mapping[str, Any]) -> str:
     """Reckon a million hours from what was measured of seconds."""
     over, sound = ray["figures"]["overhead"], store["figures"]["sound"]
@@ -135,7 +140,7 @@ def scale_section(batch: Mapping[str, Any], store: Mapping[str, Any], ray: Mappi
         ("bytes of the tables, a video", f"{table / 1000:.1f} kB", f"{table * videos / 1e9:.0f} GB"),
     ]  # fmt: skip
     bound = (
-        "the workers' processors: the process that writes, the store and the network are far from theirs"
+        "the workers' processors: nothing else is used up"
         if driver < DAYS * 24 / 2
         else "the one process that writes: give several runs a share of the archive and a folder each"
     )
@@ -146,7 +151,7 @@ def scale_section(batch: Mapping[str, Any], store: Mapping[str, Any], ray: Mappi
         "|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        f"The bottleneck is {bound}. Start and end of a run of few clips are in the first and fourth rows, which are "
-        "upper bounds for this plan and size therefore. Another plan or larger pictures scale the first two rows: "
+        f"The bottleneck is {bound}. Start and end of a run of few clips on a busy machine are in the first and "
+        "fourth rows, which are upper bounds for this plan and size therefore. Another plan or larger pictures scale the first two rows: "
         "`tal bench` gives its time. Longer videos scale the requests, which read 4 MiB at a time, and the tables.",
     ])  # fmt: skip

@@ -217,8 +217,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/archives.md": {
         "bench_archive": lambda: archive_section.section(stored("bench_archive")),
         "bench_archive_store": lambda: archive_section.store_section(stored("bench_archive_store")),
-        "bench_archive_ray": lambda: archive_section.ray_section(stored("bench_archive_ray")),
-        "archive_scale": lambda: archive_section.scale_section(
+        "bench_archive_ray": lambda: archive_section.ray_and_scale(
             *(stored(f"bench_archive{part}") for part in ("", "_store", "_ray"))
         ),
     },
