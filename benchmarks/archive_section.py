@@ -152,7 +152,7 @@ def scale_section(batch: Mapping[str, Any], store: Mapping[str, Any], ray: Mappi
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
         f"The bottleneck is {bound}. Start and end of a run of few clips on a busy machine are in the first and fourth "
-        "rows, which are upper bounds for this plan and size therefore. Another plan or larger pictures scale the first "
-        "two rows: `tal bench` gives its time. Longer videos scale the requests, which read 4 MiB at a time, and the "
+        "rows, which are upper bounds for this plan and size therefore. Another plan or larger pictures scale the "
+        "first two rows: `tal bench` gives its time. Longer videos scale the requests, which read 4 MiB at a time, and the "
         "tables.",
     ])  # fmt: skip
