@@ -153,6 +153,6 @@ def scale_section(batch: Mapping[str, Any], store: Mapping[str, Any], ray: Mappi
         "",
         f"The bottleneck is {bound}. Start and end of a run of few clips on a busy machine are in the first and fourth "
         "rows, which are upper bounds for this plan and size therefore. Another plan or larger pictures scale the "
-        "first two rows: `tal bench` gives its time. Longer videos scale the requests, which read 4 MiB at a time, and the "
+        "first two rows: `tal bench` gives its time. Longer videos scale the requests, which read 4 MiB each, and the "
         "tables.",
     ])  # fmt: skip

@@ -45,7 +45,8 @@ JOBS = {
     "parquet": "from tal_engine import annotations; open('a.csv', 'w').write('video,start,end,label\\nv,0,1,a\\n'); "
     "annotations.write(annotations.read('a.csv'), 'a.parquet'); annotations.read('a.parquet')",
     "archive": "from tal_engine.batch.archive.store import Store; Store('memory://a', {}, 'x').close()",
-    "ray": "from tal_engine.distributed import serve_app; import ray.data, tal_engine.distributed.stream_router; serve_app()",
+    "ray": "import ray.data, tal_engine.distributed.stream_router; "
+    "from tal_engine.distributed import serve_app; serve_app()",
     "sign": "from cryptography.hazmat.primitives.asymmetric import ed25519; from tal_engine.plan import signatures",
     "stream": "import psutil, prometheus_client; from tal_engine import StreamingLocalizer",
     "remote": "import fsspec, aiohttp",
