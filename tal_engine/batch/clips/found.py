@@ -39,7 +39,7 @@ class Clip:
 
         >>> from tal_engine.batch.clips.found import Clip
         >>> Clip("/day1/a b.mp4", 12.5, 15.0, "long jump", 0.9).name
-        'a_b-0012.50-long_jump-0b16dbd5'
+        'a_b-0012.50-long_jump-c4b060cc'
         """
         whole = repr((self.video, self.start, self.end, self.label, self.subject))
         digest = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:8]
