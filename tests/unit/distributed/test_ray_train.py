@@ -24,7 +24,7 @@ def run(*words, **more):
 
 def test_ray_train_ends_with_the_weights_of_torchrun(tmp_path):
     sim = tmp_path / "sim" / "data.yaml"
-    run("-m", "tal_engine", "data", "simulate", "-o", sim.parent, "--videos", "12", "--test", "2", "--classes", "3")
+    run("-m", "tal_engine", "data", "simulate", "-o", sim.parent, "--videos", "12", "--test", "4", "--classes", "3")
     run(ROOT / "examples" / "ray_train.py", sim, tmp_path / "by_ray", "2", STEPS)
     by_torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tal_engine")
     run(*by_torchrun, "train", "co2", "--data", sim, "-o", tmp_path / "torchrun", "--steps", STEPS)
