@@ -1,0 +1,196 @@
+"""Training of a student: runs of neighbouring snippets, the teacher's features and activations as targets."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ...errors import ExportError, TrainingError
+from ...plan.archive import Plan
+from .head_in_torch import TorchHead, Values
+from .options import DistillOptions
+from .student import Student
+
+log = logging.getLogger("tal_engine")
+
+#: Snippets that follow each other in a run, so that the head sees a piece of a video; and runs of a step.
+_RUN, _RUNS = 16, 8
+#: Learning rate at its highest.
+_RATE = 2e-3
+#: Share of the steps that learn from features alone: the head makes nothing of features that are far off.
+_FEATURES_FIRST = 0.3
+#: Error of a scaled feature from where on it counts by its size, not its square.
+_LARGE = 1.0
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A video: pictures [T, n, side, side, colours] uint8, and the teacher's features [T, D] of the same snippets."""
+
+    pictures: NDArray[np.uint8]
+    features: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def lesson_of(pictures: NDArray[np.uint8], streams: dict[str, NDArray[np.float32]]) -> Lesson:
+    """Pair pictures with features; the one of both that is longer by a snippet at the end loses it."""
+    features = np.concatenate(list(streams.values()), axis=1)
+    count = min(len(pictures), len(features))
+    return Lesson(pictures[:count], features[:count])
+
+
+class HeadError:
+    """How far the head's outputs of a student's features are from those of its teacher's, relative to their spread.
+
+    Args:
+        plan: the teacher.
+
+    Raises:
+        ExportError: the head has an operator that torch has no counterpart of here.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        head = plan.manifest.head
+        self._head = TorchHead(plan.files[head.member], head.member)
+        self._widths = plan.manifest.streams
+
+    def __call__(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """Compare features [B, T, D]."""
+        with torch.no_grad():
+            right = self._outputs(wanted)
+        return torch.stack(
+            [
+                functional.mse_loss(value, right[name]) / right[name].var().clamp_min(1e-6)
+                for name, value in self._outputs(found).items()
+            ]
+        ).mean()
+
+    def _outputs(self, features: Tensor) -> Values:
+        parts = torch.split(features, list(self._widths.values()), dim=-1)
+        return self._head(dict(zip(self._widths, parts, strict=True)))
+
+
+def head_error(plan: Plan, options: DistillOptions) -> tuple[HeadError | None, str]:
+    """Return the error of the head's outputs, or None and why it is left out."""
+    if options.activations == 0:
+        return None, ""
+    try:
+        return HeadError(plan), ""
+    except ExportError as e:
+        return None, f"the student learned from features alone: {e}"
+
+
+def train(
+    lessons: Sequence[Lesson],
+    options: DistillOptions,
+    head: HeadError | None,
+    progress: Callable[[int, int, str], None],
+) -> Student:
+    """Train a student; the same lessons, options and threads give the same weights.
+
+    Args:
+        lessons: of the training videos.
+        options: architecture and training.
+        head: error of the head's outputs, if it counts too.
+        progress: called with (epochs done, epochs, note).
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    with _threads(options.threads):
+        torch.manual_seed(options.seed)
+        rng = np.random.default_rng(options.seed)
+        every = torch.from_numpy(np.concatenate([x.features for x in lessons]))
+        net = Student(options, every.shape[1]).train().to(memory_format=torch.channels_last)
+        net.scale_to(every)
+        steps = options.epochs * _steps(lessons)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=_RATE, weight_decay=0.02)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps, pct_start=0.15)
+        step, losses = 0, list[float]()
+        for epoch in range(options.epochs):
+            for pictures, features in _batches(lessons, rng):
+                both = head if step >= _FEATURES_FIRST * steps else None
+                loss = _loss(net, _jittered(pictures, rng), features, both, options.activations)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+                step += 1
+                losses.append(loss.item())
+                if not math.isfinite(losses[-1]):
+                    raise TrainingError(f"the student's loss is {losses[-1]} at step {step}")
+            note = f"loss {float(np.mean(losses[-_steps(lessons) :])):.3f}"
+            log.info("student epoch %d: %s", epoch + 1, note)
+            progress(epoch + 1, options.epochs, note)
+    return net.eval().requires_grad_(False)
+
+
+def _loss(net: Student, pictures: Tensor, features: Tensor, head: HeadError | None, weight: float) -> Tensor:
+    """Return the error of a step: pictures [B, T, n, side, side, colours], features [B, T, D]."""
+    found = net.embed(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+    loss = functional.smooth_l1_loss(found, net.scaled(features), beta=_LARGE)
+    if head is not None:
+        loss = loss + weight * head(found * net.deviation + net.mean, features)
+    return loss
+
+
+def error_of(net: Student, lesson: Lesson) -> float:
+    """Return the share of the features' variance that the student does not explain, in the mean over all columns."""
+    with torch.no_grad():
+        parts = [net.embed(torch.from_numpy(np.array(p)).float()) for p in _parts(lesson.pictures)]
+        return float(functional.mse_loss(torch.cat(parts), net.scaled(torch.from_numpy(lesson.features))))
+
+
+def _parts(pictures: NDArray[np.uint8], size: int = 64) -> Iterator[NDArray[np.uint8]]:
+    return (pictures[i : i + size] for i in range(0, len(pictures), size))
+
+
+def _steps(lessons: Sequence[Lesson]) -> int:
+    return max(1, sum(map(len, lessons)) // (_RUN * _RUNS))
+
+
+def _batches(lessons: Sequence[Lesson], rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the steps of an epoch: runs from anywhere, of each video as many as its length calls for."""
+    run = min(_RUN, *map(len, lessons))
+    share = np.array([len(x) for x in lessons], np.float64)
+    chosen = rng.choice(len(lessons), _steps(lessons) * _RUNS, p=share / share.sum())
+    for i in range(0, len(chosen), _RUNS):
+        pictures, features = [], []
+        for lesson in (lessons[k] for k in chosen[i : i + _RUNS]):
+            first = int(rng.integers(0, len(lesson) - run + 1))
+            pictures.append(lesson.pictures[first : first + run])
+            features.append(lesson.features[first : first + run])
+        yield torch.from_numpy(np.stack(pictures)).float(), torch.from_numpy(np.stack(features))
+
+
+def _jittered(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+    """Shift the place and change the light of each run: what the teacher's features should not depend on."""
+    side = pictures.shape[-2]
+    most = max(1, side // 20)
+    out = torch.empty_like(pictures)
+    for i, run in enumerate(pictures):
+        down, across = (int(v) for v in rng.integers(-most, most + 1, 2))
+        gain, shift = rng.uniform(0.8, 1.25), rng.uniform(-20, 20)
+        out[i] = torch.roll(run, (down, across), (-3, -2)) * gain + shift
+    return out.clamp_(0, 255)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
