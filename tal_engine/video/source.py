@@ -49,7 +49,8 @@ class VideoSource:
     them), `seen` (seconds up to the end of the last frame) and `warnings` are filled while the frames are read.
     `frame_seconds` and `missing` (seconds after the end of the last frame for which there should have been more) are
     final after the last one. thinning: what need not be decoded from now on. size: width and height that the container
-    declares, pixels, or None. limits: what it may cost.
+    declares, pixels, or None. limits: what it may cost. export_vectors: asks the decoder for motion vectors, before the
+    first frame is read; None where there is no decoder of ours.
     """
 
     name: str
@@ -67,6 +68,7 @@ class VideoSource:
     limits: Limits = field(default_factory=Limits)
     size: tuple[int, int] | None = None
     skipper: DecodeSkipper = field(default_factory=DecodeSkipper)
+    export_vectors: Callable[[], None] | None = None
 
     def close(self) -> None:
         """Give back what it holds; there are no more frames. Once is enough, and twice does no harm.

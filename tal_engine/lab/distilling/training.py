@@ -123,7 +123,7 @@ def train(
                 both = head if step >= _FEATURES_FIRST * steps else None
                 loss = _loss(net, _jittered(pictures, rng), features, both, options.activations)
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
                 schedule.step()
                 step += 1
