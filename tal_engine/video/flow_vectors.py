@@ -86,7 +86,7 @@ def scaled(cells: Cells, picture: tuple[int, int], options: SnippetOptions) -> N
     field = cv2.resize(cells, (wide, tall), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     top, left = (tall - options.crop) // 2, (wide - options.crop) // 2
     field = field[top : top + options.crop, left : left + options.crop]
-    return np.asarray(field * np.float32([wide / picture[1], tall / picture[0]]), np.float32)
+    return np.asarray(field * np.array([wide / picture[1], tall / picture[0]], np.float32), np.float32)
 
 
 def cells_of(vectors: NDArray[np.void], size: tuple[int, int], back: int, ahead: int) -> Cells:

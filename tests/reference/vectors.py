@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import av
 import numpy as np
 
@@ -61,4 +63,4 @@ def slot_flow(path, slots, fps):
         before = [i for i, p in enumerate(pictures) if p[0] <= (slot + 0.5) / fps]
         shown.append(before[-1] if before else 0)
     still = np.zeros_like(each[0])
-    return [sum(each[a + 1 : b + 1], still) for a, b in zip(shown, shown[1:], strict=False)]
+    return [sum(each[a + 1 : b + 1], still) for a, b in pairwise(shown)]
