@@ -83,10 +83,10 @@ def scaled(cells: Cells, picture: tuple[int, int], options: SnippetOptions) -> N
     """Scale cells [h, w, 2] of a picture (height, width) to its centre crop [crop, crop, 2], in pixels of that."""
     tall, wide = options.fitted_size(*picture)
     shrinks = tall < cells.shape[0]
+    cells = np.ascontiguousarray(cells * np.array([wide / picture[1], tall / picture[0]], np.float32))
     field = cv2.resize(cells, (wide, tall), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     top, left = (tall - options.crop) // 2, (wide - options.crop) // 2
-    field = field[top : top + options.crop, left : left + options.crop]
-    return np.asarray(field * np.array([wide / picture[1], tall / picture[0]], np.float32), np.float32)
+    return np.asarray(field[top : top + options.crop, left : left + options.crop], np.float32)
 
 
 def cells_of(vectors: NDArray[np.void], size: tuple[int, int], back: int, ahead: int) -> Cells:
@@ -100,28 +100,31 @@ def cells_of(vectors: NDArray[np.void], size: tuple[int, int], back: int, ahead:
         ahead: to the nearest later one; 0: there is none, and vectors to later pictures are left out.
     """
     high, wide = (-(-side // CELL) for side in size)
-    away = np.where(vectors["source"] < 0, -back, ahead).astype(np.float32)
+    away = np.where(vectors["source"] < 0, -back, ahead) * vectors["motion_scale"].astype(np.float64)
     kept = away != 0
-    v, away = vectors[kept], away[kept] * vectors["motion_scale"][kept]
-    speed = np.stack([v["motion_x"], v["motion_y"]], -1) / away[:, None]
-    total = np.zeros((high + 1, wide + 1, 3), np.float64)  # of corners; their double sum is that of cells
-    left, top, right, bottom = _corners(v, high, wide)
-    weighed = np.concatenate([speed, np.ones((len(speed), 1))], 1)
-    for rows, columns, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
-        np.add.at(total, (rows, columns), sign * weighed)
-    summed = total.cumsum(0).cumsum(1)[:high, :wide]
-    count = np.rint(summed[..., 2:])
-    return np.asarray(np.where(count > 0, summed[..., :2] / np.maximum(count, 1), 0), np.float32)
+    if not kept.all():
+        vectors, away = vectors[kept], away[kept]
+    # Each block enters at its four corners; the double sum of corners is that of cells.
+    places, signs = _corners(vectors, high, wide)
+    size_of_sums = (high + 1) * (wide + 1)
+    sums = []
+    for values in (vectors["motion_x"] / away, vectors["motion_y"] / away, np.ones(len(away))):
+        corners = np.bincount(places, np.outer(signs, values).reshape(-1), size_of_sums)
+        sums.append(corners.reshape(high + 1, wide + 1).cumsum(0).cumsum(1)[:high, :wide])
+    count = np.rint(sums[2])
+    means = [np.where(count > 0, s / np.maximum(count, 1), 0) for s in sums[:2]]
+    return np.asarray(np.stack(means, -1), np.float32)
 
 
-def _corners(v: NDArray[np.void], high: int, wide: int) -> tuple[NDArray[np.int64], ...]:
-    """Return the first and the end of each block's columns and rows of cells, cut at the picture's border."""
-    left, top = (v[c].astype(np.int64) - v[s] // 2 for c, s in (("dst_x", "w"), ("dst_y", "h")))
-    right, bottom = left + v["w"], top + v["h"]
-    return (
-        (left // CELL).clip(0, wide), (top // CELL).clip(0, high),
-        (right // CELL).clip(0, wide), (bottom // CELL).clip(0, high),
-    )  # fmt: skip
+def _corners(v: NDArray[np.void], high: int, wide: int) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """Return where the corners of blocks lie among the corners of cells, [4 N], and the sign of each of the four."""
+    spans = []
+    for centre, side, most in (("dst_x", "w", wide), ("dst_y", "h", high)):
+        first = v[centre].astype(np.int64) - v[side] // 2
+        spans.append([(end // CELL).clip(0, most) for end in (first, first + v[side])])
+    (left, right), (top, bottom) = spans
+    corners = [row * (wide + 1) + column for row in (top, bottom) for column in (left, right)]
+    return np.concatenate(corners), (1, -1, -1, 1)
 
 
 @dataclass
