@@ -22,6 +22,7 @@ from typing import Any
 
 import archive_section
 import deploy_section
+import distill_section
 import export_section
 import faults_section
 import features_section
@@ -214,6 +215,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "int8_instructions": lambda: deploy_section.int8(stored("int8_instructions")),
         "bench_memory": lambda: deploy_section.memory(stored("bench_memory")),
     },
+    "docs/distill.md": {"bench_distill": lambda: distill_section.section(stored("bench_distill"))},
     "docs/archives.md": {"bench_archive": lambda: archive_section.section(stored("bench_archive"))},
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},

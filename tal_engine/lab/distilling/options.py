@@ -22,13 +22,13 @@ class DistillOptions:
     #: Pixels of a side of its pictures: a square from the middle.
     side: int = 64
     #: Frames are read in so many groups; the frames of a group are channels of one picture.
-    moments: int = 2
+    moments: int = 1
     #: Channels of the first layer; the others have twice to four times as many.
     width: int = 32
     #: "luma" reads brightness alone, "rgb" three colours.
     colours: Literal["luma", "rgb"] = "luma"
     #: Passes over the snippets of the training videos.
-    epochs: int = 20
+    epochs: int = 12
     #: Weight of the error of the head's activations, beside that of features. 0 leaves the head out.
     activations: float = 1.0
     #: Share of the videos that are held out, at least one.
