@@ -59,6 +59,10 @@ class DistillOptions:
         require(self.seed >= 0, "seed", self.seed, "0 or more")
         require(self.threads >= 1, "threads", self.threads, "at least 1")
 
+    def course(self) -> dict[str, Any]:
+        """Give what the student's weights follow from, beside its lessons."""
+        return {**self.architecture(), **{n: getattr(self, n) for n in ("epochs", "activations", "seed", "threads")}}
+
     def architecture(self) -> dict[str, Any]:
         """Give what the student's network follows from."""
         return {name: asdict(self)[name] for name in ("frames", "side", "moments", "width", "colours")}

@@ -95,7 +95,7 @@ def distill_with(
     lessons = {v.name: lesson_of(cut[v.name], v.features.streams) for v in seen}
     head, note = head_error(found.plan, options)
     trained = [lessons[v.name] for v in taught]
-    net = _timed(seconds, "training", lambda: train(trained, options, head, _epochs(bar)))
+    net = _timed(seconds, "training", lambda: train(trained, options, head, _epochs(bar), work))
     figures = {
         "trained_on": {"videos": len(taught), "snippets": sum(map(len, trained))},
         "unexplained": round(float(np.mean([error_of(net, lessons[v.name]) for v in held])), 4),

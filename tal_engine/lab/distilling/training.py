@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from ..._util.files import whole_file
 from ...errors import ExportError, TrainingError
 from ...plan.archive import Plan
 from .head_in_torch import TorchHead, Values
@@ -96,6 +102,7 @@ def train(
     options: DistillOptions,
     head: HeadError | None,
     progress: Callable[[int, int, str], None],
+    folder: Path | None = None,
 ) -> Student:
     """Train a student; the same lessons, options and threads give the same weights.
 
@@ -104,36 +111,82 @@ def train(
         options: architecture and training.
         head: error of the head's outputs, if it counts too.
         progress: called with (epochs done, epochs, note).
+        folder: where the state after each epoch is kept: a training that was stopped goes on there.
 
     Raises:
         TrainingError: the loss is not finite.
     """
     with _threads(options.threads):
         torch.manual_seed(options.seed)
-        rng = np.random.default_rng(options.seed)
         every = torch.from_numpy(np.concatenate([x.features for x in lessons]))
         net = Student(options, every.shape[1]).train().to(memory_format=torch.channels_last)
         net.scale_to(every)
-        steps = options.epochs * _steps(lessons)
-        optimizer = torch.optim.AdamW(net.parameters(), lr=_RATE, weight_decay=0.02)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps, pct_start=0.15)
-        step, losses = 0, list[float]()
-        for epoch in range(options.epochs):
-            for pictures, features in _batches(lessons, rng):
-                both = head if step >= _FEATURES_FIRST * steps else None
-                loss = _loss(net, _jittered(pictures, rng), features, both, options.activations)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                step += 1
-                losses.append(loss.item())
-                if not math.isfinite(losses[-1]):
-                    raise TrainingError(f"the student's loss is {losses[-1]} at step {step}")
-            note = f"loss {float(np.mean(losses[-_steps(lessons) :])):.3f}"
-            log.info("student epoch %d: %s", epoch + 1, note)
-            progress(epoch + 1, options.epochs, note)
+        course = _Course(net, head, options, _steps(lessons))
+        state = None if folder is None else folder / f"training-{_key(lessons, options, head is not None)}.pt"
+        done = course.restored(state)
+        for epoch in range(done, options.epochs):
+            loss = course.epoch(lessons, epoch)
+            log.info("student epoch %d: loss %.3f", epoch + 1, loss)
+            if state is not None:
+                course.keep(state, epoch + 1)
+            progress(epoch + 1, options.epochs, f"loss {loss:.3f}")
     return net.eval().requires_grad_(False)
+
+
+class _Course:
+    """A student's optimizer and schedule; what an epoch does follows from the seed and its number."""
+
+    def __init__(self, net: Student, head: HeadError | None, options: DistillOptions, steps: int) -> None:
+        self.net, self.head, self.options, self.steps = net, head, options, steps
+        total = options.epochs * steps
+        self.optimizer = torch.optim.AdamW(net.parameters(), lr=_RATE, weight_decay=0.02)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, _RATE, total_steps=total, pct_start=0.15)
+
+    def epoch(self, lessons: Sequence[Lesson], number: int) -> float:
+        """Run an epoch and return its mean loss."""
+        rng, losses = np.random.default_rng([self.options.seed, number]), list[float]()
+        for i, (pictures, features) in enumerate(_batches(lessons, rng)):
+            step = number * self.steps + i
+            both = self.head if step >= _FEATURES_FIRST * self.options.epochs * self.steps else None
+            loss = _loss(self.net, _jittered(pictures, rng), features, both, self.options.activations)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.schedule.step()
+            losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                raise TrainingError(f"the student's loss is {losses[-1]} at step {step + 1}")
+        return float(np.mean(losses))
+
+    def keep(self, path: Path, done: int) -> None:
+        """Write the state after so many epochs."""
+        state = {"done": done, **{name: part.state_dict() for name, part in self._parts().items()}}
+        with whole_file(path) as temporary:
+            torch.save(state, temporary)
+
+    def restored(self, path: Path | None) -> int:
+        """Take up a state that was kept; return its epochs, 0 if there is none or it is damaged."""
+        if path is None or not path.exists():
+            return 0
+        try:
+            state = torch.load(path, weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+            log.warning("%s: is damaged, the training begins anew", path)
+            return 0
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        return int(state["done"])
+
+    def _parts(self) -> dict[str, Any]:
+        return {"net": self.net, "optimizer": self.optimizer, "schedule": self.schedule}
+
+
+def _key(lessons: Sequence[Lesson], options: DistillOptions, head: bool) -> str:
+    """Name what a training follows from."""
+    digest = hashlib.sha256(json.dumps([options.course(), head]).encode())
+    for lesson in lessons:
+        digest.update(lesson.features.tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _loss(net: Student, pictures: Tensor, features: Tensor, head: HeadError | None, weight: float) -> Tensor:

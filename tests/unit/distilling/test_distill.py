@@ -75,7 +75,7 @@ def test_what_is_measured_is_of_held_out_videos(made):
     figures = report.figures
     assert (figures["videos"], figures["trained_on"]["videos"]) == (2, 3)
     assert all(0 <= figures[k] <= 100 for k in ("teacher", "student", "agreement"))
-    assert 0 < figures["unexplained"]
+    assert figures["unexplained"] > 0
     assert set(figures["seconds"]) == {"teacher", "pictures", "training", "measuring"}
     assert "trained on       3 videos" in report.table
     assert "against truth" in report.table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,32 @@ def test_a_student_learns_what_can_be_learned_and_the_same_twice():
         found = nets[0].embed(torch.from_numpy(held.pictures).float()) * nets[0].deviation + nets[0].mean
     unexplained = ((found.numpy() - held.features) ** 2).mean(0) / held.features.var(0)
     assert unexplained.max() < 0.5
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, caplog):
+    class StoppedError(Exception):
+        pass
+
+    def stop(done, *_):
+        if done == 2:
+            raise StoppedError
+
+    options, lessons = replace(SMALL, epochs=4), bar_lessons()
+    whole = train(lessons, options, None, lambda *_: None)
+    with pytest.raises(StoppedError):
+        train(lessons, options, None, stop, tmp_path)
+    told = []
+    rest = train(lessons, options, None, lambda done, *_: told.append(done), tmp_path)
+    assert told == [3, 4]
+    for a, b in zip(whole.state_dict().values(), rest.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    train(lessons, replace(options, seed=1), None, lambda done, *_: told.append(done), tmp_path)
+    assert told[2:] == [1, 2, 3, 4]  # another training has a state of its own
+    for path in tmp_path.glob("*.pt"):
+        path.write_bytes(path.read_bytes()[:100])
+    train(lessons, options, None, lambda done, *_: told.append(done), tmp_path)
+    assert told[6:] == [1, 2, 3, 4]
+    assert "is damaged, the training begins anew" in caplog.text
 
 
 def test_a_loss_that_is_not_finite_stops_the_training():
