@@ -24,6 +24,8 @@ _WIDTHS = (1, 2, 4, 4)
 #: Pictures of `side` are halved so often; the regions that remain are 3 x 3.
 _HALVED = 4
 _REGIONS = 3
+#: What differs from the mean picture counts so much more: most of a picture is background that does not move.
+_MOTION = 4.0
 
 
 def luma_of(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -47,7 +49,7 @@ class Student(nn.Module):
     def __init__(self, options: DistillOptions, dim: int) -> None:
         super().__init__()
         self.moments, self.colours = options.moments, options.colours
-        channels = options.frames // options.moments * (1 if options.colours == "luma" else 3)
+        channels = (options.frames // options.moments + 1) * (1 if options.colours == "luma" else 3)
         widths = [options.width * m for m in _WIDTHS]
         layers = [_block(channels, widths[0], 5)]
         layers += [_block(a, b, 3) for a, b in pairwise(widths)]
@@ -72,8 +74,9 @@ class Student(nn.Module):
     def embed(self, pictures: Tensor) -> Tensor:
         """Give features [B, dim], of mean 0 and deviation 1, of pictures [B, n, side, side, colours] in 0..255."""
         b, n, h, w, c = pictures.shape
-        x = (pictures / 127.5 - 1.0).permute(0, 1, 4, 2, 3)
-        x = x.reshape(b * self.moments, n // self.moments * c, h, w)
+        x = (pictures / 127.5 - 1.0).permute(0, 1, 4, 2, 3).reshape(b * self.moments, n // self.moments, c, h, w)
+        mean = x.mean(1, keepdim=True)
+        x = torch.cat([mean, (x - mean) * _MOTION], 1).flatten(1, 2)
         x = functional.relu(self.squeeze(self.trunk(x))).reshape(b, -1)
         return self.out(functional.relu(self.mix(x)))
 

@@ -28,12 +28,14 @@ from .student import Student
 
 log = logging.getLogger("tal_engine")
 
+#: Snippets of a step that learns from features alone: from anywhere, as neighbours say much the same.
+_ALONE = 32
 #: Snippets that follow each other in a run, so that the head sees a piece of a video; and runs of a step.
-_RUN, _RUNS = 16, 8
+_RUN, _RUNS = 16, 4
 #: Learning rate at its highest.
 _RATE = 2e-3
-#: Share of the steps that learn from features alone: the head makes nothing of features that are far off.
-_FEATURES_FIRST = 0.3
+#: Share of the epochs that learn from features alone: the head makes nothing of features that are far off.
+_FEATURES_FIRST = 0.6
 #: Error of a scaled feature from where on it counts by its size, not its square.
 _LARGE = 1.0
 
@@ -121,7 +123,7 @@ def train(
         every = torch.from_numpy(np.concatenate([x.features for x in lessons]))
         net = Student(options, every.shape[1]).train().to(memory_format=torch.channels_last)
         net.scale_to(every)
-        course = _Course(net, head, options, _steps(lessons))
+        course = _Course(net, head, options, sum(map(len, lessons)))
         state = None if folder is None else folder / f"training-{_key(lessons, options, head is not None)}.pt"
         done = course.restored(state)
         for epoch in range(done, options.epochs):
@@ -136,26 +138,31 @@ def train(
 class _Course:
     """A student's optimizer and schedule; what an epoch does follows from the seed and its number."""
 
-    def __init__(self, net: Student, head: HeadError | None, options: DistillOptions, steps: int) -> None:
-        self.net, self.head, self.options, self.steps = net, head, options, steps
-        total = options.epochs * steps
+    def __init__(self, net: Student, head: HeadError | None, options: DistillOptions, snippets: int) -> None:
+        self.net, self.head, self.options = net, head, options
+        #: Epochs that learn from features alone.
+        self.alone = options.epochs if head is None else math.ceil(_FEATURES_FIRST * options.epochs)
+        total = sum(_steps(snippets, *self._runs(number)) for number in range(options.epochs))
         self.optimizer = torch.optim.AdamW(net.parameters(), lr=_RATE, weight_decay=0.02)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, _RATE, total_steps=total, pct_start=0.15)
+
+    def _runs(self, number: int) -> tuple[int, int]:
+        """Return the length of a run and the runs of a step, in an epoch."""
+        return (1, _ALONE) if number < self.alone else (_RUN, _RUNS)
 
     def epoch(self, lessons: Sequence[Lesson], number: int) -> float:
         """Run an epoch and return its mean loss."""
         rng, losses = np.random.default_rng([self.options.seed, number]), list[float]()
-        for i, (pictures, features) in enumerate(_batches(lessons, rng)):
-            step = number * self.steps + i
-            both = self.head if step >= _FEATURES_FIRST * self.options.epochs * self.steps else None
-            loss = _loss(self.net, _jittered(pictures, rng), features, both, self.options.activations)
+        head = None if number < self.alone else self.head
+        for pictures, features in _batches(lessons, rng, *self._runs(number)):
+            loss = _loss(self.net, _jittered(pictures, rng), features, head, self.options.activations)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
             self.schedule.step()
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
-                raise TrainingError(f"the student's loss is {losses[-1]} at step {step + 1}")
+                raise TrainingError(f"the student's loss is {losses[-1]} in step {len(losses)} of epoch {number + 1}")
         return float(np.mean(losses))
 
     def keep(self, path: Path, done: int) -> None:
@@ -209,18 +216,22 @@ def _parts(pictures: NDArray[np.uint8], size: int = 64) -> Iterator[NDArray[np.u
     return (pictures[i : i + size] for i in range(0, len(pictures), size))
 
 
-def _steps(lessons: Sequence[Lesson]) -> int:
-    return max(1, sum(map(len, lessons)) // (_RUN * _RUNS))
+def _steps(snippets: int, run: int, runs: int) -> int:
+    """Return the steps of an epoch."""
+    return max(1, snippets // (run * runs))
 
 
-def _batches(lessons: Sequence[Lesson], rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(
+    lessons: Sequence[Lesson], rng: np.random.Generator, run: int, runs: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the steps of an epoch: runs from anywhere, of each video as many as its length calls for."""
-    run = min(_RUN, *map(len, lessons))
-    share = np.array([len(x) for x in lessons], np.float64)
-    chosen = rng.choice(len(lessons), _steps(lessons) * _RUNS, p=share / share.sum())
-    for i in range(0, len(chosen), _RUNS):
+    lengths = np.array([len(x) for x in lessons])
+    steps = _steps(int(lengths.sum()), run, runs)
+    run = min(run, int(lengths.min()))
+    chosen = rng.choice(len(lessons), steps * runs, p=lengths / lengths.sum())
+    for i in range(0, len(chosen), runs):
         pictures, features = [], []
-        for lesson in (lessons[k] for k in chosen[i : i + _RUNS]):
+        for lesson in (lessons[k] for k in chosen[i : i + runs]):
             first = int(rng.integers(0, len(lesson) - run + 1))
             pictures.append(lesson.pictures[first : first + run])
             features.append(lesson.features[first : first + run])

@@ -173,7 +173,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, caplo
 def test_a_loss_that_is_not_finite_stops_the_training():
     lesson = bar_lessons()[0]
     broken = lesson_of(lesson.pictures, {"rgb": np.full_like(lesson.features, np.inf)})
-    with pytest.raises(TrainingError, match="the student's loss is nan at step 1"):
+    with pytest.raises(TrainingError, match="the student's loss is nan in step 1 of epoch 1"):
         train([broken], SMALL, None, lambda *_: None)
 
 
