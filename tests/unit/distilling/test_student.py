@@ -17,9 +17,10 @@ from tal_engine.lab.distilling.options import DistillOptions, student_snippets
 from tal_engine.lab.distilling.student import Student, luma_of
 from tal_engine.lab.distilling.training import HeadError, head_error, lesson_of, train
 from tal_engine.plan.archive import read_plan, with_members
+from tal_engine.records import Features
 from tests.makers import _model, tiny_plan
 
-SMALL = DistillOptions(frames=4, moments=2, width=4, epochs=40, threads=1)
+SMALL = DistillOptions(frames=4, moments=2, width=4, epochs=12, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +133,11 @@ def bar_lessons(seed=0):
     return out
 
 
-def test_a_student_learns_what_can_be_learned_and_the_same_twice():
-    plan, lessons = tiny_plan(), bar_lessons()
-    nets = [train(lessons, SMALL, HeadError(plan), lambda *_: None) for _ in range(2)]
-    for a, b in zip(nets[0].state_dict().values(), nets[1].state_dict().values(), strict=True):
-        assert torch.equal(a, b)
+def test_a_student_learns_what_can_be_learned():
+    net = train(bar_lessons(), SMALL, HeadError(tiny_plan()), lambda *_: None)
     held = bar_lessons(9)[0]
     with torch.no_grad():
-        found = nets[0].embed(torch.from_numpy(held.pictures).float()) * nets[0].deviation + nets[0].mean
+        found = net.embed(torch.from_numpy(held.pictures).float()) * net.deviation + net.mean
     unexplained = ((found.numpy() - held.features) ** 2).mean(0) / held.features.var(0)
     assert unexplained.max() < 0.5
 
@@ -152,7 +150,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, caplo
         if done == 2:
             raise StoppedError
 
-    options, lessons = replace(SMALL, epochs=4), bar_lessons()
+    options, lessons = replace(SMALL, epochs=4), bar_lessons()[:1]
     whole = train(lessons, options, None, lambda *_: None)
     with pytest.raises(StoppedError):
         train(lessons, options, None, stop, tmp_path)
@@ -178,8 +176,6 @@ def test_a_loss_that_is_not_finite_stops_the_training():
 
 
 def test_what_the_student_saw_goes_into_the_plan(demo):
-    from tal_engine.records import Features
-
     snippet = student_snippets(demo.manifest.snippet, SMALL)
     torch.manual_seed(0)
     net = Student(SMALL, sum(demo.manifest.streams.values())).eval()
