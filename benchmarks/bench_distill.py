@@ -54,7 +54,7 @@ def vectors_plan() -> Plan:
 
 
 def held_out_score(plan: Plan, args: argparse.Namespace) -> float:
-    """Mean mAP@0.1:0.7 on the held-out procedural videos, percent; what was found of each is kept in the work folder."""
+    """Mean mAP@0.1:0.7 on the held-out procedural videos, percent; what was found of each is kept in `--work`."""
     annotations = read_annotations(rendered(args.data, ["test"]) / "annotations.json")
     truth = {v.name: list(v.instances) for v in annotations.subset("test").values()}
     engine, kept = TALEngine(plan, "cpu", threads=1), args.work / "found" / plan.sha256[:12]
