@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from tal_engine import TALEngine, read_plan
+from tal_engine.cli import main
 from tal_engine.errors import DataError, PlanError, PlanFault, UsageError, VideoError
 from tal_engine.inference.extraction import Extractor
 from tal_engine.lab import distill
@@ -99,6 +101,21 @@ def test_a_second_run_sees_nothing_again_and_gives_the_same(made, monkeypatch):
     second = distill(root / "teacher.plan", root / "videos", root / "s.plan", overwrite=True, **QUICK)
     assert second.plan.files == report.plan.files
     assert second.figures["student"] is None
+
+
+def test_the_command(made, tmp_path):
+    root, _ = made
+    paths = ["distill", str(root / "teacher.plan"), "--data", str(root / "videos"), "-o", str(tmp_path / "s.plan")]
+    main._register("distill")
+    more = ["--work", str(root / "s.distill"), "--labels", str(root / "labels.csv"), "--epochs", "1"]
+    done = CliRunner().invoke(main.app, [*paths, *more])
+    assert done.exit_code == 0, done.output
+    assert "trained on       4 videos" in done.output
+    assert "against truth" in done.output
+    assert read_plan(tmp_path / "s.plan").manifest.encoders[0].preprocess["frames"] == "8"
+    done = CliRunner().invoke(main.app, ["distill", "demo", "--data", str(tmp_path / "none"), "-o", "s.plan"])
+    assert isinstance(done.exception, UsageError)
+    assert "is no folder of videos" in str(done.exception)
 
 
 def test_nothing_is_overwritten_unless_asked(made):
