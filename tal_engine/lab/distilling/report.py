@@ -14,8 +14,8 @@ class DistillReport:
     """A student's plan and how it was measured.
 
     figures: "agreement", "teacher" and "student" in percent (`measuring.measured`), "unexplained" (share of the
-    features' variance), "videos" held out, "trained_on" videos and snippets, "seconds" of the stages. warnings: videos
-    that were left out, and what else is to be known.
+    features' variance), "training_cpu_seconds", "videos" held out, "trained_on" videos and snippets, "seconds" of the
+    stages. warnings: videos that were left out, and what else is to be known.
     """
 
     output: Path

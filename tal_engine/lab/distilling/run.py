@@ -96,7 +96,8 @@ def distill_with(
     head, note = head_error(found.plan, options)
     trained = [lessons[v.name] for v in taught]
     net = _timed(seconds, "training", lambda: train(trained, options, head, _epochs(bar), work))
-    figures = {
+    figures: dict[str, Any] = {
+        "training_cpu_seconds": round(net.spent, 1),
         "trained_on": {"videos": len(taught), "snippets": sum(map(len, trained))},
         "unexplained": round(float(np.mean([error_of(net, lessons[v.name]) for v in held])), 4),
     }

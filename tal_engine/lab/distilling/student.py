@@ -49,6 +49,8 @@ class Student(nn.Module):
     def __init__(self, options: DistillOptions, dim: int) -> None:
         super().__init__()
         self.moments, self.colours = options.moments, options.colours
+        #: Processor seconds of the training.
+        self.spent = 0.0
         channels = (options.frames // options.moments + 1) * (1 if options.colours == "luma" else 3)
         widths = [options.width * m for m in _WIDTHS]
         layers = [_block(channels, widths[0], 5)]

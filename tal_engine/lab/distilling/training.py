@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import pickle
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,6 +116,9 @@ def train(
         progress: called with (epochs done, epochs, note).
         folder: where the state after each epoch is kept: a training that was stopped goes on there.
 
+    Returns:
+        The student; its `spent` are the processor seconds of all epochs, also of those before a stop.
+
     Raises:
         TrainingError: the loss is not finite.
     """
@@ -132,6 +136,7 @@ def train(
             if state is not None:
                 course.keep(state, epoch + 1)
             progress(epoch + 1, options.epochs, f"loss {loss:.3f}")
+        net.spent = course.spent
     return net.eval().requires_grad_(False)
 
 
@@ -139,7 +144,7 @@ class _Course:
     """A student's optimizer and schedule; what an epoch does follows from the seed and its number."""
 
     def __init__(self, net: Student, head: HeadError | None, options: DistillOptions, snippets: int) -> None:
-        self.net, self.head, self.options = net, head, options
+        self.net, self.head, self.options, self.spent = net, head, options, 0.0
         #: Epochs that learn from features alone.
         self.alone = options.epochs if head is None else math.ceil(_FEATURES_FIRST * options.epochs)
         total = sum(_steps(snippets, *self._runs(number)) for number in range(options.epochs))
@@ -152,7 +157,7 @@ class _Course:
 
     def epoch(self, lessons: Sequence[Lesson], number: int) -> float:
         """Run an epoch and return its mean loss."""
-        rng, losses = np.random.default_rng([self.options.seed, number]), list[float]()
+        rng, losses, began = np.random.default_rng([self.options.seed, number]), list[float](), time.process_time()
         head = None if number < self.alone else self.head
         for pictures, features in _batches(lessons, rng, *self._runs(number)):
             loss = _loss(self.net, _jittered(pictures, rng), features, head, self.options.activations)
@@ -163,11 +168,12 @@ class _Course:
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
                 raise TrainingError(f"the student's loss is {losses[-1]} in step {len(losses)} of epoch {number + 1}")
+        self.spent += time.process_time() - began
         return float(np.mean(losses))
 
     def keep(self, path: Path, done: int) -> None:
         """Write the state after so many epochs."""
-        state = {"done": done, **{name: part.state_dict() for name, part in self._parts().items()}}
+        state = {"done": done, "spent": self.spent, **{name: part.state_dict() for name, part in self._parts().items()}}
         with whole_file(path) as temporary:
             torch.save(state, temporary)
 
@@ -182,6 +188,7 @@ class _Course:
             return 0
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+        self.spent = float(state["spent"])
         return int(state["done"])
 
     def _parts(self) -> dict[str, Any]:
