@@ -22,6 +22,7 @@ from typing import Any
 
 import archive_section
 import deploy_section
+import distill_section
 import export_section
 import faults_section
 import features_section
@@ -221,6 +222,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
             *(stored(f"bench_archive{part}") for part in ("", "_store", "_ray"))
         ),
     },
+    "docs/distill.md": {"bench_distill": lambda: distill_section.section(stored("bench_distill"))},
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
     "docs/embedding.md": {"bench_image": lambda: image_section.section(stored("bench_image"))},

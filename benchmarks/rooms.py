@@ -114,6 +114,11 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "pixels": {"": (*VIDEOS, f"{_T}/lab/nn")},
     "bench_former": {"": (*TRAINED, "benchmarks/bench_former.py", "benchmarks/segmental.py")},
+    "bench_distill": {
+        "": (*TRAINED, *RUNTIME, *DRAWN, "export", "benchmarks/bench_distill.py"),
+        "vectors": (*RUNTIME, *DRAWN, *SCORING, "benchmarks/bench_distill.py"),
+        "cost": (*RUNTIME, f"{_T}/lab/distilling", "benchmarks/bench_distill.py"),
+    },
     "bench_domain": {"": (*RUNTIME, *DRAWN, "export", "benchmarks/bench_domain.py")},
     "judge_formats": {"": (f"{_T}/annotations", "benchmarks/judge_formats.py")},
     "bench_formats": {"": (f"{_T}/annotations", "benchmarks/bench_formats.py")},

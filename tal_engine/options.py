@@ -52,8 +52,9 @@ class SnippetOptions:
     interpolation: Literal["area", "bilinear"] = "area"
     #: Optical flow between consecutive slots of a snippet; the last one is repeated, so that
     #: every snippet depends on its own frames only. "tvl1" is what I3D was trained on and takes
-    #: OpenCV's contrib modules, "dis" costs a hundredth of it.
-    flow: Literal["none", "dis", "tvl1"] = "dis"
+    #: OpenCV's contrib modules, "dis" costs a hundredth of it. "vectors" computes nothing: the motion vectors of the
+    #: file's codec (`video.flow_vectors`), which streams and arrays do not have.
+    flow: Literal["none", "dis", "tvl1", "vectors"] = "dis"
     #: Flow is computed of the centre that encoders see, or of whole frames and then cropped, as I3D's protocol has it:
     #: that sees what enters the crop, and costs as much more as the frame is larger.
     flow_of: Literal["crop", "whole"] = "crop"
@@ -76,7 +77,8 @@ class SnippetOptions:
         interpolation = self.interpolation
         _require(interpolation in ("area", "bilinear"), "interpolation", interpolation, "'area' or 'bilinear'")
         _require(self.flow_of in ("crop", "whole"), "flow_of", self.flow_of, "'crop' or 'whole'")
-        _require(self.flow in ("none", "dis", "tvl1"), "flow", self.flow, "'none', 'dis' or 'tvl1'")
+        allowed = "'none', 'dis', 'tvl1' or 'vectors'"
+        _require(self.flow in ("none", "dis", "tvl1", "vectors"), "flow", self.flow, allowed)
         _require(0 < self.flow_clip < math.inf, "flow_clip", self.flow_clip, "positive and finite")
         _require(self.tail in ("pad", "drop"), "tail", self.tail, "'pad' or 'drop'")
 

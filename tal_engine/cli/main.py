@@ -51,7 +51,8 @@ _MODULES = {
     "serve": "serve",
     "verify-stream": "verify_stream", "certify": "certify", "bench": "bench", "diff": "diff",
     "eval": "evaluate", "val": "evaluate",
-    "train": "train", "fit": "fit", "studio": "studio", "import": "import_checkpoint", "convert": "convert",
+    "train": "train", "fit": "fit", "distill": "distill", "studio": "studio", "import": "import_checkpoint",
+    "convert": "convert",
 }  # fmt: skip
 #: Modules of groups of commands, each with an `app`.
 _GROUPS = ("export", "plan", "demo", "data", "features")

@@ -25,6 +25,7 @@ from ..records import Features, Snippets
 from ..video import VideoSource, cut, open_video
 from ..video.flow import FlowSource, with_flow
 from ..video.flow_rules import flow_rules
+from ..video.flow_vectors import with_vectors
 from ..video.planes import cut_planes
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Extractor:
 
         Raises:
             VideoError: the video cannot be read.
-            FlowError: its stored flow is missing or does not belong to it.
+            FlowError: its stored flow is missing or does not belong to it, or it has no motion vectors.
             MissingExtraError: the flow needs an OpenCV with contrib modules.
         """
         total = video.duration or 0.0
@@ -127,7 +128,9 @@ class Extractor:
         snippets, convert = self._cut(video, batch)
         snippets = reading.pull("snippets", snippets)
         # Where frames are converted later, no encoder reads flow.
-        if convert is None and (self.flow is None or self.snippet.flow == "none"):
+        if convert is None and self.flow is None and self.snippet.flow == "vectors":
+            snippets = reading.pull("flow", with_vectors(snippets, self.snippet, video))
+        elif convert is None and (self.flow is None or self.snippet.flow == "none"):
             snippets = reading.pull("flow", with_flow(snippets, self.snippet))
         elif convert is None and self.flow is not None:
             snippets = reading.pull("flow", self.flow(snippets, self.snippet, video))

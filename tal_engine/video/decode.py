@@ -85,8 +85,15 @@ def finite(
     clock: FileClock[VideoFrame] = FileClock(video.frame_seconds, 0.0, discontinuous, video.duration)
     decoded = frames_of(container.demux(stream), stream, video, stamps, decoder and decoder(stream))
     timed = _increasing(_timed(decoded, stream, start, video), video, clock)
+    if decoder is None:
+        video.export_vectors = partial(_export_vectors, stream)
     video.frames = _shown(progressive(timed, video), stream, video, clock, start, claims=not _is_reckoned(container))
     return video
+
+
+def _export_vectors(stream: VideoStream) -> None:
+    """Let the decoder put motion vectors beside its frames; before it has opened."""
+    stream.codec_context.options = {**stream.codec_context.options, "export_side_data": "mvs"}
 
 
 def is_discontinuous(container: InputContainer) -> bool:

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingExtraError
+from ..errors import FlowError, MissingExtraError
 from ..flow_options import TVL1
 from ..options import SnippetOptions
 from ..records import Snippets
@@ -61,10 +61,13 @@ def with_flow(
         pairs: another implementation of that method, such as `nn.tvl1.torch_tvl1`.
 
     Raises:
+        FlowError: "vectors", which only files have; see `flow_vectors.with_vectors`.
         MissingExtraError: "tvl1" and an OpenCV without its contrib modules; raised at once, not at the first batch.
     """
     if options.flow == "none":
         return iter(snippets)
+    if options.flow == "vectors":
+        raise FlowError("flow 'vectors' is read of video files: frames of streams and arrays have no motion vectors")
     chosen = pairs or {"dis": dis_pairs, "tvl1": tvl1_pairs}[options.flow]()
     return (_added(b, options, chosen) for b in snippets)
 

@@ -37,6 +37,8 @@ def flow_rules(method: str, version: str | None = None) -> str:
     """
     if method == "none":
         return ""
+    if method == "vectors":  # FFmpeg exports what the file says; no version computes anything
+        return "vectors, rules 1"
     version = cv2.__version__ if version is None else version
     major, minor = (int(part) for part in version.split(".")[:2])
     for revision in _REVISIONS[method]:

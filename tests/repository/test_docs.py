@@ -26,6 +26,7 @@ INSTEAD = {
 #: Pages whose Python blocks cannot run here, and why; their imports are looked up all the same.
 NOT_RUN = {
     "docs/serve.md": "it needs a service: tests/unit/serve/test_serve_docs.py runs it against one",
+    "docs/distill.md": "it trains for minutes; tests/unit/distilling does so in small",
     "docs/fit.md": "it trains for minutes; tests/unit/fitting does so in small",
     "docs/scores.md": "it fits a plan to the features and the truth of a training set",
 }

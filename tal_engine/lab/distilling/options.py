@@ -1,0 +1,93 @@
+"""What can be chosen about a student."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ...errors import UsageError, require
+from ...options import SnippetOptions
+
+#: Sides of pictures that the student's network halves four times.
+_CELL = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillOptions:
+    """See docs/distill.md; defaults are those of `tal distill`."""
+
+    #: Frames that the student reads of each of the teacher's snippets, evenly spaced. The others are never converted.
+    frames: int = 8
+    #: Pixels of a side of its pictures: a square from the middle.
+    side: int = 64
+    #: Frames are read in so many groups; the frames of a group are channels of one picture.
+    moments: int = 1
+    #: Channels of the first layer; the others have twice to four times as many.
+    width: int = 32
+    #: "luma" reads brightness alone, "rgb" three colours.
+    colours: Literal["luma", "rgb"] = "luma"
+    #: Passes over the snippets of the training videos.
+    epochs: int = 12
+    #: Weight of the error of the head's activations, beside that of features. 0 leaves the head out.
+    activations: float = 1.0
+    #: Share of the videos that are held out, at least one.
+    held_out: float = 0.15
+    seed: int = 0
+    #: Threads of the training.
+    threads: int = 2
+    #: Where what the teacher found is kept; None: beside the plan, NAME.distill.
+    work: Path | None = None
+    #: Replace a plan that is there.
+    overwrite: bool = False
+    #: "auto", "cpu" or "cuda": of the teacher.
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        require(1 <= self.frames <= 64, "frames", self.frames, "in 1..64")
+        ok = self.side % _CELL == 0 and 64 <= self.side <= 256
+        require(ok, "side", self.side, f"a multiple of {_CELL} in 64..256")
+        require(
+            self.moments >= 1 and self.frames % self.moments == 0, "moments", self.moments,
+            f"a divisor of frames ({self.frames})",
+        )  # fmt: skip
+        require(4 <= self.width <= 256, "width", self.width, "in 4..256")
+        require(self.colours in ("luma", "rgb"), "colours", self.colours, "'luma' or 'rgb'")
+        require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        require(0 <= self.activations < float("inf"), "activations", self.activations, "0 or more, and finite")
+        require(0 < self.held_out < 1, "held_out", self.held_out, "between 0 and 1")
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(self.threads >= 1, "threads", self.threads, "at least 1")
+
+    def course(self) -> dict[str, Any]:
+        """Give what the student's weights follow from, beside its lessons."""
+        return {**self.architecture(), **{n: getattr(self, n) for n in ("epochs", "activations", "seed", "threads")}}
+
+    def architecture(self) -> dict[str, Any]:
+        """Give what the student's network follows from."""
+        return {name: asdict(self)[name] for name in ("frames", "side", "moments", "width", "colours")}
+
+
+def student_snippets(teacher: SnippetOptions, options: DistillOptions) -> SnippetOptions:
+    """Return the snippets of a student: the same stretches of time as the teacher's, of fewer and smaller pictures.
+
+    Raises:
+        UsageError: so many frames a snippet do not fit the teacher's stride: snippets would begin between frames.
+
+    >>> student_snippets(SnippetOptions(fps=25.0, window=16, stride=16), DistillOptions(frames=4, moments=1)).fps
+    6.25
+    """
+    if options.frames * teacher.stride % teacher.window:
+        allowed = f"such that frames * stride ({teacher.stride}) / window ({teacher.window}) of the teacher is whole"
+        raise UsageError(f"frames is {options.frames}, must be {allowed}")
+    return replace(
+        teacher,
+        fps=teacher.fps * options.frames / teacher.window,
+        window=options.frames,
+        stride=options.frames * teacher.stride // teacher.window,
+        resize=options.side,
+        crop=options.side,
+        interpolation="area",
+        flow="none",
+        flow_of="crop",
+    )

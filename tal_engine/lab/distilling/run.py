@@ -1,0 +1,185 @@
+"""`distill`: a plan and videos in, a plan that costs less out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from ..._util.files import check_folder, check_free, check_writable, write_text
+from ..._util.untrusted import read_text
+from ...annotations.labels.label_files import video_files
+from ...errors import CheckpointError, DataError, UsageError
+from ...options import SnippetOptions, timeline_of
+from ...plan.archive import Plan, write_plan
+from ...records import Features
+from .measuring import measured, true_segments
+from .options import DistillOptions, student_snippets
+from .pictures import pictures_of
+from .report import DistillReport
+from .student import LUMA, Student, parameters_of
+from .targets import Bar, Teacher, VideoTargets, gather_targets, open_teacher
+from .tools import make_student_plan, stream_of_students
+from .training import Lesson, error_of, head_error, lesson_of, train
+
+T = TypeVar("T")
+
+#: Says whose the work folder is.
+_IDENTITY = "teacher.txt"
+#: Snippets at a time when a student's features of training videos are made.
+_BATCH = 64
+
+
+def distill(
+    teacher: str | Path,
+    data: str | Path,
+    output: str | Path = "student.plan",
+    labels: str | Path | None = None,
+    *,
+    progress: Bar | None = None,
+    **options: Any,
+) -> DistillReport:
+    """Train a student that reads few small pictures and no flow, and gives what the teacher gives.
+
+    Args:
+        teacher: a plan with encoders that read frames or flow, or the name of one that ships ("demo").
+        data: folder of videos; they need no labels.
+        output: the plan to write.
+        labels: true segments of the videos, as `tal_engine.annotations.labels.read_labels` reads them; both plans are
+            then measured by those of the held-out videos. Nothing is trained on them.
+        progress: called with (task, done, total, note).
+        options: fields of `DistillOptions`.
+
+    Returns:
+        The report: ``table``, ``figures``, ``plan``.
+
+    Raises:
+        UsageError: an unknown option or value, a teacher that reads skeletons, a plan that is there already, or a work
+            folder of another teacher.
+        PlanError: the teacher is damaged or has no encoders.
+        DataError: fewer than two videos can be read, or labels that say nothing of the held-out ones.
+        ParityError: a graph gives something else than what it was made of; nothing is written.
+    """
+    label_file = None if labels is None else Path(labels)
+    return distill_with(
+        Path(teacher), Path(data), Path(output), label_file, DistillOptions(**options), progress or _silent
+    )
+
+
+def _silent(task: str, done: int, total: int, note: str) -> None:
+    """No progress."""
+
+
+def distill_with(
+    teacher: Path, data: Path, output: Path, labels: Path | None, options: DistillOptions, bar: Bar
+) -> DistillReport:
+    """See `distill`."""
+    check_free(output, overwrite=options.overwrite)
+    check_writable(output, "the plan")
+    found = open_teacher(teacher, options.device)
+    snippet = student_snippets(found.plan.manifest.snippet, options)
+    videos = video_files(data)
+    if len(videos) < 2:
+        raise DataError(f"{data}: has {len(videos)} video, at least 2 are needed: one to learn from, one held out")
+    work = options.work or output.with_suffix(".distill")
+    _claim(work, found)
+    seconds: dict[str, float] = {}
+    seen = _timed(seconds, "teacher", lambda: gather_targets(found, videos, work / "features", bar))
+    taught, held = divided(list(seen), options)
+    truth = None if labels is None else true_segments(labels, data, held)
+    cut = _timed(seconds, "pictures", lambda: pictures_of(list(seen), snippet, options, work / "pictures", bar))
+    lessons = {v.name: lesson_of(cut[v.name], v.features.streams) for v in seen}
+    head, note = head_error(found.plan, options)
+    trained = [lessons[v.name] for v in taught]
+    net = _timed(seconds, "training", lambda: train(trained, options, head, _epochs(bar), work))
+    figures: dict[str, Any] = {
+        "training_cpu_seconds": round(net.spent, 1),
+        "trained_on": {"videos": len(taught), "snippets": sum(map(len, trained))},
+        "unexplained": round(float(np.mean([error_of(net, lessons[v.name]) for v in held])), 4),
+    }
+    plan = _plan(found, net, snippet, options, output, trained, figures)
+    figures |= _timed(seconds, "measuring", lambda: measured(plan, held, truth))
+    figures["seconds"] = seconds
+    write_plan(output, plan)
+    left_out = [f"{name}: left out: {why}" for name, why in seen.failed.items()]
+    said = [f"{name}: {n}" for name, notes in seen.warnings.items() for n in notes]
+    return DistillReport(output, plan, figures, (*([note] if note else []), *left_out, *said))
+
+
+def divided(videos: Sequence[VideoTargets], options: DistillOptions) -> tuple[list[VideoTargets], list[VideoTargets]]:
+    """Divide videos into those that a student learns from and those that it is measured on, by the seed.
+
+    Raises:
+        DataError: there are not two.
+    """
+    if len(videos) < 2:
+        raise DataError(f"{len(videos)} video could be read, at least 2 are needed: one to learn from, one held out")
+    order = np.random.default_rng([options.seed, 1]).permutation(len(videos))
+    count = min(max(1, round(options.held_out * len(videos))), len(videos) - 1)
+    chosen = set(order[:count].tolist())
+    return [v for i, v in enumerate(videos) if i not in chosen], [videos[i] for i in sorted(chosen)]
+
+
+def _plan(
+    teacher: Teacher, net: Student, snippet: SnippetOptions, options: DistillOptions, output: Path,
+    trained: Sequence[Lesson], figures: dict[str, Any],
+) -> Plan:  # fmt: skip
+    """Put the student into a plan."""
+    drawn = {name: str(value) for name, value in options.architecture().items()}
+    preprocess = {**drawn, "values": f"-1..1, luma {LUMA}" if options.colours == "luma" else "-1..1"}
+    record = {
+        "options": {"epochs": options.epochs, "activations": options.activations, "seed": options.seed},
+        "parameters": parameters_of(net),
+        "figures": figures,
+    }
+    return make_student_plan(
+        teacher.plan, net, snippet, name=output.name.removesuffix(".plan"), preprocess=preprocess, record=record,
+        seen=[_features(net, x, snippet) for x in trained],
+    )  # fmt: skip
+
+
+def _features(net: Student, lesson: Lesson, snippet: SnippetOptions) -> Features:
+    """Make a student's features of a training video."""
+    with torch.no_grad():
+        parts = [
+            net.embed(torch.from_numpy(np.array(lesson.pictures[i : i + _BATCH])).float()) * net.deviation + net.mean
+            for i in range(0, len(lesson), _BATCH)
+        ]
+    timeline = timeline_of(snippet)
+    return Features({stream_of_students(): torch.cat(parts).numpy()}, timeline, float(timeline.right(len(lesson))))
+
+
+def _claim(work: Path, teacher: Teacher) -> None:
+    """Make the work folder, or find it to be of this teacher.
+
+    Raises:
+        UsageError: it is of another teacher or of something else.
+    """
+    path, wanted = work / _IDENTITY, teacher.plan.sha256
+    if path.exists():
+        of = read_text(path, "whose folder it is", CheckpointError).strip()
+        if of != wanted:
+            raise UsageError(
+                f"{work}: is of another teacher ({of[:12]}, not {wanted[:12]}): choose another folder with --work, or "
+                "delete this one"
+            )
+    elif work.exists() and any(work.iterdir()):
+        raise UsageError(f"{work}: is no folder of tal distill and not empty: choose another one with --work")
+    check_folder(work, "the work folder")
+    if not path.exists():
+        write_text(path, wanted + "\n")
+
+
+def _timed(seconds: dict[str, float], stage: str, work: Callable[[], T]) -> T:
+    began = time.monotonic()
+    found = work()
+    seconds[stage] = round(time.monotonic() - began, 2)
+    return found
+
+
+def _epochs(bar: Bar) -> Callable[[int, int, str], None]:
+    return lambda done, total, note: bar("training", done, total, note)
