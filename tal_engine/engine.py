@@ -17,6 +17,7 @@ from .backends.memory import trimmer
 from .errors import StateError, TALError, require
 from .inference import ScoreRule
 from .inference.given import Progress, Source, is_features
+from .inference.online_scoring import Reading, Step
 from .inference.stages import Prepared, Stages
 from .limits import Limits
 from .options import timeline_of
@@ -304,6 +305,10 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, WorksInParts, Renamed):
     def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
         """Compute features [N, D] of a batch of snippets by stream; flow is added if the plan needs it."""
         return self._stages.encode_snippets(snippets)
+
+    def advance(self, steps: Sequence[Step]) -> list[Reading]:
+        """Read on in several streams with an online head; those with as many new snippets share a call."""
+        return self._stages.advance(steps)
 
     def propose_many(self, features: Sequence[Features]) -> list[Proposals]:
         """Propose segments for each of several features, before suppression; equal lengths share a call."""

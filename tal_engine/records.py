@@ -121,6 +121,21 @@ class Activations(_ByValue):
         return int(self.cas.shape[0])
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class OnlineActivations(Activations):
+    """What an online head gives of a whole video; `cas`, `attention` (actionness) and what follows see a look-ahead.
+
+    now: activations [T, C] that have seen nothing after their snippet; of `cas` they are the first guess. start, end:
+    how likely an action starts, or ends, at a snippet [T]. hazard: how likely the one that goes on at a snippet ends
+    within the plan's horizon [T], without look-ahead. All are probabilities.
+    """
+
+    now: NDArray[np.float32]
+    start: NDArray[np.float32]
+    end: NDArray[np.float32]
+    hazard: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Boundaries(_ByValue):
     """How likely an action starts, or ends, where each snippet begins, [T] each, and the embedding [T, D]; float32.

@@ -83,6 +83,7 @@ def latency_curve(
         UsageError: a window or a look-ahead does not fit `options`.
         FeatureError: features that the head cannot read.
     """
+    require(engine.plan.manifest.online is None, "plan", engine.plan.manifest.name, "one whose head sees windows")
     require(bool(windows) and all(w > 0 for w in windows), "windows", list(windows), "positive seconds")
     require(bool(look_aheads) and all(x >= 0 for x in look_aheads), "look_aheads", list(look_aheads), "0 s or more")
     shortest = min(look_aheads)

@@ -17,10 +17,10 @@ import numpy as np
 from ..errors import require
 from ..events import Event
 from ..features.card_store import rows_of
-from ..inference import suppress
 from ..inference.operating_point import overlap
 from ..options import StreamOptions
 from ..records import Segment
+from ..streaming.head_run import run_head, suppressed
 from ..streaming.localizer import StreamingLocalizer
 from ..streaming.marks import PendingSnippet
 from ..streaming.stream_state import StreamState
@@ -172,7 +172,9 @@ def verify(
     file = engine.localize(path, min_score=min_score)
     report(1, runs)
     length = file.info.duration + engine.plan.manifest.snippet.window / engine.plan.manifest.snippet.fps
-    whole = replace(options, window=max(length, options.window), look_ahead=max(length, options.window))
+    whole = options
+    if engine.plan.manifest.online is None:  # an online head sees all of the past and waits for what it was trained to
+        whole = replace(options, window=max(length, options.window), look_ahead=max(length, options.window))
     whole = replace(whole, max_still=float("inf"), max_action=0.0, min_action=0.0, pad=0.0)
     covered, _ = _frame_by_frame(engine, path, whole, min_score)
     report(2, runs)
@@ -231,8 +233,9 @@ def _catch_up(engine: TALEngine, state: StreamState, waiting: Sequence[PendingSn
         for row in rows_of(engine.encode_snippets(together)):
             state.add(row)
     events: list[Event] = []
-    for window in state.windows():
-        events += state.finalize(window, suppress(engine.propose(window.features), engine.plan.manifest.nms))
+    windows = state.windows()
+    for window, found in zip(windows, run_head(engine, windows), strict=True):
+        events += state.finalize(window, suppressed(found, engine.plan.manifest.nms))
     return events
 
 

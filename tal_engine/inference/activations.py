@@ -13,6 +13,7 @@ from ..errors import FeatureError
 from ..plan.manifest import Manifest
 from ..records import Activations, Boundaries, Features, Pyramid, Scored
 from ..timeline import Timeline
+from .online_scoring import score_online
 
 if TYPE_CHECKING:
     from ..backends.card_tensor import CardBackend, CardTensor
@@ -36,6 +37,8 @@ def score_batch(videos: Sequence[Features], head: Backend, manifest: Manifest) -
     Raises:
         FeatureError: a stream is missing or has another width than the head reads.
     """
+    if manifest.online is not None:
+        return list(score_online(videos, head, manifest))
     feeds = {}
     for name, dim in manifest.streams.items():
         streams = [_stream(features, name, dim) for features in videos]

@@ -11,7 +11,9 @@ from .. import ops
 from ..backends import Backend
 from ..errors import FeatureError, UsageError
 from ..options import BoundaryOptions, ProposalOptions, PyramidOptions
-from ..records import PROPOSAL, Activations, Boundaries, Proposals, Pyramid, Scored
+from ..plan.online_fields import OnlineOptions
+from ..records import PROPOSAL, Activations, Boundaries, OnlineActivations, Proposals, Pyramid, Scored
+from .online_scoring import decided
 from .pyramid import decoded
 
 #: Scores [P, C] of proposals: from an embedding [T, D] and the places [P, points] of it where they are read.
@@ -25,7 +27,7 @@ def evaluator_of(graph: Backend) -> Evaluator:
 
 def propose(
     activations: Scored,
-    options: ProposalOptions | BoundaryOptions | PyramidOptions,
+    options: ProposalOptions | BoundaryOptions | PyramidOptions | OnlineOptions,
     evaluator: Evaluator | None = None,
 ) -> Proposals:
     """Turn a video's activations into proposals in seconds, clipped to its duration.
@@ -54,8 +56,12 @@ def propose(
 
 
 def _found(
-    a: Scored, options: ProposalOptions | BoundaryOptions | PyramidOptions, evaluator: Evaluator | None
+    a: Scored,
+    options: ProposalOptions | BoundaryOptions | PyramidOptions | OnlineOptions,
+    evaluator: Evaluator | None,
 ) -> ops.Proposed:
+    if isinstance(a, OnlineActivations) and isinstance(options, OnlineOptions):
+        return told(a, options)
     if isinstance(a, Boundaries) and isinstance(options, BoundaryOptions) and evaluator is not None:
         return paired(a.start, a.end, a.embedding, options, evaluator)
     if isinstance(a, Activations) and isinstance(options, ProposalOptions):
@@ -64,6 +70,21 @@ def _found(
         return decoded(a.score, a.distance, options, a.timeline)
     what = f"{type(a).__name__}, {type(options).__name__} and evaluator {evaluator}"
     raise UsageError(f"{what} do not make proposals together")
+
+
+def told(activations: OnlineActivations, options: OnlineOptions) -> ops.Proposed:
+    """Return the finals that a stream of the video would tell, best first: middles of snippets become edges."""
+    finals = [d for d in decided(activations, options) if d.kind == "final"]
+    finals.sort(key=lambda d: -d.score)
+    time = activations.timeline
+    half = time.width / (2 * time.step)
+    return ops.Proposed(
+        start=np.array([max(d.start + half, 0.0) for d in finals], np.float64),
+        end=np.array([min(d.end + 1 - half if d.end is not None else np.inf, len(activations)) for d in finals]),
+        score=np.array([d.score for d in finals], np.float64),
+        label=np.array([d.label for d in finals], np.int32),
+        offsets=np.array([0, len(finals)]),
+    )
 
 
 def paired(

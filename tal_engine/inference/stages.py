@@ -36,6 +36,7 @@ from .card_stages import CardStages
 from .domain import DomainModel
 from .each_person import asked_for, drawn_later, of_each_person
 from .given import Progress, Source, is_features, read_features
+from .online_scoring import Reading, Step, advance
 from .seen import of_seen, pose_stream
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Stages:
         poses = str(trained.get("poses", ""))
         self.contract = contract_of(manifest.snippet, manifest.encoders, self.pixels, self.flow, poses)
         #: Where features stay on the card; None where they pass through the host.
+        require(not (on_card and manifest.online), "on_card", on_card, "False for an online head")
         self._card = CardStages(manifest, self.head, self._late, runtime, batch) if on_card else None
         self._conversions = conversions_for(manifest, runtime) if convert_on_device else None
 
@@ -249,6 +251,10 @@ class Stages:
         if self.poses is not None:
             batch = self.poses.posed(batch)
         return {e.spec.stream: e(batch) for e in self.encoders}
+
+    def advance(self, steps: Sequence[Step]) -> list[Reading]:
+        """Read on in several streams with an online head; those with as many new snippets share a call."""
+        return advance(steps, self.head, self.plan.manifest)
 
     def propose_many(self, features: Sequence[Features]) -> list[Proposals]:
         """Propose segments for each of several features, before suppression; equal lengths share a call."""

@@ -11,8 +11,12 @@ from typing import Protocol
 from .._util.repeats import repeated
 from ..options import BoundaryOptions, ProposalOptions, PyramidOptions, SnippetOptions
 from .fields import Encoder, Graph, PoseEncoder, Tensor
+from .online_fields import OnlineOptions
 
 Shape = list[int | str]
+
+#: What an online head remembers, [B, M]: its input and its output.
+MEMORY, NEXT_MEMORY = "memory", "next_memory"
 
 
 class PlanGraphs(Protocol):
@@ -47,7 +51,7 @@ class PlanGraphs(Protocol):
         """How the video is cut."""
 
     @property
-    def proposal(self) -> ProposalOptions | BoundaryOptions | PyramidOptions:
+    def proposal(self) -> ProposalOptions | BoundaryOptions | PyramidOptions | OnlineOptions:
         """How proposals are made."""
 
 
@@ -78,10 +82,14 @@ def check_graphs(manifest: PlanGraphs) -> None:
 
 def _check_head(manifest: PlanGraphs) -> None:
     head = manifest.head
-    if {t.name for t in head.inputs} != set(manifest.streams):
-        raise ValueError(f"head reads {[t.name for t in head.inputs]}, streams are {sorted(manifest.streams)}")
-    batch, time = _free(head, head.inputs[0], 3)
-    for tensor in head.inputs:
+    online = isinstance(manifest.proposal, OnlineOptions)
+    reads = [t for t in head.inputs if not (online and t.name == MEMORY)]
+    if {t.name for t in reads} != set(manifest.streams) or len(head.inputs) - len(reads) != online:
+        beside = f", beside {MEMORY!r}" if online else ""
+        names = [t.name for t in head.inputs]
+        raise ValueError(f"head reads {names}, streams are {sorted(manifest.streams)}{beside}")
+    batch, time = _free(head, reads[0], 3)
+    for tensor in reads:
         _expect(head, tensor, "float32", [batch, time, manifest.streams[tensor.name]])
     classes = len(manifest.vocabulary)
     sizes: dict[str, Shape] = {
@@ -92,10 +100,21 @@ def _check_head(manifest: PlanGraphs) -> None:
     if isinstance(manifest.proposal, PyramidOptions):
         moments = _rows(head, batch, time)
         sizes |= {"score": [batch, moments, classes], "distance": [batch, moments, 2]}
+    if online:
+        sizes |= {"now": [batch, time, classes], NEXT_MEMORY: _memory(head, batch)}
     for tensor in head.outputs:
         if tensor.name == "embedding" and isinstance(tensor.shape[-1], str):
             raise ValueError(f"{head.member}: the width of 'embedding' is {tensor.shape[-1]!r}, must be a number")
         _expect(head, tensor, "float32", sizes.get(tensor.name, [batch, time]))
+
+
+def _memory(head: Graph, batch: str) -> Shape:
+    """Check what the head remembers, a vector for each stream: what goes in is what came out."""
+    tensor = next(t for t in head.inputs if t.name == MEMORY)
+    if len(tensor.shape) != 2 or not isinstance(tensor.shape[1], int):
+        raise ValueError(f"{head.member}: {MEMORY} is {tensor.shape}, must be [{batch!r}, a number]")
+    _expect(head, tensor, "float32", [batch, tensor.shape[1]])
+    return list(tensor.shape)
 
 
 def _rows(head: Graph, batch: str, time: str) -> str:

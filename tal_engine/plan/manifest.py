@@ -24,11 +24,12 @@ from ..vocabulary import Vocabulary
 from .domain_fields import DomainRecord
 from .fields import Encoder, EngineRecord, Graph, Member, Method, Name, PoseEncoder, Size, Strict, Width
 from .graph_rules import check_graphs
+from .online_fields import OnlineOptions
 from .score_fields import ScoreCalibration, ScoreThresholds, check_scores, least_raw
 
 #: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields. Spec 2 added
 #: `evaluator`, spec 3 `engines`, `stream`, `snippet.interpolation` and `snippet.flow_of`, spec 4 `calibration`,
-#: `thresholds`, `domain`, proposals of pyramids and encoders of poses.
+#: `thresholds`, `domain`, proposals of pyramids, encoders of poses and online heads.
 LAYOUT, SPEC = 1, 4
 
 MANIFEST = "manifest.json"
@@ -41,9 +42,16 @@ class Schema(Strict):
     spec: Size = SPEC
 
 
+_MARKS: tuple[tuple[str, type, str], ...] = (
+    ("peak_share", BoundaryOptions, "boundary"),
+    ("strides", PyramidOptions, "pyramid"),
+    ("horizon_s", OnlineOptions, "online"),
+)
+
+
 def _kind(value: Any) -> str:
-    """Return the kind of a proposal stage's options: of boundaries they name `peak_share`, of a pyramid `strides`."""
-    for mark, options, kind in (("peak_share", BoundaryOptions, "boundary"), ("strides", PyramidOptions, "pyramid")):
+    """Return the kind of a proposal stage's options, by what the options of this kind alone name."""
+    for mark, options, kind in _MARKS:
         if mark in value if isinstance(value, dict) else isinstance(value, options):
             return kind
     return "threshold"
@@ -52,7 +60,8 @@ def _kind(value: Any) -> str:
 _Proposal = Annotated[
     Annotated[ProposalOptions, pydantic.Tag("threshold")]
     | Annotated[BoundaryOptions, pydantic.Tag("boundary")]
-    | Annotated[PyramidOptions, pydantic.Tag("pyramid")],
+    | Annotated[PyramidOptions, pydantic.Tag("pyramid")]
+    | Annotated[OnlineOptions, pydantic.Tag("online")],
     pydantic.Discriminator(_kind),
 ]
 
@@ -73,6 +82,7 @@ _OUTPUTS = {
     "threshold": (["cas"], {"attention", "video"}),
     "boundary": (["start", "end", "embedding"], set[str]()),
     "pyramid": (["score", "distance"], set[str]()),
+    "online": (["cas", "now", "actionness", "start", "end", "hazard", "next_memory"], set[str]()),
 }
 
 
@@ -116,6 +126,7 @@ class Manifest(Strict):
             more = f", then {sorted(optional)} if it has them" if optional else ""
             raise ValueError(f"head gives {names}, must give {needed} first{more}")
         self._scores_classes()
+        self._is_online()
         for e in self.encoders:
             if e.reads == "pose" and self.snippet.resize:
                 raise ValueError(f"encoder {e.name} reads poses of whole frames, snippet.resize is not 0")
@@ -150,6 +161,21 @@ class Manifest(Strict):
         columns = graph.outputs[0].shape[-1]
         if columns != classes:
             raise ValueError(f"{graph.member} gives {columns} columns, vocabulary and background make {classes}")
+
+    def _is_online(self) -> None:
+        """Check that an online head has a threshold for each class, and is asked to wait as it was trained to."""
+        online = self.online
+        if online is None:
+            return
+        if len(online.start) != len(self.vocabulary):
+            raise ValueError(
+                f"proposal.start has {len(online.start)} numbers, there are {len(self.vocabulary)} classes"
+            )
+
+    @property
+    def online(self) -> OnlineOptions | None:
+        """The options of a head that reads a stream snippet by snippet; None of one that sees windows."""
+        return self.proposal if isinstance(self.proposal, OnlineOptions) else None
 
     @property
     def graphs(self) -> list[Graph]:
@@ -189,6 +215,8 @@ class Manifest(Strict):
         update: dict[str, Any] = {"segment": wanted}
         if min_score is not None:
             update["thresholds"] = None
+            if self.online is not None:
+                update["proposal"] = self.online.starting_at(min_score)
         if self.calibration is not None and calibrated:
             allowed = "at most 1, as this plan's scores are calibrated; raw scores: calibrated=False (--raw-scores)"
             require(wanted.min_score <= 1, "min_score", min_score, allowed)

@@ -16,11 +16,9 @@ Works on intervals, windows and the stream's timing, without frames, features or
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -31,6 +29,7 @@ from ..inference.score_rule import ScoreRule
 from ..options import StreamOptions
 from ..records import Proposals
 from ..vocabulary import Vocabulary
+from .teller import Teller
 from .tracker import Track, is_duplicate, pair
 from .window import StreamTiming, Window
 
@@ -55,10 +54,7 @@ class Finalizer:
         plan: str,
     ) -> None:
         self._timing, self._options, self._rule = timing, options, rule
-        self._vocabulary, self._source, self._plan = vocabulary, source, plan
-        self._numbered = 0
-        #: Part of all ids, if streams of the same name may begin with the same times.
-        self.session = ""
+        self._teller = Teller(vocabulary, source, plan, options.pad)
         #: Finals decided later than `StreamTiming.latency_s` after their end; always 0 unless there is a bug.
         self.late_events = 0
         #: Seconds from the end of an action to its decision, the longest so far.
@@ -73,6 +69,10 @@ class Finalizer:
         self._moved = False
         #: Where the longest allowed action of a class was cut, by label.
         self._cuts: dict[int, float] = {}
+
+    def set_session(self, session: str) -> None:
+        """Make ids differ from those of other streams of the same name."""
+        self._teller.session = session
 
     @property
     def decided(self) -> float:
@@ -217,8 +217,9 @@ class Finalizer:
         if latency > self._timing.latency_s + MOMENT:
             self.late_events += 1
             log.error(
-                "%s: a final event is %.2f s late, %.2f s are promised", self._source, latency, self._timing.latency_s
-            )
+                "%s: a final event is %.2f s late, %.2f s are promised",
+                self._teller.source, latency, self._timing.latency_s,
+            )  # fmt: skip
         return self._event("final", track, window, end=track.end, truncated=truncated)
 
     def _withdraw(self, track: Track, window: Window) -> Event:
@@ -235,35 +236,11 @@ class Finalizer:
         end: float | None,
         truncated: bool = False,
     ) -> Event:
-        track.id = track.id or self._new_id(track, window)
-        pad = self._options.pad
-        start = max(track.start - pad, window.origin) if pad else track.start
-        if end is not None and pad:
-            end = min(end + pad, window.right)
-        moment = window.right if end is None else end
-        return Event(
-            kind=kind,
-            id=track.id,
-            source=self._source,
-            label=self._vocabulary.name(track.label),
-            label_id=track.label,
-            score=track.score,
-            start=start,
-            end=end,
-            decided_at=window.right,
-            pts=window.pts,
-            wall_time=None if window.wall is None else _utc(moment + window.wall),
-            plan=self._plan,
-            truncated=truncated,
-            start_clipped=track.clipped,
-        )
-
-    def _new_id(self, track: Track, window: Window) -> str:
-        """Return a new id: the same for the same stream, another for another stream of the same name."""
-        self._numbered += 1
-        source = f"{self._source}\n{self.session}" if self.session else self._source
-        seen = f"{source}\n{self._numbered}\n{track.label}\n{track.start:.3f}\n{window.right:.3f}"
-        return hashlib.sha256(seen.encode()).hexdigest()[:20]
+        track.id = track.id or self._teller.new_id(track.label, track.start, window.right)
+        return self._teller.event(
+            kind, window, known_as=track.id, label=track.label, score=track.score, start=track.start, end=end,
+            truncated=truncated, clipped=track.clipped,
+        )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs to resume, ready for JSON."""
@@ -274,8 +251,8 @@ class Finalizer:
             "right": _number(self._right),
             "moved": self._moved,
             "cuts": [[label, at] for label, at in self._cuts.items()],
-            "numbered": self._numbered,
-            "session": self.session,
+            "numbered": self._teller.numbered,
+            "session": self._teller.session,
             "late_events": self.late_events,
             "worst_latency_s": self.worst_latency_s,
         }
@@ -285,8 +262,8 @@ class Finalizer:
         self._tracks = [Track.from_dict(t) for t in numbers["tracks"]]
         self._finals = [Track.from_dict(t) for t in numbers["finals"]]
         self._line, self._right = (float("-inf") if numbers[n] is None else numbers[n] for n in ("line", "right"))
-        self._moved, self._numbered = numbers["moved"], numbers["numbered"]
-        self.session = numbers.get("session", "")
+        self._moved, self._teller.numbered = numbers["moved"], numbers["numbered"]
+        self._teller.session = numbers.get("session", "")
         self._cuts = dict(numbers["cuts"])
         self.late_events, self.worst_latency_s = numbers["late_events"], numbers["worst_latency_s"]
 
@@ -298,7 +275,3 @@ def _place(event: Event) -> tuple[float, float, int]:
 
 def _number(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from ..errors import PlanError, PlanFault, StateError, UsageError, VideoError, VideoFault, require
 from ..events import Event
 from ..features.card_store import rows_of
-from ..inference import suppress
 from ..inference.domain import DomainModel
 from ..options import StreamOptions
 from ..video.source import Image
 from . import snapshot
+from .head_run import run_head, suppressed
 from .marks import PendingSnippet
 from .models import Models
 from .stream_state import StreamState
@@ -233,8 +233,8 @@ class StreamingLocalizer:
     def _told(self) -> list[Event]:
         events: list[Event] = []
         for window in self.state.windows():
-            proposals = suppress(self._engine.propose(window.features), self._manifest.nms)
-            events += self.state.finalize(window, proposals)
+            (found,) = run_head(self._engine, [window])
+            events += self.state.finalize(window, suppressed(found, self._manifest.nms))
         return [e for e in events if self._provisional or e.kind == "final"]
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inference.online_scoring import Reading, Step
 from ..plan.archive import Plan
 from ..records import Features, Proposals, Snippets
 
@@ -21,6 +22,9 @@ class Models(Protocol):
 
     def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
         """Compute features [N, D] of a batch of snippets by stream."""
+
+    def advance(self, steps: Sequence[Step]) -> list[Reading]:
+        """Read on in several streams with an online head."""
 
     def propose(self, features: Features) -> Proposals:
         """Propose segments for one window, before suppression."""

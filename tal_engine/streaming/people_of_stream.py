@@ -22,7 +22,9 @@ from ..pose.skeleton import JOINTS
 from ..records import Proposals
 from ..timeline import Timeline
 from .finalizer import Finalizer
+from .head_run import Found
 from .marks import PendingStamp
+from .online_finalizer import OnlineFinalizer
 from .window import FeatureVector, StreamTiming, Window
 
 #: Slots behind the newest whose poses are kept: snippets wait for their turn with other streams.
@@ -33,7 +35,7 @@ class StreamOfOne(Protocol):
     """A stream of features of one person; `StreamState` is one."""
 
     timing: StreamTiming
-    finalizer: Finalizer
+    finalizer: Finalizer | OnlineFinalizer
 
     @property
     def declared_latency_s(self) -> float:
@@ -55,7 +57,7 @@ class StreamOfOne(Protocol):
     def windows(self) -> list[Window]:
         """Take the windows that are due."""
 
-    def finalize(self, window: Window, proposals: Proposals) -> list[Event]:
+    def finalize(self, window: Window, found: Found) -> list[Event]:
         """Decide the events of the oldest window."""
 
 

@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from .._util.repeats import repeated
 from ..errors import SnapshotError
+from ..inference.online_machine import WAITING
+from ..inference.online_scoring import no_memory
 from ..video.grid import slot_centre
 
 if TYPE_CHECKING:
     from ..plan.manifest import Manifest
+    from ..plan.online_fields import OnlineOptions
     from .window import StreamTiming
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -80,6 +83,52 @@ class _FinalizerState(_Strict):
     worst_latency_s: Duration
 
 
+class _Start(_Strict):
+    action: Count
+    onset: Seconds | None
+    at: Count
+    told: Seconds | None
+    score: Score
+
+
+class _OpenAction(_Strict):
+    start: Seconds | None
+    peak: Score
+    total: Score
+    count: Count
+    below: Count
+    end: Seconds
+    clipped: bool
+
+
+class _ClassState(_Strict):
+    last: Score
+    rose: Annotated[list[Seconds | None], pydantic.Field(min_length=1, max_length=1)] | None
+    armed: bool
+    low: Count
+    trough: Score
+    recent: list[Score]
+    starts: Annotated[list[_Start], pydantic.Field(max_length=WAITING)]
+    open: _OpenAction | None
+
+
+class _Machine(_Strict):
+    count: Count
+    numbered: Count
+    classes: list[_ClassState]
+
+
+class _OnlineState(_Strict):
+    machine: _Machine
+    ids: list[tuple[Count, Id]]
+    right: Seconds
+    numbered: Count
+    session: Annotated[str, pydantic.StringConstraints(max_length=1000)]
+    late_events: Count
+    worst_latency_s: Duration
+    worst_start_s: Duration
+
+
 class _State(_Strict):
     live: bool
     origin: Seconds
@@ -94,7 +143,9 @@ class _State(_Strict):
     gaps: list[tuple[Seconds, Seconds]]
     grid: _Grid
     ring: _Ring
-    settler: _FinalizerState
+    settler: _FinalizerState | None = None
+    #: Of an online head, in place of `settler`.
+    online: _OnlineState | None = None
 
     @property
     def since(self) -> int:
@@ -119,7 +170,13 @@ def check_state(numbers: Mapping[str, Any], arrays: Arrays, manifest: Manifest, 
     _check_clock(state)
     _check_grid(state, arrays, manifest)
     _check_ring(state, arrays, manifest, timing)
-    _check_finalizer(state, manifest, timing)
+    kind, other = ("settler", "online") if manifest.online is None else ("online", "settler")
+    _require(getattr(state, kind) is not None, kind, None, "there, as the plan's head needs it")
+    _require(getattr(state, other) is None, other, "there", "left out, as the plan's head has none")
+    if state.settler is not None:
+        _check_finalizer(state, state.settler, manifest, timing)
+    if state.online is not None and manifest.online is not None:
+        _check_online(state, state.online, arrays, manifest, manifest.online)
 
 
 def _require(ok: bool, what: str, value: object, allowed: str) -> None:
@@ -195,7 +252,7 @@ def _check_ring(s: _State, arrays: Arrays, manifest: Manifest, timing: StreamTim
         _require(ring.origin == s.origin, "ring.origin", ring.origin, f"origin ({s.origin})")
     rows = min(ring.count, timing.window)
     wanted = {f"rows.{name}": (rows, dim) for name, dim in manifest.streams.items()} if rows else {}
-    allowed = {"picture", "held", *wanted}
+    allowed = {"picture", "held", *wanted, *(["memory"] if s.online is not None else [])}
     extra = sorted(set(arrays) - allowed)
     _require(not extra, "arrays", extra, f"of {sorted(allowed)}")
     for name, shape in wanted.items():
@@ -205,9 +262,38 @@ def _check_ring(s: _State, arrays: Arrays, manifest: Manifest, timing: StreamTim
         _require(values is not None and bool(np.isfinite(values).all()), name, "NaN or infinite", "finite")
 
 
-def _check_finalizer(s: _State, manifest: Manifest, timing: StreamTiming) -> None:
+def _check_online(s: _State, online: _OnlineState, arrays: Arrays, manifest: Manifest, options: OnlineOptions) -> None:
+    """Check that what is known of each class lies within the snippets that the stream has had."""
+    machine, wanted = online.machine, no_memory(manifest).shape
+    memory = arrays.get("memory")
+    fits = memory is not None and memory.dtype == np.float32 and memory.shape == wanted
+    _require(fits, "memory", None if memory is None else memory.shape, f"float32 {wanted}")
+    _require(memory is not None and bool(np.isfinite(memory).all()), "memory", "NaN or infinite", "finite")
+    _require(machine.count == s.since, "online.machine.count", machine.count, f"given - from ({s.since})")
+    _require(len(machine.classes) == len(options.start), "online.machine.classes", len(machine.classes), "one a class")
+    seen = max(machine.count - options.look_ahead, 0)
+    for one in machine.classes:
+        kept = min(seen, options.rise)
+        _require(len(one.recent) == kept, "online.recent", len(one.recent), f"{kept} values after {seen} snippets")
+        below = 0 if one.open is None else one.open.below
+        _require(
+            below <= min(options.confirm, kept), "online.open.below", below, f"at most confirm ({options.confirm})"
+        )
+        places = [p for start in one.starts for p in (start.onset, start.told, start.at)]
+        places += [] if one.open is None else [one.open.start, one.open.end]
+        for place in (*places, *(one.rose or ())):
+            _require(place is None or -1 <= place <= machine.count, "online", place, f"in [-1, {machine.count}]")
+        for start in one.starts:
+            _require(
+                start.action <= machine.numbered, "online.starts.action", start.action, f"{machine.numbered} at most"
+            )
+    waiting = {start.action for one in machine.classes for start in one.starts}
+    _require({a for a, _ in online.ids} == waiting, "online.ids", online.ids, f"of the actions {sorted(waiting)}")
+
+
+def _check_finalizer(s: _State, settler: _FinalizerState, manifest: Manifest, timing: StreamTiming) -> None:
     """Check that the tracks lie within the time that the stream has covered, and are none before a window."""
-    settler, classes = s.settler, len(manifest.vocabulary)
+    classes = len(manifest.vocabulary)
     if settler.right is None or not s.since:
         empty = (settler.tracks, settler.finals, settler.line, settler.right, settler.moved, settler.cuts)
         _require(empty == ([], [], None, None, False, []), "settler", "not empty", "empty: no window was seen")

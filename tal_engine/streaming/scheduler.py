@@ -25,11 +25,11 @@ from .._util.repeats import repeated
 from ..errors import PlanError, PlanFault, StateError, UsageError, require
 from ..events import Event
 from ..features.card_store import rows_of
-from ..inference import suppress
 from ..inference.domain import DomainModel
 from ..live.live_source import LiveSource, open_live
 from ..options import LiveOptions, StreamOptions
-from ..records import Proposals, Snippets
+from ..records import Snippets
+from .head_run import Found, run_head, suppressed
 from .marks import PendingSnippet
 from .models import Models
 from .session import StreamSession
@@ -41,7 +41,7 @@ from .window import FeatureVector, Window
 log = logging.getLogger("tal_engine")
 
 Given = TypeVar("Given", PendingSnippet, Window)
-Made = TypeVar("Made", FeatureVector, Proposals)
+Made = TypeVar("Made", FeatureVector, Found)
 
 #: Seconds that the loop sleeps when no stream has frames: far less than a frame.
 _IDLE_S = 0.004
@@ -298,15 +298,15 @@ class StreamScheduler:
         """Run the head on all windows that are due, equal lengths in one call, and decide their events."""
         due = [(s, w) for s in streams if not s.failed for w in s.state.windows()]
         events: list[Event] = []
-        for stream, window, proposals in self._run_isolated(due, self._proposals):
-            events += stream.finalize(window, lambda p=proposals: self._suppressed(p))  # type: ignore[misc]
+        for stream, window, found in self._run_isolated(due, self._found):
+            events += stream.finalize(window, lambda p=found: self._suppressed(p))  # type: ignore[misc]
         return events
 
-    def _proposals(self, windows: Sequence[Window]) -> list[Proposals]:
-        return self.watch.run("head", lambda: self._engine.propose_many([w.features for w in windows]))
+    def _found(self, windows: Sequence[Window]) -> list[Found]:
+        return self.watch.run("head", lambda: run_head(self._engine, windows))
 
-    def _suppressed(self, proposals: Proposals) -> Proposals:
-        return self.watch.run("nms", lambda: suppress(proposals, self._nms))
+    def _suppressed(self, found: Found) -> Found:
+        return self.watch.run("nms", lambda: suppressed(found, self._nms))
 
     def _save(self, *, urgent: bool) -> None:
         """Save all states after their events were taken: a crash in between repeats events, and loses none.

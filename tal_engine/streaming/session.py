@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..errors import BackendError, SourceError, TALError
 from ..events import Event
 from ..live.live_source import LiveFrame, LiveSource
-from ..records import Proposals
 from . import snapshot
+from .head_run import Found
 from .marks import PendingSnippet
 from .stream_state import StreamState
 from .window import FeatureVector, Window
@@ -167,12 +167,12 @@ class StreamSession:
             self.fail(e)
         self.ready = []
 
-    def finalize(self, window: Window, proposals: Callable[[], Proposals]) -> list[Event]:
+    def finalize(self, window: Window, found: Callable[[], Found]) -> list[Event]:
         """Decide and count the events of a window; none if the stream has failed."""
         if self.failed:
             return []
         try:
-            events = self.state.finalize(window, proposals())
+            events = self.state.finalize(window, found())
         except Exception as e:  # scores that are NaN, such as after an overflow
             self.fail(e)
             return []

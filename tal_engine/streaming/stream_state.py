@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..errors import UsageError, require
 from ..events import Event
 from ..features import contract_of
 from ..inference.domain import DomainModel
+from ..inference.online_scoring import Reading, no_memory, nothing
 from ..inference.score_rule import ScoreRule
 from ..options import StreamOptions
 from ..plan.manifest import Manifest
@@ -28,8 +30,9 @@ from ..vocabulary import Vocabulary
 from .domain_watch import DomainWatch
 from .finalizer import Finalizer
 from .marks import GAPS_KEPT, Cut, Gap, PendingSnippet, PendingStamp
+from .online_finalizer import OnlineFinalizer
 from .restore import check_state
-from .window import FeatureRing, FeatureVector, StreamTiming, Window
+from .window import FeatureRing, FeatureVector, OnlineTiming, Recollection, StreamTiming, Window
 
 if TYPE_CHECKING:
     from ..pose.follow import FollowedPoses
@@ -68,18 +71,24 @@ class StreamState:
             people: follow up to so many people and decide for each by itself; 0: the main person.
 
         Raises:
-            UsageError: `people`, and the plan reads no poses.
+            UsageError: `people`, and the plan reads no poses, or its head is online; windows for an online head.
         """
         self._watch = DomainWatch(model, source, manifest.name)
         self.manifest, self.plan, self.source = manifest, plan, source
         self.options = manifest.stream if options is None else options
-        self.timing = StreamTiming.of(self.options, manifest.snippet)
-        vocabulary = Vocabulary(manifest.vocabulary)
         self._rule = ScoreRule.of(manifest)
+        named = Vocabulary(manifest.vocabulary), source, f"sha256:{plan.removeprefix('sha256:')}"
         #: What was decided, how late, and what is open.
-        self.finalizer = Finalizer(
-            self.timing, self.options, self._rule, vocabulary, source, f"sha256:{plan.removeprefix('sha256:')}"
-        )
+        self.finalizer: Finalizer | OnlineFinalizer
+        self._recollection: Recollection | None = None
+        if (online := manifest.online) is None:
+            self.timing = StreamTiming.of(self.options, manifest.snippet)
+            self.finalizer = Finalizer(self.timing, self.options, self._rule, *named)
+        else:
+            check_online(manifest, self.options, people)
+            self.timing = timing = OnlineTiming.of_online(online, manifest.snippet)
+            self.finalizer = OnlineFinalizer(timing, self.options, online, self._rule, *named)
+            self._recollection = Recollection(no_memory(manifest), no_memory(manifest))
         self._ring = FeatureRing(self.timing, manifest.streams, contract_of(manifest.snippet, manifest.encoders))
         self._grid = grid_of(self.manifest.snippet)
         self._people = self._apart(people) if people else None
@@ -122,7 +131,7 @@ class StreamState:
 
     def set_session_id(self, session: str) -> None:
         """Make ids differ from those of other streams of its name: for sources whose frames never come again."""
-        self.finalizer.session = session
+        self.finalizer.set_session(session)
         if self._people is not None:
             self._people.session = session
 
@@ -319,7 +328,7 @@ class StreamState:
         if self._people is not None:
             self._people.add(stamp, self.timing.timeline)
         elif self._ring.add(row):
-            self._windows.append(self._ring.window(stamp.pts, stamp.wall))
+            self._due(self._ring.window(stamp.pts, stamp.wall))
         self._at_cut()
 
     def _at_cut(self) -> None:
@@ -328,7 +337,15 @@ class StreamState:
             if self._people is not None:
                 self._people.cut(cut.end)
                 continue
-            self._windows.append(self._ring.window(cut.pts, cut.wall, cut.end))
+            self._due(self._ring.window(cut.pts, cut.wall, cut.end))
+
+    def _due(self, window: Window) -> None:
+        """Note that the head has to run; an online one reads the newest snippet, and at the end what it looks ahead."""
+        if self._recollection is not None:
+            ahead = self.timing.look_ahead_snippets
+            rows = nothing(self.manifest, ahead) if window.last else window.features.streams
+            window = replace(window, recollection=self._recollection, rows=rows)
+        self._windows.append(window)
 
     def windows(self) -> list[Window]:
         """Take the windows on which the head has to run; each is returned once and must be finalized in this order."""
@@ -338,18 +355,28 @@ class StreamState:
         self._windows.clear()
         return due
 
-    def finalize(self, window: Window, proposals: Proposals) -> list[Event]:
-        """Decide, in order, the events of the oldest pending window; its proposals are suppressed, best first.
+    def finalize(self, window: Window, found: Proposals | Reading) -> list[Event]:
+        """Decide, in order, the events of the oldest pending window.
 
-        Their scores are raw; events have calibrated ones where the plan calibrates.
+        Args:
+            window: of `windows`.
+            found: proposals, suppressed and best first, or what an online head gave. Their scores are raw; events have
+                calibrated ones where the plan calibrates.
         """
+        if isinstance(self.finalizer, OnlineFinalizer):
+            assert isinstance(found, Reading)  # noqa: S101 - `head_run` gives what the plan's head does
+            return self.finalizer.finalize(window, found)
+        assert isinstance(found, Proposals)  # noqa: S101 - likewise
+        return self._finalize_window(window, found, self.finalizer)
+
+    def _finalize_window(self, window: Window, proposals: Proposals, finalizer: Finalizer) -> list[Event]:
         self._watch.look(window.features)
         if self._people is not None:
             events = self._people.finalize(window, proposals)
-            self.finalizer.late_events = self._people.late_events
-            self.finalizer.worst_latency_s = self._people.worst_latency_s
+            finalizer.late_events = self._people.late_events
+            finalizer.worst_latency_s = self._people.worst_latency_s
             return events
-        return self.finalizer.finalize(window, self._rule.shown(proposals))
+        return finalizer.finalize(window, self._rule.shown(proposals))
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return numbers, ready for JSON, and arrays that `restore` needs to resume.
@@ -369,9 +396,10 @@ class StreamState:
             "gaps": [list(g) for g in self.gaps],
             "grid": grid,
             "ring": ring,
-            "settler": self.finalizer.state(),
+            "settler" if self._recollection is None else "online": self.finalizer.state(),
         }
-        return numbers, {**pictures, **{f"rows.{name}": values for name, values in rows.items()}}
+        kept = {} if self._recollection is None else {"memory": self._recollection.memory}
+        return numbers, {**pictures, **kept, **{f"rows.{name}": values for name, values in rows.items()}}
 
     def restore(self, numbers: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Resume from a `state` of a stream of the same plan and options.
@@ -389,7 +417,25 @@ class StreamState:
         self._grid.restore(numbers["grid"], arrays)
         rows = {name.removeprefix("rows."): a for name, a in arrays.items() if name.startswith("rows.")}
         self._ring.restore(numbers["ring"], rows)
-        self.finalizer.restore(numbers["settler"])
+        if self._recollection is None:
+            self.finalizer.restore(numbers["settler"])
+        else:
+            self.finalizer.restore(numbers["online"])
+            self._recollection.memory = arrays["memory"]
+
+
+def check_online(manifest: Manifest, options: StreamOptions, people: int) -> None:
+    """Refuse what an online head cannot do.
+
+    Raises:
+        UsageError: people are told apart, or another window, step or look-ahead is asked for than it was trained with.
+    """
+    name = f"plan {manifest.name} reads a stream snippet by snippet"
+    if people:
+        raise UsageError(f"people={people}: {name}, it tells no one apart")
+    for field in ("window", "step", "look_ahead"):
+        asked, has = getattr(options, field), getattr(manifest.stream, field)
+        require(asked == has, field, asked, f"{has}, as {name} and was trained so")
 
 
 #: Numbers of a `StreamState` that are saved, by their attributes' names.

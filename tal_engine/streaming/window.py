@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import FeatureError
 from ..features.card_store import EncodedRow
 from ..options import SnippetOptions, StreamOptions
+from ..plan.online_fields import OnlineOptions
 from ..records import Features, Place
 from ..timeline import Timeline
 
@@ -77,12 +78,52 @@ class StreamTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class OnlineTiming(StreamTiming):
+    """The timing of a head that reads each snippet once: it waits as long as it was trained to.
+
+    gap: snippets below that an action outlasts. backdate: see `OnlineOptions`.
+    """
+
+    backdate: int = 1
+
+    @classmethod
+    def of_online(cls, online: OnlineOptions, snippet: SnippetOptions) -> OnlineTiming:
+        """Derive the timing for snippets of this geometry."""
+        timeline = Timeline(0.0, snippet.stride / snippet.fps, snippet.window / snippet.fps)
+        return cls(timeline, 1, 1, online.look_ahead, online.confirm, 1.0 / snippet.fps, online.backdate)
+
+    @property
+    def latency_s(self) -> float:
+        """Longest time from the end of an action to its final event, in seconds of the stream's clock."""
+        return (self.look_ahead_snippets + self.gap + 1) * self.timeline.step + self.timeline.width / 2
+
+    @property
+    def start_latency_s(self) -> float:
+        """Longest time from the onset of an action to its started event, in seconds of the stream's clock."""
+        return self.backdate * self.timeline.step + self.timeline.width / 2
+
+    @property
+    def max_start_latency_s(self) -> float:
+        """The promised latency of starts in seconds: `start_latency_s` plus one frame, which completes a snippet."""
+        return self.start_latency_s + self.slot
+
+
+@dataclass(slots=True, eq=False)
+class Recollection:
+    """What an online head remembers of one stream, [M], and what it does where a stream begins, [M]."""
+
+    memory: NDArray[np.float32]
+    nothing: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """Features on which the head has to run.
 
     first: index of the first snippet since `origin`; count: one past the last. right: seconds where the last snippet
     ends, or where the stream was cut. last: whether the stream ends with it. pts: of the newest frame. wall: seconds
-    of wall clock minus seconds of stream, or None.
+    of wall clock minus seconds of stream, or None. recollection, rows: for an online head, what it remembers of the
+    stream, and the snippets that it reads next, [n, D] by name.
     """
 
     features: Features
@@ -93,6 +134,8 @@ class Window:
     last: bool
     pts: float
     wall: float | None
+    recollection: Recollection | None = None
+    rows: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def seen(self) -> float:

@@ -1,0 +1,326 @@
+"""The event rule of online heads: activations in, snippet by snippet; starts, updates, ends and withdrawals out.
+
+Knows no seconds, graphs or events: times are places on the line of snippets, where n is the middle of snippet n. Of
+each class there are two sequences: `now[n]`, which has seen snippets up to n, and `seen[m]`, which has seen
+m + look_ahead and comes with n = m + look_ahead. The rules, by class:
+
+* A start is told when `now` reaches the class's threshold. Its onset is where `now` rose above `hold` times the
+  threshold, at most `backdate` snippets ago. The next start is told only after more than `confirm` snippets in a row
+  below that, and while fewer than two starts wait for their action.
+* An action opens at m when `seen` is at least `floor` and has been below `share` times its value since the last action
+  ended. It begins where `seen` rose above `share` times its peak, which is sought in the last `rise` snippets.
+* It ends where `seen` fell below `share` times its peak, once it has been below for more than `confirm` snippets. Then
+  it is final if its score, the mean of `seen` while it was not below, is enough and it is long enough.
+* It takes the first waiting start whose onset is not after its end; further such starts are withdrawn, and all of them
+  if it is not final. An open action without a start is told when `seen` reaches the threshold.
+* A start whose action has not opened `patience` snippets after it was told is withdrawn.
+* An action longer than `longest` is cut there, and goes on as another.
+
+So each decision waits a fixed number of snippets: see `StreamTiming` for the promise that follows. Each class keeps at
+most `rise` values, one open action and two starts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FeatureError
+from ..plan.online_fields import OnlineOptions
+
+#: Most starts of a class that wait for their action.
+WAITING = 2
+#: Activations are rounded to so many places.
+DECIMALS = 3
+
+
+class Decision(NamedTuple):
+    """Something that is told of an action.
+
+    action: its number, the same in all that is told of it. start, end: places on the line of snippets, infinite where
+    the stream begins or ends; `end` is None while it is open. cut: it was cut, or the stream was, before it ended.
+    clipped: it goes on from one that was cut.
+    """
+
+    kind: Literal["started", "updated", "final", "withdrawn"]
+    action: int
+    label: int
+    start: float
+    end: float | None
+    score: float
+    cut: bool = False
+    clipped: bool = False
+
+
+@dataclass(slots=True)
+class Start:
+    """A start that waits for its action: what was last told of it, and the snippet at which it was."""
+
+    action: int
+    onset: float
+    at: int
+    told: float
+    score: float
+
+
+@dataclass(slots=True)
+class OpenAction:
+    """An action that has not ended: `end` is where it fell below, `below` snippets ago."""
+
+    start: float
+    peak: float
+    total: float
+    count: int
+    below: int = 0
+    end: float = 0.0
+    clipped: bool = False
+
+
+@dataclass(slots=True)
+class ClassState:
+    """What is known of one class. last: of `now`; rose: where it rose above the hold, None while it is below.
+
+    low: snippets in a row below the hold. trough: the least of `seen` since the last action ended. recent: the last
+    values of `seen`, newest last.
+    """
+
+    last: float = 0.0
+    rose: float | None = None
+    armed: bool = True
+    low: int = 0
+    trough: float = 0.0
+    recent: list[float] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
+    open: OpenAction | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON; places before the stream are None."""
+        fields = asdict(self)
+        fields["rose"] = None if self.rose is None else [_number(self.rose)]
+        for one in (*fields["starts"], *([fields["open"]] if fields["open"] else [])):
+            for name in ("onset", "told", "start"):
+                if name in one:
+                    one[name] = _number(one[name])
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> ClassState:
+        """Read what `to_dict` wrote."""
+        rose = fields["rose"]
+        starts = [Start(**{**s, "onset": _place(s["onset"]), "told": _place(s["told"])}) for s in fields["starts"]]
+        action = fields["open"]
+        return cls(**{
+            **fields, "rose": None if rose is None else _place(rose[0]), "starts": starts,
+            "open": None if action is None else OpenAction(**{**action, "start": _place(action["start"])}),
+        })  # fmt: skip
+
+
+def _number(place: float) -> float | None:
+    return place if math.isfinite(place) else None
+
+
+def _place(number: float | None) -> float:
+    return -math.inf if number is None else number
+
+
+class OnlineMachine:
+    """Decides for all classes of one stream.
+
+    Args:
+        options: the rules' numbers.
+        floors: the least score of a final by label id, [C].
+        shortest: snippets that an action must last to be told as final.
+        longest: snippets after which an action is cut; 0 allows all.
+
+    >>> from tal_engine.inference.online_machine import OnlineMachine
+    >>> from tal_engine.plan.online_fields import OnlineOptions
+    >>> machine = OnlineMachine(OnlineOptions(look_ahead=0, start=(0.5,)), np.zeros(1))
+    >>> [d.kind for v in (0.0, 0.9, 0.9, 0.0, 0.0) for d in machine.step(np.array([v]), np.array([v]))]
+    ['started', 'final']
+    """
+
+    def __init__(
+        self, options: OnlineOptions, floors: NDArray[np.float64], shortest: float = 0.0, longest: float = 0.0
+    ) -> None:
+        self._o, self._floors = options, floors
+        self._shortest, self._longest = shortest, longest
+        self._numbered = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget everything but the numbers that were given: a stream begins."""
+        #: Snippets so far.
+        self.count = 0
+        self._classes = [ClassState() for _ in self._o.start]
+
+    @property
+    def open_actions(self) -> int:
+        """Number of actions that were told and not decided."""
+        return sum(len(c.starts) for c in self._classes)
+
+    def step(self, now: NDArray[Any] | None, seen: NDArray[Any]) -> list[Decision]:
+        """Take what the head gave at the next snippet.
+
+        Args:
+            now: activations [C] of this snippet; None after the end of the stream, while the look-ahead is made up.
+            seen: activations [C] of the snippet `look_ahead` before; not looked at before there is one.
+
+        Raises:
+            FeatureError: an activation is NaN or infinite; nothing was changed.
+        """
+        if not (np.isfinite(seen).all() and (now is None or np.isfinite(now).all())):
+            raise FeatureError(f"the head gave activations that are NaN or infinite at snippet {self.count}")
+        n, m = self.count, self.count - self._o.look_ahead
+        told: list[Decision] = []
+        nows, seens = [] if now is None else _rounded(now), _rounded(seen)
+        for label, state in enumerate(self._classes):
+            if now is not None:
+                told += self._start(state, label, nows[label], n)
+            if m >= 0:
+                told += self._see(state, label, seens[label], m, n)
+        self.count += 1
+        return told
+
+    def finish(self) -> list[Decision]:
+        """Decide what is open: the stream ends with the last snippet."""
+        told: list[Decision] = []
+        for label, state in enumerate(self._classes):
+            if state.open is not None:
+                end = state.open.end if state.open.below else math.inf
+                told += self._close(state, label, end, cut=not state.open.below)
+            told += [self._withdrawn(s, label) for s in state.starts]
+        self.begin()
+        return told
+
+    def _start(self, state: ClassState, label: int, value: float, n: int) -> list[Decision]:
+        """Follow `now` of one class and tell a start."""
+        threshold = self._o.start[label]
+        hold = self._o.hold * threshold
+        if value >= hold:
+            if state.rose is None:
+                state.rose = _crossing(state.last, value, hold, n) if n else -math.inf
+            state.low = 0
+        else:
+            state.rose, state.low = None, state.low + 1
+            state.armed = state.armed or state.low > self._o.confirm
+        state.last = value
+        if value < threshold or not state.armed or len(state.starts) >= WAITING:
+            return []
+        assert state.rose is not None  # noqa: S101 - the hold is not above the threshold
+        state.armed = False
+        return [self._tell(state, label, max(state.rose, n - self._o.backdate), value, n)]
+
+    def _tell(self, state: ClassState, label: int, onset: float, score: float, n: int) -> Decision:
+        self._numbered += 1
+        state.starts.append(Start(self._numbered, onset, n, onset, score))
+        return Decision("started", self._numbered, label, onset, None, score)
+
+    def _see(self, state: ClassState, label: int, value: float, m: int, n: int) -> list[Decision]:
+        """Follow `seen` of one class: open, change, end, cut."""
+        state.recent.append(value)
+        del state.recent[: -self._o.rise]
+        told: list[Decision] = []
+        if state.open is None:
+            if value >= self._o.floor and self._o.share * value > state.trough:
+                start = self._risen(state, self._o.share * value, m)
+                state.open = OpenAction(start, value, 0.0, 0)
+            else:
+                state.trough = min(state.trough, value)
+        if state.open is not None:
+            told += self._follow(state, state.open, label, value, m, n)
+        if state.open is None:
+            late = [s for s in state.starts if s.at + self._o.patience <= m]
+            state.starts = [s for s in state.starts if s not in late]
+            told += [self._withdrawn(s, label) for s in late]
+        return told
+
+    def _follow(
+        self, state: ClassState, action: OpenAction, label: int, value: float, m: int, n: int
+    ) -> list[Decision]:
+        if value > action.peak:
+            action.peak = value
+            action.start = max(action.start, self._risen(state, self._o.share * value, m))
+        level = self._o.share * action.peak
+        if value < level:
+            action.below += 1
+            if action.below == 1:
+                action.end = _crossing(state.recent[-2], value, level, m)
+            if action.below > self._o.confirm:
+                state.trough = min(state.recent[-action.below :])
+                return self._close(state, label, action.end, cut=False)
+            return []
+        action.below, action.total, action.count = 0, action.total + value, action.count + 1
+        return [*self._cut(state, action, label, m), *self._refresh(state, action, label, value, n)]
+
+    def _refresh(self, state: ClassState, action: OpenAction, label: int, value: float, n: int) -> list[Decision]:
+        """Tell an open action that was not told, or that its start is elsewhere."""
+        if not state.starts:
+            if value < self._o.start[label]:
+                return []
+            return [self._tell(state, label, max(action.start, n - self._o.backdate), value, n)]
+        mine = state.starts[0]
+        if action.start < mine.at and abs(action.start - mine.told) > 1:
+            mine.told, mine.score = action.start, value
+            return [Decision("updated", mine.action, label, action.start, None, value, clipped=action.clipped)]
+        return []
+
+    def _cut(self, state: ClassState, action: OpenAction, label: int, m: int) -> list[Decision]:
+        if not self._longest or m + 0.5 - action.start <= self._longest:
+            return []
+        where = max(action.start + self._longest, m - self._o.confirm - 1.0)
+        peak = action.peak
+        told = self._close(state, label, where, cut=True)
+        state.open = OpenAction(where, peak, 0.0, 0, clipped=True)
+        return told
+
+    def _close(self, state: ClassState, label: int, end: float, *, cut: bool) -> list[Decision]:
+        action = state.open
+        assert action is not None  # noqa: S101 - callers have one
+        state.open = None
+        score = action.total / action.count if action.count else 0.0
+        mine = [s for s in state.starts if s.onset <= end]
+        state.starts = [s for s in state.starts if s.onset > end]
+        enough = action.count > 0 and score >= self._floors[label] and end > action.start
+        if not enough or end - action.start < self._shortest:
+            return [self._withdrawn(s, label) for s in mine]
+        if not mine:
+            self._numbered += 1
+        number = mine[0].action if mine else self._numbered
+        final = Decision("final", number, label, action.start, end, score, cut, action.clipped)
+        return [final, *(self._withdrawn(s, label) for s in mine[1:])]
+
+    def _withdrawn(self, start: Start, label: int) -> Decision:
+        return Decision("withdrawn", start.action, label, start.told, None, start.score)
+
+    def _risen(self, state: ClassState, level: float, m: int) -> float:
+        """Find where the recent values rose above a level; the newest is above."""
+        values = state.recent
+        for back in range(1, len(values)):
+            if values[-1 - back] < level:
+                return _crossing(values[-1 - back], values[-back], level, m - back + 1)
+        oldest = m - len(values) + 1
+        return float(oldest) if oldest else -math.inf
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs to resume, ready for JSON."""
+        return {"count": self.count, "numbered": self._numbered, "classes": [c.to_dict() for c in self._classes]}
+
+    def restore(self, numbers: dict[str, Any]) -> None:
+        """Resume from a `state`."""
+        self.count, self._numbered = numbers["count"], numbers["numbered"]
+        self._classes = [ClassState.from_dict(c) for c in numbers["classes"]]
+
+
+def _rounded(values: NDArray[Any]) -> list[float]:
+    """Round activations, so that times do not hang on the last bits of sums, which batches change."""
+    rounded: list[float] = np.asarray(values, np.float64).round(DECIMALS).tolist()
+    return rounded
+
+
+def _crossing(before: float, after: float, level: float, n: int) -> float:
+    """Return where a line from `before` at n - 1 to `after` at n meets a level between them."""
+    return n - 1 + (level - before) / (after - before)

@@ -1,0 +1,1 @@
+"""Causal heads for streams, taught by any teacher: see docs/online.md."""
