@@ -34,6 +34,8 @@ from ..plan.online_fields import OnlineOptions
 
 #: Most starts of a class that wait for their action.
 WAITING = 2
+#: The place at which a stream begins: the edge of its first snippet.
+BEGIN = -0.5
 #: Activations are rounded to so many places.
 DECIMALS = 3
 
@@ -41,9 +43,9 @@ DECIMALS = 3
 class Decision(NamedTuple):
     """Something that is told of an action.
 
-    action: its number, the same in all that is told of it. start, end: places on the line of snippets, infinite where
-    the stream begins or ends; `end` is None while it is open. cut: it was cut, or the stream was, before it ended.
-    clipped: it goes on from one that was cut.
+    action: its number, the same in all that is told of it. start, end: places on the line of snippets, `BEGIN` where
+    the stream begins and infinite where it ends; `end` is None while it is open. cut: it was cut, or the stream was,
+    before it ended. clipped: it goes on from one that was cut.
     """
 
     kind: Literal["started", "updated", "final", "withdrawn"]
@@ -98,33 +100,14 @@ class ClassState:
     open: OpenAction | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON; places before the stream are None."""
-        fields = asdict(self)
-        fields["rose"] = None if self.rose is None else [_number(self.rose)]
-        for one in (*fields["starts"], *([fields["open"]] if fields["open"] else [])):
-            for name in ("onset", "told", "start"):
-                if name in one:
-                    one[name] = _number(one[name])
-        return fields
+        """Return the fields, ready for JSON."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> ClassState:
         """Read what `to_dict` wrote."""
-        rose = fields["rose"]
-        starts = [Start(**{**s, "onset": _place(s["onset"]), "told": _place(s["told"])}) for s in fields["starts"]]
-        action = fields["open"]
-        return cls(**{
-            **fields, "rose": None if rose is None else _place(rose[0]), "starts": starts,
-            "open": None if action is None else OpenAction(**{**action, "start": _place(action["start"])}),
-        })  # fmt: skip
-
-
-def _number(place: float) -> float | None:
-    return place if math.isfinite(place) else None
-
-
-def _place(number: float | None) -> float:
-    return -math.inf if number is None else number
+        starts, action = [Start(**s) for s in fields["starts"]], fields["open"]
+        return cls(**{**fields, "starts": starts, "open": None if action is None else OpenAction(**action)})
 
 
 class OnlineMachine:
@@ -202,7 +185,7 @@ class OnlineMachine:
         hold = self._o.hold * threshold
         if value >= hold:
             if state.rose is None:
-                state.rose = _crossing(state.last, value, hold, n) if n else -math.inf
+                state.rose = _crossing(state.last, value, hold, n) if n else BEGIN
             state.low = 0
         else:
             state.rose, state.low = None, state.low + 1
@@ -254,7 +237,8 @@ class OnlineMachine:
                 return self._close(state, label, action.end, cut=False)
             return []
         action.below, action.total, action.count = 0, action.total + value, action.count + 1
-        return [*self._cut(state, action, label, m), *self._refresh(state, action, label, value, n)]
+        cut = self._cut(state, action, label, m)
+        return [*cut, *self._refresh(state, state.open or action, label, value, n)]
 
     def _refresh(self, state: ClassState, action: OpenAction, label: int, value: float, n: int) -> list[Decision]:
         """Tell an open action that was not told, or that its start is elsewhere."""
@@ -303,7 +287,7 @@ class OnlineMachine:
             if values[-1 - back] < level:
                 return _crossing(values[-1 - back], values[-back], level, m - back + 1)
         oldest = m - len(values) + 1
-        return float(oldest) if oldest else -math.inf
+        return float(oldest) if oldest else BEGIN
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs to resume, ready for JSON."""

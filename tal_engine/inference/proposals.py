@@ -13,6 +13,7 @@ from ..errors import FeatureError, UsageError
 from ..options import BoundaryOptions, ProposalOptions, PyramidOptions
 from ..plan.online_fields import OnlineOptions
 from ..records import PROPOSAL, Activations, Boundaries, OnlineActivations, Proposals, Pyramid, Scored
+from .online_machine import BEGIN
 from .online_scoring import decided
 from .pyramid import decoded
 
@@ -79,7 +80,7 @@ def told(activations: OnlineActivations, options: OnlineOptions) -> ops.Proposed
     time = activations.timeline
     half = time.width / (2 * time.step)
     return ops.Proposed(
-        start=np.array([max(d.start + half, 0.0) for d in finals], np.float64),
+        start=np.array([0.0 if d.start <= BEGIN else max(d.start + half, 0.0) for d in finals], np.float64),
         end=np.array([min(d.end + 1 - half if d.end is not None else np.inf, len(activations)) for d in finals]),
         score=np.array([d.score for d in finals], np.float64),
         label=np.array([d.label for d in finals], np.int32),

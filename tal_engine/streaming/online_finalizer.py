@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..events import Event
-from ..inference.online_machine import Decision, OnlineMachine
+from ..inference.online_machine import BEGIN, Decision, OnlineMachine
 from ..inference.online_scoring import Reading
 from ..inference.score_rule import ScoreRule
 from ..options import StreamOptions
@@ -42,9 +42,8 @@ class OnlineFinalizer:
         self._timing, self._online, self._rule = timing, online, rule
         self._teller = Teller(vocabulary, source, plan, options.pad)
         step = timing.timeline.step
-        self._machine = OnlineMachine(
-            online, rule.floors, _snippets(options.min_action, step), _snippets(options.max_action, step)
-        )
+        longest = max(options.max_action / step, 1.0) if options.max_action else 0.0
+        self._machine = OnlineMachine(online, rule.floors, options.min_action / step, longest)
         #: Finals, and starts, told later than promised; always 0 unless there is a bug.
         self.late_events = 0
         #: Seconds from the end of an action to its final, and from its onset to its start: the longest so far.
@@ -107,8 +106,10 @@ class OnlineFinalizer:
 
     def _seconds(self, place: float, window: Window) -> float:
         """Return the seconds of a place on the line of snippets, within the stream."""
+        if place <= BEGIN:
+            return window.origin
         if math.isinf(place):
-            return window.origin if place < 0 else window.right
+            return window.right
         time = self._timing.timeline
         return min(max(window.origin + place * time.step + time.width / 2, window.origin), window.right)
 
@@ -148,7 +149,3 @@ class OnlineFinalizer:
         self._teller.numbered, self._teller.session = numbers["numbered"], numbers["session"]
         self.late_events = numbers["late_events"]
         self.worst_latency_s, self.worst_start_s = numbers["worst_latency_s"], numbers["worst_start_s"]
-
-
-def _snippets(seconds: float, step: float) -> float:
-    return seconds / step

@@ -85,14 +85,14 @@ class _FinalizerState(_Strict):
 
 class _Start(_Strict):
     action: Count
-    onset: Seconds | None
+    onset: Seconds
     at: Count
-    told: Seconds | None
+    told: Seconds
     score: Score
 
 
 class _OpenAction(_Strict):
-    start: Seconds | None
+    start: Seconds
     peak: Score
     total: Score
     count: Count
@@ -103,7 +103,7 @@ class _OpenAction(_Strict):
 
 class _ClassState(_Strict):
     last: Score
-    rose: Annotated[list[Seconds | None], pydantic.Field(min_length=1, max_length=1)] | None
+    rose: Seconds | None
     armed: bool
     low: Count
     trough: Score
@@ -281,8 +281,8 @@ def _check_online(s: _State, online: _OnlineState, arrays: Arrays, manifest: Man
         )
         places = [p for start in one.starts for p in (start.onset, start.told, start.at)]
         places += [] if one.open is None else [one.open.start, one.open.end]
-        for place in (*places, *(one.rose or ())):
-            _require(place is None or -1 <= place <= machine.count, "online", place, f"in [-1, {machine.count}]")
+        for place in (*places, *([] if one.rose is None else [one.rose])):
+            _require(-1 <= place <= machine.count, "online", place, f"in [-1, {machine.count}]")
         for start in one.starts:
             _require(
                 start.action <= machine.numbered, "online.starts.action", start.action, f"{machine.numbered} at most"
