@@ -131,7 +131,7 @@ def check_online(net: OnlineHead, content: bytes, graph: Graph) -> dict[str, flo
     memory = torch.zeros(3, net.memory)
     for count in (1, 1, 7, 2, 31):
         x = net.mean + torch.randn(3, count, len(net.mean), generator=draw) / net.scale
-        feeds = dict(zip(net.streams, x.split(list(net.streams.values()), dim=2), strict=True))
+        feeds = dict(zip(net.streams, torch.split(x, list(net.streams.values()), dim=2), strict=True))
         with torch.no_grad():
             wanted, after = net(x, memory)
         found = backend.run({**{n: v.numpy() for n, v in feeds.items()}, MEMORY: memory.numpy()})

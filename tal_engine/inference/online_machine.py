@@ -43,11 +43,12 @@ DECIMALS = 3
 class Decision(NamedTuple):
     """Something that is told of an action.
 
-    action: its number, the same in all that is told of it. start, end: places on the line of snippets, `BEGIN` where
+    at: the newest snippet. action: its number, the same in all that is told of it. start, end: places on the line of snippets, `BEGIN` where
     the stream begins and infinite where it ends; `end` is None while it is open. cut: it was cut, or the stream was,
     before it ended. clipped: it goes on from one that was cut.
     """
 
+    at: int
     kind: Literal["started", "updated", "final", "withdrawn"]
     action: int
     label: int
@@ -200,7 +201,7 @@ class OnlineMachine:
     def _tell(self, state: ClassState, label: int, onset: float, score: float, n: int) -> Decision:
         self._numbered += 1
         state.starts.append(Start(self._numbered, onset, n, onset, score))
-        return Decision("started", self._numbered, label, onset, None, score)
+        return Decision(self.count, "started", self._numbered, label, onset, None, score)
 
     def _see(self, state: ClassState, label: int, value: float, m: int, n: int) -> list[Decision]:
         """Follow `seen` of one class: open, change, end, cut."""
@@ -249,7 +250,9 @@ class OnlineMachine:
         mine = state.starts[0]
         if action.start < mine.at and abs(action.start - mine.told) > 1:
             mine.told, mine.score = action.start, value
-            return [Decision("updated", mine.action, label, action.start, None, value, clipped=action.clipped)]
+            return [
+                Decision(self.count, "updated", mine.action, label, action.start, None, value, clipped=action.clipped)
+            ]
         return []
 
     def _cut(self, state: ClassState, action: OpenAction, label: int, m: int) -> list[Decision]:
@@ -274,11 +277,11 @@ class OnlineMachine:
         if not mine:
             self._numbered += 1
         number = mine[0].action if mine else self._numbered
-        final = Decision("final", number, label, action.start, end, score, cut, action.clipped)
+        final = Decision(self.count, "final", number, label, action.start, end, score, cut, action.clipped)
         return [final, *(self._withdrawn(s, label) for s in mine[1:])]
 
     def _withdrawn(self, start: Start, label: int) -> Decision:
-        return Decision("withdrawn", start.action, label, start.told, None, start.score)
+        return Decision(self.count, "withdrawn", start.action, label, start.told, None, start.score)
 
     def _risen(self, state: ClassState, level: float, m: int) -> float:
         """Find where the recent values rose above a level; the newest is above."""

@@ -1,8 +1,11 @@
-"""A head that reads a stream snippet by snippet: a recurrent network whose delayed outputs see a little ahead."""
+"""A head that reads a stream snippet by snippet: what a stem says of each class, followed over time.
+
+The same small recurrent network follows every class by itself, so it learns what an action looks like in time and not
+which classes there were. Its delayed outputs see a little ahead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,71 +18,76 @@ from ...errors import require
 class OnlineConfig:
     """Sizes of an `OnlineHead`.
 
-    look_ahead: snippets that delayed outputs see beyond their own. hidden: width of each recurrent layer. layers: how
-    many there are. dropout: between layers, and of what they read. horizon_s: see `plan.online_fields.OnlineOptions`.
+    look_ahead: snippets that delayed outputs see beyond their own. hidden: numbers that are remembered of each class.
+    dropout: of what is remembered, in training. window: snippets that the stem reads. horizon_s: see
+    `plan.online_fields.OnlineOptions`.
     """
 
     look_ahead: int = 1
-    hidden: int = 128
-    layers: int = 1
-    dropout: float = 0.4
+    hidden: int = 32
+    dropout: float = 0.2
+    window: int = 6
     horizon_s: float = 2.0
 
     def __post_init__(self) -> None:
         require(0 <= self.look_ahead <= 1000, "look_ahead", self.look_ahead, "in 0..1000 snippets")
-        require(8 <= self.hidden <= 4096, "hidden", self.hidden, "in 8..4096")
-        require(1 <= self.layers <= 8, "layers", self.layers, "in 1..8")
+        require(2 <= self.hidden <= 4096, "hidden", self.hidden, "in 2..4096")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
+        allowed = f"in {self.look_ahead + 1}..1000 snippets, as {self.look_ahead} are looked ahead"
+        require(self.look_ahead < self.window <= 1000, "window", self.window, allowed)
         require(0 < self.horizon_s < 1e4, "horizon_s", self.horizon_s, "positive seconds")
 
 
-#: What the last layer gives of each snippet, beside the activations of classes: delayed ones, then that of now.
-DELAYED = ("actionness", "start", "end")
-CAUSAL = ("hazard",)
+#: What is given of each snippet, whatever the class: three delayed outputs and one of now.
+SCALARS = ("actionness", "start", "end", "hazard")
+#: Numbers that are read of each class: its own at both places, the attention at both, and the likeliest other class.
+READ = 6
 
 
 class OnlineHead(nn.Module):
-    """Features of a stream to logits; what it remembers is one vector, so memory and time a snippet are constant.
+    """What a stem says of C classes to logits; what it remembers is one vector, so memory and time are constant.
 
     Args:
-        streams: widths of the features by name.
         classes: how many.
         config: sizes.
 
-    Source: the recurrent online detectors that OnPoint, OAT and MATR are compared with, and MiniROAD (An et al., ICCV
-    2023), which found one GRU enough.
+    Source: MiniROAD (An et al., ICCV 2023) found one GRU enough for online detection; that all classes share it is ours.
     """
 
-    def __init__(self, streams: Mapping[str, int], classes: int, config: OnlineConfig) -> None:
+    def __init__(self, classes: int, config: OnlineConfig) -> None:
         super().__init__()
-        self.streams, self.classes, self.config = dict(streams), classes, config
-        width = sum(streams.values())
-        self.mean: Tensor
-        self.scale: Tensor
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("scale", torch.ones(width))
-        self.reduce = nn.Linear(width, config.hidden)
-        self.gru = nn.GRU(config.hidden, config.hidden, config.layers, batch_first=True)
+        self.classes, self.config = classes, config
+        self.gru = nn.GRU(READ, config.hidden, batch_first=True)
         self.drop = nn.Dropout(config.dropout)
-        self.out = nn.Linear(config.hidden, 2 * classes + len(DELAYED) + len(CAUSAL))
+        self.each = nn.Linear(config.hidden + READ, 2)
+        self.any = nn.Linear(config.hidden + READ, len(SCALARS))
 
     @property
     def memory(self) -> int:
         """How many numbers it remembers."""
-        return self.config.hidden * self.config.layers
+        return self.config.hidden * self.classes
 
-    def forward(self, x: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, said: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Read snippets in order.
 
         Args:
-            x: all streams beside each other, in their order, [B, T, D].
+            said: what `stem.TeacherStem` gives, [B, T, 2, C + 1].
             memory: what it remembers, [B, M]; None: a stream begins.
 
         Returns:
-            Logits [B, T, 2 C + 4]: classes (delayed), classes (now), `DELAYED`, `CAUSAL`; and the next memory [B, M].
+            Logits of the classes [B, T, C, 2], delayed and now; logits of `SCALARS` [B, T, 4]; the next memory [B, M].
         """
-        layers, hidden = self.config.layers, self.config.hidden
-        before = None if memory is None else memory.reshape(-1, layers, hidden).transpose(0, 1).contiguous()
-        x = torch.relu(self.reduce(self.drop((x - self.mean) * self.scale)))
-        y, after = self.gru(self.drop(x), before)
-        return self.out(self.drop(y)), after.transpose(0, 1).reshape(len(x), -1)
+        batch, time, classes, hidden = len(said), said.shape[1], self.classes, self.config.hidden
+        x = self._read(said)
+        before = None if memory is None else memory.reshape(1, batch * classes, hidden)
+        y, after = self.gru(x.transpose(1, 2).reshape(batch * classes, time, READ), before)
+        y = y.reshape(batch, classes, time, hidden).transpose(1, 2)
+        both = torch.cat([self.drop(y), x], dim=3)
+        return self.each(both), self.any(both.amax(dim=2)), after.reshape(batch, -1)
+
+    def _read(self, said: Tensor) -> Tensor:
+        """Put beside each class the attention and the likeliest of the others: [B, T, C, 6]."""
+        likely, attention = said[..., :-1], said[..., -1:].expand(*said.shape[:-1], self.classes)
+        own = torch.eye(self.classes, device=said.device)
+        others = (likely[..., None, :] - 2 * own).amax(dim=-1).clamp_min(0)
+        return torch.cat([likely, attention, others], dim=2).transpose(2, 3)

@@ -58,7 +58,7 @@ def targets_of(
     shape = (count, len(vocabulary))
     classes = np.zeros(shape)
     start, end, hazard = np.zeros(count), np.zeros(count), np.zeros(count)
-    left = timeline.left(np.arange(count))
+    left = timeline.left(np.arange(count, dtype=np.float64))
     right = left + timeline.width
     for s in segments:
         if allowed is not None and s.label not in allowed:
@@ -73,5 +73,5 @@ def targets_of(
         soon = (covered >= 0.5) & (right >= s.end - horizon_s)
         np.maximum(hazard, sure * soon, out=hazard)
     actionness = classes.max(axis=1, initial=0.0)
-    parts = (classes, actionness, start, end, hazard)
-    return OnlineTargets(*(p.astype(np.float32) for p in parts), going=actionness >= 0.5)
+    classes, actionness, start, end, hazard = (p.astype(np.float32) for p in (classes, actionness, start, end, hazard))
+    return OnlineTargets(classes, actionness, start, end, hazard, actionness >= 0.5)

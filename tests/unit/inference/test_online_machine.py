@@ -20,7 +20,7 @@ VALUES = (0.0, 0.01, 0.02, 0.1, 0.25, 0.4, 0.499, 0.5, 0.8, 1.0)
 
 
 def run(options, nows, seens, floors=None, shortest=0.0, longest=0.0, save_at=()):
-    """All decisions with the snippet at which they came; at each of `save_at` another machine goes on from the state."""
+    """All decisions with the snippet at which they came; at each of `save_at` another machine goes on."""
     floors = np.zeros(len(options.start)) if floors is None else np.asarray(floors)
     machine = OnlineMachine(options, floors, shortest, longest)
     out = []
@@ -30,8 +30,8 @@ def run(options, nows, seens, floors=None, shortest=0.0, longest=0.0, save_at=()
             machine = OnlineMachine(options, floors, shortest, longest)
             machine.restore(json.loads(text))
         now = np.array(nows[n]) if n < len(nows) else None
-        out += [slow.Told(n, *d) for d in machine.step(now, np.array(seen))]
-    return out + [slow.Told(len(seens), *d) for d in machine.finish()]
+        out += [slow.Told(*d) for d in machine.step(now, np.array(seen))]
+    return out + [slow.Told(*d) for d in machine.finish()]
 
 
 def one(values, **changes):

@@ -1,0 +1,81 @@
+"""What an online head reads of a snippet: what the teacher says of the last few.
+
+A teacher is a good reader of short windows: on them it already knows which class goes on, of people and places that it
+never saw. Its head, unchanged and looking at no more than the last `window` snippets, is the student's first layer; what
+is learnt is what to make of its words over time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...backends import Backend, open_backend
+from ...errors import UsageError, require
+from ...options import ProposalOptions
+from ...plan.archive import Plan
+from ...records import Features
+
+#: Windows in one call of a teacher's head.
+_BATCH = 256
+
+
+class TeacherStem:
+    """What a teacher's head says of the newest snippet and of the one `ahead` before it, from the last `window` alone.
+
+    Of each: how likely every class goes on, times its attention, and the attention: [2, C + 1].
+
+    Args:
+        plan: its head gives activations of classes.
+        window: snippets; before a stream begins there are zeros.
+        ahead: snippets.
+
+    Raises:
+        UsageError: the window does not hold the snippet that is `ahead` before the newest, or the head finds boundaries
+            or moments, and gives no activations of classes.
+    """
+
+    def __init__(self, plan: Plan, window: int, ahead: int) -> None:
+        require(ahead < window <= 1000, "window", window, f"in {ahead + 1}..1000 snippets, as {ahead} are looked ahead")
+        self.plan, self.window, self.ahead = plan, window, ahead
+        manifest = plan.manifest
+        if not isinstance(manifest.proposal, ProposalOptions):
+            raise UsageError(
+                f"plan {manifest.name} ({manifest.method.name}) gives no activations of classes: an online student is "
+                "taught by a head that does"
+            )
+        self.streams = dict(manifest.streams)
+        self.classes = len(manifest.vocabulary)
+        self.sigmoid = manifest.proposal.class_score == "sigmoid"
+        self._head: Backend = open_backend(
+            plan.files[manifest.head.member], manifest.head.member, "cpu", threads=1, spec=manifest.head
+        )
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Places in the window that are read: the newest, and `ahead` before it."""
+        return self.window - 1, self.window - 1 - self.ahead
+
+    def __call__(self, features: Features, ahead: int) -> NDArray[np.float32]:
+        """Read a video of T snippets, and `ahead` of zeros behind it: [T + ahead, 2, C + 1]."""
+        count, before = len(features) + ahead, self.window - 1
+        padded = {n: np.pad(features.streams[n], ((before, ahead), (0, 0))) for n in self.streams}
+        out = []
+        for first in range(0, count, _BATCH):
+            last = min(first + _BATCH, count)
+            at = np.arange(first, last)[:, None] + np.arange(self.window)
+            out.append(self._said(self._head.run({n: x[at] for n, x in padded.items()})))
+        return np.concatenate(out)
+
+    def _said(self, out: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        places = list(self.positions)
+        cas = out["cas"][:, places].astype(np.float64)
+        if self.sigmoid:
+            likely = 1 / (1 + np.exp(-cas))
+        else:
+            likely = np.exp(cas - cas.max(axis=2, keepdims=True))
+            likely /= likely.sum(axis=2, keepdims=True)
+        attention = out["attention"][:, places, None] if "attention" in out else np.ones((*cas.shape[:2], 1))
+        return np.concatenate([likely[..., : self.classes] * attention, attention], axis=2).astype(np.float32)
