@@ -27,8 +27,8 @@ class OnlineTraining:
     """How an online head is trained.
 
     epochs: times that each video is seen. batch: pieces a step. noise: added to what the stem says, a standard
-    deviation: on the videos that it was trained on it is surer than it will be; shift: the same for a whole piece. length: snippets of a piece, as long videos are cut. seed: of
-    everything that is drawn.
+    deviation: on the videos that it was trained on it is surer than it will be; shift: the same for a whole piece.
+    length: snippets of a piece, as long videos are cut. seed: of everything that is drawn.
     """
 
     epochs: int = 60
