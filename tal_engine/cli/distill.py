@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .._util.files import check_outputs
 from ..errors import UsageError
+from ..streaming.window import OnlineTiming
 from .console import errors, stdout, warn
 from .progress import bars
 from .shared import Device
 
 if TYPE_CHECKING:
+    from ..lab.distilling.options import DistillOptions
     from ..lab.distilling.report import DistillReport
 
 
-_LESSONS, _RUN = "What is learned", "The run"
+_LESSONS, _RUN, _ONLINE = "What is learned", "The run", "Students of streams"
 
 
 def register(app: typer.Typer) -> None:
@@ -34,8 +37,12 @@ def distill(
         typer.Option(help="True segments of the held-out videos, to measure both plans by.", rich_help_panel=_LESSONS),
     ] = None,
     epochs: Annotated[
-        int, typer.Option(help="Passes over the snippets of the training videos.", rich_help_panel=_LESSONS)
-    ] = 12,
+        int | None,
+        typer.Option(
+            help="Passes over the snippets of the training videos; default 12, with --online 30.",
+            rich_help_panel=_LESSONS,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Of training and of which videos are held out.", rich_help_panel=_LESSONS)
     ] = 0,
@@ -43,6 +50,26 @@ def distill(
         Path | None,
         typer.Option(
             help="Folder of what the teacher said; default: NAME.distill beside the plan.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online",
+            help="A student that reads streams snippet by snippet, with the teacher's features; --labels may also name "
+            "classes alone, and is learned from.",
+            rich_help_panel=_ONLINE,
+        ),
+    ] = False,
+    look_ahead: Annotated[
+        float | None,
+        typer.Option(help="Seconds that its finals wait for what comes; default 1.", rich_help_panel=_ONLINE),
+    ] = None,
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            help="An hour, of starts and of finals: thresholds are fitted to it on the held-out videos; default 2.",
+            rich_help_panel=_ONLINE,
         ),
     ] = None,
     device: Device = "auto",
@@ -61,10 +88,38 @@ def distill(
     if not data.is_dir():
         raise UsageError(f"{data}: is no folder of videos")
     check_outputs({f"--output {output}": output}, [teacher, *([labels] if labels else [])])
-    options = DistillOptions(epochs=epochs, seed=seed, work=work, overwrite=overwrite, device=device)
+    passes: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    options = DistillOptions(seed=seed, work=work, overwrite=overwrite, device=device, **passes)
+    if online:
+        asked: dict[str, Any] = {
+            n: v for n, v in (("look_ahead", look_ahead), ("false_alarms", false_alarms)) if v is not None
+        }
+        _online(teacher, data, output, labels, options, asked, passes)
+        return
+    if look_ahead is not None or false_alarms is not None:
+        raise UsageError("--look-ahead and --false-alarms are for --online")
     with bars() as bar:
         made = distill_with(teacher, data, output, labels, options, bar)
     _say(made)
+
+
+def _online(
+    teacher: Path, data: Path, output: Path, labels: Path | None, how: DistillOptions, asked: dict[str, Any],
+    passes: dict[str, Any],
+) -> None:  # fmt: skip
+    """Train an online student and say what its thresholds gave."""
+    from ..lab.online.student import OnlineStudentOptions, distill_online
+    from ..lab.online.training import OnlineTraining
+
+    options = OnlineStudentOptions(training=OnlineTraining(seed=how.seed, **passes), **asked)
+    with bars() as bar:
+        made = distill_online(teacher, data, output, labels, options, how, bar)
+    stdout().print(json.dumps(made.rule.figures))
+    timing = OnlineTiming.of_online(made.rule.options, made.stem.plan.manifest.snippet)
+    errors.print(
+        f"plan: {output}; starts at most {timing.max_start_latency_s:.2f} s after the onset, finals at most "
+        f"{timing.max_latency_s:.2f} s after the end"
+    )
 
 
 def _say(made: DistillReport) -> None:

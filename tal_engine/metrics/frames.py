@@ -2,8 +2,9 @@
 
 Protocol "oad-frames", after De Geest et al., "Online Action Detection" (ECCV 2016), which later work (TRN, LSTR,
 MiniROAD) follows: all frames of all videos are ranked by their score of a class, and a frame is right if the class goes
-on there. AP is the mean precision at the right frames. Calibrated AP (cAP) divides the wrong ones by w, how many wrong frames
-there are for each right one, so that classes of other lengths compare. Both are means over the classes that occur.
+on there. AP is the mean precision at the right frames. Calibrated AP (cAP) divides the wrong ones by w, how many wrong
+frames there are for each right one, so that classes of other lengths compare. Both are means over the classes that
+occur.
 
 What those evaluators leave to numpy's sort is fixed here: frames of equal score come at once, each right one with the
 precision after all of them.

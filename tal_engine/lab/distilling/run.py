@@ -86,7 +86,7 @@ def distill_with(
     if len(videos) < 2:
         raise DataError(f"{data}: has {len(videos)} video, at least 2 are needed: one to learn from, one held out")
     work = options.work or output.with_suffix(".distill")
-    _claim(work, found)
+    claim(work, found)
     seconds: dict[str, float] = {}
     seen = _timed(seconds, "teacher", lambda: gather_targets(found, videos, work / "features", bar))
     taught, held = divided(list(seen), options)
@@ -153,7 +153,7 @@ def _features(net: Student, lesson: Lesson, snippet: SnippetOptions) -> Features
     return Features({stream_of_students(): torch.cat(parts).numpy()}, timeline, float(timeline.right(len(lesson))))
 
 
-def _claim(work: Path, teacher: Teacher) -> None:
+def claim(work: Path, teacher: Teacher) -> None:
     """Make the work folder, or find it to be of this teacher.
 
     Raises:

@@ -24,7 +24,7 @@ class OnlineConfig:
     """
 
     look_ahead: int = 1
-    hidden: int = 32
+    hidden: int = 24
     dropout: float = 0.2
     window: int = 6
     horizon_s: float = 2.0

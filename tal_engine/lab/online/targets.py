@@ -34,26 +34,45 @@ class OnlineTargets:
     going: NDArray[np.bool_]
 
 
+def one_each(segments: Sequence[Segment], least: float, allowed: Collection[str] | None = None) -> list[Segment]:
+    """Keep the best segment of each action: what overlaps a better one of its class is another guess at the same.
+
+    Args:
+        segments: of one video.
+        least: segments below this score are left out.
+        allowed: classes that the video is labelled with; others are left out. None allows all.
+
+    >>> from tal_engine import Segment
+    >>> one_each([Segment(0, 4, "wave", 0.9), Segment(1, 6, "wave", 0.5), Segment(7, 9, "wave", 0.4)], 0.1)[1].start
+    7
+    """
+    kept: list[Segment] = []
+    for s in sorted(segments, key=lambda s: (-s.score, s.start, s.end)):
+        known = allowed is None or s.label in allowed
+        if known and s.score >= least and not any(_overlap(s, other) for other in kept):
+            kept.append(s)
+    return kept
+
+
+def _overlap(a: Segment, b: Segment) -> bool:
+    return a.label == b.label and min(a.end, b.end) > max(a.start, b.start)
+
+
 def targets_of(
     segments: Sequence[Segment],
     vocabulary: Vocabulary,
     timeline: Timeline,
     count: int,
     horizon_s: float,
-    *,
-    allowed: Collection[str] | None = None,
-    scored: bool = True,
 ) -> OnlineTargets:
     """Spread segments over the snippets that they cover.
 
     Args:
-        segments: of one video; where two of a class overlap, the likelier one counts.
+        segments: of one video.
         vocabulary: the classes.
         timeline: of the features.
         count: how many snippets there are.
         horizon_s: of the hazard.
-        allowed: classes that the video is labelled with; others are left out. None allows all.
-        scored: a segment is as likely as its score, in [0, 1]; False takes all as certain.
     """
     shape = (count, len(vocabulary))
     classes = np.zeros(shape)
@@ -61,17 +80,14 @@ def targets_of(
     left = timeline.left(np.arange(count, dtype=np.float64))
     right = left + timeline.width
     for s in segments:
-        if allowed is not None and s.label not in allowed:
-            continue
-        sure = min(max(s.score, 0.0), 1.0) if scored else 1.0
         covered = np.clip(np.minimum(right, s.end) - np.maximum(left, s.start), 0, None) / timeline.width
         column = classes[:, vocabulary.id(s.label)]
-        np.maximum(column, sure * covered, out=column)
+        np.maximum(column, covered, out=column)
         for array, moment in ((start, s.start), (end, s.end)):
             near = np.clip(1 - np.abs((left + right) / 2 - moment) / timeline.step, 0, None)
-            np.maximum(array, sure * near, out=array)
+            np.maximum(array, near, out=array)
         soon = (covered >= 0.5) & (right >= s.end - horizon_s)
-        np.maximum(hazard, sure * soon, out=hazard)
+        np.maximum(hazard, soon, out=hazard)
     actionness = classes.max(axis=1, initial=0.0)
-    classes, actionness, start, end, hazard = (p.astype(np.float32) for p in (classes, actionness, start, end, hazard))
-    return OnlineTargets(classes, actionness, start, end, hazard, actionness >= 0.5)
+    parts = [p.astype(np.float32) for p in (classes, actionness, start, end, hazard)]
+    return OnlineTargets(*parts, going=actionness >= 0.5)  # type: ignore[misc, arg-type]

@@ -31,13 +31,13 @@ class OnlineTraining:
     length: snippets of a piece, as long videos are cut. seed: of everything that is drawn.
     """
 
-    epochs: int = 60
+    epochs: int = 30
     batch: int = 8
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 1e-3
-    noise: float = 0.1
+    noise: float = 0.15
     shift: float = 0.05
-    length: int = 160
+    length: int = 96
     seed: int = 0
 
     def __post_init__(self) -> None:
