@@ -163,6 +163,8 @@ def stream(
             errors.print(f"metrics on http://{metrics_host}:{server.port}/metrics")
         if not quiet:
             promise = f"finals at most {scheduler.declared_latency_s:.1f} s after the end"
+            if provisional and scheduler.declared_start_latency_s is not None:
+                promise += f", starts {scheduler.declared_start_latency_s:.1f} s after the onset"
             errors.print(f"{default_note(plan)}{engine.description}; {promise}")
         in_vain = False
         for event in scheduler.run():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,8 @@ RESOLUTION_MIB = 1.0
 ERRORS = 2.0
 #: Lateness is counted in steps of so many seconds.
 _BIN_S = 0.01
+#: Snippets that an action goes on for at least, now and then, in a run over features.
+_STILL = 64
 #: In a run over frames the clock leaps so often, by a little more than the stream bridges, and each so many-th frame
 #: comes twice.
 _LEAP_EVERY_S, _TWICE_EVERY = 600.0, 97
@@ -69,7 +71,8 @@ class Certificate:
     """What a run gave. what: "features" pushed into the head, or "frames" through the whole path.
 
     hours: of the stream. curve: by name, values at each sample: "hours"; "rss_mib" of the process; "state_kib" that the
-    stream keeps; "lateness_s", the longest since the sample before. lateness_s: p50, p99 and max over all finals.
+    stream keeps; "lateness_s", the longest since the sample before. lateness_s: p50, p99 and max over all finals;
+    start_lateness_s: the same of started events, after the onset that they tell, where the plan promises anything of them.
     """
 
     what: Literal["features", "frames"]
@@ -83,6 +86,10 @@ class Certificate:
     frames_refused: int
     unanalysed_s: float
     curve: dict[str, list[float]]
+    declared_start_latency_s: float | None = None
+    starts: int = 0
+    late_starts: int = 0
+    start_lateness_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -92,6 +99,10 @@ class Certificate:
             out.append("nothing became final, so lateness was not seen: a lower --conf, or another source")
         if self.late_events:
             out.append(f"{self.late_events} finals came later than {self.declared_latency_s:.2f} s after their end")
+        if self.late_starts:
+            out.append(
+                f"{self.late_starts} starts came later than {self.declared_start_latency_s:.2f} s after their onset"
+            )
         if not s.flat:
             out.append(f"memory grows by {s.mib_per_hour:.3f} +- {s.standard_error:.3f} MiB an hour")
         return tuple(out)
@@ -129,11 +140,12 @@ class _Lateness:
         self.count = self.late = 0
         self.worst = self.recent = 0.0
 
-    def add(self, event: Event, pause: float) -> None:
-        """`pause`: seconds by which the newest frame was later than frames promise to be, which comes on top."""
-        if not event.is_final or event.end is None:
-            return
-        seconds = max(event.decided_at, event.pts) - event.end
+    def add(self, event: Event, since: float, pause: float) -> None:
+        """Count an event, of what happened at `since`.
+
+        `pause`: seconds by which the newest frame was later than frames promise to be, which comes on top.
+        """
+        seconds = max(event.decided_at, event.pts) - since
         self.count += 1
         self.late += seconds > self._promised + pause + MOMENT
         self.worst, self.recent = max(self.worst, seconds), max(self.recent, seconds)
@@ -177,12 +189,20 @@ def certify(
         resident = lambda: float(process.memory_info().rss)  # noqa: E731
     names = ("hours", "rss_mib", "state_kib", "lateness_s")
     curve, taken = np.zeros((SAMPLES, len(names))), 0
-    late = _Lateness(stream.declared_latency_s)
+    late, promised = _Lateness(stream.declared_latency_s), stream.declared_start_latency_s
+    starts = _Lateness(promised or 0.0)
+
+    def add(event: Event, pause: float) -> None:
+        if event.is_final and event.end is not None:
+            late.add(event, event.end, pause)
+        elif event.kind == "started" and promised is not None:
+            starts.add(event, event.start, pause)
+
     slot, before = 1.0 / stream.state.manifest.snippet.fps, 0.0
     began = time.perf_counter()
     for seconds, events in steps:
         for event in events:
-            late.add(event, max(seconds - before - slot, 0.0) if what == "frames" else 0.0)
+            add(event, max(seconds - before - slot, 0.0) if what == "frames" else 0.0)
         before = seconds
         if seconds >= 3600 * hours * (taken + 1) / SAMPLES:
             kept = _kept_bytes(stream) / 2**10
@@ -193,7 +213,7 @@ def certify(
             if taken == SAMPLES:
                 break
     for event in stream.flush():
-        late.add(event, 0.0)
+        add(event, 0.0)
     curve = curve[:taken]
     return Certificate(
         what=what,
@@ -203,6 +223,10 @@ def certify(
         finals=late.count,
         late_events=late.late,
         lateness_s=late.summary(),
+        declared_start_latency_s=promised,
+        starts=starts.count,
+        late_starts=starts.late,
+        start_lateness_s=starts.summary(),
         slope=slope_of(curve[:, 0], curve[:, 1]),
         frames_refused=stream.state.refused,
         unanalysed_s=stream.state.unanalysed_s,
@@ -228,7 +252,7 @@ def feature_steps(stream: StreamingLocalizer, rows: dict[str, NDArray[np.float32
         first = int(rng.integers(count))
         piece = np.arange(first, first + int(rng.integers(1, count + 1))) % count
         if rng.random() < 0.05:
-            piece = np.repeat(piece[:1], 2 * stream.state.timing.window)  # stands still for two windows
+            piece = np.repeat(piece[:1], max(2 * stream.state.timing.window, _STILL))  # stands still for two windows
         for i in piece:
             row: FeatureVector = {name: values[i] for name, values in rows.items()}
             given += 1

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from ..plan.archive import Plan
-from ..streaming.window import StreamTiming
+from ..streaming.window import timing_of
 from .service import Service, service_of
 
 router = APIRouter(prefix="/v1/plans", tags=["plans"])
@@ -56,7 +56,7 @@ def _summary(name: str, found: Plan) -> dict[str, Any]:
         "encoders": [{"name": e.name, "stream": e.stream, "reads": e.reads} for e in m.encoders],
         "reads_videos": bool(m.encoders), "calibrated": m.calibration is not None,
         "snippet_seconds": m.snippet.stride / m.snippet.fps,
-        "declared_latency_s": StreamTiming.of(m.stream, m.snippet).max_latency_s,
+        "declared_latency_s": timing_of(m).max_latency_s,
         "min_score": None if m.segment.min_score == float("-inf") else m.segment.min_score,
         "bytes": sum(member.bytes for member in m.members.values()),
     }  # fmt: skip

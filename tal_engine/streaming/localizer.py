@@ -119,6 +119,11 @@ class StreamingLocalizer:
         """Longest time from the end of an action to its final event, in seconds; see `StreamState`."""
         return self.state.declared_latency_s
 
+    @property
+    def declared_start_latency_s(self) -> float | None:
+        """Longest time from the onset that is told to its started event, in seconds; None: nothing is promised."""
+        return self.state.declared_start_latency_s
+
     def push(
         self, frame: NDArray[np.uint8] | Callable[[], Image], pts: float, wall: float | None = None
     ) -> list[Event]:

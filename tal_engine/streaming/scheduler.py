@@ -159,6 +159,11 @@ class StreamScheduler:
         return self.streams[0].state.declared_latency_s
 
     @property
+    def declared_start_latency_s(self) -> float | None:
+        """Longest time from the onset that is told to its started event; None: nothing is promised of starts."""
+        return self.streams[0].state.declared_start_latency_s
+
+    @property
     def plan(self) -> str:
         """The plan's hash, as events carry it."""
         return f"sha256:{self._engine.plan.sha256}"

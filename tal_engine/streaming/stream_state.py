@@ -82,7 +82,7 @@ class StreamState:
         self.finalizer: Finalizer | OnlineFinalizer
         self._recollection: Recollection | None = None
         if (online := manifest.online) is None:
-            self.timing = StreamTiming.of(self.options, manifest.snippet)
+            self.timing: StreamTiming = StreamTiming.of(self.options, manifest.snippet)
             self.finalizer = Finalizer(self.timing, self.options, self._rule, *named)
         else:
             check_online(manifest, self.options, people)
@@ -118,6 +118,14 @@ class StreamState:
         arrives. If frames are more than a slot apart, the time between the last two is added.
         """
         return self.timing.max_latency_s
+
+    @property
+    def declared_start_latency_s(self) -> float | None:
+        """Longest time from the onset that is told to its started event, in seconds of the stream's clock.
+
+        None where nothing is promised: a head that sees windows tells of actions as it finds them.
+        """
+        return self.timing.max_start_latency_s if isinstance(self.timing, OnlineTiming) else None
 
     @property
     def domain(self) -> float | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import FeatureError
 from ..features.card_store import EncodedRow
 from ..options import SnippetOptions, StreamOptions
+from ..plan.manifest import Manifest
 from ..plan.online_fields import OnlineOptions
 from ..records import Features, Place
 from ..timeline import Timeline
@@ -106,6 +107,13 @@ class OnlineTiming(StreamTiming):
     def max_start_latency_s(self) -> float:
         """The promised latency of starts in seconds: `start_latency_s` plus one frame, which completes a snippet."""
         return self.start_latency_s + self.slot
+
+
+def timing_of(manifest: Manifest, options: StreamOptions | None = None) -> StreamTiming | OnlineTiming:
+    """Derive the timing of a plan's streams; `options` replace the plan's, of a head that sees windows."""
+    if manifest.online is not None:
+        return OnlineTiming.of_online(manifest.online, manifest.snippet)
+    return StreamTiming.of(manifest.stream if options is None else options, manifest.snippet)
 
 
 @dataclass(slots=True, eq=False)

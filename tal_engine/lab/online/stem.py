@@ -1,8 +1,8 @@
 """What an online head reads of a snippet: what the teacher says of the last few.
 
 A teacher is a good reader of short windows: on them it already knows which class goes on, of people and places that it
-never saw. Its head, unchanged and looking at no more than the last `window` snippets, is the student's first layer; what
-is learnt is what to make of its words over time.
+never saw. Its head, unchanged and looking at no more than the last `window` snippets, is the student's first layer;
+what is learnt is what to make of its words over time.
 """
 
 from __future__ import annotations

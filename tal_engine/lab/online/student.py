@@ -41,8 +41,8 @@ class OnlineStudentOptions:
     """What can be chosen about an online student.
 
     look_ahead: seconds that delayed outputs, and so finals, wait; rounded down to whole snippets. false_alarms: an
-    hour, of starts and of finals, on the held-out videos. held_out: share of the videos that thresholds are fitted on. rule:
-    of the event rule, fields of `OnlineOptions`.
+    hour, of starts and of finals, on the held-out videos. held_out: share of the videos that thresholds are fitted on.
+    rule: of the event rule, fields of `OnlineOptions`.
     """
 
     look_ahead: float = 1.0

@@ -50,6 +50,7 @@ def _figures(run: Mapping[str, Any]) -> str:
         ["declared latency", f"{run['declared_latency_s']:.2f} s"],
         *([f"lateness, {name}", f"{seconds:.2f} s"] for name, seconds in late.items()),
         ["finals later than declared", run["late_events"]],
+        *_starts(run),
         ["slope of memory", f"{slope['mib_per_hour']:+.4f} +- {slope['standard_error']:.4f} MiB an hour"],
         ["slope that so short a run cannot tell from 0", f"{slope['noise']:.4f} MiB an hour"],
         ["not analysed", f"{run['unanalysed_s']:.0f} s"],
@@ -57,6 +58,18 @@ def _figures(run: Mapping[str, Any]) -> str:
         ["speed", f"{run['times_real_time']:.0f} x real time"],
     ]
     return table(["", ""], rows)
+
+
+def _starts(run: Mapping[str, Any]) -> list[list[Any]]:
+    """Return the rows of started events, where the plan promises anything of them."""
+    if run.get("declared_start_latency_s") is None:
+        return []
+    return [
+        ["starts", run["starts"]],
+        ["declared latency of starts", f"{run['declared_start_latency_s']:.2f} s"],
+        *([f"lateness of starts, {name}", f"{seconds:.2f} s"] for name, seconds in run["start_lateness_s"].items()),
+        ["starts later than declared", run["late_starts"]],
+    ]
 
 
 def _curves(run: Mapping[str, Any]) -> Figure:
