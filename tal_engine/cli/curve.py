@@ -62,6 +62,7 @@ class Asked:
     threads: int
     timeout: float = 0.0
     key: str | None = None
+    beside: Path | None = None
 
 
 def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: Asked, as_json: bool) -> None:
@@ -70,6 +71,11 @@ def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: 
     truth = found.table(subset)
     ambiguous = {v.name: v.ambiguous for v in found.subset(subset).values() if v.ambiguous}
     engine = TALEngine.load(asked.plan, asked.device, timeout=asked.timeout, key=asked.key)
+    if engine.plan.manifest.online is not None:
+        _measure_online(engine, truth, subset, paths, asked, as_json)
+        return
+    if asked.beside is not None:
+        raise UsageError(f"--beside {asked.beside}: is shown beside a plan whose head is online, {asked.plan} is none")
     with _bar() as say:
         features = {name: _features(engine, path, say) for name, path in paths.items()}
         whole = {v: list(engine.localize(f, min_score=ALL, top_k=0)) for v, f in features.items()}
@@ -91,6 +97,27 @@ def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: 
         typer.echo(json.dumps(_document(offline, subset, scored), allow_nan=False))
     else:
         _print(offline, subset, scored)
+
+
+def _measure_online(
+    engine: TALEngine, truth: Table, subset: str, paths: Mapping[str, Path], asked: Asked, as_json: bool
+) -> None:
+    """Stream all videos through a plan whose head is online, and through another one beside it."""
+    from .live_measures import measure, report
+
+    if asked.windows is not None or asked.latencies is not None:
+        raise UsageError(
+            f"--windows and --latencies: plan {asked.plan} sees no windows, and waits as it was trained to"
+        )
+    with _bar() as say:
+        features = {name: _features(engine, path, say) for name, path in paths.items()}
+        rows = [measure("the plan", engine, features, truth, asked.rules, None)]
+        if asked.beside is not None:
+            other = TALEngine.load(asked.beside, asked.device, timeout=asked.timeout)
+            ahead = engine.plan.manifest.stream.look_ahead
+            rows.append(measure("beside, as it waits", other, features, truth, asked.rules, None))
+            rows.append(measure("beside, at the plan's look-ahead", other, features, truth, asked.rules, ahead))
+    report(rows, asked.rules, subset, as_json)
 
 
 def _chosen(found: Annotations, source: Path, subset: str | None) -> tuple[str, dict[str, Path]]:

@@ -88,6 +88,13 @@ def evaluate(
             help="Seconds that decisions wait, as 2,8,inf; inf is as long as the window.", rich_help_panel="Streams"
         ),
     ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another plan of the same features, such as the teacher of an online --plan.",
+            rich_help_panel="Streams",
+        ),
+    ] = None,
     device: Device = "auto",
     class_list: Annotated[
         str | None,
@@ -129,13 +136,13 @@ def evaluate(
 
         asked = Asked(
             plan, device, parse_seconds(windows, "windows"), parse_seconds(latencies, "latencies"), wanted, threads,
-            timeout, key,
+            timeout, key, beside,
         )  # fmt: skip
         evaluate_curve(found, predictions, subset, asked, as_json)
         return
-    if plan is not None or windows is not None or latencies is not None:
+    if any(v is not None for v in (plan, windows, latencies, beside)):
         raise UsageError(
-            f"--plan, --windows and --latencies stream videos or features with --online, not {predictions}"
+            f"--plan, --windows, --latencies and --beside stream videos or features with --online, not {predictions}"
         )
     numbers = found.numbers if class_list is None else class_numbers(class_list)
     listed, decided = finals.read(predictions, online, numbers, score_key)
@@ -150,7 +157,7 @@ def evaluate(
             warn(warning)
     document = _document(score, subset)
     if timely is not None:
-        document["online"] = finals.document(timely)
+        document["online"] = finals.document(timely) | finals.starts(table, predictions)
     if recall:
         curve = average_recall(table, detections, threads=threads)
         document["recall"] = {"auc": curve.auc, "ar": {str(k): curve.at(k) for k in (1, 5, 10, 100)}}

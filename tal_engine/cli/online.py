@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from rich.console import Console
 
 from ..annotations import read_detections
 from ..annotations.class_numbers import ClassNumbers
-from ..annotations.finals import read_finals
+from ..annotations.finals import read_finals, read_starts
 from ..annotations.tables import Table
 from ..metrics.online import OnlineEvaluation
+from ..metrics.starts import StartEvaluation, evaluate_starts
 
 
 def read(
@@ -34,6 +36,35 @@ def document(found: OnlineEvaluation) -> dict[str, object]:
         "hits": {f"{t:g}": int(n) for t, n in zip(tious, found.hits, strict=True)},
         "lateness_s": found.lateness,
     }
+
+
+def starts_document(found: StartEvaluation) -> dict[str, Any]:
+    """Convert what started events are worth to JSON values; what is not known is None."""
+    return {
+        "p_map": {f"{o:g}": known(v) for o, v in found.p_map.items()},
+        "delay_s": found.delay,
+        "hits": found.hits,
+        "recall": known(found.recall),
+        "false_alarms": found.false_alarms,
+        "false_alarms_per_hour": known(found.false_alarms_per_hour),
+        "withdrawn": found.withdrawn,
+        "flicker": found.flicker,
+        "hours": found.hours,
+    }
+
+
+def known(value: float) -> float | None:
+    """Return a number, or None for one that is not known."""
+    return None if math.isnan(value) else float(value)
+
+
+def starts(truth: Table, path: Path) -> dict[str, object]:
+    """Score the started events of a file of events, if it has any."""
+    found = read_starts(path)
+    if not len(found.told):
+        return {}
+    told = found.told.called_as(truth.videos, "started events")
+    return {"starts": starts_document(evaluate_starts(truth, told, found.seconds, found.withdrawn))}
 
 
 def show(out: Console, found: OnlineEvaluation) -> None:

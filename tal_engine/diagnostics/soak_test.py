@@ -72,7 +72,7 @@ class Certificate:
 
     hours: of the stream. curve: by name, values at each sample: "hours"; "rss_mib" of the process; "state_kib" that the
     stream keeps; "lateness_s", the longest since the sample before. lateness_s: p50, p99 and max over all finals;
-    start_lateness_s: the same of started events, after the onset that they tell, where the plan promises anything of them.
+    start_lateness_s: the same of started events, after the onset that they tell, where the plan promises it.
     """
 
     what: Literal["features", "frames"]

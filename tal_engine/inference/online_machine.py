@@ -43,9 +43,9 @@ DECIMALS = 3
 class Decision(NamedTuple):
     """Something that is told of an action.
 
-    at: the newest snippet. action: its number, the same in all that is told of it. start, end: places on the line of snippets, `BEGIN` where
-    the stream begins and infinite where it ends; `end` is None while it is open. cut: it was cut, or the stream was,
-    before it ended. clipped: it goes on from one that was cut.
+    at: the newest snippet. action: its number, the same in all that is told of it. start, end: places on the line of
+    snippets, `BEGIN` where the stream begins and infinite where it ends; `end` is None while it is open. cut: it was
+    cut, or the stream was, before it ended. clipped: it goes on from one that was cut.
     """
 
     at: int

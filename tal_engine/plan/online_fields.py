@@ -35,8 +35,8 @@ class OnlineOptions:
     hold: float = 0.5
     #: A delayed activation of at least `floor` opens an action; it lasts while it is at least `share` of its peak, and
     #: another opens once the activation has fallen to less than `share` of what it rises to.
-    floor: float = 0.02
-    share: float = 0.5
+    floor: float = 0.05
+    share: float = 0.1
     #: Snippets below that an action outlasts.
     confirm: int = 1
     #: Snippets of the past in which the moment is sought at which an activation rose.

@@ -51,7 +51,8 @@ class OnlineHead(nn.Module):
         classes: how many.
         config: sizes.
 
-    Source: MiniROAD (An et al., ICCV 2023) found one GRU enough for online detection; that all classes share it is ours.
+    Source: MiniROAD (An et al., ICCV 2023) found one GRU enough for online detection; that all classes share it is
+    ours.
     """
 
     def __init__(self, classes: int, config: OnlineConfig) -> None:

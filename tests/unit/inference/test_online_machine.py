@@ -36,7 +36,7 @@ def run(options, nows, seens, floors=None, shortest=0.0, longest=0.0, save_at=()
 
 def one(values, **changes):
     """Decisions of one class whose two sequences are the same, the second later."""
-    options = OnlineOptions(**{"look_ahead": 0, "start": (0.5,), **changes})
+    options = OnlineOptions(**{"look_ahead": 0, "start": (0.5,), "share": 0.5, **changes})
     nows = [[v] for v in values]
     return run(options, nows, [[0.0]] * options.look_ahead + nows)
 
@@ -99,7 +99,7 @@ def test_the_onset_is_where_the_activation_rose_and_no_further_back_than_promise
 
 
 def test_a_start_without_an_action_is_withdrawn():
-    options = OnlineOptions(look_ahead=1, start=(0.5,), patience=2)
+    options = OnlineOptions(look_ahead=1, start=(0.5,), share=0.5, patience=2)
     nows = [[0.0], [0.9], [0.0], [0.0], [0.0], [0.0]]
     told = run(options, nows, [[0.0]] * 7)
     assert [(d.at, d.kind) for d in told] == [(1, "started"), (4, "withdrawn")]
@@ -113,7 +113,7 @@ def test_a_short_dip_does_not_end_an_action_and_a_long_one_does():
 
 
 def test_what_is_below_the_least_score_is_not_final():
-    options = OnlineOptions(look_ahead=0, start=(0.5,))
+    options = OnlineOptions(look_ahead=0, start=(0.5,), share=0.5)
     values = [[0.0], [0.6], [0.6], [0.0], [0.0]]
     assert [d.kind for d in run(options, values, values, floors=[0.7])] == ["started", "withdrawn"]
     assert [d.kind for d in run(options, values, values, floors=[0.6])] == ["started", "final"]
@@ -121,14 +121,14 @@ def test_what_is_below_the_least_score_is_not_final():
 
 def test_what_is_told_late_is_told_all_the_same():
     """The head is sure only with its look-ahead: the start comes with it, and no older than it may be."""
-    options = OnlineOptions(look_ahead=2, start=(0.5,), backdate=3)
+    options = OnlineOptions(look_ahead=2, start=(0.5,), share=0.5, backdate=3)
     told = run(options, [[0.1]] * 8, [[0.0]] * 4 + [[0.9]] * 4 + [[0.0]] * 2)
     assert [(d.at, d.kind) for d in told] == [(4, "started"), (9, "final")]
     assert told[0].start == pytest.approx(1.5)
 
 
 def test_a_long_action_is_cut_and_goes_on():
-    options = OnlineOptions(look_ahead=0, start=(0.5,))
+    options = OnlineOptions(look_ahead=0, start=(0.5,), share=0.5)
     values = [[0.0]] + [[0.9]] * 12 + [[0.0]] * 2
     told = run(options, values, values, longest=5.0)
     finals = [(d.start, d.end, d.cut, d.clipped) for d in told if d.kind == "final"]
@@ -154,7 +154,7 @@ def test_what_is_kept_does_not_grow():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_hostile_activations_are_refused_and_change_nothing(bad):
-    machine = OnlineMachine(OnlineOptions(look_ahead=0, start=(0.5,)), np.zeros(1))
+    machine = OnlineMachine(OnlineOptions(look_ahead=0, start=(0.5,), share=0.5), np.zeros(1))
     machine.step(np.array([0.9]), np.array([0.9]))
     before = machine.state()
     for now, seen in ((bad, 0.5), (0.5, bad)):

@@ -1,0 +1,160 @@
+"""Online students: how soon and how well they tell, beside their teacher and today's stream, and what they cost.
+
+    python benchmarks/bench_online.py --part procedural [--work DIR] [--train 40] [--seeds 0 1 2] [--dry]
+
+procedural  the embedded plan teaches; 40 training videos (those that it was trained on itself, with their classes),
+            thresholds on 12 validation videos, all figures on the 44 held-out ones. The teacher's stream beside it at
+            its own look-ahead of 8 s and at the student's.
+vts         open-surgery suturing: a teacher by points (LACP) on 30 sequences, 12 for thresholds, 16 others to measure.
+msrc12      Kinect gestures: a teacher by action points, persons apart; there is no truth of extents, so starts are held
+            against the human action points.
+cost        processor time of a stream-second of features: the student's head, and the teacher's on windows.
+certify     24 stream-hours of features through a student: late events, memory.
+
+Students of the training seeds are kept in --work; features too. Nothing is chosen on the held-out videos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import interleaved, spread, store
+from online_worlds import WORLDS, World, procedural
+
+from tal_engine import TALEngine
+from tal_engine.annotations.tables import Table
+from tal_engine.cli.live_measures import measure
+from tal_engine.diagnostics.soak_test import certify, feature_steps
+from tal_engine.lab.online.student import OnlineStudentOptions, teach
+from tal_engine.lab.online.training import OnlineTraining
+from tal_engine.metrics import WTAL_TIOUS, protocol
+from tal_engine.plan.archive import Plan, read_plan, write_plan
+
+RULES = protocol("activitynet").with_tious(WTAL_TIOUS)
+LOOK_AHEAD = 1.0
+
+
+def student_of(world: World, seed: int, work: Path, **options: Any) -> tuple[Plan, float]:
+    """The student of a seed and the processor time of its training; one that is there is not trained again."""
+    path = work / "students" / f"{world.name}_{seed}.plan"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        began = time.process_time()
+        how = OnlineStudentOptions(look_ahead=LOOK_AHEAD, training=OnlineTraining(seed=seed, **options))
+        made = teach(world.teacher, world.taught, world.held_out, how, None, f"{len(world.held_out)} videos")
+        write_plan(path, made.plan(f"{world.name}-online"))
+        (path.with_suffix(".json")).write_text(json.dumps(time.process_time() - began))
+    return read_plan(path), float(json.loads(path.with_suffix(".json").read_text()))
+
+
+def quality(world: World, args: argparse.Namespace) -> dict[str, Any]:
+    """The students of all seeds, the teacher's stream, and the teacher of whole videos, on the videos to measure."""
+    truth = Table.of_segments(world.truth, "truth", tuple(world.teacher.manifest.vocabulary))
+    teacher = TALEngine(world.teacher, "cpu", threads=1)
+    seeds = []
+    for seed in args.seeds:
+        plan, taken = student_of(world, seed, args.work)
+        row = measure("student", TALEngine(plan, "cpu", threads=1), world.measured, truth, RULES, None).values
+        seeds.append(
+            {"seed": seed, **row, "fitted": plan.manifest.provenance["fitted"], "training_cpu_s": round(taken, 1)}
+        )
+        print(seed, brief(row), flush=True)
+    beside = {
+        "windows, 8 s": measure("", teacher, world.measured, truth, RULES, None).values,
+        "windows, 1 s": measure("", teacher, world.measured, truth, RULES, LOOK_AHEAD).values,
+    }
+    whole = {v: list(teacher.localize(f, min_score=float("-inf"), top_k=0)) for v, f in world.measured.items()}
+    from tal_engine.metrics import evaluate
+
+    offline = evaluate(world.truth, whole, world.teacher.manifest.vocabulary, protocol=RULES)
+    figures = {
+        "taught": len(world.taught), "fitted_on": len(world.held_out), "videos": len(world.measured),
+        "instances": len(truth), "hours": round(sum(f.duration for f in world.measured.values()) / 3600, 3),
+        "map_10_70": spread([100 * s["average_map"] for s in seeds]), "students": seeds, "beside": beside,
+        "teacher_whole_map_10_70": 100 * offline.average,
+    }  # fmt: skip
+    for name, row in beside.items():
+        print(name, brief(row), flush=True)
+    return figures
+
+
+def brief(row: dict[str, Any]) -> dict[str, Any]:
+    starts = row["starts"]
+    return {
+        "map": round(100 * row["average_map"], 2), "declared": round(row["declared_latency_s"], 2), "late": row["late_events"],
+        "start delay": starts["delay_s"], "recall": starts["recall"], "FA/h": starts["false_alarms_per_hour"],
+        "p-mAP@1": starts["p_map"]["1"], "frames": row["frames"], "finals": row["finals"],
+    }  # fmt: skip
+
+
+def cost(args: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds of processor time a stream-second, interleaved, medians of rounds."""
+    world = procedural(args.work, args.train)
+    name, features = next(iter(world.measured.items()))
+    engines = {
+        "student": TALEngine(student_of(world, args.seeds[0], args.work)[0], "cpu", threads=1),
+        "windows": TALEngine(world.teacher, "cpu", threads=1),
+    }
+    taken: dict[str, list[float]] = {n: [] for n in engines}
+
+    def run(which: str) -> None:
+        began = time.process_time()
+        stream = engines[which].open_stream(name)
+        for i in range(len(features)):
+            stream.push_features({n: x[i] for n, x in features.streams.items()})
+        taken[which].append(time.process_time() - began)
+
+    interleaved({n: lambda n=n: run(n) for n in engines}, args.rounds)
+    each = {n: 1e3 * float(np.median(v[1:])) / features.duration for n, v in taken.items()}
+    return {
+        "ms_a_stream_second": each,
+        "seconds": features.duration,
+        "student_over_windows": each["student"] / each["windows"],
+    }
+
+
+def certified(args: argparse.Namespace) -> dict[str, Any]:
+    """The promises over hours of features."""
+    world = procedural(args.work, args.train)
+    engine = TALEngine(student_of(world, args.seeds[0], args.work)[0], "cpu", threads=1)
+    rows = next(iter(world.measured.values())).streams
+    stream = engine.open_stream("certify", provisional=True)
+    found = certify(stream, "features", feature_steps(stream, rows), args.hours).to_dict()
+    found.pop("curve")
+    return found
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    **{name: lambda a, of=of: quality(of(a.work, a.train), a) for name, of in WORLDS.items()},
+    "cost": cost,
+    "certify": certified,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--work", type=Path, default=Path("/tmp/online"), help="Folder of features and students.")
+    parser.add_argument("--train", type=int, default=40, help="procedural: videos to learn from.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--dry", action="store_true", help="Print the figures and store nothing.")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    for part in args.part:
+        figures = PARTS[part](args)
+        print(json.dumps({part: figures})[:4000])
+        if not args.dry:
+            store("bench_online", figures, part)
+
+
+if __name__ == "__main__":
+    main()
