@@ -32,9 +32,12 @@ from tal_engine import TALEngine
 from tal_engine.annotations.tables import Table
 from tal_engine.cli.live_measures import measure
 from tal_engine.diagnostics.soak_test import certify, feature_steps
+from tal_engine.inference.online_scoring import decided
+from tal_engine.lab.online.rule import starts_table
 from tal_engine.lab.online.student import OnlineStudentOptions, teach
 from tal_engine.lab.online.training import OnlineTraining
-from tal_engine.metrics import WTAL_TIOUS, protocol
+from tal_engine.metrics import WTAL_TIOUS, evaluate, protocol
+from tal_engine.metrics.starts import evaluate_starts
 from tal_engine.plan.archive import Plan, read_plan, write_plan
 
 RULES = protocol("activitynet").with_tious(WTAL_TIOUS)
@@ -54,41 +57,68 @@ def student_of(world: World, seed: int, work: Path, **options: Any) -> tuple[Pla
     return read_plan(path), float(json.loads(path.with_suffix(".json").read_text()))
 
 
+def measured(world: World, name: str, plan: Plan, work: Path, look_ahead: float | None = None) -> dict[str, Any]:
+    """What a plan's streams are worth; kept, so that a run that was stopped goes on."""
+    key = f"{world.name}_{name}_{plan.sha256[:8]}_{len(world.measured)}.json"
+    path = work / "measured" / key
+    if not path.exists():
+        truth = Table.of_segments(world.truth, "truth", tuple(plan.manifest.vocabulary))
+        engine = TALEngine(plan, "cpu", threads=1)
+        values = measure(name, engine, world.measured, truth, RULES, look_ahead).values
+        if plan.manifest.online is not None:
+            values["by_threshold"] = by_threshold(world, engine, truth)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    found: dict[str, Any] = json.loads(path.read_text())
+    print(name, brief(found), flush=True)
+    return found
+
+
+def by_threshold(world: World, engine: TALEngine, truth: Table) -> list[dict[str, Any]]:
+    """What each threshold of starts would give: shown, and nothing is chosen by it."""
+    online = engine.plan.manifest.online
+    assert online is not None
+    read = {n: engine.localize(f).activations for n, f in world.measured.items()}
+    rows = []
+    for threshold in (0.3, 0.5, 0.7, 0.9, 0.95, 0.99):
+        told = {n: decided(a, online.starting_at(threshold)) for n, a in read.items()}
+        starts = starts_table(read, told, engine.plan.vocabulary)
+        found = evaluate_starts(truth, starts, sum(f.duration for f in world.measured.values()))
+        rows.append({"threshold": threshold, "recall": found.recall, "false_alarms_per_hour": found.false_alarms_per_hour,
+                     "delay_s": found.delay})  # fmt: skip
+    return rows
+
+
 def quality(world: World, args: argparse.Namespace) -> dict[str, Any]:
-    """The students of all seeds, the teacher's stream, and the teacher of whole videos, on the videos to measure."""
-    truth = Table.of_segments(world.truth, "truth", tuple(world.teacher.manifest.vocabulary))
+    """Measure the students of all seeds, the teacher's stream, and the teacher of whole videos, on the videos to measure."""
     teacher = TALEngine(world.teacher, "cpu", threads=1)
     seeds = []
     for seed in args.seeds:
         plan, taken = student_of(world, seed, args.work)
-        row = measure("student", TALEngine(plan, "cpu", threads=1), world.measured, truth, RULES, None).values
+        row = measured(world, f"student {seed}", plan, args.work)
         seeds.append(
             {"seed": seed, **row, "fitted": plan.manifest.provenance["fitted"], "training_cpu_s": round(taken, 1)}
         )
-        print(seed, brief(row), flush=True)
     beside = {
-        "windows, 8 s": measure("", teacher, world.measured, truth, RULES, None).values,
-        "windows, 1 s": measure("", teacher, world.measured, truth, RULES, LOOK_AHEAD).values,
+        "windows, 8 s": measured(world, "windows, 8 s", world.teacher, args.work),
+        "windows, 1 s": measured(world, "windows, 1 s", world.teacher, args.work, LOOK_AHEAD),
     }
     whole = {v: list(teacher.localize(f, min_score=float("-inf"), top_k=0)) for v, f in world.measured.items()}
-    from tal_engine.metrics import evaluate
-
     offline = evaluate(world.truth, whole, world.teacher.manifest.vocabulary, protocol=RULES)
     figures = {
         "taught": len(world.taught), "fitted_on": len(world.held_out), "videos": len(world.measured),
-        "instances": len(truth), "hours": round(sum(f.duration for f in world.measured.values()) / 3600, 3),
+        "instances": sum(map(len, world.truth.values())), "hours": round(sum(f.duration for f in world.measured.values()) / 3600, 3),
         "map_10_70": spread([100 * s["average_map"] for s in seeds]), "students": seeds, "beside": beside,
         "teacher_whole_map_10_70": 100 * offline.average,
     }  # fmt: skip
-    for name, row in beside.items():
-        print(name, brief(row), flush=True)
     return figures
 
 
 def brief(row: dict[str, Any]) -> dict[str, Any]:
     starts = row["starts"]
     return {
-        "map": round(100 * row["average_map"], 2), "declared": round(row["declared_latency_s"], 2), "late": row["late_events"],
+        "map": round(100 * row["average_map"], 2), "declared": round(row["declared_latency_s"], 2),
+        "late": row["late_events"],
         "start delay": starts["delay_s"], "recall": starts["recall"], "FA/h": starts["false_alarms_per_hour"],
         "p-mAP@1": starts["p_map"]["1"], "frames": row["frames"], "finals": row["finals"],
     }  # fmt: skip

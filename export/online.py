@@ -83,7 +83,7 @@ def online_graph(net: OnlineHead, stem: TeacherStem) -> tuple[bytes, Graph]:
 
 
 def _windows(g: Nodes, stem: TeacherStem, first: int, batch: str, time: str) -> list[str]:
-    """Give the teacher the last snippets up to each, [B * T, K, D]; return what has to be kept of each stream, [B, n]."""
+    """Give the teacher the last snippets up to each, [B * T, K, D]; return what is kept of each stream, [B, n]."""
     before = stem.window - 1
     zero, one = g.scalar("zero", 0), g.scalar("one", 1)
     steps = g.node("Range", [zero, g.node("Squeeze", [time]), one])

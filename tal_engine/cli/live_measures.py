@@ -76,7 +76,7 @@ def measure(
 
 
 def _finals(used: OnlineRun, truth: Table, rules: Protocol) -> dict[str, Any]:
-    """Return how many finals are told as the plan is used, and how many of them are of no instance at the least tIoU."""
+    """Return how many finals are told as the plan is used, and how many are of no instance at the least tIoU."""
     finals, moments = used.finals()
     found = evaluate_online(truth, finals, moments, rules)
     wrong = len(finals) - int(found.hits[0])

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class OnlineRun:
     """All events of the streams of some videos.
 
-    seconds: of all videos. declared_latency_s, worst_latency_s, late_events: as the streams say; declared_start_latency_s
-    is None where nothing is promised of starts.
+    seconds: of all videos. declared_latency_s, worst_latency_s, late_events: as the streams say;
+    declared_start_latency_s is None where nothing is promised of starts.
     """
 
     declared_latency_s: float

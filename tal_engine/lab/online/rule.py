@@ -74,7 +74,7 @@ def fit_rule(
     chosen = None
     for start in STARTS:
         told = {v: decided(a, options.starting_at(start)) for v, a in activations.items()}
-        chosen = start, evaluate_starts(truth, _starts(activations, told, vocabulary), seconds)
+        chosen = start, evaluate_starts(truth, starts_table(activations, told, vocabulary), seconds)
         if chosen[1].false_alarms <= false_alarms_per_hour * hours:
             break
     assert chosen is not None  # noqa: S101 - there are thresholds
@@ -111,7 +111,7 @@ def read_video(net: OnlineHead, stem: TeacherStem, features: Features) -> Online
     )  # fmt: skip
 
 
-def _starts(
+def starts_table(
     activations: Mapping[str, OnlineActivations], told: Mapping[str, Sequence[Decision]], vocabulary: Vocabulary
 ) -> Table:
     """List started events with the moment at which each is told, as if the whole video were a stream."""
