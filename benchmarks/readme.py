@@ -35,6 +35,7 @@ import house
 import image_section
 import methods_tables
 import moved_section
+import online_section
 import people_section
 import pixels_section
 import serve_section
@@ -223,6 +224,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         ),
     },
     "docs/distill.md": {"bench_distill": lambda: distill_section.section(stored("bench_distill"))},
+    "docs/online.md": {"bench_online": lambda: online_section.section(stored("bench_online"))},
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
     "docs/embedding.md": {"bench_image": lambda: image_section.section(stored("bench_image"))},

@@ -119,6 +119,12 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "vectors": (*RUNTIME, *DRAWN, *SCORING, "benchmarks/bench_distill.py"),
         "cost": (*RUNTIME, f"{_T}/lab/distilling", "benchmarks/bench_distill.py"),
     },
+    "bench_online": {
+        "": (
+            *TRAINED, *STREAMED, *DRAWN, *SCORING, "export/online.py",
+            *(f"benchmarks/{n}.py" for n in ("bench_online", "online_worlds")),
+        )
+    },
     "bench_domain": {"": (*RUNTIME, *DRAWN, "export", "benchmarks/bench_domain.py")},
     "judge_formats": {"": (f"{_T}/annotations", "benchmarks/judge_formats.py")},
     "bench_formats": {"": (f"{_T}/annotations", "benchmarks/bench_formats.py")},
