@@ -42,7 +42,7 @@ def _world(name: str, w: Mapping[str, Any]) -> list[str]:
         "", "De, s", "late", "mAP@0.1:0.7 of finals", "p-mAP at 1 s", "starts: p50, s", "p99, s", "false an hour", "recall",
         "calibrated AP of snippets",
     ]  # fmt: skip
-    lines = [
+    return [
         f"{name.capitalize()}: {w['taught']} videos to learn from, thresholds on {w['fitted_on']} others, measured on "
         f"{w['videos']} ({w['instances']} instances, {60 * w['hours']:.0f} minutes); mean mAP of the students "
         f"{plus_minus(w['map_10_70'])}. mAP and p-mAP are of everything that is found; starts at the thresholds.",
@@ -59,7 +59,6 @@ def _world(name: str, w: Mapping[str, Any]) -> list[str]:
         + ".",
         "",
     ]
-    return lines
 
 
 def _row(name: str, r: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,7 @@
 """What an online head reads of a snippet: what the teacher says of the last few.
 
-A teacher is a good reader of short windows: on them it already knows which class goes on, of people and places that it
-never saw. Its head, unchanged and looking at no more than the last `window` snippets, is the student's first layer;
-what is learnt is what to make of its words over time.
+A teacher knows classes from more videos than a student is shown. Its head, unchanged and looking at no more than the
+last `window` snippets, is the student's first layer; what is learnt is what to make of its words over time.
 """
 
 from __future__ import annotations
