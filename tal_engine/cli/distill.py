@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..streaming.window import OnlineTiming
 from .console import errors, stdout, warn
 from .progress import bars
-from .shared import Device
+from .shared import Device, LookAhead
 
 if TYPE_CHECKING:
     from ..lab.distilling.options import DistillOptions
@@ -56,15 +56,12 @@ def distill(
         bool,
         typer.Option(
             "--online",
-            help="A student that reads streams snippet by snippet, with the teacher's features; --labels may also name "
-            "classes alone, and is learned from.",
+            help="A student that reads streams snippet by snippet, with the teacher's features; --look-ahead is 1 s. "
+            "--labels may name classes alone, and are learned from.",
             rich_help_panel=_ONLINE,
         ),
     ] = False,
-    look_ahead: Annotated[
-        float | None,
-        typer.Option(help="Seconds that its finals wait for what comes; default 1.", rich_help_panel=_ONLINE),
-    ] = None,
+    look_ahead: LookAhead = None,
     false_alarms: Annotated[
         float | None,
         typer.Option(
