@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import SHARED
-from fit_worlds import msrc12 as msrc12_world
-
 from tal_engine import Segment, TALEngine
-from tal_engine.annotations.labels import VideoLabels
 from tal_engine.demo.demo_set import render_split, script_of
 from tal_engine.features import load_features
 from tal_engine.features.store import save_features
-from tal_engine.lab.data.dataset import open_dataset
 from tal_engine.lab.online.student import Lesson, taught_segments
-from tal_engine.plan.archive import Plan, read_plan
+from tal_engine.plan.archive import Plan
 from tal_engine.pose.plans import open_plan
 from tal_engine.records import Features
 
@@ -69,51 +63,3 @@ def _lessons(engine: TALEngine, split: str, features: dict[str, Features]) -> di
     """What the teacher says of each video, of the classes that it has."""
     classes = {n: {s.label for s in _true(split, n)} for n in features}
     return {n: Lesson(f, taught_segments(engine, f, classes[n])) for n, f in features.items()}
-
-
-def vts(work: Path, train: int) -> World:
-    """Open-surgery suturing; the teacher knows points alone. It is trained by `train_teacher.sh`'s command."""
-    teacher = read_plan(work / "teachers" / "vts.plan")
-    engine = TALEngine(teacher, "cpu", threads=1)
-    data = open_dataset(SHARED / "surgery_vts" / "data.yaml")
-    videos = data.subset("train")
-    features = data.features(videos, tuple(teacher.manifest.streams))
-    truth = {v.name: list(v.instances) for v in videos}
-    names = [v.name for v in videos]
-    return _apart("vts", engine, features, truth, (names[:30], names[30:42], names[42:58]))
-
-
-def msrc12(work: Path, train: int) -> World:
-    """Kinect gestures of persons apart; action points stand for starts."""
-    teacher = read_plan(work / "teachers" / "msrc12.plan")
-    engine = TALEngine(teacher, "cpu", threads=1)
-    world = msrc12_world(30, 12)
-    persons = sorted(set(world.groups.values()))
-    groups = [persons[:15], persons[15:20], persons[20:]]
-    split = tuple([n for n in world.features if world.groups[n] in g] for g in groups)
-    features = {n: world.features[n] for n in world.features}
-    return _apart("msrc12", engine, features, _points(world.labels.videos), split)
-
-
-def _points(videos: dict[str, VideoLabels]) -> dict[str, list[Segment]]:
-    """A second from each action point on: the human truth says when an action is recognized, not how long it lasts."""
-    return {n: [Segment(p.seconds, p.seconds + 1.0, p.label, 1.0) for p in v.points] for n, v in videos.items()}
-
-
-def _apart(
-    name: str, engine: TALEngine, features: dict[str, Features], truth: dict[str, list[Segment]],
-    parts: Sequence[Iterable[str]],
-) -> World:  # fmt: skip
-    taught, held, measured = (list(p) for p in parts)
-
-    def lessons(names: Iterable[str]) -> dict[str, Lesson]:
-        of = {n: {s.label for s in truth[n]} for n in names}
-        return {n: Lesson(features[n], taught_segments(engine, features[n], of[n])) for n in of}
-
-    return World(
-        name, engine.plan, lessons(taught), lessons(held), {n: features[n] for n in measured},
-        {n: truth[n] for n in measured},
-    )  # fmt: skip
-
-
-WORLDS: dict[str, Callable[[Path, int], World]] = {"procedural": procedural, "vts": vts, "msrc12": msrc12}

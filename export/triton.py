@@ -58,8 +58,10 @@ def write_repository(plan: Plan, folder: Path, *, max_batch: int = 64, delay_us:
         Names of the models.
 
     Raises:
-        UsageError: the folder is there already, or a number makes no sense.
+        UsageError: the folder is there already, a number makes no sense, or the plan's head is online.
     """
+    online = plan.manifest.online is not None
+    require(not online, f"plan {plan.manifest.name}", "of an online head", "of a head that sees windows")
     require(1 <= max_batch <= 4096, "max_batch", max_batch, "in 1..4096")
     require(0 <= delay_us <= 1_000_000, "delay_us", delay_us, "in 0..1000000")
     if folder.exists():

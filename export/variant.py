@@ -57,6 +57,7 @@ def make_variant(plan: Plan, precision: Precision, calibration: Calibration | No
     manifest = plan.manifest
     require(precision in PRECISIONS, "precision", precision, f"one of {', '.join(PRECISIONS)}")
     require(manifest.precision == "fp32", f"precision of plan {manifest.name}", manifest.precision, "'fp32'")
+    require(manifest.online is None, f"plan {manifest.name}", "of an online head", "of a head that sees windows")
     if (precision == "int8") != (calibration is not None):
         raise UsageError(f"{precision} {'needs calibration data' if calibration is None else 'takes no calibration'}")
     samples = None if calibration is None else read_samples(plan, calibration)

@@ -1,4 +1,4 @@
-"""Online students: what they are taught, that training learns, the graph against the network, thresholds, the command."""
+"""Online students: what they are taught, that training learns, the graph, thresholds, the command."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tal_engine import Segment, TALEngine
 from tal_engine.demo.demo_set import render_split
 from tal_engine.errors import DataError, UsageError
 from tal_engine.export.online import online_plan
+from tal_engine.export.triton import write_repository
+from tal_engine.export.variant import make_variant
 from tal_engine.inference import propose
 from tal_engine.inference.operating_point import overlap
 from tal_engine.lab.online.network import OnlineConfig, OnlineHead
@@ -27,6 +29,7 @@ from tal_engine.pose.plans import open_plan
 from tal_engine.records import Features
 from tal_engine.timeline import Timeline
 from tal_engine.vocabulary import Vocabulary
+from tests import onlines
 from tests.integration.test_cli import tal
 from tests.makers import HEAD, tiny_plan
 
@@ -121,6 +124,15 @@ def test_a_teacher_without_activations_is_refused():
         TeacherStem(type(demo)(boundary, demo.files, demo.document), 6, 1)
     with pytest.raises(UsageError, match=r"window is 1, must be in 2..1000 snippets, as 1 are looked ahead"):
         TeacherStem(demo, 1, 1)
+
+
+def test_an_online_head_stays_in_float32(tmp_path):
+    plan = onlines.online_plan()
+    with pytest.raises(UsageError, match="plan online is 'of an online head', must be of a head that sees windows"):
+        make_variant(plan, "fp16")
+    with pytest.raises(UsageError, match="plan online is 'of an online head'"):
+        write_repository(plan, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
 
 
 def test_thresholds_are_the_lowest_with_so_few_false_alarms():
