@@ -19,6 +19,7 @@ from ..errors import ParityError
 from ..inference import activations_of, evaluator_of, propose, suppress
 from ..options import BoundaryOptions, NmsOptions, ProposalOptions, PyramidOptions
 from ..plan.fields import Graph
+from ..plan.online_fields import OnlineOptions
 from ..timeline import Timeline
 from .matching import match, moved, rescored
 
@@ -69,7 +70,7 @@ LIMITS = {
 class Stages:
     """What makes segments of a head's outputs."""
 
-    proposal: ProposalOptions | BoundaryOptions | PyramidOptions
+    proposal: ProposalOptions | BoundaryOptions | PyramidOptions | OnlineOptions
     nms: NmsOptions
     timeline: Timeline
 
@@ -96,7 +97,11 @@ def random_features(graph: Graph) -> Iterable[dict[str, NDArray[np.float32]]]:
     """Draw features of several lengths, for a head."""
     for seed, length in enumerate(LENGTHS):
         rng = np.random.default_rng(1000 + seed)
-        yield {t.name: rng.normal(size=(1, length, int(t.shape[-1]))).astype(np.float32) for t in graph.inputs}
+        sizes: dict[int | str, int] = {"B": 1, "T": length}
+        shapes = {
+            t.name: tuple(sizes.get(d, length) if isinstance(d, str) else d for d in t.shape) for t in graph.inputs
+        }
+        yield {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def random_snippets(graph: Graph) -> Iterable[Feeds]:

@@ -49,6 +49,11 @@ def gate_here(plan: Plan) -> dict[str, dict[str, Any]]:
     def tensors(graph: Graph, feeds: Callable[[Graph], Iterable[gate.Feeds]]) -> dict[str, Any]:
         return gate.check_tensors(*both(graph), graph.member, feeds(graph), limits)
 
+    if manifest.online is not None:  # what it finds takes more than one call
+        figures = {"head": tensors(manifest.head, gate.random_features)}
+        return figures | {
+            f"encoder {e.stream}": tensors(e.graph, gate.random_snippets) for e in manifest.graph_encoders
+        }
     stages = gate.Stages(manifest.proposal, manifest.nms, timeline_of(manifest.snippet))
     evaluators = (None, None) if manifest.evaluator is None else both(manifest.evaluator)
     wanted, tested = zip(both(manifest.head), evaluators, strict=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from ..errors import UsageError
 
+#: The lowest threshold of starts that is asked for: half of one below would be held by what is no action at all.
+LEAST_START = 0.3
 #: Far beyond what makes sense, in snippets.
 _MOST = 10_000
 
@@ -49,8 +51,8 @@ class OnlineOptions:
     horizon_s: float = 2.0
 
     def starting_at(self, score: float) -> OnlineOptions:
-        """Return the same rules with one threshold of starts for all classes, from `floor` to 1."""
-        return replace(self, start=(min(max(score, self.floor), 1.0),) * len(self.start))
+        """Return the same rules with one threshold of starts for all classes, from `LEAST_START` to 1."""
+        return replace(self, start=(min(max(score, LEAST_START), 1.0),) * len(self.start))
 
     def __post_init__(self) -> None:
         for name in ("look_ahead", "confirm", "patience"):

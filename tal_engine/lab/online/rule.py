@@ -24,7 +24,7 @@ from .network import OnlineHead
 from .stem import TeacherStem
 
 #: Thresholds of starts that are tried, the lowest that is good enough is taken.
-STARTS = (*(round(0.2 + 0.05 * i, 2) for i in range(16)), 0.97, 0.98, 0.99, 1.0)
+STARTS = (*(round(0.3 + 0.05 * i, 2) for i in range(14)), 0.97, 0.98, 0.99, 1.0)
 #: Overlap from which a final is of an instance.
 SAME = 0.3
 

@@ -13,6 +13,7 @@ from tal_engine import Segment, TALEngine
 from tal_engine.demo.demo_set import render_split
 from tal_engine.errors import DataError, UsageError
 from tal_engine.export.online import online_plan
+from tal_engine.export.regate import gate_here
 from tal_engine.export.triton import write_repository
 from tal_engine.export.variant import make_variant
 from tal_engine.inference import propose
@@ -187,3 +188,11 @@ def test_the_command_makes_a_plan_that_streams(tmp_path):
     refused = tal(*arguments, "--look-ahead", "1")
     assert refused.returncode == 2
     assert "are for --online" in refused.stderr
+
+
+def test_the_gate_of_an_online_plan_runs_on_this_machine():
+    stem = TeacherStem(tiny_plan(encoders=False), 6, 1)
+    torch.manual_seed(0)
+    net = OnlineHead(3, OnlineConfig(hidden=5)).eval()
+    plan = online_plan(net, stem, OnlineOptions(look_ahead=1, start=(0.5,) * 3), name="x")
+    assert gate_here(plan)["head"]["tensor"] < 1e-4
