@@ -18,8 +18,6 @@ from .online_machine import Decision, OnlineMachine
 
 #: Outputs that are of the snippet `look_ahead` before the newest; the others are of the newest.
 DELAYED = ("cas", "actionness", "start", "end")
-#: Fewest rows in a call: of a single one runtimes multiply in another order, and its last bits would differ.
-LEAST_ROWS = 2
 
 Rows = Mapping[str, NDArray[np.float32]]
 
@@ -69,9 +67,8 @@ def advance(steps: Sequence[Step], head: Backend, manifest: Manifest) -> list[Re
 
 
 def _feeds(steps: Sequence[Step], manifest: Manifest) -> dict[str, NDArray[np.float32]]:
-    padded = [*steps, *[steps[0]] * (LEAST_ROWS - len(steps))]
-    feeds = {name: np.stack([_of(s.rows, name, dim) for s in padded]) for name, dim in manifest.streams.items()}
-    return {**feeds, MEMORY: np.stack([s.memory for s in padded])}
+    feeds = {name: np.stack([_of(s.rows, name, dim) for s in steps]) for name, dim in manifest.streams.items()}
+    return {**feeds, MEMORY: np.stack([s.memory for s in steps])}
 
 
 def _of(rows: Rows, name: str, dim: int) -> NDArray[np.float32]:
