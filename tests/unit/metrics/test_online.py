@@ -111,6 +111,9 @@ def test_command(tmp_path):
     assert told["average_map"] == 1.0
     assert told["online"]["aedt_s"] == {"0.5": 8.0}
     assert told["online"]["lateness_s"] == {"p50": 8.0, "p99": 8.0, "max": 8.0}
+    starts = told["online"]["starts"]  # told at 10 s, 9 s after the only instance
+    assert (starts["hits"], starts["false_alarms"], starts["withdrawn"]) == (0, 1, 0)
+    assert (starts["p_map"]["8"], starts["p_map"]["9"]) == (0.0, 1.0)
     text = tal("eval", truth, path, "--online").stdout
     assert "0.5: 8.00 s (1 hits)" in text
     assert "lateness, from the told end to the decision: p50 8.00 s" in text
