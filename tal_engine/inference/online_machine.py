@@ -87,7 +87,7 @@ class OpenAction:
 class ClassState:
     """What is known of one class. last: of `now`; rose: where it rose above the hold, None while it is below.
 
-    low: snippets in a row below the hold. trough: the least of `seen` since the last action ended. recent: the last
+    low: snippets in a row below the hold. lowest: the least of `seen` since the last action ended. recent: the last
     values of `seen`, newest last.
     """
 
@@ -95,7 +95,7 @@ class ClassState:
     rose: float | None = None
     armed: bool = True
     low: int = 0
-    trough: float = 0.0
+    lowest: float = 0.0
     recent: list[float] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     open: OpenAction | None = None
@@ -209,11 +209,11 @@ class OnlineMachine:
         del state.recent[: -self._o.rise]
         told: list[Decision] = []
         if state.open is None:
-            if value >= self._o.floor and self._o.share * value > state.trough:
+            if value >= self._o.floor and self._o.share * value > state.lowest:
                 start = self._risen(state, self._o.share * value, m)
                 state.open = OpenAction(start, value, 0.0, 0)
             else:
-                state.trough = min(state.trough, value)
+                state.lowest = min(state.lowest, value)
         if state.open is not None:
             told += self._follow(state, state.open, label, value, m, n)
         if state.open is None:
@@ -234,7 +234,7 @@ class OnlineMachine:
             if action.below == 1:
                 action.end = _crossing(state.recent[-2], value, level, m)
             if action.below > self._o.confirm:
-                state.trough = min(state.recent[-action.below :])
+                state.lowest = min(state.recent[-action.below :])
                 return self._close(state, label, action.end, cut=False)
             return []
         action.below, action.total, action.count = 0, action.total + value, action.count + 1

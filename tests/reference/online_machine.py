@@ -111,8 +111,8 @@ class Stream:
         m = len(self.seen) - 1
         value = self.seen[m]
         if self.action is None:
-            trough = 0.0 if self.quiet_from is None else min(self.seen[self.quiet_from : m])
-            if value >= self.o.floor and self.o.share * value > trough:
+            lowest = 0.0 if self.quiet_from is None else min(self.seen[self.quiet_from : m])
+            if value >= self.o.floor and self.o.share * value > lowest:
                 self.action = Seen(m)
         if self.action is not None:
             self.go_on(m, value)
