@@ -24,7 +24,7 @@ from .parity import check_encoder
 from .to_onnx import to_onnx
 
 #: Height and width of the frames that graphs of any size are traced on.
-_NATIVE = {"H": 120, "W": 160}
+NATIVE_SIZE = {"H": 120, "W": 160}
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def encoder_graph(
     """
     frames = net.reads == "frames"
     free = {0: "B"} if snippet.resize or not frames else {0: "B", 2: "H", 3: "W"}
-    side = [_NATIVE[free[i]] if i in free else snippet.for_flow.crop for i in (2, 3)]
+    side = [NATIVE_SIZE[free[i]] if i in free else snippet.for_flow.crop for i in (2, 3)]
     shape = (2, snippet.window, *side)
     example = torch.zeros(*shape, 3, dtype=torch.uint8) if frames else torch.zeros(*shape, 2)
     content, graph = to_onnx(net, {str(net.reads): example}, free, f"encoder_{stream}.onnx")

@@ -53,6 +53,9 @@ class Part:
         return f"{self.family}:{self.variant}" if self.variant else self.family
 
 
+#: The name of a tokenizer's folder among weights; as a key of `Files` it is a part of no encoder.
+TOKENIZER = Part("tokenizer", "", "")
+
 #: Weights by part, and what a family makes of them: networks, and the text tower that belongs to them.
 Files = Mapping[Part, Path | None]
 Made = tuple[list[Opened], TextEncoder | None]
@@ -121,13 +124,18 @@ def _i3d(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Made
 
 def _clip(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Made:
     from .clip import ClipText, read_clip
-    from .clip_image import ClipImage
+    from .clip_image import image_of
+    from .open_clip_models import find
+    from .tokens import tokenizer_of
 
     (part,) = parts
+    model, folder = find(part.variant), weights.get(TOKENIZER)
+    # A tokenizer that cannot be used is told before gigabytes are read; without one the texts stay unread.
+    tokens = tokenizer_of(model, folder) if folder is not None or not model.hub_tokenizer else None
     file = read_clip(part.variant, weights[part])
-    net = ClipImage(file.model("image"))
+    net = image_of(file)
     opened = Opened(f"clip-{file.name}", part.stream, net, net.describe(snippet.window), net)
-    return [opened], ClipText(file.model("text"))
+    return [opened], None if tokens is None else ClipText(file.text_tower(), tokens)
 
 
 def _videoclip(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Made:
@@ -222,7 +230,8 @@ def open_parts(
     Args:
         parts: the parts of a spec.
         streams: only these, if given; parts of other streams need no weights.
-        weights: files by the key of a part ("clip:ViT-B-32", "i3d:rgb") or by its family's name ("clip").
+        weights: files by the key of a part ("clip:ViT-B-32", "i3d:rgb") or by its family's name ("clip"); "tokenizer"
+            is the folder of a tokenizer that lies in a hub.
         snippet: geometry of their inputs.
 
     Raises:
@@ -231,6 +240,8 @@ def open_parts(
         MissingExtraError: a package that an encoder needs.
     """
     takes = {k for p in parts if ENCODERS[p.family].weights != "none" for k in (p.key, p.family)}
+    if any(p.family == "clip" for p in parts):
+        takes.add(TOKENIZER.key)
     for name in weights:
         if name not in takes:
             raise UsageError(
@@ -241,6 +252,7 @@ def open_parts(
     for family in dict.fromkeys(p.family for p in chosen):
         own = [p for p in chosen if p.family == family]
         files = {p: weights.get(p.key, weights.get(p.family)) for p in own}
+        files |= {TOKENIZER: weights.get(TOKENIZER.key)}
         load = ENCODERS[family].open
         opened, tower = ([], None) if load is None else load(own, files, snippet)
         networks += opened
