@@ -34,6 +34,7 @@ def names_part(seconds: float) -> dict[str, Any]:
         "worst_parity": max((r["parity"] for r in rows.values() if encoder_names.ok(r)), default=None),
         "failed": {n: r.get("error", r) for n, r in rows.items() if not encoder_names.ok(r)},
         "towers": rows,
+        "remaining": len(encoder_names.towers()) - len(rows),
     }
 
 

@@ -134,11 +134,12 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
         files[member] = _verified(archive, member, expected, name)
     domain = [] if manifest.domain is None else [manifest.domain]
     graphs = [*manifest.graphs, *manifest.pose_graphs]
-    for what, members in (("graph", graphs), ("engine", manifest.engines), ("domain", domain)):
+    texts = [] if manifest.texts is None else [manifest.texts, manifest.texts.tokenizer]
+    for what, members in (("graph", graphs), ("engine", manifest.engines), ("domain", domain), ("texts", texts)):
         for found in members:
             if found.member not in files:
                 raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: {what} {found.member!r} is not among the members")
-    for graph in graphs:
+    for graph in [*graphs, *texts[:1]]:
         outside = ""
         with suppress(ValueError):  # of what is no graph at all the runtime says more
             outside = reaches_outside(files[graph.member])

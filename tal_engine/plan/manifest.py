@@ -25,10 +25,11 @@ from .domain_fields import DomainRecord
 from .fields import Encoder, EngineRecord, Graph, Member, Method, Name, PoseEncoder, Size, Strict, Width
 from .graph_rules import check_graphs
 from .score_fields import ScoreCalibration, ScoreThresholds, check_scores, least_raw
+from .text_fields import TextTower
 
 #: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields. Spec 2 added
 #: `evaluator`, spec 3 `engines`, `stream`, `snippet.interpolation` and `snippet.flow_of`, spec 4 `calibration`,
-#: `thresholds`, `domain`, proposals of pyramids and encoders of poses.
+#: `thresholds`, `domain`, proposals of pyramids, encoders of poses and `texts`.
 LAYOUT, SPEC = 1, 4
 
 MANIFEST = "manifest.json"
@@ -98,6 +99,8 @@ class Manifest(Strict):
     thresholds: ScoreThresholds | None = None
     #: What its training features looked like.
     domain: DomainRecord | None = None
+    #: The tower that embeds classes given as texts.
+    texts: TextTower | None = None
     stream: StreamOptions = StreamOptions()
     precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
     producer: dict[str, str] = pydantic.Field(default_factory=dict)
@@ -127,6 +130,8 @@ class Manifest(Strict):
         check_scores(self.vocabulary, self.calibration, self.thresholds, self.segment.min_score)
         if self.domain is not None:
             self.domain.check(self.streams, self.members)
+        if self.texts is not None:
+            self.texts.check(self.streams)
         contract = self.provenance.get("contract", {})
         if not isinstance(contract, dict) or not isinstance(contract.get("pixels", ""), str):
             raise ValueError(f"provenance.contract is {contract!r:.200}, must be an object whose pixels are a text")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import pydantic
 
 from .fields import Name, Size, Strict, Width
-
-#: Where a prompt takes the text of a class.
-PLACE = "{}"
 
 #: A prompt: what is said of a class, with the place of its text.
 Prompt = Annotated[str, pydantic.StringConstraints(min_length=1, max_length=1000, pattern=r"\{\}")]
@@ -70,14 +67,11 @@ class TextTower(Strict):
         """Files that it needs."""
         return [self.member, self.tokenizer.member]
 
-    def check(self, streams: Mapping[str, int], members: Collection[str]) -> None:
-        """Check against the plan that it is in.
+    def check(self, streams: Mapping[str, int]) -> None:
+        """Refuse a tower that embeds into the space of no stream.
 
         Raises:
-            ValueError: it embeds into no stream of the plan, or a file is missing.
+            ValueError: naming the stream.
         """
         if streams.get(self.stream) != self.dim:
             raise ValueError(f"texts.stream is {self.stream}[{self.dim}], streams are {dict(streams)}")
-        for member in self.members:
-            if members and member not in members:
-                raise ValueError(f"texts.member {member!r} is not among the members")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from ..._util.extras import need
 from ...errors import CheckpointError, UsageError
 from .open_clip_models import TAG, OpenClipModel, find
+from ...texts.tokenizer import Clean
 from .text import TextEncoder
-from .tokens import ClipTokenizer, Tokenizer, spoken, tokenizer_of
+from .tokens import ClipTokenizer, StoredTokenizer, spoken, tokenizer_of
 from .weights import read_tensors, refuse_other_keys
 
 
@@ -33,7 +34,7 @@ class ClipText(TextEncoder):
     positions: Tensor
     project: Tensor
 
-    def __init__(self, model: Any, tokenizer: Tokenizer | None = None) -> None:
+    def __init__(self, model: Any, tokenizer: StoredTokenizer | None = None) -> None:
         super().__init__()
         tower = getattr(model, "text", model)  # open_clip has the tower inside of some models, spread over others
         self.tokenizer = tokenizer or ClipTokenizer()
@@ -59,6 +60,9 @@ class ClipText(TextEncoder):
     def special(self) -> tuple[int | None, int, int]:
         return self.tokenizer.special
 
+    def stored_tokenizer(self) -> tuple[Literal["words", "tokenizer.json"], bytes, Clean]:
+        return "tokenizer.json", *self.tokenizer.stored()
+
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.token(tokens)
         return embedded
@@ -66,9 +70,9 @@ class ClipText(TextEncoder):
     def encode(self, embedded: Tensor, end: Tensor) -> Tensor:
         x, mask = embedded, self._mask(embedded, end)
         if self.own is not None:
-            x = torch.cat([x, self.own.expand(len(x), 1, -1)], 1)
+            x = torch.cat([x, self.own.expand(x.shape[0], 1, -1)], 1)
         x = self.blocks(x + self.positions[: x.shape[1]], attn_mask=mask)
-        rows = torch.arange(len(x), device=x.device)
+        rows = torch.arange(x.shape[0], device=x.device)
         at = {"first": torch.zeros_like(end), "last": torch.full_like(end, x.shape[1] - 1)}.get(self.pool, end)
         pooled = self.norm(x)[rows, at] @ self.project
         return pooled if self.head is None or self.head.bias is None else pooled + self.head.bias

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...texts.spoken import spoken
+from ...texts.tokenizer import Clean
 from .tokens import ClipTokenizer
 
 __all__ = ["ClipTokens", "TextEncoder", "check_joint", "spoken"]
@@ -35,6 +37,10 @@ class TextEncoder(nn.Module):
     @abstractmethod
     def special(self) -> tuple[int | None, int, int]:
         """Ids of start, end and padding; start is None where texts have none."""
+
+    @abstractmethod
+    def stored_tokenizer(self) -> tuple[Literal["words", "tokenizer.json"], bytes, Clean]:
+        """Return its tokenizer as plans keep it: kind, content, how texts are cleaned before."""
 
     @abstractmethod
     def embed_tokens(self, tokens: Tensor) -> Tensor:
@@ -69,6 +75,9 @@ class ClipTokens(TextEncoder):
     @property
     def special(self) -> tuple[int | None, int, int]:
         return self.tokenizer.special
+
+    def stored_tokenizer(self) -> tuple[Literal["words", "tokenizer.json"], bytes, Clean]:
+        return "tokenizer.json", *self.tokenizer.stored()
 
 
 def check_joint(text: TextEncoder | None, joint: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..._util.extras import need
 from ...errors import CheckpointError, UsageError
@@ -12,10 +12,17 @@ from ...texts.spoken import spoken
 from ...texts.tokenizer import Clean, Tokenizer, TokenizerJson
 from .open_clip_models import OpenClipModel
 
-__all__ = ["ClipTokenizer", "FolderTokenizer", "Tokenizer", "spoken", "tokenizer_of"]
+__all__ = ["ClipTokenizer", "FolderTokenizer", "StoredTokenizer", "spoken", "tokenizer_of"]
 
 #: The file of a hub's folder, and those that say what its special tokens are.
 _JSON, _CONFIG = "tokenizer.json", "tokenizer_config.json"
+
+
+class StoredTokenizer(Tokenizer, Protocol):
+    """A tokenizer that plans can keep."""
+
+    def stored(self) -> tuple[bytes, Clean]:
+        """Return it as a tokenizer.json, and how texts are cleaned before."""
 
 
 class ClipTokenizer:
@@ -85,7 +92,7 @@ class FolderTokenizer(TokenizerJson):
         return (before[0] if before else None), (0 if strip_end else behind[0]), pad_id
 
 
-def tokenizer_of(model: OpenClipModel, folder: str | Path | None) -> Tokenizer:
+def tokenizer_of(model: OpenClipModel, folder: str | Path | None) -> StoredTokenizer:
     """Open the tokenizer of an open_clip model.
 
     Args:
