@@ -3,7 +3,7 @@
     python benchmarks/bench_encoders.py [--parts names speed ...] [--seconds 400]
 
 names      every name of open_clip: its image tower is built, exported and run; parity is the gate's, pixels are held to
-           open_clip's own transform on two pictures. Towers of more than 100 million parameters are built with two
+           open_clip's own transform on two pictures. Towers of more than 45 million parameters are built with two
            blocks, unless they cannot be. The part goes on where it was stopped.
 """
 

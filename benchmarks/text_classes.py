@@ -77,7 +77,9 @@ def scored(plan: Any, found: dict[str, tuple[Features, list[Segment]]], classes:
 
     engine = TALEngine(plan, "cpu", threads=1)
     every: dict[str, Any] = {"min_score": -np.inf, "top_k": 0, "calibrated": False}
-    segments = {n: [s for s in engine.localize(x.streams, **every) if s.label in classes] for n, (x, _) in found.items()}
+    segments = {
+        n: [s for s in engine.localize(x.streams, **every) if s.label in classes] for n, (x, _) in found.items()
+    }
     truth = {n: [s for s in t if s.label in classes] for n, (_, t) in found.items()}
     e = evaluate(truth, segments, Vocabulary(classes), tious=WTAL_TIOUS)
     return {"map_50": 100 * e.at(0.5), "map_10_70": 100 * e.average}

@@ -32,7 +32,7 @@ from .to_onnx import traced
 #: Members of a plan that hold the tower.
 TOWER, TOKENIZER = "text.onnx", "tokenizer.json"
 #: What is no class, said so that it fits any video (our choice; T3AL and FreeZAD have the video's mean feature instead).
-BACKGROUND = ("a person standing", "a person walking", "a video of a person", "an empty room")
+BACKGROUND = ("a person", "a person in a room")
 #: What is said of a class: as it is, and as T3AL and FreeZAD say it.
 PROMPTS = ("{}", "a video of action {}")
 #: The class of a plan that was made without any.
@@ -60,7 +60,7 @@ def text_plan(
     prompts: Sequence[str] = PROMPTS,
     background: Sequence[str] = BACKGROUND,
     scale: float = 100.0,
-    centre: float = 0.0,
+    centre: float = 0.5,
     smooth: int = 5,
     stream_options: StreamOptions | None = None,
 ) -> Plan:
@@ -120,7 +120,11 @@ def text_plan(
         segment={"min_score": float("-inf"), "top_k": 0},  # type: ignore[arg-type]
         stream=stream_options or StreamOptions(),
         texts=tower,
-        producer={"tal_engine": tal_engine.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        producer={
+            "tal_engine": tal_engine.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
         provenance={"contract": contract_of(encoders.snippet, [encoder])},
         parity={"texts": parity},
     )

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..._util.extras import need
 from ...errors import CheckpointError, UsageError
-from .open_clip_models import TAG, OpenClipModel, find
 from ...texts.tokenizer import Clean
+from .open_clip_models import TAG, OpenClipModel, find
 from .text import TextEncoder
 from .tokens import ClipTokenizer, StoredTokenizer, spoken, tokenizer_of
 from .weights import read_tensors, refuse_other_keys

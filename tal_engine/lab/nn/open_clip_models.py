@@ -65,7 +65,9 @@ class OpenClipModel:
         """Build the image tower; its `image_size` is an int or (height, width)."""
         config = self.config
         build = need("open_clip.model")._build_vision_tower
-        tower: nn.Module = build(config["embed_dim"], config["vision_cfg"], quick_gelu or config.get("quick_gelu", False))
+        tower: nn.Module = build(
+            config["embed_dim"], config["vision_cfg"], quick_gelu or config.get("quick_gelu", False)
+        )
         return tower
 
     def text_tower(self, quick_gelu: bool = False) -> nn.Module:
@@ -77,7 +79,9 @@ class OpenClipModel:
         config = self.config
         hub = config["text_cfg"].get("hf_model_name")
         if hub:
-            raise UsageError(f"the texts of {self.name} are read by the hub's {hub}, which is not supported: images only")
+            raise UsageError(
+                f"the texts of {self.name} are read by the hub's {hub}, which is not supported: images only"
+            )
         build = need("open_clip.model")._build_text_tower
         tower: nn.Module = build(config["embed_dim"], config["text_cfg"], quick_gelu or config.get("quick_gelu", False))
         return tower

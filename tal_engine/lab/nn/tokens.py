@@ -84,7 +84,9 @@ class FolderTokenizer(TokenizerJson):
         at = next(i for i in range(len(full) - len(plain) + 1) if full[i : i + len(plain)] == plain)
         before, behind = full[:at], full[at + len(plain) :]
         if len(before) > 1 or len(behind) != 1:
-            raise ValueError(f"it adds {len(before)} tokens before a text and {len(behind)} behind it, not 0 or 1 and 1")
+            raise ValueError(
+                f"it adds {len(before)} tokens before a text and {len(behind)} behind it, not 0 or 1 and 1"
+            )
         pad = config["pad_token"]
         pad_id = self._tokenizer.token_to_id(pad["content"] if isinstance(pad, dict) else pad)
         if pad_id is None:
