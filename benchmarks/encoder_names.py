@@ -109,7 +109,7 @@ def pixels_differ(name: str, net: ClipImage) -> float:
 
 
 def check(name: str) -> dict[str, Any]:
-    """Build, prepare, export and run one name: its parity is the gate's, on other sizes and batches than the example's."""
+    """Build, prepare, export and run one name; parity is the gate's, on other sizes and batches than the example's."""
     count = parameters(name)
     began = time.process_time()
     if count > WHOLE:

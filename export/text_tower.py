@@ -31,7 +31,7 @@ from .to_onnx import traced
 
 #: Members of a plan that hold the tower.
 TOWER, TOKENIZER = "text.onnx", "tokenizer.json"
-#: What is no class, said so that it fits any video (our choice; T3AL and FreeZAD have the video's mean feature instead).
+#: What is no class, said so that it fits any video. Our choice: T3AL and FreeZAD have the video's mean instead.
 BACKGROUND = ("a person", "a person in a room")
 #: What is said of a class: as it is, and as T3AL and FreeZAD say it.
 PROMPTS = ("{}", "a video of action {}")

@@ -15,14 +15,13 @@ from ..errors import UsageError
 from ..pose.plans import open_plan
 from .console import errors, stdout, warn
 from .inputs import Geometry, Weights, encoders_of
-from .shared import Classes, Json
+from .shared import Classes, Json, PlanOption
 
 if TYPE_CHECKING:
     from ..records import Features
 
 _Output = Annotated[Path, typer.Option("--output", "-o", help="The plan to write.", rich_help_panel="The plan")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel="The plan")]
-_TextPlan = Annotated[Path, typer.Option("--plan", help="A plan with a text tower, by `tal export texts`.")]
 
 
 def export_texts(
@@ -98,8 +97,8 @@ def plan_classes(
 
 def index(
     features: Annotated[list[Path], typer.Argument(help="Feature files (.npz), or folders of them.")],
-    plan: _TextPlan,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the index.")],
+    plan: PlanOption = None,
     overwrite: _Overwrite = False,
 ) -> None:
     """Keep an archive's features so that `tal features search` answers a new text at once."""
@@ -121,8 +120,8 @@ def _read(files: list[Path]) -> Iterator[tuple[str, Features]]:
 
 def search(
     folder: Annotated[Path, typer.Argument(help="A folder that `tal features index` wrote.")],
-    plan: _TextPlan,
     classes: Classes,
+    plan: PlanOption = None,
     top: Annotated[int, typer.Option(min=1, help="Show so many segments, best first.")] = 20,
     conf: Annotated[
         float | None, typer.Option(help="Leave out segments below this score; default: the plan's.")
