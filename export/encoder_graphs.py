@@ -20,6 +20,7 @@ from ..lab.training.snippets import SNIPPET
 from ..options import SnippetOptions
 from ..plan.fields import Encoder, Graph, PoseEncoder
 from ..pose.encoder import PoseFeatures, pose_encoder
+from .onnx_encoder import onnx_encoder
 from .parity import check_encoder
 from .to_onnx import to_onnx
 
@@ -96,12 +97,14 @@ def open_encoders(
     opened, text = open_parts(parts, weights, snippet, streams)
     exported = {o.stream: encoder_graph(o.graph, o.name, o.stream, snippet, o.preprocess, o.net) for o in opened}
     specs: dict[str, Encoder | PoseEncoder] = {stream: record for stream, (record, _) in exported.items()}
-    poses: dict[str, bytes] = {}
+    poses, given = dict[str, bytes](), dict[str, bytes]()
     for part in parts:
         if part.family == "pose" and (streams is None or part.stream in streams):
             specs[part.stream], poses = pose_encoder(part.variant)
+        if part.family == "onnx" and (streams is None or part.stream in streams):
+            specs[part.stream], given[part.stream] = onnx_encoder(Path(part.variant))
     order = [p.stream for p in parts] if streams is None else [s for s in streams if s in specs]
-    graphs = {s: exported[s][1] for s in order if s in exported}
+    graphs = {s: exported[s][1] for s in order if s in exported} | given
     return EncoderSet(snippet, {s: specs[s] for s in order}, graphs, text, poses)
 
 

@@ -17,6 +17,7 @@ from ...errors import UsageError
 from ...options import I3D_SNIPPETS, SnippetOptions
 from ...pose.features import POSE_SNIPPETS
 from ...pose.weights import VARIANTS as SIZES
+from .onnx_contract import read_contract
 from .preprocess import Preprocess
 from .text import TextEncoder
 from .tiny import TINY_WEIGHTS, load_tiny
@@ -67,7 +68,8 @@ class Family:
 
     streams: what they make. snippet: of what, unless one says otherwise. any_size: they resize in the graph, whatever
     comes in. weights: "needed", "optional" (some ship with the package) or "none". variants: what may follow the
-    colon: "streams", "names" (of architectures; one is needed), "sizes" (`SIZES`; the first is the default) or "none".
+    colon: "streams", "names" (of architectures; one is needed), "sizes" (`SIZES`; the first is the default), "files"
+    (of networks, whose contract names their stream) or "none".
     open: parts, weights by part and snippets to networks and the text tower that belongs to them; None where the graphs
     ship with the package.
     """
@@ -76,7 +78,7 @@ class Family:
     snippet: SnippetOptions
     any_size: bool
     weights: Literal["needed", "optional", "none"]
-    variants: Literal["streams", "names", "sizes", "none"]
+    variants: Literal["streams", "names", "sizes", "files", "none"]
     open: Callable[[Sequence[Part], Files, SnippetOptions], Made] | None
 
 
@@ -159,6 +161,7 @@ ENCODERS = {
     "clip": Family(("clip",), NATIVE, True, "needed", "names", _clip),
     "i3d": Family(("rgb", "flow"), I3D_SNIPPETS, False, "needed", "streams", _i3d),
     "lite0": Family(("rgb",), NATIVE, True, "none", "none", _lite0),
+    "onnx": Family(("video",), NATIVE, True, "none", "files", None),
     "pose": Family(("pose",), POSE_SNIPPETS, True, "none", "sizes", None),
     "tiny": Family(("rgb", "flow", "clip"), SnippetOptions(), False, "optional", "streams", _tiny),
     "videoclip-xl": Family(("clip",), NATIVE, True, "needed", "none", _videoclip),
@@ -168,6 +171,7 @@ ENCODERS = {
 def known() -> str:
     """List what a spec may name, for messages."""
     forms = {"names": "clip:ARCHITECTURE (ViT-B-32, RN50, ...)", "streams": "{0}, {0}:STREAM ({1})", "none": "{0}"}
+    forms["files"] = "{0}:NET.onnx (with its contract, encoder.yaml)"
     forms["sizes"] = f"{{0}}, {{0}}:SIZE ({' or '.join(SIZES)})"
     return "; ".join(forms[f.variants].format(n, " or ".join(f.streams)) for n, f in ENCODERS.items())
 
@@ -190,6 +194,8 @@ def parse(spec: str) -> list[Part]:
         elif family.variants == "sizes":
             variant = variant or SIZES[0]
             streams = streams if variant in SIZES else ()
+        elif family.variants == "files":
+            streams = (read_contract(Path(variant)).stream,) if variant else ()
         elif bool(variant) != (family.variants == "names"):
             streams = ()
         if not streams:
@@ -217,7 +223,10 @@ def geometry(parts: Sequence[Part]) -> SnippetOptions:
     if len(sizes) > 1 or ("tiny" in sizes and len(families) > 1):
         raise UsageError(f"{' and '.join(sorted(families))} cannot share snippets: tiny reads frames of its own size")
     native = len(sizes) < len(families)
-    base = next(iter(sizes.values()), POSE_SNIPPETS if "pose" in families else NATIVE)
+    declared = [read_contract(Path(p.variant)).snippet for p in parts if p.family == "onnx"]
+    if any(d != declared[0] for d in declared) or (declared and (sizes or "pose" in families)):
+        raise UsageError(f"{' and '.join(p.key for p in parts)} cannot share snippets: their grids differ")
+    base = next(iter(sizes.values()), POSE_SNIPPETS if "pose" in families else (declared or [NATIVE])[0])
     flow = base.flow if any(p.stream == "flow" for p in parts) else "none"
     return replace(base, resize=0, crop=0, flow=flow) if native else replace(base, flow=flow)
 

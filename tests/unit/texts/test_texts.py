@@ -115,7 +115,7 @@ def test_texts_of_one_class_are_averaged_and_the_tower_may_stay_away(text_plan_f
 def test_plans_that_are_damaged_are_refused(text_plan_file):
     plan = read_plan(text_plan_file)
     without = with_members(plan.manifest, {n: c for n, c in plan.files.items() if n != "text.onnx"})
-    with pytest.raises(PlanError, match="texts 'text.onnx' is not among the members"):
+    with pytest.raises(PlanError, match=r"texts 'text\.onnx' is not among the members"):
         parse_plan(plan_bytes(without))
     document = json.loads(plan.document)
     document["texts"]["stream"] = "rgb"
