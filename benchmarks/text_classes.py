@@ -83,3 +83,78 @@ def scored(plan: Any, found: dict[str, tuple[Features, list[Segment]]], classes:
     truth = {n: [s for s in t if s.label in classes] for n, (_, t) in found.items()}
     e = evaluate(truth, segments, Vocabulary(classes), tious=WTAL_TIOUS)
     return {"map_50": 100 * e.at(0.5), "map_10_70": 100 * e.average}
+
+
+#: Settings of the small pair; chosen on the known classes of 24 validation videos.
+PAIR: dict[str, Any] = {"prompts": ("a person doing {}",), "scale": 10.0}
+TRAIN, TEST, SEEDS = 40, 20, (1, 2, 3)
+
+
+def pair_plan() -> Any:
+    """The plan of the small image-text pair."""
+    from tal_engine.export.encoder_graphs import tiny_encoders
+    from tal_engine.export.text_tower import text_plan
+
+    return text_plan(tiny_encoders([STREAM]), name="texts", **PAIR)
+
+
+def by_chance(plan: Any, classes: Sequence[str], seed: int) -> Any:
+    """The same plan with random directions in place of texts: what is found without their meaning."""
+    from tal_engine.texts.classes import checked
+    from tal_engine.texts.plans import TextEmbedder, plan_of
+
+    embed = TextEmbedder(plan)
+    rng = np.random.default_rng(seed)
+    drawn = rng.normal(size=(len(classes), embed.tower.dim)).astype(np.float32)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return plan_of(plan, checked(classes), drawn, embed.background())
+
+
+def trained(seed: int, work: Path) -> Any:
+    """The plan of CO2-Net on the same features, from video-level labels of all classes of 40 videos."""
+    import json
+
+    from tal_engine.export import bundle
+    from tal_engine.lab.data.dataset import open_dataset
+    from tal_engine.lab.methods import load_method
+    from tal_engine.lab.training import checkpoint
+    from tal_engine.lab.training.recipe import recipe
+    from tal_engine.lab.training.runs import train_head
+    from tal_engine.lab.training.training_options import TrainOptions
+
+    root = work / f"head_{seed}"
+    (root / "features").mkdir(parents=True, exist_ok=True)
+    database = {}
+    for name, (x, truth) in videos("train", seed, TRAIN, work).items():
+        np.save(root / "features" / f"{name}.npy", x.streams[STREAM])
+        marks = [{"segment": [s.start, s.end], "label": s.label} for s in truth]
+        database[name] = {"subset": "train", "duration": x.duration, "annotations": marks}
+    (root / "annotations.json").write_text(json.dumps({"database": database}))
+    (root / "data.yaml").write_text(
+        "name: drawn\nannotations: annotations.json\nsubsets: {train: train}\nfeatures:\n"
+        "  - {path: 'features/{name}.npy', stream: clip, width: 128}\nprotocol: wtal-seconds\n"
+        "snippet: {fps: 25, window: 16, stride: 16}\n"
+    )
+    method, found = load_method("co2"), recipe(load_method("co2"), "demo")
+    config = method.Config(**{**found.config, "rgb": 0, "flow": 0, "widths": {STREAM: 128}})
+    options = TrainOptions(**{**found.train, "steps": 600, "seed": seed})
+    train_head(method, config, options, open_dataset(root / "data.yaml"), root / "checkpoint")
+    return bundle.make_plan(checkpoint.load(root / "checkpoint"), None, name="co2")
+
+
+def held_out(work: Path) -> dict[str, Any]:
+    """Mean AP on held-out classes by seed: texts, chance, and the trained head."""
+    from tal_engine.texts.plans import with_classes
+
+    plan = pair_plan()
+    rows: dict[str, list[dict[str, float]]] = {"texts": [], "chance": [], "trained": []}
+    count = snippets = 0
+    for seed in SEEDS:
+        found = videos("test", seed, TEST, work)
+        snippets += sum(len(x) for x, _ in found.values())
+        count += sum(s.label in HELD_OUT for _, t in found.values() for s in t)
+        rows["texts"].append(scored(with_classes(plan, HELD_OUT), found, HELD_OUT))
+        rows["chance"].append(scored(by_chance(plan, HELD_OUT, seed), found, HELD_OUT))
+        rows["trained"].append(scored(trained(seed, work), found, HELD_OUT))
+        print(seed, {k: v[-1] for k, v in rows.items()}, flush=True)
+    return {"held_out": HELD_OUT, "videos": TEST * len(SEEDS), "instances": count, "snippets": snippets, "rows": rows}
