@@ -20,10 +20,10 @@ def names() -> str:
     rows = f["towers"].values()
     tried = sum(len(r["names"]) for r in rows)
     lines = [
-        f"- {f['exported']} of {tried} names that were tried, of {f['names']}, export, run behind the gate on other sizes and "
-        f"batches than the example's, and prepare two pictures as open_clip's own transform does; {f['whole']} of them "
-        f"whole, the others in the same layout with two blocks. Worst difference from eager torch, of the largest value: "
-        f"{f['worst_parity']:.1e}.",
+        f"- {f['exported']} of {tried} names that were tried, of {f['names']}, export, run behind the gate on other "
+        "sizes and batches than the example's, and prepare two pictures as open_clip's own transform does; "
+        f"{f['whole']} of them whole, the others in the same layout with two blocks. Worst difference from eager "
+        f"torch, of the largest value: {f['worst_parity']:.1e}.",
         *[f"- Not: `{n}`: {e if isinstance(e, str) else 'differs'}." for n, e in f["failed"].items()],
         *_speed(),
         *machine,
@@ -70,8 +70,8 @@ def _requery() -> list[str]:
     if not f:
         return []
     each = [
-        f"{w} wide: {1000 * r['seconds_one_text']:.0f} ms for one new text, {1000 * r['seconds_five_texts']:.0f} ms for "
-        f"five ({r['bytes'] / 1e9:.2f} GB)"
+        f"{w} wide: {1000 * r['seconds_one_text']:.0f} ms for one new text, {1000 * r['seconds_five_texts']:.0f} ms "
+        f"for five ({r['bytes'] / 1e9:.2f} GB)"
         for w, r in f.items()
         if w != "hours"
     ]

@@ -21,6 +21,7 @@ from .onnx_contract import read_contract
 from .preprocess import Preprocess
 from .text import TextEncoder
 from .tiny import TINY_WEIGHTS, load_tiny
+from .video_towers import SNIPPETS as VIDEO
 
 #: Frames as they were decoded, for networks that resize themselves.
 NATIVE = SnippetOptions(resize=0, crop=0, flow="none")
@@ -156,6 +157,14 @@ def _lite0(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Ma
     return [Opened("lite0", part.stream, net, net.describe(snippet.window), net)], None
 
 
+def _video(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Made:
+    from .video_towers import load_video
+
+    (part,) = parts
+    net = load_video(part.family, weights[part])
+    return [Opened(part.family, part.stream, net, net.describe(snippet.window), net)], None
+
+
 #: Every encoder, by the name in front of the colon.
 ENCODERS = {
     "clip": Family(("clip",), NATIVE, True, "needed", "names", _clip),
@@ -164,6 +173,8 @@ ENCODERS = {
     "onnx": Family(("video",), NATIVE, True, "none", "files", None),
     "pose": Family(("pose",), POSE_SNIPPETS, True, "none", "sizes", None),
     "tiny": Family(("rgb", "flow", "clip"), SnippetOptions(), False, "optional", "streams", _tiny),
+    "videomae": Family(("video",), VIDEO["videomae"], True, "needed", "none", _video),
+    "vjepa2": Family(("video",), VIDEO["vjepa2"], True, "needed", "none", _video),
     "videoclip-xl": Family(("clip",), NATIVE, True, "needed", "none", _videoclip),
 }
 
@@ -224,6 +235,7 @@ def geometry(parts: Sequence[Part]) -> SnippetOptions:
         raise UsageError(f"{' and '.join(sorted(families))} cannot share snippets: tiny reads frames of its own size")
     native = len(sizes) < len(families)
     declared = [read_contract(Path(p.variant)).snippet for p in parts if p.family == "onnx"]
+    declared += [VIDEO[p.family] for p in parts if p.family in VIDEO]
     if any(d != declared[0] for d in declared) or (declared and (sizes or "pose" in families)):
         raise UsageError(f"{' and '.join(p.key for p in parts)} cannot share snippets: their grids differ")
     base = next(iter(sizes.values()), POSE_SNIPPETS if "pose" in families else (declared or [NATIVE])[0])
