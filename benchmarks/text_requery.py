@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,13 @@ def asked(width: int, work: Path) -> dict[str, Any]:
         "five": lambda: index.search([next(texts) for _ in range(5)]),
     }
     taken = interleaved(work_of, 9)
+    began = time.process_time()
+    for _ in range(5):
+        work_of["one"]()
+    cpu = (time.process_time() - began) / 5
     size = (folder / "vectors.f32").stat().st_size
     row = {"snippets": len(index), "bytes": size, "seconds_one_text": taken["one"], "seconds_five_texts": taken["five"]}
+    row |= {"cpu_seconds_one_text": cpu, "load": round(os.getloadavg()[0], 1)}
     print(width, row, len(found), flush=True)
     return row
 

@@ -157,30 +157,41 @@ class TextIndex:
         """
         wanted = checked(classes)
         scale = np.float32(self._embed.tower.head.scale)
-        logits = np.empty((len(self), len(wanted) + 1), np.float32)
-        logits[:, -1] = self._likeness
-        logits[:, :-1] = self._vectors @ self._embed.classes(wanted).T
+        # Classes in rows: along snippets, which are many, NumPy is quick.
+        logits = np.empty((len(wanted) + 1, len(self)), np.float32)
+        logits[-1] = self._likeness
+        np.matmul(self._embed.classes(wanted), self._vectors.T, out=logits[:-1])
         logits *= scale
-        logits -= logits.max(1, keepdims=True)
+        logits -= logits.max(0)
         np.exp(logits, out=logits)
-        logits /= logits.sum(1, keepdims=True)
-        found = ops.propose(logits, None, proposal_options(), offsets=self._offsets, threads=threads)
-        kept = ops.suppress_columns(
-            found.start, found.end, found.score, found.label, nms_options(), offsets=found.offsets, threads=threads
-        )
-        return self._segments(found, kept, [c.name for c in wanted], min_score)
+        logits /= logits.sum(0)
+        found = ops.propose(logits.T, None, proposal_options(), offsets=self._offsets, threads=threads)
+        # Suppression only lowers scores, and what is low lowers nothing that is higher: it may go before.
+        good = np.flatnonzero(found.score >= min_score)
+        offsets = np.searchsorted(good, found.offsets)
+        start, end, score, label = (x[good] for x in (found.start, found.end, found.score, found.label))
+        kept = ops.suppress_columns(start, end, score, label, nms_options(), offsets=offsets, threads=threads)
+        rows = kept.rows
+        videos = np.searchsorted(offsets, rows, side="right") - 1
+        return self._segments(start[rows], end[rows], kept.score, label[rows], videos, wanted, min_score)
 
     def _segments(
-        self, found: ops.Proposed, kept: ops.Kept, names: Sequence[str], least: float
+        self,
+        start: NDArray[np.float64],
+        end: NDArray[np.float64],
+        scores: NDArray[np.float64],
+        labels: NDArray[np.int32],
+        videos: NDArray[np.int64],
+        classes: Sequence[TextClass],
+        least: float,
     ) -> dict[str, list[Segment]]:
-        good = np.flatnonzero(kept.score >= least)
-        rows, scores = kept.rows[good], kept.score[good]
-        videos = np.searchsorted(found.offsets, rows, side="right") - 1
+        """Turn rows of all videos into segments by video, best first."""
+        begin, until = self._time.left(start), np.minimum(self._time.right(end), self._durations[videos])
+        columns = (begin.tolist(), until.tolist(), labels.tolist(), scores.tolist(), videos.tolist())
         out: dict[str, list[Segment]] = {}
-        for row, score, video in zip(rows.tolist(), scores.tolist(), videos.tolist(), strict=True):
-            end = min(float(self._time.right(found.end[row])), float(self._durations[video]))
-            segment = Segment(float(self._time.left(found.start[row])), end, names[found.label[row]], float(score))
-            out.setdefault(self.names[video], []).append(segment)
+        for a, b, label, score, video in zip(*columns, strict=True):
+            if score >= least:
+                out.setdefault(self.names[video], []).append(Segment(a, b, classes[label].name, score))
         return {name: sorted(s, key=lambda x: -x.score) for name, s in out.items()}
 
 
