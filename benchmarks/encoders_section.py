@@ -59,9 +59,9 @@ def texts() -> str:
             "",
             *table(["", "mAP@0.5", "mean mAP@0.1:0.7"], rows),
             "",
-            "The head is no better than chance: so few labels teach little of one frame a snippet. What motion adds: the "
-            f"drawn figure's plan, trained on RGB and flow of 140 videos, has AP@0.5 {_by_motion(f['held_out'])} on other "
-            "videos of the same kind.",
+            "The head is no better than chance: so few labels teach little of one frame a snippet. What motion adds: "
+            "the drawn figure's plan, trained on RGB and flow of 140 videos, has AP@0.5 "
+            f"{_by_motion(f['held_out'])} on other videos of the same kind.",
             "",
             *_requery(),
             *machine,
