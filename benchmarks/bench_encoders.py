@@ -25,6 +25,8 @@ from common import finish, spread, stored
 NAME = "encoders"
 #: What is drawn once is kept there.
 WORK = Path(tempfile.gettempdir()) / "tal_encoders"
+#: Of the features of the index that is asked: the small pair's, and with --widths others, such as CLIP's 512.
+WIDTHS = [128]
 
 
 def names_part(seconds: float) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def zero_shot_part(seconds: float) -> dict[str, Any]:
 def requery_part(seconds: float) -> dict[str, Any]:
     import text_requery
 
-    return {"hours": text_requery.HOURS, **{str(w): text_requery.asked(w, WORK) for w in (128, 512)}}
+    return {"hours": text_requery.HOURS, **{str(w): text_requery.asked(w, WORK) for w in WIDTHS}}
 
 
 def speed_part(seconds: float) -> dict[str, Any]:
@@ -73,7 +75,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=["names"])
     parser.add_argument("--seconds", type=float, default=1e9, help="of a part that goes on where it was stopped")
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="of features, for requery")
     options = parser.parse_args()
+    WIDTHS[:] = options.widths
     logging.getLogger().setLevel(logging.ERROR)
     for part in options.parts:
         parts = {"names": names_part, "zero_shot": zero_shot_part, "requery": requery_part, "speed": speed_part}
