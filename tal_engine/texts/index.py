@@ -169,7 +169,7 @@ class TextIndex:
         # Suppression only lowers scores, and what is low lowers nothing that is higher: it may go before.
         good = np.flatnonzero(found.score >= min_score)
         offsets = np.searchsorted(good, found.offsets)
-        start, end, score, label = (x[good] for x in (found.start, found.end, found.score, found.label))
+        start, end, score, label = found.start[good], found.end[good], found.score[good], found.label[good]
         kept = ops.suppress_columns(start, end, score, label, nms_options(), offsets=offsets, threads=threads)
         rows = kept.rows
         videos = np.searchsorted(offsets, rows, side="right") - 1
