@@ -23,8 +23,7 @@ from typing import Any
 import archive_section
 import deploy_section
 import distill_section
-    "docs/encoders.md": {"encoder_names": encoders_section.names},
-    "docs/texts.md": {"texts": encoders_section.texts},
+import encoders_section
 import export_section
 import faults_section
 import features_section
@@ -217,7 +216,8 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "int8_instructions": lambda: deploy_section.int8(stored("int8_instructions")),
         "bench_memory": lambda: deploy_section.memory(stored("bench_memory")),
     },
-<<<<<<< HEAD
+    "docs/encoders.md": {"encoder_names": encoders_section.names},
+    "docs/texts.md": {"texts": encoders_section.texts},
     "docs/archives.md": {
         "bench_archive": lambda: archive_section.section(stored("bench_archive")),
         "bench_archive_store": lambda: archive_section.store_section(stored("bench_archive_store")),
@@ -225,15 +225,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
             *(stored(f"bench_archive{part}") for part in ("", "_store", "_ray"))
         ),
     },
-<<<<<<< HEAD
     "docs/distill.md": {"bench_distill": lambda: distill_section.section(stored("bench_distill"))},
-=======
-=======
-    "docs/encoders.md": {"encoder_names": encoders_section.names},
-    "docs/texts.md": {"texts": encoders_section.texts},
-    "docs/archives.md": {"bench_archive": lambda: archive_section.section(stored("bench_archive"))},
->>>>>>> 54f173b (Docs of encoders and of classes as texts)
->>>>>>> 7b51721 (Docs of encoders and of classes as texts)
     "docs/formats.md": {"bench_formats": lambda: formats_section.section(stored("bench_formats"))},
     "docs/serve.md": {"bench_serve": lambda: serve_section.section(stored("bench_serve"))},
     "docs/embedding.md": {"bench_image": lambda: image_section.section(stored("bench_image"))},
