@@ -23,6 +23,7 @@ from typing import Any
 import archive_section
 import deploy_section
 import distill_section
+import encoders_section
 import export_section
 import faults_section
 import features_section
@@ -216,6 +217,8 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "int8_instructions": lambda: deploy_section.int8(stored("int8_instructions")),
         "bench_memory": lambda: deploy_section.memory(stored("bench_memory")),
     },
+    "docs/encoders.md": {"encoder_names": encoders_section.names},
+    "docs/texts.md": {"texts": encoders_section.texts},
     "docs/archives.md": {
         "bench_archive": lambda: archive_section.section(stored("bench_archive")),
         "bench_archive_store": lambda: archive_section.store_section(stored("bench_archive_store")),

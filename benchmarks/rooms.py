@@ -93,6 +93,12 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "": (*STREAMED, f"{_T}/serve", f"{_T}/client", "benchmarks/bench_serve.py", "benchmarks/serve_load.py"),
         "fuzz": (f"{_T}/serve", "benchmarks/serve_fuzz.py"),
     },
+    "encoders": {
+        "": (f"{_T}/texts", f"{_T}/lab/nn", "export", "benchmarks/bench_encoders.py", "benchmarks/text_classes.py"),
+        "names": (f"{_T}/lab/nn", "export", "benchmarks/encoder_names.py"),
+        "speed": (f"{_T}/lab/nn", "export", "benchmarks/encoder_speed.py"),
+        "requery": (f"{_T}/texts", "csrc", "benchmarks/text_requery.py"),
+    },
     "bench_image": {"": (f"{_T}/serve", "examples/deploy", "pyproject.toml", "benchmarks/bench_image.py")},
     "bench_core": {"": (*CORE, "benchmarks/bench_core.py", "benchmarks/core_inputs.py")},
     "bench_gold": {"": (*SCORING, "benchmarks/bench_gold.py", "benchmarks/gold_files.py")},

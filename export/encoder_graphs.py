@@ -20,11 +20,12 @@ from ..lab.training.snippets import SNIPPET
 from ..options import SnippetOptions
 from ..plan.fields import Encoder, Graph, PoseEncoder
 from ..pose.encoder import PoseFeatures, pose_encoder
+from .onnx_encoder import onnx_encoder
 from .parity import check_encoder
 from .to_onnx import to_onnx
 
 #: Height and width of the frames that graphs of any size are traced on.
-_NATIVE = {"H": 120, "W": 160}
+NATIVE_SIZE = {"H": 120, "W": 160}
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,14 @@ def open_encoders(
     opened, text = open_parts(parts, weights, snippet, streams)
     exported = {o.stream: encoder_graph(o.graph, o.name, o.stream, snippet, o.preprocess, o.net) for o in opened}
     specs: dict[str, Encoder | PoseEncoder] = {stream: record for stream, (record, _) in exported.items()}
-    poses: dict[str, bytes] = {}
+    poses, given = dict[str, bytes](), dict[str, bytes]()
     for part in parts:
         if part.family == "pose" and (streams is None or part.stream in streams):
             specs[part.stream], poses = pose_encoder(part.variant)
+        if part.family == "onnx" and (streams is None or part.stream in streams):
+            specs[part.stream], given[part.stream] = onnx_encoder(Path(part.variant))
     order = [p.stream for p in parts] if streams is None else [s for s in streams if s in specs]
-    graphs = {s: exported[s][1] for s in order if s in exported}
+    graphs = {s: exported[s][1] for s in order if s in exported} | given
     return EncoderSet(snippet, {s: specs[s] for s in order}, graphs, text, poses)
 
 
@@ -130,7 +133,7 @@ def encoder_graph(
     """
     frames = net.reads == "frames"
     free = {0: "B"} if snippet.resize or not frames else {0: "B", 2: "H", 3: "W"}
-    side = [_NATIVE[free[i]] if i in free else snippet.for_flow.crop for i in (2, 3)]
+    side = [NATIVE_SIZE[free[i]] if i in free else snippet.for_flow.crop for i in (2, 3)]
     shape = (2, snippet.window, *side)
     example = torch.zeros(*shape, 3, dtype=torch.uint8) if frames else torch.zeros(*shape, 2)
     content, graph = to_onnx(net, {str(net.reads): example}, free, f"encoder_{stream}.onnx")

@@ -19,6 +19,8 @@ from ..plan.fields import Tensor as TensorSpec
 from .planar import to_planar
 
 OPSET = 18
+#: What a protocol buffer may hold, in bytes.
+LARGEST = 2**31
 
 _DTYPES: dict[torch.dtype, Literal["float32", "uint8"]] = {torch.float32: "float32", torch.uint8: "uint8"}
 
@@ -44,18 +46,11 @@ def to_onnx(
         The serialized model and its description.
 
     Raises:
-        ExportError: the module cannot be traced.
+        ExportError: the module cannot be traced, or its weights are too large for one file.
     """
-    need("onnx")
-    need("onnxscript")
     of = {n: own.get(n, free) for n in inputs}
-    try:
-        with _quiet(), torch.no_grad():
-            results = named(module.eval()(**inputs))
-            model = to_planar(_traced(module, inputs, list(results), of))
-            content = model.SerializeToString()
-    except Exception as e:  # torch.onnx raises types of its own internals
-        raise ExportError(f"{member}: cannot be exported to ONNX ({e})") from e
+    model, results = traced(module, inputs, of, member)
+    content = model.SerializeToString()
 
     # An output may lack a free dimension that the inputs have: class probabilities of a whole video have no T. Some
     # names of free dimensions are made up by the exporter.
@@ -72,6 +67,39 @@ def to_onnx(
         outputs=[_spec(n, v, varies.get(n, free)) for n, v in results.items()],
     )
     return content, graph
+
+
+def traced(
+    module: nn.Module, inputs: dict[str, Tensor], free: Mapping[str, Mapping[int, str]], member: str
+) -> tuple[Any, dict[str, Tensor]]:
+    """Trace a module whose inputs may be of any type.
+
+    Args:
+        module: see `to_onnx`.
+        inputs: see `to_onnx`.
+        free: dimensions that may vary, by the name of the input.
+        member: see `to_onnx`.
+
+    Returns:
+        The ONNX model, and what the module itself makes of the example.
+
+    Raises:
+        ExportError: the module cannot be traced, or weights are too large for one file.
+    """
+    need("onnx")
+    need("onnxscript")
+    size = sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
+    if size >= LARGEST:
+        raise ExportError(
+            f"{member}: its weights take {size / 1e9:.1f} GB; an ONNX file holds {LARGEST / 1e9:.1f} GB, and a plan's "
+            "graphs are files that are whole in themselves: take a smaller network"
+        )
+    try:
+        with _quiet(), torch.no_grad():
+            results = named(module.eval()(**inputs))
+            return to_planar(_traced(module, inputs, list(results), free)), results
+    except Exception as e:  # torch.onnx raises types of its own internals
+        raise ExportError(f"{member}: cannot be exported to ONNX ({e})") from e
 
 
 def _name(usual: str, sizes: Mapping[str, int], size: int) -> str:

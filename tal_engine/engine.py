@@ -26,6 +26,7 @@ from .pose.plans import DEMO_PLAN, open_plan
 from .pose.skeleton_options import SkeletonOptions
 from .records import Features, Proposals, Snippets
 from .results import Localization
+from .texts.classes import TextClass, parse_classes
 from .timeline import Timeline
 
 __all__ = ["EMBEDDED_PLAN", "Progress", "Source", "TALEngine", "timeline_for"]
@@ -86,6 +87,7 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, WorksInParts, Renamed):
         on_card: bool = False,
         convert_on_device: bool = False,
         decoder: str = "ffmpeg",
+        classes: str | Sequence[str | TextClass] | None = None,
     ) -> TALEngine:
         """Load a plan file; without one, the plan for people that ships with the package (docs/people.md).
 
@@ -110,12 +112,19 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, WorksInParts, Renamed):
                 graph there scales them and converts them to RGB. For plans whose encoders read no flow. Pixels differ
                 slightly from the default: the features' record and the results' warnings say so.
             decoder: decoder of video files: "ffmpeg", or "nvdec" on GPU 0; see `video.nvdec`.
+            classes: what to look for instead, as texts, for plans with a text tower; in one text they are parted by
+                semicolons. See `texts.with_classes`.
 
         Raises:
-            PlanError: the file is damaged, not a plan, or not signed by `key`.
+            PlanError: the file is damaged, not a plan, not signed by `key`, or has no text tower for `classes`.
+            UsageError: `classes` that make no sense.
             BackendError: it cannot run on this machine as requested.
         """
         opened = open_plan(plan, key=key)
+        if classes is not None:
+            from .texts.plans import with_classes
+
+            opened = with_classes(opened, parse_classes(classes) if isinstance(classes, str) else classes)
         options: dict[str, Any] = {"threads": threads, "strict": strict, "batch": batch}
         options |= {"timeout": timeout, "limits": limits, "on_card": on_card}
         options |= {"convert_on_device": convert_on_device, "decoder": decoder}

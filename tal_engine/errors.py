@@ -212,6 +212,7 @@ class PlanFault(Enum):
     WRONG_HASH = "wrong_hash"
     BAD_GRAPH = "bad_graph"
     NO_ENCODER = "no_encoder"
+    NO_TEXTS = "no_texts"
     UNSIGNED = "unsigned"
     BAD_SIGNATURE = "bad_signature"
     UNREADABLE = "unreadable"

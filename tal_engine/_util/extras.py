@@ -27,6 +27,8 @@ _EXTRA_OF = {
     "open_clip": "train",
     "tensorboard": "train",
     "torchvision": "train",
+    "tokenizers": "text",
+    "transformers": "video-encoders",
     "yaml": "train",
     "tensorrt": "tensorrt",
     "prometheus_client": "stream",

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..options import SegmentOptions, SnippetOptions, StreamOptions
 from .console import errors
 from .inputs import Weights, named_files, with_settings
+from .texts import export_texts
 
 if TYPE_CHECKING:
     from ..export.encoder_graphs import EncoderSet
@@ -37,8 +38,13 @@ class _CheckpointFirst(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_CheckpointFirst, help="A checkpoint in, a plan out; or a plan for a server.", no_args_is_help=True
+    cls=_CheckpointFirst,
+    help="A checkpoint in, a plan out; a plan of texts; or a plan for a server.",
+    no_args_is_help=True,
 )
+
+
+app.command("texts")(export_texts)
 
 
 @app.command("triton")

@@ -13,6 +13,7 @@ from rich.table import Table
 from ..errors import UsageError
 from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from ..video.flow import FlowSource
+from . import texts
 from .console import complain, errors, stdout, warn
 from .inputs import (
     Geometry,
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
     from ..inference.extraction import Extractor
     from ..pose.skeleton_options import SkeletonOptions
 
-app = typer.Typer(help="Extract features of videos, compare feature files, show what made them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Extract features of videos, compare feature files, show what made them, find texts in them.",
+    no_args_is_help=True,
+)
+app.command("index")(texts.index)
+app.command("search")(texts.search)
 
 #: Values, or directions, of two files that count as the same.
 TOLERANCE, COSINE = 1e-3, 0.999

@@ -21,7 +21,7 @@ from .inputs import MaxPixels, MaxSnippets, expand_inputs, skeleton_options
 from .localize_run import Wanted, run
 from .localize_talk import finish
 from .localize_targets import Targets
-from .shared import Conf, Device, Key, PlanOption, Quiet, RawScores, Threads, Timeout, default_note
+from .shared import Classes, Conf, Device, Key, PlanOption, Quiet, RawScores, Threads, Timeout, default_note
 
 
 class Format(StrEnum):
@@ -78,6 +78,7 @@ def localize(
         ),
     ] = None,
     device: Device = "auto",
+    classes: Classes = None,
     conf: Conf = None,
     topk: Annotated[
         int | None, typer.Option(help="At most so many segments a video; 0 keeps all.", rich_help_panel="What is found")
@@ -162,6 +163,7 @@ def localize(
         timeout=timeout,
         key=key,
         limits=limits,
+        classes=classes,
     )
     if not quiet:
         errors.print(f"{default_note(plan)}{engine.description}")

@@ -24,12 +24,14 @@ from .console import stdout
 from .plan_doctor import doctor
 from .plan_people import people
 from .shared import Device, Json, Key, PlanArgument
+from .texts import plan_classes
 
 app = typer.Typer(help="Inspect, verify, sign, build and unpack plans.", no_args_is_help=True)
 plan_build.register(app)
 plan_sign.register(app)
 app.command("doctor")(doctor)
 app.command("people")(people)
+app.command("classes")(plan_classes)
 
 #: What thresholds were chosen for.
 _CHOSEN = {
@@ -72,6 +74,7 @@ def _summary(path: Path, plan: Plan) -> Table:
         "scores": _scores(m),
         "operating point": _operating_point(m),
         "domain": _domain(m),
+        "texts": _texts(m),
         "gate": ", ".join(f"{k} {v}" for k, v in m.parity.get("head", {}).items()),
         "made by": ", ".join(f"{k} {v}" for k, v in m.producer.items()),
         "engines": ", ".join(e.member for e in m.engines) or "none: built for each card where they are needed",
@@ -98,6 +101,13 @@ def _domain(m: Manifest) -> str:
         return "unknown: results cannot say whether a video is like the training videos"
     on = _sources(d.fitted_on, d.videos, f"{d.snippets} snippets")
     return f"known from {on}; warns below {d.warn_below:g}"
+
+
+def _texts(m: Manifest) -> str:
+    t = m.texts
+    if t is None:
+        return "no tower: classes are as they are"
+    return f"other classes can be given as texts (--classes); said as {', '.join(map(repr, t.head.prompts))}"
 
 
 def _sources(text: str, videos: int, parts: str) -> str:

@@ -33,6 +33,14 @@ Conf = Annotated[
     float | None,
     typer.Option(help="Leave out segments below this score; default: the plan's.", rich_help_panel="What is found"),
 ]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXTS",
+        help="Classes as texts, between semicolons; NAME=TEXT gives a name. For plans with a text tower.",
+        rich_help_panel="What is found",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON to stdout instead of tables.", rich_help_panel="Outputs")
 ]

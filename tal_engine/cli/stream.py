@@ -22,6 +22,7 @@ from ..options import LiveOptions
 from .console import complain, errors, warn
 from .inputs import given, stream_settings, with_settings
 from .shared import (
+    Classes,
     Conf,
     Device,
     FormerLatency,
@@ -90,6 +91,7 @@ def stream(
     live_options: Annotated[
         list[str] | None, typer.Option(help="More of LiveOptions, NAME=VALUE.", rich_help_panel="Sources")
     ] = None,
+    classes: Classes = None,
     conf: Conf = None,
     raw_scores: RawScores = False,
     people: Annotated[
@@ -140,7 +142,7 @@ def stream(
 
     if report is not None and (report.is_file() or not report.exists()):
         check_folder(report.resolve().parent, f"the folder of --report {report}")
-    engine = TALEngine.load(plan, device, timeout=timeout, key=key)
+    engine = TALEngine.load(plan, device, timeout=timeout, key=key, classes=classes)
     how = stream_settings(engine.plan.manifest.stream, window, step, look_ahead, latency, stream_options)
     live = with_settings(
         LiveOptions(), [*given({"policy": policy, "realtime": realtime or None}), *(live_options or [])]

@@ -134,18 +134,18 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
         files[member] = _verified(archive, member, expected, name)
     domain = [] if manifest.domain is None else [manifest.domain]
     graphs = [*manifest.graphs, *manifest.pose_graphs]
-    for what, members in (("graph", graphs), ("engine", manifest.engines), ("domain", domain)):
-        for found in members:
-            if found.member not in files:
-                raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: {what} {found.member!r} is not among the members")
-    for graph in graphs:
+    texts = [] if manifest.texts is None else manifest.texts.members
+    wanted = [("graph", g.member) for g in graphs] + [("engine", e.member) for e in manifest.engines]
+    wanted += [("domain", d.member) for d in domain] + [("texts", member) for member in texts]
+    for what, member in wanted:
+        if member not in files:
+            raise PlanError(PlanFault.MISSING_MEMBER, f"{name}: {what} {member!r} is not among the members")
+    for member in [*(g.member for g in graphs), *texts[:1]]:
         outside = ""
         with suppress(ValueError):  # of what is no graph at all the runtime says more
-            outside = reaches_outside(files[graph.member])
+            outside = reaches_outside(files[member])
         if outside:
-            raise PlanError(
-                PlanFault.BAD_GRAPH, f"{name}: {graph.member} holds {outside}; plans are whole in themselves"
-            )
+            raise PlanError(PlanFault.BAD_GRAPH, f"{name}: {member} holds {outside}; plans are whole in themselves")
     return Plan(manifest, files, document)
 
 

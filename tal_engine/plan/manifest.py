@@ -26,10 +26,11 @@ from .fields import Encoder, EngineRecord, Graph, Member, Method, Name, PoseEnco
 from .graph_rules import check_graphs
 from .online_fields import OnlineOptions
 from .score_fields import ScoreCalibration, ScoreThresholds, check_scores, least_raw
+from .text_fields import TextTower
 
 #: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields. Spec 2 added
 #: `evaluator`, spec 3 `engines`, `stream`, `snippet.interpolation` and `snippet.flow_of`, spec 4 `calibration`,
-#: `thresholds`, `domain`, proposals of pyramids, encoders of poses and online heads.
+#: `thresholds`, `domain`, proposals of pyramids, encoders of poses, online heads and `texts`.
 LAYOUT, SPEC = 1, 4
 
 MANIFEST = "manifest.json"
@@ -108,6 +109,8 @@ class Manifest(Strict):
     thresholds: ScoreThresholds | None = None
     #: What its training features looked like.
     domain: DomainRecord | None = None
+    #: The tower that embeds classes given as texts.
+    texts: TextTower | None = None
     stream: StreamOptions = StreamOptions()
     precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
     producer: dict[str, str] = pydantic.Field(default_factory=dict)
@@ -138,6 +141,8 @@ class Manifest(Strict):
         check_scores(self.vocabulary, self.calibration, self.thresholds, self.segment.min_score)
         if self.domain is not None:
             self.domain.check(self.streams, self.members)
+        if self.texts is not None:
+            self.texts.check(self.streams)
         contract = self.provenance.get("contract", {})
         if not isinstance(contract, dict) or not isinstance(contract.get("pixels", ""), str):
             raise ValueError(f"provenance.contract is {contract!r:.200}, must be an object whose pixels are a text")

@@ -91,6 +91,7 @@ _FAULTS = {
     VideoFault.TOO_LARGE: "too-large",
     VideoFault.MISSING: "source-unavailable",
     PlanFault.NO_ENCODER: "no-encoder",
+    PlanFault.NO_TEXTS: "no-texts",
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 

@@ -70,8 +70,8 @@ class VideoSource:
     `frame_seconds` and `missing` (seconds after the end of the last frame for which there should have been more) are
     final after the last one. thinning: what need not be decoded from now on. size: width and height that the container
     declares, pixels, or None. limits: what it may cost. part: which of its snippets are wanted; up to them it is
-    decoded all the same, so that nothing about them differs. export_vectors: asks the decoder for motion vectors, before
-    the first frame is read; None where there is no decoder of ours.
+    decoded all the same, so that nothing about them differs. export_vectors: asks the decoder for motion vectors,
+    before the first frame is read; None where there is no decoder of ours.
     """
 
     name: str

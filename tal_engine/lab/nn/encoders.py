@@ -17,9 +17,11 @@ from ...errors import UsageError
 from ...options import I3D_SNIPPETS, SnippetOptions
 from ...pose.features import POSE_SNIPPETS
 from ...pose.weights import VARIANTS as SIZES
+from .onnx_contract import read_contract
 from .preprocess import Preprocess
 from .text import TextEncoder
 from .tiny import TINY_WEIGHTS, load_tiny
+from .video_towers import SNIPPETS as VIDEO
 
 #: Frames as they were decoded, for networks that resize themselves.
 NATIVE = SnippetOptions(resize=0, crop=0, flow="none")
@@ -53,6 +55,9 @@ class Part:
         return f"{self.family}:{self.variant}" if self.variant else self.family
 
 
+#: The name of a tokenizer's folder among weights; as a key of `Files` it is a part of no encoder.
+TOKENIZER = Part("tokenizer", "", "")
+
 #: Weights by part, and what a family makes of them: networks, and the text tower that belongs to them.
 Files = Mapping[Part, Path | None]
 Made = tuple[list[Opened], TextEncoder | None]
@@ -64,7 +69,8 @@ class Family:
 
     streams: what they make. snippet: of what, unless one says otherwise. any_size: they resize in the graph, whatever
     comes in. weights: "needed", "optional" (some ship with the package) or "none". variants: what may follow the
-    colon: "streams", "names" (of architectures; one is needed), "sizes" (`SIZES`; the first is the default) or "none".
+    colon: "streams", "names" (of architectures; one is needed), "sizes" (`SIZES`; the first is the default), "files"
+    (of networks, whose contract names their stream) or "none".
     open: parts, weights by part and snippets to networks and the text tower that belongs to them; None where the graphs
     ship with the package.
     """
@@ -73,7 +79,7 @@ class Family:
     snippet: SnippetOptions
     any_size: bool
     weights: Literal["needed", "optional", "none"]
-    variants: Literal["streams", "names", "sizes", "none"]
+    variants: Literal["streams", "names", "sizes", "files", "none"]
     open: Callable[[Sequence[Part], Files, SnippetOptions], Made] | None
 
 
@@ -121,13 +127,18 @@ def _i3d(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Made
 
 def _clip(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Made:
     from .clip import ClipText, read_clip
-    from .clip_image import ClipImage
+    from .clip_image import image_of
+    from .open_clip_models import find
+    from .tokens import tokenizer_of
 
     (part,) = parts
+    model, folder = find(part.variant), weights.get(TOKENIZER)
+    # A tokenizer that cannot be used is told before gigabytes are read; without one the texts stay unread.
+    tokens = tokenizer_of(model, folder) if folder is not None or not model.hub_tokenizer else None
     file = read_clip(part.variant, weights[part])
-    net = ClipImage(file.model("image"))
+    net = image_of(file)
     opened = Opened(f"clip-{file.name}", part.stream, net, net.describe(snippet.window), net)
-    return [opened], ClipText(file.model("text"))
+    return [opened], None if tokens is None else ClipText(file.text_tower(), tokens)
 
 
 def _videoclip(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Made:
@@ -146,13 +157,24 @@ def _lite0(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Ma
     return [Opened("lite0", part.stream, net, net.describe(snippet.window), net)], None
 
 
+def _video(parts: Sequence[Part], weights: Files, snippet: SnippetOptions) -> Made:
+    from .video_towers import load_video
+
+    (part,) = parts
+    net = load_video(part.family, weights[part])
+    return [Opened(part.family, part.stream, net, net.describe(snippet.window), net)], None
+
+
 #: Every encoder, by the name in front of the colon.
 ENCODERS = {
     "clip": Family(("clip",), NATIVE, True, "needed", "names", _clip),
     "i3d": Family(("rgb", "flow"), I3D_SNIPPETS, False, "needed", "streams", _i3d),
     "lite0": Family(("rgb",), NATIVE, True, "none", "none", _lite0),
+    "onnx": Family(("video",), NATIVE, True, "none", "files", None),
     "pose": Family(("pose",), POSE_SNIPPETS, True, "none", "sizes", None),
     "tiny": Family(("rgb", "flow", "clip"), SnippetOptions(), False, "optional", "streams", _tiny),
+    "videomae": Family(("video",), VIDEO["videomae"], True, "needed", "none", _video),
+    "vjepa2": Family(("video",), VIDEO["vjepa2"], True, "needed", "none", _video),
     "videoclip-xl": Family(("clip",), NATIVE, True, "needed", "none", _videoclip),
 }
 
@@ -160,6 +182,7 @@ ENCODERS = {
 def known() -> str:
     """List what a spec may name, for messages."""
     forms = {"names": "clip:ARCHITECTURE (ViT-B-32, RN50, ...)", "streams": "{0}, {0}:STREAM ({1})", "none": "{0}"}
+    forms["files"] = "{0}:NET.onnx (with its contract, encoder.yaml)"
     forms["sizes"] = f"{{0}}, {{0}}:SIZE ({' or '.join(SIZES)})"
     return "; ".join(forms[f.variants].format(n, " or ".join(f.streams)) for n, f in ENCODERS.items())
 
@@ -182,6 +205,8 @@ def parse(spec: str) -> list[Part]:
         elif family.variants == "sizes":
             variant = variant or SIZES[0]
             streams = streams if variant in SIZES else ()
+        elif family.variants == "files":
+            streams = (read_contract(Path(variant)).stream,) if variant else ()
         elif bool(variant) != (family.variants == "names"):
             streams = ()
         if not streams:
@@ -209,7 +234,11 @@ def geometry(parts: Sequence[Part]) -> SnippetOptions:
     if len(sizes) > 1 or ("tiny" in sizes and len(families) > 1):
         raise UsageError(f"{' and '.join(sorted(families))} cannot share snippets: tiny reads frames of its own size")
     native = len(sizes) < len(families)
-    base = next(iter(sizes.values()), POSE_SNIPPETS if "pose" in families else NATIVE)
+    declared = [read_contract(Path(p.variant)).snippet for p in parts if p.family == "onnx"]
+    declared += [VIDEO[p.family] for p in parts if p.family in VIDEO]
+    if any(d != declared[0] for d in declared) or (declared and (sizes or "pose" in families)):
+        raise UsageError(f"{' and '.join(p.key for p in parts)} cannot share snippets: their grids differ")
+    base = next(iter(sizes.values()), POSE_SNIPPETS if "pose" in families else (declared or [NATIVE])[0])
     flow = base.flow if any(p.stream == "flow" for p in parts) else "none"
     return replace(base, resize=0, crop=0, flow=flow) if native else replace(base, flow=flow)
 
@@ -222,7 +251,8 @@ def open_parts(
     Args:
         parts: the parts of a spec.
         streams: only these, if given; parts of other streams need no weights.
-        weights: files by the key of a part ("clip:ViT-B-32", "i3d:rgb") or by its family's name ("clip").
+        weights: files by the key of a part ("clip:ViT-B-32", "i3d:rgb") or by its family's name ("clip"); "tokenizer"
+            is the folder of a tokenizer that lies in a hub.
         snippet: geometry of their inputs.
 
     Raises:
@@ -231,6 +261,8 @@ def open_parts(
         MissingExtraError: a package that an encoder needs.
     """
     takes = {k for p in parts if ENCODERS[p.family].weights != "none" for k in (p.key, p.family)}
+    if any(p.family == "clip" for p in parts):
+        takes.add(TOKENIZER.key)
     for name in weights:
         if name not in takes:
             raise UsageError(
@@ -241,6 +273,7 @@ def open_parts(
     for family in dict.fromkeys(p.family for p in chosen):
         own = [p for p in chosen if p.family == family]
         files = {p: weights.get(p.key, weights.get(p.family)) for p in own}
+        files |= {TOKENIZER: weights.get(TOKENIZER.key)}
         load = ENCODERS[family].open
         opened, tower = ([], None) if load is None else load(own, files, snippet)
         networks += opened

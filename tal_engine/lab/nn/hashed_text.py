@@ -6,14 +6,15 @@ is none, for the simulator and for tests, and gives the same vectors on every ma
 
 from __future__ import annotations
 
-import re
-import zlib
+import json
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...texts.tokenizer import Clean, Words
 from .text import TextEncoder, spoken
 
 
@@ -23,6 +24,8 @@ class HashedText(TextEncoder):
     context = 77
     _START, _END, _PAD, _FIRST, _BUCKETS = 0, 1, 2, 3, 4096
 
+    _TABLE: ClassVar[dict[str, Any]] = {"words": [], "first": _FIRST, "buckets": _BUCKETS}
+
     table: Tensor
     query: Tensor
     out: Tensor
@@ -30,6 +33,7 @@ class HashedText(TextEncoder):
     def __init__(self, dim: int = 64, seed: int = 0) -> None:
         super().__init__()
         self.dim = self.width = dim
+        self._tokenizer = Words(self._TABLE, self.special)
         rng = np.random.default_rng([seed, dim])
 
         def fixed(*shape: int) -> Tensor:
@@ -42,18 +46,20 @@ class HashedText(TextEncoder):
             self.register_buffer(name, value, persistent=False)
 
     def tokenize(self, text: str) -> list[int]:
-        words = re.findall(r"[a-z0-9]+", spoken(text).lower())
-        return [self._FIRST + zlib.crc32(w.encode()) % self._BUCKETS for w in words]
+        return self._tokenizer.encode(spoken(text))
+
+    def stored_tokenizer(self) -> tuple[Literal["words", "tokenizer.json"], bytes, Clean]:
+        return "words", json.dumps(self._TABLE).encode(), "none"
 
     @property
-    def special(self) -> tuple[int, int, int]:
+    def special(self) -> tuple[int | None, int, int]:
         return self._START, self._END, self._PAD
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         return self.table[tokens]
 
     def encode(self, embedded: Tensor, end: Tensor) -> Tensor:
-        rows = torch.arange(len(embedded), device=embedded.device)
+        rows = torch.arange(embedded.shape[0], device=embedded.device)
         scores = torch.einsum("nd,de,nle->nl", embedded[rows, end], self.query, embedded) / self.dim**0.5
         beyond = torch.arange(embedded.shape[1], device=end.device)[None] > end[:, None]
         weights = scores.masked_fill(beyond, float("-inf")).softmax(1)

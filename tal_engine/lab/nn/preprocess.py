@@ -1,8 +1,9 @@
 """Resize, crop and normalise pictures of any size inside a graph.
 
 A resize is two matrices of weights, made in the graph from the sizes that come in, and two products. No operator is
-anything a runtime lacks, and every runtime sees the same pixels. Two methods, after the tools that public encoders
-were trained with: Pillow's bicubic (a = -0.5, widened where it shrinks), and OpenCV's bilinear (no widening).
+anything a runtime lacks, and every runtime sees the same pixels. Three methods, after the tools that public encoders
+were trained with: Pillow's bicubic (a = -0.5) and bilinear ("triangle"), both widened where they shrink, and OpenCV's
+bilinear (no widening).
 """
 
 from __future__ import annotations
@@ -18,19 +19,22 @@ from ...errors import UsageError
 #: CLIP's and ImageNet's mean and standard deviation of channels, for values in 0..1.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
-Method = Literal["bicubic", "bilinear"]
+Method = Literal["bicubic", "triangle", "bilinear"]
 Fit = Literal["shorter", "stretch"]
+
+#: What records of features say.
+_NAMES = {"bicubic": "bicubic, antialiased", "triangle": "bilinear, antialiased", "bilinear": "bilinear"}
 
 
 class Preprocess(nn.Module):
     """uint8 pictures [N, H, W, 3] of any H and W to float32 [N, 3, crop, crop].
 
-    Bicubic rounds to whole values after the horizontal and after the vertical pass, as Pillow does; bilinear once.
+    Pillow's methods round to whole values after the horizontal and after the vertical pass, as it does; bilinear once.
 
     Args:
         resize: pixels of the shorter side ("shorter"), or of both ("stretch").
         crop: side of the square that is cut from the centre.
-        method: "bicubic" or "bilinear".
+        method: "bicubic", "triangle" or "bilinear".
         fit: "shorter" keeps the aspect; the longer side is floor(resize * longer / shorter), as in torchvision.
         mean, std: of channels, for values in 0..1. Without them values stay 0..255.
 
@@ -69,7 +73,7 @@ class Preprocess(nn.Module):
             for count, n, size in zip(frames.shape[1:3], (height, width), sizes, strict=True)
         )
         x = frames.permute(0, 3, 1, 2).float() @ columns.T
-        if self.method == "bicubic":
+        if self.method != "bilinear":
             x = _whole(x)
         x = _whole(rows @ x)
         return (x / 255.0 - self.mean) / self.std
@@ -87,7 +91,8 @@ class Preprocess(nn.Module):
             distance = (((2 * inputs + 1) * size)[None] - centre[:, None]).float() / (2 * size).float()
             return (1.0 - distance.abs()).clamp_min(0.0)
         distance = ((2 * inputs + 1) * size)[None] - centre[:, None]
-        weights = _cubic(distance.float().abs() / (2 * torch.maximum(n, size)).float())
+        far = distance.float().abs() / (2 * torch.maximum(n, size)).float()
+        weights = _cubic(far) if self.method == "bicubic" else (1.0 - far).clamp_min(0.0)
         return weights / weights.sum(1, keepdim=True)
 
     def describe(self) -> dict[str, str]:
@@ -95,7 +100,7 @@ class Preprocess(nn.Module):
         side = "shorter side" if self.fit == "shorter" else "both sides"
         mean, std = ([f"{v:.4g}" for v in b.flatten().tolist()] for b in (self.mean, self.std))
         return {
-            "size": f"{side} to {self.resize}, {self.method}{', antialiased' if self.method == 'bicubic' else ''}",
+            "size": f"{side} to {self.resize}, {_NAMES[self.method]}",
             "crop": f"centre {self.crop}",
             "values": f"0..1, minus {' '.join(mean)}, over {' '.join(std)}" if self.normalises else "0..255",
         }

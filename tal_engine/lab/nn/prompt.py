@@ -42,7 +42,8 @@ class PromptLearner(nn.Module):
         if prefix + longest + suffix + 2 > text.context:
             long = names[[len(t) for t in self.tokens].index(longest)]
             raise UsageError(f"class name {long!r} has {longest} tokens, too many for a context of {text.context}")
-        self._length = text.context if layout == "full" else 2 + prefix + longest + suffix
+        whole = layout == "full" or text.padded
+        self._length = text.context if whole else 2 + prefix + longest + suffix
         rows = text.context if layout == "full" else prefix + suffix
         self.context = nn.Parameter(torch.randn(rows, text.width) * std)
         self.has_background = background
@@ -69,12 +70,12 @@ class PromptLearner(nn.Module):
         def embed(ids: list[int]) -> Tensor:
             return text.embed_tokens(torch.tensor(ids, dtype=torch.long, device=device))
 
-        n = len(tokens)
+        n, first = len(tokens), [] if start is None else [start]
         if self.layout == "full":
             at = self.prefix + 1
             end = self.prefix + n + self.suffix
-            return torch.cat([embed([start]), self.context[1:at], embed(tokens), self.context[at + n :]]), end
+            return torch.cat([embed(first), self.context[len(first) : at], embed(tokens), self.context[at + n :]]), end
         before, after = self.context[: self.prefix], self.context[self.prefix :]
-        end = 1 + self.prefix + n + self.suffix
+        end = len(first) + self.prefix + n + self.suffix
         padding = [pad] * (self._length - end - 1)
-        return torch.cat([embed([start]), before, embed(tokens), after, embed([stop, *padding])]), end
+        return torch.cat([embed(first), before, embed(tokens), after, embed([stop, *padding])]), end

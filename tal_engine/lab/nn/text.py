@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..._util.extras import need
 from ...errors import UsageError
+from ...texts.spoken import spoken
+from ...texts.tokenizer import Clean
+from .tokens import ClipTokenizer
 
-
-def spoken(name: str) -> str:
-    """Split a class name into words: CleanAndJerk -> Clean And Jerk, sit_down -> sit down.
-
-    Raises:
-        UsageError: it has neither a letter nor a digit, so that every such class would be the same text.
-    """
-    if not re.search(r"[^\W_]", name):
-        raise UsageError(f"class name {name!r} has no words, a text tower cannot tell what it means")
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ")
+__all__ = ["ClipTokens", "TextEncoder", "check_joint", "spoken"]
 
 
 class TextEncoder(nn.Module):
     """A text tower. Token embeddings go in, so that learned vectors can stand between words.
 
     context: most tokens of a text, start and end included. width: of a token embedding.
-    dim: of the output, the joint image-text space.
+    dim: of the output, the joint image-text space. padded: texts are filled up to `context`, since padding is seen.
     """
 
     context: int
     width: int
     dim: int
+    padded: bool = False
 
     @abstractmethod
     def tokenize(self, text: str) -> list[int]:
@@ -41,8 +35,12 @@ class TextEncoder(nn.Module):
 
     @property
     @abstractmethod
-    def special(self) -> tuple[int, int, int]:
-        """Ids of start, end and padding."""
+    def special(self) -> tuple[int | None, int, int]:
+        """Ids of start, end and padding; start is None where texts have none."""
+
+    @abstractmethod
+    def stored_tokenizer(self) -> tuple[Literal["words", "tokenizer.json"], bytes, Clean]:
+        """Return its tokenizer as plans keep it: kind, content, how texts are cleaned before."""
 
     @abstractmethod
     def embed_tokens(self, tokens: Tensor) -> Tensor:
@@ -56,8 +54,9 @@ class TextEncoder(nn.Module):
         """Encode plain texts as vectors [N, dim]."""
         start, stop, pad = self.special
         device = next((t.device for t in (*self.parameters(), *self.buffers())), None)
-        rows = [[start, *self.tokenize(t)[: self.context - 2], stop] for t in texts]
-        length = max(len(r) for r in rows)
+        first = [] if start is None else [start]
+        rows = [[*first, *self.tokenize(t)[: self.context - 1 - len(first)], stop] for t in texts]
+        length = self.context if self.padded else max(len(r) for r in rows)
         tokens = torch.tensor([r + [pad] * (length - len(r)) for r in rows], device=device)
         end = torch.tensor([len(r) - 1 for r in rows], device=device)
         return self.encode(self.embed_tokens(tokens), end)
@@ -68,14 +67,17 @@ class ClipTokens(TextEncoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._tokenizer = need("open_clip.tokenizer").SimpleTokenizer()
+        self.tokenizer = ClipTokenizer()
 
     def tokenize(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(spoken(text)))
+        return self.tokenizer.encode(spoken(text))
 
     @property
-    def special(self) -> tuple[int, int, int]:
-        return self._tokenizer.sot_token_id, self._tokenizer.eot_token_id, 0
+    def special(self) -> tuple[int | None, int, int]:
+        return self.tokenizer.special
+
+    def stored_tokenizer(self) -> tuple[Literal["words", "tokenizer.json"], bytes, Clean]:
+        return "tokenizer.json", *self.tokenizer.stored()
 
 
 def check_joint(text: TextEncoder | None, joint: int) -> None:

@@ -7,8 +7,6 @@ give (one vector a snippet, one vector a text), so everything around them is the
 from __future__ import annotations
 
 import json
-import re
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +18,7 @@ from torch.nn import functional
 
 from ..._util.files import whole_file
 from ...errors import CheckpointError
+from ...texts.tokenizer import Clean, Words
 from .text import TextEncoder
 
 #: The weights that ship with the package.
@@ -165,7 +164,8 @@ class TinyText(TextEncoder):
     def __init__(self, words: Sequence[str]) -> None:
         super().__init__()
         self.words = tuple(words)
-        self._ids = {w: 3 + self._BUCKETS + i for i, w in enumerate(self.words)}
+        self._table = {"words": list(self.words), "first": 3, "buckets": self._BUCKETS}
+        self._tokenizer = Words(self._table, self.special)
         self.token = nn.Embedding(3 + self._BUCKETS + len(self.words), self.width)
         self.position = nn.Parameter(torch.randn(self.context, self.width) * 0.01)
         layer = nn.TransformerEncoderLayer(
@@ -176,21 +176,24 @@ class TinyText(TextEncoder):
         self.project = nn.Linear(self.width, DIM, bias=False)
 
     def tokenize(self, text: str) -> list[int]:
-        words = re.findall(r"[a-z0-9]+", text.lower())
-        return [self._ids.get(w, 3 + zlib.crc32(w.encode()) % self._BUCKETS) for w in words]
+        return self._tokenizer.encode(text)
+
+    def stored_tokenizer(self) -> tuple[Literal["words", "tokenizer.json"], bytes, Clean]:
+        return "words", json.dumps(self._table).encode(), "none"
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         return self.token(tokens)
 
     @property
-    def special(self) -> tuple[int, int, int]:
+    def special(self) -> tuple[int | None, int, int]:
         return self._START, self._END, self._PAD
 
     def encode(self, embedded: Tensor, end: Tensor) -> Tensor:
         length = embedded.shape[1]
         mask = torch.full((length, length), float("-inf"), device=embedded.device).triu(1)
-        x = self.norm(self.blocks(embedded + self.position[:length], mask=mask))
-        return self.project(x[torch.arange(len(x), device=x.device), end])
+        # Told whether the mask is causal, torch does not look into it, which no graph can do.
+        x = self.norm(self.blocks(embedded + self.position[:length], mask=mask, is_causal=False))
+        return self.project(x[torch.arange(x.shape[0], device=x.device), end])
 
 
 class TinyEncoders(nn.Module):

@@ -178,7 +178,7 @@ class VideoClipText(ClipTokens):
     def encode(self, embedded: Tensor, end: Tensor) -> Tensor:
         positions = torch.cat([self.positional_embedding[:_KEPT], self.positional_embedding_res[_KEPT:]])
         x = self.ln_final(self.transformer(embedded + positions[: embedded.shape[1]]))
-        return x[torch.arange(len(x), device=x.device), end] @ self.text_projection
+        return x[torch.arange(x.shape[0], device=x.device), end] @ self.text_projection
 
 
 def load_videoclip(path: str | Path | None, sizes: Sizes | None = None) -> tuple[VideoClipVision, VideoClipText]:
