@@ -101,6 +101,7 @@ class VideoSource:
         if isinstance(self.frames, Generator):
             self.frames.close()
         self.frames = iter(())
+        self.export_vectors = None  # which knows the decoder
         release, self.release = self.release, _nothing
         release()
 
