@@ -28,7 +28,7 @@ from .score_fields import ScoreCalibration, ScoreThresholds, check_scores, least
 
 #: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields. Spec 2 added
 #: `evaluator`, spec 3 `engines`, `stream`, `snippet.interpolation` and `snippet.flow_of`, spec 4 `calibration`,
-#: `thresholds`, `domain`, proposals of pyramids and encoders of poses.
+#: `thresholds`, `domain`, proposals of pyramids, encoders of poses and `snippet.resize_of`.
 LAYOUT, SPEC = 1, 4
 
 MANIFEST = "manifest.json"
