@@ -33,14 +33,16 @@ def load(name: str, path: Path) -> types.ModuleType:
     return module
 
 
-def nms_extension(folder: Path, source: str) -> types.ModuleType:
-    """nms.py of a peer with its C++ part, which is compiled here first (needs torch and ninja)."""
+def nms_extension(peer: str, folder: Path, source: str) -> types.ModuleType:
+    """nms.py of a peer with its C++ part, which is compiled here first (needs torch and ninja), in torch's cache."""
     from torch.utils.cpp_extension import load as compile_extension
 
+    # nms.py takes the extension by this name when it is loaded; the next peer's comes in its place.
     sys.modules["nms_1d_cpu"] = compile_extension(
-        name="nms_1d_cpu", sources=[str(folder / source)], extra_cflags=["-O3", "-fopenmp"], is_python_module=True
-    )
-    return load("peer_nms", folder / "nms.py")
+        name=f"nms_1d_cpu_{peer}", sources=[str(folder / source)], extra_cflags=["-O3", "-fopenmp"],
+        is_python_module=True,
+    )  # fmt: skip
+    return load(f"peer_nms_{peer}", folder / "nms.py")
 
 
 def torch_nms(module: types.ModuleType, extra: tuple[float, ...]) -> Work:
@@ -78,12 +80,12 @@ def torch_nms(module: types.ModuleType, extra: tuple[float, ...]) -> Work:
 
 def actionformer(root: Path) -> Work:
     folder = root / "libs" / "utils"
-    return torch_nms(nms_extension(folder, "csrc/nms_cpu.cpp"), ())
+    return torch_nms(nms_extension("actionformer", folder, "csrc/nms_cpu.cpp"), ())
 
 
 def opentad(root: Path) -> Work:
     folder = root / "opentad" / "models" / "utils" / "post_processing" / "nms"
-    module = nms_extension(folder, "nms_cpu.cpp")
+    module = nms_extension("opentad", folder, "nms_cpu.cpp")
     return torch_nms(module, (0.0, 0.0))
 
 
@@ -134,6 +136,15 @@ def mmaction2(root: Path) -> Work:
 PEERS: dict[str, Callable[[Path], Work]] = {"actionformer": actionformer, "opentad": opentad, "mmaction2": mmaction2}
 
 
+#: Folders of checkouts, as `git clone` names them.
+CHECKOUTS = {"actionformer": "actionformer_release", "opentad": "OpenTAD", "mmaction2": "mmaction2"}
+
+
+def peers_in(folder: Path) -> dict[str, Work]:
+    """Every peer whose checkout lies in a folder."""
+    return open_peers([f"{name}={folder / there}" for name, there in CHECKOUTS.items() if (folder / there).is_dir()])
+
+
 def open_peers(given: list[str]) -> dict[str, Work]:
     """From NAME=PATH."""
     found = {}
@@ -142,6 +153,4 @@ def open_peers(given: list[str]) -> dict[str, Work]:
         if name not in PEERS or not path:
             raise SystemExit(f"--peer {text}: expected NAME=PATH with NAME one of {', '.join(PEERS)}")
         found[name] = PEERS[name](Path(path).expanduser().resolve())
-    if {"actionformer", "opentad"} <= set(found):
-        raise SystemExit("actionformer and opentad both name their extension nms_1d_cpu: one at a time")
     return found

@@ -34,6 +34,7 @@ import gpu_section
 import headline_section
 import house
 import image_section
+import limit_section
 import methods_tables
 import moved_section
 import online_section
@@ -236,6 +237,10 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "bench_studio_page": lambda: studio_section.page_section(stored("bench_studio_page")),
     },
     "docs/development.md": {"house": house.section},
+    "docs/speed.md": {
+        "bench_limit": lambda: limit_section.section(stored("bench_limit")),
+        "core_same_run": lambda: limit_section.peers(stored("core_same_run")),
+    },
     "docs/people.md": {"bench_people": lambda: people_section.section(stored("bench_people"))},
     "docs/fit.md": {
         "bench_fit": lambda: fit_section.section(stored("bench_fit")),

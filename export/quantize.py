@@ -28,6 +28,8 @@ _KINDS = ("Conv", "Gemm", "MatMul")
 #: An operator with a smaller share of the graph's weights stays wide: logits of attentions, similarities to texts and
 #: classifiers decide most and cost least.
 _SMALL = 0.01
+#: Convolutions over fewer channels of pictures stay wide.
+_CHANNELS = 16
 
 
 def to_int8(content: bytes, member: str, samples: Sequence[Mapping[str, NDArray[Any]]]) -> tuple[bytes, Share]:
@@ -66,12 +68,16 @@ def to_int8(content: bytes, member: str, samples: Sequence[Mapping[str, NDArray[
 def _heavy(model: Any) -> list[str]:
     """Name the operators that are worth quantizing."""
     weights = {i.name: i for i in model.graph.initializer if i.data_type == need("onnx").TensorProto.FLOAT}
-    sizes = {
-        n.name: math.prod(weights[n.input[1]].dims)
+    dims = {
+        n.name: (n.op_type, weights[n.input[1]].dims)
         for n in model.graph.node
         if n.op_type in _KINDS and n.input[1] in weights
     }
-    return [name for name, size in sizes.items() if size >= _SMALL * sum(sizes.values())]
+    sizes = {name: math.prod(d) for name, (_, d) in dims.items()}
+    least = _SMALL * sum(sizes.values())
+    # In 8 bits a convolution over few channels spends its time gathering them: as slow as float32, and less exact.
+    thin = {name for name, (kind, d) in dims.items() if kind == "Conv" and len(d) == 4 and d[1] < _CHANNELS}
+    return [name for name, size in sizes.items() if size >= least and name not in thin]
 
 
 def _quantized(tools: Any, model: Any, chosen: list[str], samples: Sequence[Mapping[str, NDArray[Any]]]) -> Any:

@@ -1,5 +1,6 @@
 """Typed face of the C++ extension; written by hand and compared with the module by a test."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -180,6 +181,14 @@ def suppress(
     *,
     threads: int = 1,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]: ...
+def scaled_picture(
+    planes: Sequence[object],
+    lines: Sequence[int],
+    stored: tuple[int, int],
+    scaled: tuple[int, int],
+    crop: tuple[int, int, int, int],
+    colours: tuple[float, float, float, float, float, float],
+) -> NDArray[np.uint8]: ...
 def average_precision(
     *,
     truth_video: ArrayLike,

@@ -13,6 +13,7 @@ options out of range raise ValueError.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -195,6 +196,37 @@ def suppress_columns(
     label = np.zeros(n, np.int32) if labels is None else labels
     native = native_nms_options(options)
     return Kept(*_core.suppress(start, end, scores, label, _offsets(offsets, n), native, threads=threads))
+
+
+def scaled_picture(
+    planes: Sequence[Any],
+    lines: Sequence[int],
+    stored: tuple[int, int],
+    scaled: tuple[int, int],
+    crop: tuple[int, int, int, int],
+    colours: tuple[float, float, float, float, float, float],
+) -> NDArray[np.uint8]:
+    """Scale a stored 8-bit 4:2:0 frame and convert it to RGB, in one pass: pixels [rows, columns, 3].
+
+    Each sample is the mean of what its pixel covers; both steps are linear, so the order changes rounding alone.
+
+    Args:
+        planes: Y, U and V, or Y and UV by turns; anything with a buffer of bytes. Chroma has half the rows and columns,
+            rounded up.
+        lines: bytes from one row of each plane to its next.
+        stored: height and width of the frame.
+        scaled: height and width of the whole picture.
+        crop: its first row and column, and how many rows and columns are made.
+        colours: code of black, and weights of luma in all colours, of V in red, of U and of V in green, of U in blue.
+
+    >>> import numpy as np
+    >>> from tal_engine import ops
+    >>> y, chroma = np.full((4, 4), 200, np.uint8), np.full((2, 2), 128, np.uint8)
+    >>> grey = (0.0, 1.0, 1.402, -0.344, -0.714, 1.772)
+    >>> ops.scaled_picture([y, chroma, chroma], [4, 2, 2], (4, 4), (2, 2), (0, 0, 1, 2), grey).tolist()
+    [[[200, 200, 200], [200, 200, 200]]]
+    """
+    return _core.scaled_picture(planes, lines, stored, scaled, crop, colours)
 
 
 def average_precision(

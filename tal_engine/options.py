@@ -50,11 +50,16 @@ class SnippetOptions:
     #: How frames shrink: "area" means all pixels that one covers, "bilinear" takes the nearest four, as I3D's protocol
     #: has it. Growing is bilinear either way.
     interpolation: Literal["area", "bilinear"] = "area"
+    #: What is scaled: "rgb" pictures of the stored size, or "yuv": luma and chroma as they are stored, and the small
+    #: picture's colours are converted. The same but for rounding (`docs/speed.md`), for a fraction of the time; needs
+    #: "area". Frames that are not stored as 8-bit 4:2:0, or are turned, take the way of "rgb".
+    resize_of: Literal["rgb", "yuv"] = "rgb"
     #: Optical flow between consecutive slots of a snippet; the last one is repeated, so that
     #: every snippet depends on its own frames only. "tvl1" is what I3D was trained on and takes
-    #: OpenCV's contrib modules, "dis" costs a hundredth of it. "vectors" computes nothing: the motion vectors of the
-    #: file's codec (`video.flow_vectors`), which streams and arrays do not have.
-    flow: Literal["none", "dis", "tvl1", "vectors"] = "dis"
+    #: OpenCV's contrib modules, "dis" costs a hundredth of it, "dis_ultrafast" leaves out the variational refinement,
+    #: two thirds of what "dis" costs. "vectors" computes nothing: the motion vectors of the file's codec
+    #: (`video.flow_vectors`), which streams and arrays do not have.
+    flow: Literal["none", "dis", "dis_ultrafast", "tvl1", "vectors"] = "dis"
     #: Flow is computed of the centre that encoders see, or of whole frames and then cropped, as I3D's protocol has it:
     #: that sees what enters the crop, and costs as much more as the frame is larger.
     flow_of: Literal["crop", "whole"] = "crop"
@@ -76,9 +81,15 @@ class SnippetOptions:
         _require(size <= _MOST_BYTES, "window", self.window, allowed)
         interpolation = self.interpolation
         _require(interpolation in ("area", "bilinear"), "interpolation", interpolation, "'area' or 'bilinear'")
+        _require(self.resize_of in ("rgb", "yuv"), "resize_of", self.resize_of, "'rgb' or 'yuv'")
+        if self.resize_of == "yuv":
+            _require(
+                self.resize > 0, "resize", 0, "1 or more with resize_of 'yuv': what stays as decoded is not scaled"
+            )
+            _require(interpolation == "area", "interpolation", interpolation, "'area' with resize_of 'yuv'")
         _require(self.flow_of in ("crop", "whole"), "flow_of", self.flow_of, "'crop' or 'whole'")
-        allowed = "'none', 'dis', 'tvl1' or 'vectors'"
-        _require(self.flow in ("none", "dis", "tvl1", "vectors"), "flow", self.flow, allowed)
+        flows = ("none", "dis", "dis_ultrafast", "tvl1", "vectors")
+        _require(self.flow in flows, "flow", self.flow, "'none', 'dis', 'dis_ultrafast', 'tvl1' or 'vectors'")
         _require(0 < self.flow_clip < math.inf, "flow_clip", self.flow_clip, "positive and finite")
         _require(self.tail in ("pad", "drop"), "tail", self.tail, "'pad' or 'drop'")
 
@@ -112,6 +123,9 @@ DEVICE_PIXELS = "8-bit 4:2:0 YUV to RGB of full range, scaled in float32 by a gr
 #: Rules that give the same pixels of 8-bit planar 4:2:0 and 4:2:2, as nearly all files are, and of other formats differ
 #: by 2.1 of 255 in the mean at most (`tests/unit/video/test_pixels.py`): 10 bits, NV12, 4:1:1.
 NEAR_PIXELS = frozenset({PIXELS, PIXELS.replace("rules 2", "rules 1"), DEVICE_PIXELS})
+
+#: Methods of flow whose fields are alike: DIS at two of its presets.
+DIS = ("dis", "dis_ultrafast")
 
 #: What the public I3D features were made of (deepmind/kinetics-i3d).
 I3D_SNIPPETS = SnippetOptions(resize=256, crop=224, interpolation="bilinear", flow="tvl1", flow_of="whole", tail="drop")

@@ -3,6 +3,7 @@
 #include "tal/kmedoids.hpp"
 #include "tal/mean_ap.hpp"
 #include "tal/nms.hpp"
+#include "tal/picture.hpp"
 #include "tal/proposals.hpp"
 #include "tal/recall.hpp"
 
@@ -279,4 +280,27 @@ tal_status tal_mine_actions(const tal_features* features, const int64_t* points,
         return tal::mine_actions(features->values, features->length, features->width, points, given, kappa, floor);
       },
       [](const tal::Actions& r, tal_actions& o) { o = {nullptr, r.start.data(), r.end.data(), r.start.size()}; });
+}
+
+tal_status tal_scaled_picture(const tal_stored_frame* frame, const tal_colours* colours, const tal_scaled_crop* crop,
+                              tal_picture* out) {
+  return guarded(
+      out,
+      [&] {
+        need(frame, "frame");
+        need(colours, "colours");
+        need(crop, "crop");
+        for (const std::uint8_t* plane : {frame->y, frame->u, frame->v}) need(plane, "a plane of frame");
+        const std::size_t step = frame->chroma_step;
+        if (step != 1 && step != 2) refuse("chroma_step is " + std::to_string(step) + ", must be 1 or 2");
+        const tal::StoredFrame stored{{frame->y, frame->luma_line, 1}, {frame->u, frame->chroma_line, step},
+                                      {frame->v, frame->chroma_line, step}, frame->height, frame->width};
+        const tal::Colours weights{colours->black, colours->luma, colours->rv, colours->gu, colours->gv, colours->bu};
+        const tal::ScaledCrop part{crop->height, crop->width, crop->top, crop->left, crop->rows, crop->columns};
+        tal::check(stored, part);
+        std::vector<std::uint8_t> pixels(3 * part.rows * part.columns);
+        tal::scaled_picture(stored, weights, part, pixels.data());
+        return pixels;
+      },
+      [&](const std::vector<std::uint8_t>& r, tal_picture& o) { o = {nullptr, r.data(), crop->rows, crop->columns}; });
 }

@@ -13,7 +13,7 @@
 namespace tal::detail {
 
 // Intervals with a key each: the larger the key, the sooner it is taken; equal keys in the order of
-// `before`. There are two kinds of field, for few and for many.
+// `before`. There are three kinds of field, for few, some and many.
 struct Best {
   std::uint32_t row;  // of the items
   double key;
@@ -38,6 +38,32 @@ class SmallField {
   std::size_t left_;
   std::vector<std::uint32_t> row_;
   std::vector<double> start_, end_, key_;  // padded
+};
+
+// Some hundred: ordered by start, eight side by side with the largest of their keys, so that a blow reaches neighbours
+// only and the best one is found among the eighth part.
+class StripField {
+ public:
+  static constexpr std::size_t kMost = 4096;
+
+  StripField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& value_of,
+             const Decay& decay);
+
+  bool empty() const { return left_ == 0; }
+  Best take();
+  void apply(const Blow& blow);
+
+ private:
+  void lay_out(std::size_t slots);
+  void close_up();
+
+  const std::vector<Item>& items_;
+  Decay decay_;
+  std::size_t left_;
+  std::vector<std::uint32_t> row_;
+  std::vector<double> start_, end_, key_;  // padded; who is taken leaves a key of kNone
+  std::vector<double> bound_;              // of eight: their largest key; padded
+  std::vector<double> first_, reach_;      // of eight: their first start; the largest end of them and all before
 };
 
 // Only intervals that overlap touch each other, so they lie in blocks of neighbours.
@@ -101,20 +127,23 @@ class Field {
         const Decay& decay, bool falling) {
     if (rows.size() <= SmallField::kMost) {
       few_.emplace(items, rows, value_of, decay);
+    } else if (rows.size() <= StripField::kMost) {
+      some_.emplace(items, std::move(rows), value_of, decay);
     } else {
       many_.emplace(items, std::move(rows), value_of, decay, falling);
     }
   }
 
-  bool empty() const { return few_ ? few_->empty() : many_->empty(); }
+  bool empty() const { return few_ ? few_->empty() : some_ ? some_->empty() : many_->empty(); }
 
   // Removes the best one. Not for an empty field.
-  Best take() { return few_ ? few_->take() : many_->take(); }
+  Best take() { return few_ ? few_->take() : some_ ? some_->take() : many_->take(); }
 
-  void apply(const Blow& blow) { few_ ? few_->apply(blow) : many_->apply(blow); }
+  void apply(const Blow& blow) { few_ ? few_->apply(blow) : some_ ? some_->apply(blow) : many_->apply(blow); }
 
  private:
   std::optional<SmallField> few_;
+  std::optional<StripField> some_;
   std::optional<BlockField> many_;
 };
 

@@ -188,6 +188,30 @@ void points() {
   CHECK(says(tal_constrained_kmedoids(&none, where, 2, 1, &clusters), "features.values is null"));
 }
 
+void pictures() {
+  const std::uint8_t luma[16] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150, 160};
+  const std::uint8_t chroma[8] = {128, 128, 128, 128, 128, 128, 128, 128};
+  const tal_stored_frame frame = {luma, chroma, chroma + 1, 4, 4, 2, 4, 4};
+  const tal_colours grey = {0.0F, 1.0F, 1.4F, -0.3F, -0.7F, 1.8F};
+  const tal_scaled_crop crop = {2, 2, 0, 1, 2, 1};
+  tal_picture out;
+  CHECK(tal_scaled_picture(&frame, &grey, &crop, &out) == TAL_OK && out.rows == 2 && out.columns == 1);
+  CHECK(out.pixels[0] == 55 && out.pixels[2] == 55 && out.pixels[3] == 135);
+  tal_release(out.owner);
+  CHECK(says(tal_scaled_picture(nullptr, &grey, &crop, &out), "frame is null"));
+  CHECK(says(tal_scaled_picture(&frame, nullptr, &crop, &out), "colours is null"));
+  CHECK(says(tal_scaled_picture(&frame, &grey, nullptr, &out), "crop is null"));
+  tal_stored_frame odd = frame;
+  odd.chroma_step = 3;
+  CHECK(says(tal_scaled_picture(&odd, &grey, &crop, &out), "chroma_step is 3"));
+  odd.u = nullptr;
+  CHECK(says(tal_scaled_picture(&odd, &grey, &crop, &out), "a plane of frame is null"));
+  const tal_scaled_crop outside = {2, 2, 0, 1, 2, 2};
+  CHECK(says(tal_scaled_picture(&frame, &grey, &outside, &out), "the crop ends at row 2 and column 3"));
+  const tal_scaled_crop empty_crop = {2, 2, 0, 0, 0, 1};
+  CHECK(says(tal_scaled_picture(&frame, &grey, &empty_crop, &out), "a side of 0"));
+}
+
 }  // namespace
 
 int main() {
@@ -197,5 +221,6 @@ int main() {
   suppression();
   metrics();
   points();
+  pictures();
   return test::report("c_api");
 }

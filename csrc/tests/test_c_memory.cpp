@@ -105,6 +105,7 @@ struct Inputs {
   std::vector<std::int64_t> offsets, points;
   std::vector<float> cas;
   std::vector<double> probability;
+  std::vector<std::uint8_t> pixels = std::vector<std::uint8_t>(128 * 96, 90);
   std::vector<double> thresholds = {0.1, 0.3, 0.5, 0.7};
   tal_source_options source = tal_source_options_default();
   tal_proposal_options proposal = tal_proposal_options_default();
@@ -196,6 +197,12 @@ std::vector<Call> calls_on(Inputs& d, int threads, std::int32_t kind) {
        calls<tal_matrix>([&d](auto* out) { return tal_sampling_positions(d.found.start.data(), d.found.end.data(), d.n, 32, 0.1, out); })},
       {"constrained_kmedoids", 8 * t * 4 + 256 * 3 + 16 * 4 + 32 * 100,
        calls<tal_clusters>([&d](auto* out) { const auto x = d.features(); return tal_constrained_kmedoids(&x, d.points.data(), 3, 100, out); })},
+      {"scaled_picture", 3.0 * 64 * 64 + 512.0 * (64 + 64 + 96 + 128) + 4096, calls<tal_picture>([&d](auto* out) {
+         const tal_stored_frame frame = {d.pixels.data(), d.pixels.data(), d.pixels.data(), 128, 64, 1, 96, 128};
+         const tal_colours colours = {16.0F, 1.16F, 1.6F, -0.4F, -0.8F, 2.0F};
+         const tal_scaled_crop crop = {64, 85, 0, 10, 64, 64};
+         return tal_scaled_picture(&frame, &colours, &crop, out);
+       })},
   };
 }
 

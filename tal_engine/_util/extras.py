@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-from importlib.metadata import distributions
 from types import ModuleType
 
 from ..errors import MissingExtraError
@@ -83,6 +82,8 @@ def is_optional(module: str | None) -> bool:
 
 def runtime_packages() -> list[str]:
     """List the installed packages that bring the module onnxruntime; they overwrite each other, so one is right."""
+    from importlib.metadata import distributions  # takes as long as all that a version needs
+
     names = {str(d.metadata["Name"] or "").lower().replace("_", "-") for d in distributions()}
     return sorted(
         n for n in names if re.fullmatch(r"onnxruntime(-(gpu|directml|openvino|qnn|rocm|migraphx|silicon))?", n)

@@ -19,7 +19,7 @@ from ..backends.tensorrt.edition import Flavour, check_targets, load_flavour
 from ..backends.tensorrt.engines import cached_engine
 from ..engine import TALEngine
 from ..errors import BackendError, MissingExtraError, UsageError, require
-from ..plan.archive import Plan, with_engines, write_plan
+from ..plan.archive import Plan, with_engines, with_snippet, write_plan
 from ..plan.fields import EngineRecord
 from ..plan.int8 import int8_notes
 from ..pose.plans import open_plan
@@ -46,6 +46,20 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+class ResizeOf(StrEnum):
+    """What `--resize-of` takes."""
+
+    RGB = "rgb"
+    YUV = "yuv"
+
+
+class Flow(StrEnum):
+    """What `--flow` takes."""
+
+    DIS = "dis"
+    DIS_ULTRAFAST = "dis_ultrafast"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("build")(build)
@@ -66,6 +80,17 @@ def build(
             help="For int8: feature files, or videos where the plan has encoders; or folders; repeatable.",
             rich_help_panel="The plan",
         ),
+    ] = None,
+    resize_of: Annotated[
+        ResizeOf | None,
+        typer.Option(
+            help="What is scaled: yuv converts stored frames in one pass (docs/speed.md). Default: the plan's.",
+            rich_help_panel="The plan",
+        ),
+    ] = None,
+    flow: Annotated[
+        Flow | None,
+        typer.Option(help="Preset of DIS for a plan with flow. Default: the plan's.", rich_help_panel="The plan"),
     ] = None,
     profile: Annotated[
         list[str] | None,
@@ -103,14 +128,20 @@ def build(
     ] = None,
 ) -> None:
     """Compile a plan's graphs for certain cards, or write the plan in another precision."""
-    found, asked = open_plan(plan), parse_profile(_profiles(profile or [], batch))
+    opened, asked = open_plan(plan), parse_profile(_profiles(profile or [], batch))
+    found = opened
+    if resize_of is not None or flow is not None:
+        found = with_snippet(opened, resize_of=resize_of and resize_of.value, flow=flow and flow.value)
+        if backend is not Runtime.ONNXRUNTIME:
+            raise UsageError("--resize-of and --flow are for --backend onnxruntime; build engines of what that writes")
     if backend is Runtime.ONNXRUNTIME:
         _refuse(backend, {"--sm": sm, "--timing-cache": timing_cache, "--embed": embed, "--profile": asked})
         if output is None:
             raise UsageError("--backend onnxruntime needs --output, the plan to write")
         variant = _in_precision(found, precision, calibration or [])
         write_plan(output, variant)
-        errors.print(f"{output}: {variant.manifest.precision}; its gate ran on {instructions()}")
+        gate = "" if variant is found else f"; its gate ran on {instructions()}"
+        errors.print(f"{output}: {variant.manifest.precision}{gate}")
         for note in int8_notes(variant.manifest):
             errors.print(note)
         return

@@ -18,10 +18,10 @@ from ..plan.fields import Encoder, PoseEncoder
 _ADDED = ("pixels", "libraries", "flow", "poses")
 
 #: Parts that change features a little: where they differ that is a warning, and features are taken.
-_SLIGHT = ("flow", "poses")
+_SLIGHT = ("flow", "poses", "snippet.resize_of")
 
 #: Snippet options that older records lack. What they were made with is the default.
-_LATER = ("interpolation", "flow_of")
+_LATER = ("interpolation", "flow_of", "resize_of")
 
 
 class Difference(NamedTuple):

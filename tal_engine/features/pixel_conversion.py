@@ -18,32 +18,20 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.yuv import ONE, coefficients
 from ..backends.onnx_write import GraphWriter
 from ..errors import UsageError
 from ..options import SnippetOptions
 from ..records import Snippets
 
 if TYPE_CHECKING:
+    from .._util.yuv import Layout
     from ..backends import Backend, Runtime
     from ..backends.card_tensor import CardBackend, CardTensor
     from ..plan.manifest import Manifest
-    from ..video.planes import Layout
 
-#: Shares of red and blue in luma (ITU-R BT.601, BT.709, BT.2020).
-_LUMA = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
-_ONE = 8192
 #: Sizes of frames whose graphs are kept.
 _KEPT = 8
-
-
-def coefficients(layout: Layout) -> tuple[int, dict[str, int]]:
-    """Return the weights of luma and, by name ("ru": red from U), of chroma, in 1/8192; missing ones are 0."""
-    red, blue = _LUMA[layout.matrix]
-    green = 1 - red - blue
-    luma, chroma = (1.0, 1.0) if layout.full else (255 / 219, 255 / 224)
-    shares = {"rv": 2 * (1 - red), "bu": 2 * (1 - blue)}
-    shares |= {"gu": -blue * shares["bu"] / green, "gv": -red * shares["rv"] / green}
-    return round(_ONE * luma), {name: round(_ONE * chroma * share) for name, share in shares.items()}
 
 
 def weights(stored: int, scaled: int, first: int, count: int, *, area: bool) -> NDArray[np.float64]:
@@ -90,7 +78,7 @@ def _coloured(writer: GraphWriter, layout: Layout, luma: str, chroma: str) -> st
     of_luma, of_chroma = coefficients(layout)
 
     def times(value: str, by: list[int]) -> str:
-        factor = np.array(by, np.float32).reshape(1, -1, 1, 1) / _ONE
+        factor = np.array(by, np.float32).reshape(1, -1, 1, 1) / ONE
         return writer.add("Floor", writer.add("Mul", value, writer.constant(factor)))
 
     bright = times(writer.add("Sub", luma, writer.floats(0.0 if layout.full else 16.0)), [of_luma])

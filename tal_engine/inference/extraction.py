@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._util.concurrency import Stopwatch, read_ahead
 from .._util.files import check_outputs, clear_unfinished
@@ -19,8 +19,6 @@ from ..errors import FeatureError, TALError
 from ..features import SnippetEncoder, check_contract, contract_of, encode, load_features, save_features
 from ..limits import Limits
 from ..options import DEVICE_PIXELS, SnippetOptions
-from ..pose.encoder import PoseFeatures
-from ..pose.people import FoundPeople
 from ..records import Features, Snippets
 from ..video import VideoSource, cut, open_video
 from ..video.flow import FlowSource, with_flow
@@ -32,6 +30,8 @@ if TYPE_CHECKING:
     from ..backends.card_tensor import CardTensor
     from ..features.on_card import CardPath
     from ..features.pixel_conversion import Conversion, Conversions
+    from ..pose.encoder import PoseFeatures
+    from ..pose.people import FoundPeople
 
 #: Called with a video and its share that is done, 0..1 (0 where its length is not known); from several threads.
 Progress = Callable[[Path, float], None]
@@ -89,7 +89,8 @@ class Extractor:
     @property
     def poses(self) -> PoseFeatures | None:
         """The encoder that reads poses, if there is one."""
-        return next((e for e in self.encoders if isinstance(e, PoseFeatures)), None)
+        found = next((e for e in self.encoders if e.spec.reads == "pose"), None)
+        return cast("PoseFeatures | None", found)
 
     def __call__(self, path: Path, progress: Callable[[float, float], None] | None = None) -> Extraction:
         """`encode` of a video file.

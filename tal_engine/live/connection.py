@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import NamedTuple
 
 import av
@@ -24,6 +23,7 @@ from ..errors import UsageError, VideoError
 from ..options import LiveOptions
 from ..video.decode import SEGMENTED_FORMATS, finite, first_video_stream, is_discontinuous
 from ..video.frames import frames_of, left_out_before
+from ..video.picture import Picture
 from ..video.pixels import display_of, progressive
 from ..video.source import Frame, VideoSource
 from ..video.stamps import Stamps
@@ -219,7 +219,7 @@ def _shown(frames: Iterator[tuple[float, VideoFrame]], stream: VideoStream, vide
     display = None
     for seconds, frame in frames:
         display = display or display_of(frame, stream, video)
-        yield Frame(seconds, partial(display.rgb, frame), left_out=left_out_before(frame, video))
+        yield Frame(seconds, Picture(display, frame), left_out=left_out_before(frame, video))
 
 
 def _back_to(container: InputContainer, stream: VideoStream, seconds: float | None) -> bool:

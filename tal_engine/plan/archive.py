@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from .._util.files import whole_file
-from ..errors import PlanError, PlanFault
+from ..errors import PlanError, PlanFault, require
+from ..options import DIS
 from ..vocabulary import Vocabulary
 from .container import PlanZip
 from .domain_fields import DomainRecord
@@ -170,6 +171,41 @@ def with_engines(plan: Plan, engines: Sequence[tuple[EngineRecord, bytes]]) -> P
     records = [*kept, *(record for record, _ in engines)]
     manifest = plan.manifest.model_copy(update={"engines": records, "schema_": Schema()})
     return with_members(manifest, {**plan.files, **{record.member: engine for record, engine in engines}})
+
+
+def with_snippet(plan: Plan, *, resize_of: str | None = None, flow: str | None = None) -> Plan:
+    """Let a plan make its pictures or its flow another way, such as a cheaper one; the graphs stay as they are.
+
+    Its encoders were trained on what the former way makes: `tal diff --on VIDEOS --truth` measures what that costs.
+    `provenance.trained_on` keeps the former way. The hash follows, so sign it anew.
+
+    Args:
+        plan: of any schema that is read, with encoders that read frames or flow.
+        resize_of: see `SnippetOptions`; None keeps the plan's.
+        flow: "dis" or "dis_ultrafast", for a plan of either; None keeps the plan's.
+
+    Raises:
+        UsageError: the plan has no such encoders, its flow is of another method, or the options do not go together.
+    """
+    manifest = plan.manifest
+    former = manifest.snippet
+    require(bool(manifest.graph_encoders), f"encoders of plan {manifest.name}", "none", "some that read frames or flow")
+    changes = {name: value for name, value in (("resize_of", resize_of), ("flow", flow)) if value is not None}
+    if flow is not None:
+        require(flow in DIS, "flow", flow, f"one of {', '.join(map(repr, DIS))}")
+        require(former.flow in DIS, f"flow of plan {manifest.name}", former.flow, f"one of {', '.join(map(repr, DIS))}")
+    snippet = replace(former, **changes)  # type: ignore[arg-type]
+    if snippet == former:
+        return plan
+    trained = {name: getattr(former, name) for name in changes} | manifest.provenance.get("trained_on", {})
+    contract = dict(manifest.provenance.get("contract", {}))
+    if flow is not None and flow != former.flow:
+        contract.pop("flow", None)  # whose flow it was trained on; no OpenCV computes that of another preset
+    provenance = {**manifest.provenance, "trained_on": trained}
+    if "contract" in provenance:
+        provenance["contract"] = contract
+    update = {"snippet": snippet, "provenance": provenance, "schema_": Schema()}
+    return with_members(manifest.model_copy(update=update), dict(plan.files))
 
 
 def with_calibration(

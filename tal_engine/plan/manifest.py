@@ -30,7 +30,7 @@ from .text_fields import TextTower
 
 #: Version of the file layout (zip, manifest first, hashes) and of the manifest's fields. Spec 2 added
 #: `evaluator`, spec 3 `engines`, `stream`, `snippet.interpolation` and `snippet.flow_of`, spec 4 `calibration`,
-#: `thresholds`, `domain`, proposals of pyramids, encoders of poses, online heads and `texts`.
+#: `thresholds`, `domain`, proposals of pyramids, encoders of poses, online heads, `texts` and `snippet.resize_of`.
 LAYOUT, SPEC = 1, 4
 
 MANIFEST = "manifest.json"

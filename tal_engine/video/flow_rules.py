@@ -24,7 +24,8 @@ class Revision(NamedTuple):
 
 _DIS = (Revision(1, (4, 9), (4, 10)), Revision(2, (4, 10), (4, 15)), Revision(3, (5, 0), (5, 1)))
 _TVL1 = (Revision(1, (4, 9), (5, 1)),)
-_REVISIONS = {"dis": _DIS, "tvl1": _TVL1}
+_ULTRAFAST = (Revision(3, (5, 0), (5, 1)),)
+_REVISIONS = {"dis": _DIS, "dis_ultrafast": _ULTRAFAST, "tvl1": _TVL1}
 
 
 def flow_rules(method: str, version: str | None = None) -> str:

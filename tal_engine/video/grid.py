@@ -43,7 +43,7 @@ class SnippetGrid:
     def __init__(
         self,
         options: SnippetOptions,
-        show: Callable[[Image], Image],
+        show: Callable[[Callable[[], Image]], Image],
         limits: Limits | None = None,
         name: str = "video",
         *,
@@ -123,7 +123,7 @@ class SnippetGrid:
     def _shown(self) -> Image:
         """Return the frame on screen at the first frame's size; frames kept as decoded may change size midway."""
         if self._picture is None:
-            picture = self._show(self._image())
+            picture = self._show(self._image)
             self._size = self._size or picture.shape
             if picture.shape != self._size:
                 picture = cv2.resize(picture, (self._size[1], self._size[0])).astype(np.uint8, copy=False)

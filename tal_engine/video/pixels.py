@@ -80,12 +80,17 @@ class Display:
         image = image.transpose(1, 0, 2) if self.swap else image
         return np.ascontiguousarray(image[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1])
 
-    def _converted(self, frame: VideoFrame) -> Image:
+    def size_of(self, frame: VideoFrame) -> tuple[int, int]:
+        """Return height and width of the frame with square pixels, before it is turned."""
         width, height = frame.width, frame.height
         if self.aspect > 1:
             width = round(width * self.aspect)
         elif self.aspect < 1:
             height = round(height / self.aspect)
+        return height, width
+
+    def _converted(self, frame: VideoFrame) -> Image:
+        height, width = self.size_of(frame)
         self.limits.check_picture(self.name, width, height, "a picture is")
         kind = "rgb24" if self.light is None else "rgb48le"
         stored = self._convert(frame, width, height, kind).to_ndarray()

@@ -7,9 +7,8 @@ made by `pixels.Display`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import av
 import numpy as np
@@ -17,60 +16,16 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from .._util.yuv import Layout, Matrix
 from ..errors import VideoError, VideoFault
 from ..options import SnippetOptions
 from ..records import Snippets
+from .layout import FULL, LIMITED, layout_of
 from .snippet import cut
 from .source import Frame, Image, VideoSource
 
-Kind = Literal["yuv420p", "nv12"]
-Matrix = Literal["bt601", "bt709", "bt2020"]
-
-#: Matrix coefficients by their numbers in ITU-T H.273, table 4; those of files that name none are BT.601's, as ffmpeg
-#: has it.
-_MATRICES: dict[int, Matrix] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020"}
-#: Formats of planes, whether their range is full by their name.
-_FORMATS: dict[str, tuple[Kind, bool]] = {
-    "yuv420p": ("yuv420p", False), "yuvj420p": ("yuv420p", True), "nv12": ("nv12", False),
-}  # fmt: skip
-_LIMITED, _FULL = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
 #: libswscale's numbers of the matrices.
 _SWSCALE: dict[Matrix, int] = {"bt709": 1, "bt601": 5, "bt2020": 9}
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What the bytes of a frame mean: all rows of Y, then of U and V, or of both by turns (nv12); no padding.
-
-    An odd side has one more chroma sample than half of it. full: Y is 0..255, not 16..235.
-    """
-
-    width: int
-    height: int
-    kind: Kind
-    matrix: Matrix
-    full: bool
-
-    @property
-    def chroma(self) -> tuple[int, int]:
-        """Rows and columns of chroma."""
-        return -(-self.height // 2), -(-self.width // 2)
-
-    @property
-    def size(self) -> int:
-        """Bytes of a frame."""
-        rows, columns = self.chroma
-        return self.height * self.width + 2 * rows * columns
-
-
-def layout_of(frame: VideoFrame) -> Layout | None:
-    """Return the layout of a frame; None if it is not stored as 8-bit planar YUV 4:2:0."""
-    known_format = _FORMATS.get(frame.format.name)
-    matrix = _MATRICES.get(int(frame.colorspace))
-    if known_format is None or matrix is None:
-        return None
-    kind, full = known_format
-    return Layout(frame.width, frame.height, kind, matrix, full or int(frame.color_range) == _FULL)
 
 
 def planes_of(frame: VideoFrame, layout: Layout) -> NDArray[np.uint8]:
@@ -129,7 +84,7 @@ def _bytes(name: str, frame: Frame, layout: Layout, reformatter: VideoReformatte
         return planes_of(stored, layout)
     if stored is None:
         stored = VideoFrame.from_ndarray(frame.image(), "rgb24")
-    colour = {"dst_colorspace": _SWSCALE[layout.matrix], "dst_color_range": _FULL if layout.full else _LIMITED}
+    colour = {"dst_colorspace": _SWSCALE[layout.matrix], "dst_color_range": FULL if layout.full else LIMITED}
     try:
         same = reformatter.reformat(stored, layout.width, layout.height, layout.kind, threads=1, **colour)
     except (av.error.FFmpegError, ValueError) as e:

@@ -18,6 +18,7 @@ from ..limits import Limits
 from ..options import SnippetOptions, timeline_of
 from ..records import Snippets
 from .grid import SnippetGrid
+from .picture import Picture
 from .source import Image, VideoSource
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
@@ -64,16 +65,22 @@ def grid_of(options: SnippetOptions, video: VideoSource | None = None) -> Snippe
 
     It keeps to the limits of `video`; without a video it keeps to the defaults and serves a stream without end.
     """
-    fitted = resized if options.crops_after_flow else fit
+    whole = options.crops_after_flow
+    fitted = resized if whole else fit
     name, limits = ("stream", Limits()) if video is None else (video.name, video.limits)
 
-    def show(image: Image) -> Image:
+    def show(make: Callable[[], Image]) -> Image:
+        small = make.scaled(options, whole=whole) if one_pass and isinstance(make, Picture) else None
+        if small is not None:
+            return small
+        image = make()
         high, wide = image.shape[:2]
         if options.resize:
             high, wide = options.fitted_size(high, wide)
         limits.check_picture(name, wide, high, "a picture is scaled to" if options.resize else "a picture is")
         return fitted(image, options)
 
+    one_pass = options.resize_of == "yuv"
     first = 0 if video is None else video.part.first
     return SnippetGrid(options, show, limits, name, endless=video is None, first=first)
 
@@ -84,7 +91,9 @@ def _windows(
     """Yield windows of images of all frames, and keep up to date how far the video was read."""
     grid = grid_of(options, video)
     if show is not None:
-        grid = SnippetGrid(options, show, video.limits, video.name, endless=False, first=video.part.first)
+        grid = SnippetGrid(
+            options, lambda make: show(make()), video.limits, video.name, endless=False, first=video.part.first
+        )
     last: float | None = None
     for frame in video.frames:
         yield from grid.push(frame.pts_seconds, frame.image)

@@ -183,7 +183,7 @@ def test_a_grid_loses_no_slot_when_a_picture_fails():
     frames = [np.full((2, 2, 3), i, np.uint8) for i in range(20)]
 
     def snippets(fails):
-        grid, out, left = SnippetGrid(options, lambda image: image), [], dict.fromkeys(range(0, 20, 3), fails)
+        grid, out, left = SnippetGrid(options, lambda make: make()), [], dict.fromkeys(range(0, 20, 3), fails)
 
         def image(i):
             if left.get(i, 0):

@@ -73,3 +73,15 @@ def picture(data, width, height, kind, matrix, full, resize, crop, interpolation
     """[H, W, 3] of 0..255, not rounded after the scaling."""
     whole = rgb(*planes(data, width, height, kind), matrix, full)
     return np.stack([scaled(whole[..., c], resize, crop, interpolation) for c in range(3)], -1)
+
+
+def picture_of_planes(data, width, height, kind, matrix, full, resize, crop):
+    """[crop, crop, 3] of real numbers in 0..255: planes are scaled, then converted; nothing is rounded between."""
+    y, u, v = (scaled(p, resize, crop, "area") for p in planes(data, width, height, kind))
+    red, blue = LUMA[matrix]
+    green = 1 - red - blue
+    black, luma, chroma = (0, 1, 1) if full else (16, 255 / 219, 255 / 224)
+    bright, u, v = luma * (y - black), chroma * (u - 128), chroma * (v - 128)
+    from_u, from_v = 2 * (1 - blue), 2 * (1 - red)
+    g = bright - (blue * from_u * u + red * from_v * v) / green
+    return np.clip(np.stack([bright + from_v * v, g, bright + from_u * u], -1), 0, 255)

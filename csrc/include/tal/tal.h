@@ -266,6 +266,41 @@ typedef struct tal_actions {
 tal_status tal_mine_actions(const tal_features* features, const int64_t* points, const tal_clusters* clusters,
                             double kappa, double floor, tal_actions* out);
 
+// -- picture.hpp -------------------------------------------------------------------------------
+
+// A stored 8-bit 4:2:0 frame: rows of Y, U and V, so many bytes apart. chroma_step: bytes from one U to the next, 2
+// where U and V take turns. Each sample has to be there: see picture.hpp for how many.
+typedef struct tal_stored_frame {
+  const uint8_t* y;
+  const uint8_t* u;
+  const uint8_t* v;
+  ptrdiff_t luma_line;
+  ptrdiff_t chroma_line;
+  size_t chroma_step;
+  size_t height;
+  size_t width;
+} tal_stored_frame;
+
+// Fields as in picture.hpp.
+typedef struct tal_colours {
+  float black, luma, rv, gu, gv, bu;
+} tal_colours;
+
+typedef struct tal_scaled_crop {
+  size_t height, width, top, left, rows, columns;
+} tal_scaled_crop;
+
+typedef struct tal_picture {
+  tal_owner* owner;
+  const uint8_t* pixels;  // [rows][columns][3]
+  size_t rows;
+  size_t columns;
+} tal_picture;
+
+// 3 * rows * columns bytes + 512 * (rows + columns + height + width of the frame) + 4096.
+tal_status tal_scaled_picture(const tal_stored_frame* frame, const tal_colours* colours, const tal_scaled_crop* crop,
+                              tal_picture* out);
+
 #ifdef __cplusplus
 }
 #endif

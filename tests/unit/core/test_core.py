@@ -222,18 +222,19 @@ def soft_by_arrays(start, end, score, options):
     return zip(*out, strict=True)
 
 
+@pytest.mark.parametrize("count", [257, 1500, 6000])
 @pytest.mark.parametrize("kind", ["gaussian", "linear"])
 @pytest.mark.parametrize(("span", "min_score", "rounded"), [(50, -np.inf, False), (3000, 0.2, False), (300, 0.0, True)])
-def test_soft_suppress_of_thousands(kind, span, min_score, rounded):
-    """Large enough for lanes by length and groups of blocks; crowded, sparse, and with ties."""
+def test_soft_suppress_of_hundreds_and_thousands(kind, span, min_score, rounded, count):
+    """For one strip, and for lanes by length and groups of blocks; crowded, sparse, and with ties."""
     rng = np.random.default_rng(span)
-    start, score = rng.uniform(0, span, 6000), rng.uniform(0.01, 1, 6000)
-    length = 10 ** rng.uniform(-1, 1.5, 6000)
+    start, score = rng.uniform(0, span, count), rng.uniform(0.01, 1, count)
+    length = 10 ** rng.uniform(-1, 1.5, count)
     if rounded:
         start, length, score = np.round(start), np.ceil(length), np.round(score, 1) + 0.1
     options = NmsOptions(kind=kind, sigma=0.5, threshold=0.1 if rounded else 0.0, min_score=min_score)
     index, value = soft_by_arrays(start, start + length, score, options)
-    found = native_suppress(start, start + length, score, np.zeros(6000, np.int32), options)
+    found = native_suppress(start, start + length, score, np.zeros(count, np.int32), options)
     assert found[0].tolist() == list(index)
     np.testing.assert_allclose(found[1], value, rtol=1e-12)
 

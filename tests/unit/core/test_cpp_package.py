@@ -108,6 +108,6 @@ def test_c_header_covers_every_function():
     header = (ROOT / "csrc" / "include" / "tal" / "tal.h").read_text()
     names = {"boundary_pairs": "tal_find_boundary_pairs"}
     offered = [n for n in dir(_core) if not n.startswith("_") and callable(getattr(_core, n)) and n.islower()]
-    assert len(offered) == 9
+    assert len(offered) == 10
     for name in offered:
         assert f"tal_status {names.get(name, f'tal_{name}')}(" in header

@@ -90,7 +90,19 @@ def test_weights_that_are_missing_or_not_wanted(tmp_path):
 
 def test_sizes_as_decoded_are_options():
     assert (NATIVE.resize, NATIVE.crop) == (0, 0)
-    names = {"fps", "window", "stride", "resize", "crop", "interpolation", "flow", "flow_of", "flow_clip", "tail"}
+    names = {
+        "fps",
+        "window",
+        "stride",
+        "resize",
+        "crop",
+        "interpolation",
+        "resize_of",
+        "flow",
+        "flow_of",
+        "flow_clip",
+        "tail",
+    }
     assert set(asdict(NATIVE)) == names
     assert (NATIVE.for_flow.resize, NATIVE.for_flow.crop) == (256, 224)
     assert I3D_SNIPPETS.for_flow is I3D_SNIPPETS

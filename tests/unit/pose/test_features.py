@@ -125,7 +125,7 @@ def test_snippets_are_counted_as_those_of_a_video_and_too_many_are_refused():
     for window, stride, tail in ((6, 6, "pad"), (6, 3, "pad"), (4, 6, "pad"), (6, 6, "drop"), (6, 4, "drop")):
         options = SnippetOptions(fps=10, window=window, stride=stride, resize=0, crop=0, flow="none", tail=tail)
         for frames in range(1, 40):
-            grid = SnippetGrid(options, lambda image: image)
+            grid = SnippetGrid(options, lambda make: make())
             pushed = [s for k in range(frames) for s in grid.push(k / 10, lambda: np.zeros((2, 2, 3), np.uint8))]
             assert snippets_of(frames / 10, options) == len(pushed + grid.finish(frames / 10))
     poses = Poses(np.zeros((2, 15, 3), np.float32), np.ones((2, 15), np.float32), np.array([0.0, 1e9]))

@@ -82,7 +82,10 @@ def test_whole_file_keeps_permissions(tmp_path):
         (lambda: SnippetOptions(crop=200), "crop is 200"),
         (lambda: SnippetOptions(interpolation="cubic"), "interpolation is 'cubic', must be 'area' or 'bilinear'"),
         (lambda: SnippetOptions(flow_of="all"), "flow_of is 'all', must be 'crop' or 'whole'"),
-        (lambda: SnippetOptions(flow="raft"), "flow is 'raft', must be 'none', 'dis', 'tvl1' or 'vectors'"),
+        (
+            lambda: SnippetOptions(flow="raft"),
+            "flow is 'raft', must be 'none', 'dis', 'dis_ultrafast', 'tvl1' or",
+        ),
         (lambda: NmsOptions(kind="x"), "kind is 'x'"),
         (lambda: NmsOptions(threshold=2), "threshold is 2"),
         (lambda: ProposalOptions(upsample=0), "upsample is 0"),

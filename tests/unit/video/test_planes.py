@@ -11,13 +11,15 @@ import onnx
 import pytest
 
 from tal_engine import TALEngine
+from tal_engine._util.yuv import Layout, coefficients
 from tal_engine.backends import open_backend
 from tal_engine.errors import UsageError
 from tal_engine.features import check_contract
-from tal_engine.features.pixel_conversion import coefficients, conversion_graph, weights
+from tal_engine.features.pixel_conversion import conversion_graph, weights
 from tal_engine.options import DEVICE_PIXELS, SnippetOptions
 from tal_engine.video import cut, open_video
-from tal_engine.video.planes import Layout, cut_planes, layout_of, planes_of
+from tal_engine.video.layout import layout_of
+from tal_engine.video.planes import cut_planes, planes_of
 from tests.makers import moving_square, tiny_plan, write_mp4
 from tests.reference import yuv
 from tests.unit.backends.test_on_card import ALL, engine
