@@ -44,11 +44,11 @@ release-check: .venv/all
 	$(INSTALL) '.[release]'
 	$(BIN)/python benchmarks/release_check.py $(EXTRAS)
 
-# Versions that the public CI installs: those of .venv, with which the tests passed here.
+# Versions that the public CI installs: those of .venv, with which the tests passed here. From 3.11.5 on, as pymdown-extensions asks.
 lock: .venv/all
 	$(INSTALL) 'uv>=0.5'
 	$(BIN)/python -m pip freeze --exclude-editable > .venv/freeze.txt
-	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra all --constraints .venv/freeze.txt \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11.5 --extra all --constraints .venv/freeze.txt \
 	  --no-header --no-annotate -o .github/requirements.txt pyproject.toml
 
 bench: .venv/all
