@@ -8,8 +8,8 @@ vectors  the demonstration plan, which was trained with DIS, on the same 44 with
 cost     processor time of `localize` over that of decoding alone, side by side in one run, one thread: teacher, teacher
          with motion vectors, student; on a real clip and on a held-out video.
 
-Nothing was chosen on the 44. The network and its training are a first guess: comparisons on other videos were too short to
-choose by.
+Nothing was chosen on the 44. The network and its training are a first guess: comparisons on other videos were too
+short to choose by.
 """
 
 from __future__ import annotations

@@ -91,8 +91,8 @@ def _finals(used: OnlineRun, truth: Table, rules: Protocol) -> dict[str, Any]:
 def _frames(engine: TALEngine, features: Mapping[str, Features], truth: Table) -> dict[str, Any]:
     """Return calibrated AP of snippets by what was seen of the video."""
     moments = {n: f.timeline.centers(len(f)) for n, f in features.items()}
-    words = list(engine.plan.manifest.vocabulary)
-    columns = [words.index(c) if c in words else -1 for c in truth.labels]
+    places = {label: i for i, label in enumerate(engine.plan.manifest.vocabulary)}
+    columns = [places.get(label, -1) for label in truth.labels]
     read = {n: frame_scores(engine, f) for n, f in features.items()}
     out = {}
     for seen in dict.fromkeys(k for scores in read.values() for k in scores):

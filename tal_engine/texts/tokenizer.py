@@ -8,14 +8,16 @@ import re
 import string
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._util.extras import need
 from ..errors import PlanError, PlanFault
-from ..plan.text_fields import TokenizerRecord
+
+if TYPE_CHECKING:  # text towers are trained where pydantic, which plans need, may be missing
+    from ..plan.text_fields import TokenizerRecord
 
 #: How a text is cleaned before it is cut into tokens, by open_clip's names.
 Clean = Literal["none", "whitespace", "lower", "canonicalize"]

@@ -182,7 +182,12 @@ RECORD = {
 def test_a_head_carries_the_record_of_the_files(tmp_path, rng):
     data = described(tmp_path, [{**RECORD, "libraries": {"av": f"{i}"}} for i in range(4)], rng)
     tal("train", "co2", "--data", data, "-o", tmp_path / "c", *FAST)
-    snippet = {"stride": 16, "interpolation": "area", "flow_of": "crop"}  # what records too old to say it mean
+    snippet = {
+        "stride": 16,
+        "interpolation": "area",
+        "flow_of": "crop",
+        "resize_of": "rgb",
+    }  # what records too old to say it mean
     versions = {"av": "0, 1, 2, 3"}
     assert checkpoint.load(tmp_path / "c").provenance["contract"] == RECORD | {
         "snippet": snippet,

@@ -94,14 +94,14 @@ def test_what_is_missing_comes_with_its_command(monkeypatch):
         found = [
             SimpleNamespace(metadata={"Name": name}) for name in ("numpy", "onnxruntime-tools", *installed.split())
         ]
-        monkeypatch.setattr("tal_engine._util.extras.distributions", lambda found=found: found)
+        monkeypatch.setattr("importlib.metadata.distributions", lambda found=found: found)
         names = " ".join(sorted(installed.replace("_", "-").split()))
         first = f": pip uninstall -y {names} && pip install 'tal-engine"
         assert why_not(CUDA).endswith(f"{first}[gpu]'")
         assert why_not(DeviceName("ort-tensorrt")).endswith(f"{first}[gpu,tensorrt]'")
         # A package that is there without its files is not "already satisfied" by another install.
         assert str(missing("onnxruntime")).endswith(f"onnxruntime is damaged{first}[cpu]'")
-    monkeypatch.setattr("tal_engine._util.extras.distributions", list)
+    monkeypatch.setattr("importlib.metadata.distributions", list)
     assert why_not(CUDA).endswith("has no CUDA: pip install 'tal-engine[gpu]'")
     assert "pip install 'tal-engine[cpu]' (or [gpu]" in str(missing("onnxruntime"))
 
