@@ -40,6 +40,7 @@ from tal_engine.lab.fitting.rules import Rule, rule_for
 from tal_engine.lab.fitting.scores import fitted_scores
 from tal_engine.lab.fitting.stages import fold_of
 from tal_engine.lab.fitting.training import Course, found_by, rows_of, table_of, trained
+from tal_engine.metrics.segmental import PERCENTS
 
 NAME = "bench_fit"
 TASK = {"video": "video", "point": "points", "segment": "segments"}
@@ -78,9 +79,13 @@ def measured(world: World, kind: Kind, rule: Rule, folds: int, seed: int) -> dic
                    known, {n: world.features[n].duration for n in material.names})  # fmt: skip
     outcomes = held.outcomes()
     found = figures(held, outcomes)["figures"]
+    worth = {k: round(100 * f["mean"], 2) for k, f in found.items() if f["mean"] is not None}
+    if not len(outcomes.score):  # it found nothing in any held-out video: there is nothing to calibrate
+        nothing = {**{f"F1@{p}": 0.0 for p in PERCENTS}, "false alarms an hour": 0.0, "detections": 0}
+        return {**worth, **nothing, "cpu_s": round(taken, 1)}
     scores = fitted_scores(held, outcomes)
     return {
-        **{k: round(100 * f["mean"], 2) for k, f in found.items() if f["mean"] is not None},
+        **worth,
         **{f"F1@{p}": round(100 * f, 2) for p, f in segmental(held, reported(held, scores)).items()},
         "false alarms an hour": round(sum(t.per_hour for t in scores.thresholds), 1),
         "ECE": round(100 * scores.error, 2), "ECE by chance": round(100 * scores.whole.by_chance, 2),

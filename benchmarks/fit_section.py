@@ -63,7 +63,7 @@ def _rows(part: Mapping[str, Any], measure: str) -> list[list[str]]:
     return [
         [r["kind"], f"`{r['head']}`{_before(r)}", plus_minus(r["summary"][measure]),
          *("/".join(f"{r['summary'][f]['mean']:.0f}" for f in F1) for _ in _more(part)),
-         plus_minus(r["summary"]["ECE"]),
+         plus_minus(r["summary"]["ECE"]) if "ECE" in r["summary"] else "-",
          f"{r['summary']['false alarms an hour']['mean']:.0f}", f"{r['summary']['cpu_s']['mean']:.0f}"]
         for r in rows
     ]  # fmt: skip
