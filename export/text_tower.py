@@ -24,7 +24,7 @@ from ..plan.manifest import Manifest
 from ..plan.text_fields import TextHead, TextTower, TokenizerRecord
 from ..texts.classes import TextClass, checked
 from ..texts.head import head_graph, nms_options, proposal_options
-from ..texts.plans import METHOD, with_classes
+from ..texts.plans import METHOD, UNNAMED, with_classes
 from .encoder_graphs import EncoderSet, weights_hash
 from .gate import FP32, difference, ran_on
 from .to_onnx import traced
@@ -36,7 +36,7 @@ BACKGROUND = ("a person", "a person in a room")
 #: What is said of a class: as it is, and as T3AL and FreeZAD say it.
 PROMPTS = ("{}", "a video of action {}")
 #: The class of a plan that was made without any.
-ANY = TextClass("action", ("a person doing an action",))
+ANY = TextClass(UNNAMED, ("a person doing an action",))
 
 
 class TextGraph(nn.Module):

@@ -117,7 +117,7 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, WorksInParts, Renamed):
 
         Raises:
             PlanError: the file is damaged, not a plan, not signed by `key`, or has no text tower for `classes`.
-            UsageError: `classes` that make no sense.
+            UsageError: `classes` that make no sense, or a plan of texts that still has to be given some.
             BackendError: it cannot run on this machine as requested.
         """
         opened = open_plan(plan, key=key)
@@ -125,6 +125,10 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, WorksInParts, Renamed):
             from .texts.plans import with_classes
 
             opened = with_classes(opened, parse_classes(classes) if isinstance(classes, str) else classes)
+        elif opened.manifest.texts is not None:
+            from .texts.plans import check_classes
+
+            check_classes(opened)
         options: dict[str, Any] = {"threads": threads, "strict": strict, "batch": batch}
         options |= {"timeout": timeout, "limits": limits, "on_card": on_card}
         options |= {"convert_on_device": convert_on_device, "decoder": decoder}

@@ -18,7 +18,7 @@ from ..plan.archive import Plan, read_plan_bytes
 from ..plan.manifest import MANIFEST, Manifest
 from ..plan.signatures import verified
 from ..pose.plans import open_plan, plan_path
-from ..streaming.window import StreamTiming
+from ..streaming.window import OnlineTiming, timing_of
 from . import plan_build, plan_sign
 from .console import stdout
 from .plan_doctor import doctor
@@ -68,8 +68,7 @@ def _summary(path: Path, plan: Plan) -> Table:
         "encoders": encoders,
         "head reads": ", ".join(f"{k} {v}" for k, v in m.streams.items()),
         "proposals": "pairs of boundaries" if m.evaluator is not None else "groups above thresholds",
-        "streams": f"the last {m.stream.window:g} s every {m.stream.step:g} s; finals at most "
-        f"{StreamTiming.of(m.stream, m.snippet).max_latency_s:.1f} s after the end of an action",
+        "streams": f"{_looks(m)}; finals at most {timing_of(m).max_latency_s:.2f} s after the end of an action",
         "precision": m.precision,
         "scores": _scores(m),
         "operating point": _operating_point(m),
@@ -84,6 +83,13 @@ def _summary(path: Path, plan: Plan) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _looks(m: Manifest) -> str:
+    if m.online is not None:
+        late = OnlineTiming.of_online(m.online, m.snippet).max_start_latency_s
+        return f"snippet by snippet; starts at most {late:.2f} s after they are told to be"
+    return f"the last {m.stream.window:g} s every {m.stream.step:g} s"
 
 
 def _scores(m: Manifest) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import open_backend
-from ..errors import PlanError, PlanFault
+from ..errors import PlanError, PlanFault, UsageError
 from ..options import SegmentOptions
 from ..plan.archive import Plan, with_members
 from ..plan.fields import Method
@@ -22,6 +22,8 @@ from .tokenizer import open_tokenizer, rows_of
 
 #: The method of such plans, in results and manifests.
 METHOD = "text"
+#: The class of a plan that was made without any; such a plan has to be given some.
+UNNAMED = "any action"
 #: Least score of a segment: the best F1 at tIoU 0.3 on procedural validation videos, not on held-out classes.
 MIN_SCORE = 0.3
 #: Texts that the tower reads at a time.
@@ -62,6 +64,19 @@ class TextEmbedder:
     def background(self) -> NDArray[np.float32]:
         """Embed the plan's background texts as vectors [K, D] of length 1."""
         return self(self.tower.head.background)
+
+
+def check_classes(plan: Plan) -> None:
+    """Refuse a plan that still has to be given its classes.
+
+    Raises:
+        UsageError: it was made without any.
+    """
+    if plan.manifest.texts is not None and list(plan.manifest.vocabulary) == [UNNAMED]:
+        raise UsageError(
+            f"plan {plan.manifest.name} has no classes yet: give them as texts, by --classes 'a person doing push-ups; "
+            "opening a door' or TALEngine.load(classes=...), or write a plan of them by `tal plan classes`"
+        )
 
 
 def tower_of(plan: Plan) -> TextTower:

@@ -151,8 +151,8 @@ class Store:
         name = f"{time.time_ns():020d}-{uuid4().hex[:12]}"
         try:
             self._check_there()
-            if segments:
-                self._write(self._path(SEGMENTS, name), _bytes(table(SEGMENTS, segments), ()))
+            # An empty one as well: queries find the columns where nothing was found.
+            self._write(self._path(SEGMENTS, name), _bytes(table(SEGMENTS, segments), ()))
             self._write(self._path(VIDEOS, name), _bytes(table(VIDEOS, videos), old))
         except OSError as e:
             raise self._failed(e) from e

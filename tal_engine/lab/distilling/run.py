@@ -81,6 +81,8 @@ def distill_with(
     check_free(output, overwrite=options.overwrite)
     check_writable(output, "the plan")
     found = open_teacher(teacher, options.device)
+    if stream_of_students() in found.plan.manifest.streams:
+        raise UsageError(f"plan {found.plan.manifest.name} is a student itself: take the plan that taught it")
     snippet = student_snippets(found.plan.manifest.snippet, options)
     videos = video_files(data)
     if len(videos) < 2:
@@ -89,6 +91,9 @@ def distill_with(
     claim(work, found)
     seconds: dict[str, float] = {}
     seen = _timed(seconds, "teacher", lambda: gather_targets(found, videos, work / "features", bar))
+    if len(seen) < 2:
+        why = "; ".join(f"{name}: {reason}" for name, reason in seen.failed.items())
+        raise DataError(f"{len(seen)} video could be read, at least 2 are needed; left out: {why}")
     taught, held = divided(list(seen), options)
     truth = None if labels is None else true_segments(labels, data, held)
     cut = _timed(seconds, "pictures", lambda: pictures_of(list(seen), snippet, options, work / "pictures", bar))

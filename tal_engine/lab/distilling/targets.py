@@ -74,7 +74,8 @@ def open_teacher(plan: str | Path | Plan, device: str = "auto") -> Teacher:
 
     Raises:
         PlanError: it is damaged, or has no encoders: then nothing says what its features are of videos.
-        UsageError: it reads skeletons, which a student of pixels cannot stand for.
+        UsageError: it reads skeletons, which a student of pixels cannot stand for, takes its classes as texts, or is a
+            student of streams.
         BackendError: it cannot run here.
     """
     found = plan if isinstance(plan, Plan) else open_plan(plan)
@@ -90,6 +91,13 @@ def open_teacher(plan: str | Path | Plan, device: str = "auto") -> Teacher:
             f"plan {manifest.name} reads skeletons (encoder {manifest.pose_encoder.name}): a student of pixels can "
             "follow no people and read no skeletons; a teacher's encoders read frames or flow"
         )
+    if manifest.texts is not None:
+        raise UsageError(
+            f"plan {manifest.name} takes its classes as texts: a student knows those of its teacher alone; take a plan "
+            "with a head that was trained"
+        )
+    if manifest.online is not None:
+        raise UsageError(f"plan {manifest.name} is a student of streams itself: take the plan that taught it")
     encoders = [
         EncoderGraph(e, open_backend(found.files[e.graph.member], e.graph.member, device, threads=1, spec=e.graph))
         for e in manifest.graph_encoders

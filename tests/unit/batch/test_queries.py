@@ -43,6 +43,16 @@ def ask(tmp_path, monkeypatch):
         yield lambda text: connection.execute(text).fetchall()
 
 
+def test_queries_answer_where_nothing_was_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Store("tables", {"plan": "a"}, "abc")
+    store.add([video_row(outcome("a"))], [])
+    store.close()
+    with duckdb.connect() as connection:
+        found = {s: connection.execute(s).fetchall() for s in QUERIES.split(";\n") if s.strip()}
+    assert [rows for s, rows in found.items() if "videos without any action" in s] == [[("a", 100.0)]]
+
+
 def test_every_query_answers(ask):
     statements = [s.strip() for s in QUERIES.split(";\n") if s.strip()]
     found = [ask(s) for s in statements]

@@ -55,6 +55,13 @@ def test_the_plan_reads_few_small_pictures_and_no_flow(made):
     assert manifest.parity["head"]["segments_changed"] == 0
 
 
+def test_a_student_teaches_no_other(made, tmp_path):
+    root, _ = made
+    with pytest.raises(UsageError, match="plan s is a student itself: take the plan that taught it"):
+        distill(root / "s.plan", root / "videos", tmp_path / "t.plan", **QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_contract_names_pixels_stride_architecture_and_teacher(made):
     root, report = made
     plan, teacher = read_plan(root / "s.plan"), read_plan(root / "teacher.plan")
@@ -159,6 +166,9 @@ def test_videos_that_cannot_be_read_are_left_out_and_said(tmp_path):
     videos = write_videos(tmp_path / "videos", 2)
     (videos / "broken.mp4").write_bytes(b"no video")
     report = distill(tmp_path / "teacher.plan", videos, tmp_path / "s.plan", **QUICK)
+    (videos / sorted(p.name for p in videos.glob("*.mp4") if p.stem != "broken")[0]).unlink()
+    with pytest.raises(DataError, match="1 video could be read, at least 2 are needed; left out: broken: "):
+        distill(tmp_path / "teacher.plan", videos, tmp_path / "u.plan", **QUICK)
     (warning,) = report.warnings
     assert warning.startswith("broken: left out: ")
     assert report.figures["trained_on"]["videos"] == 1

@@ -220,7 +220,7 @@ def test_stream_options_are_the_plans(text, tmp_path):
     assert done.returncode == 0, done.stderr
     engine = TALEngine.load(tmp_path / "p.plan", "cpu")
     assert (engine.plan.manifest.stream.window, engine.plan.manifest.stream.look_ahead) == (30.0, 4.0)
-    promised = f"finals at most {engine.open_stream().declared_latency_s:.1f} s after the end"
+    promised = f"finals at most {engine.open_stream().declared_latency_s:.2f} s after the end"
     shown = " ".join(tal("plan", "inspect", tmp_path / "p.plan").stdout.split())
     assert promised in shown
     done = tal(*how, "--stream-options", "window=1")

@@ -185,6 +185,7 @@ def test_the_command_makes_a_plan_that_streams(tmp_path):
     plan = TALEngine.load(output, "cpu").plan
     assert plan.manifest.online.look_ahead == 2
     assert plan.manifest.provenance["fitted"]["videos"] == 1
+    assert "finals at most 2.92 s" in " ".join(tal("plan", "inspect", str(output)).stdout.split())
     refused = tal(*arguments, "--look-ahead", "1")
     assert refused.returncode == 2
     assert "are for --online" in refused.stderr

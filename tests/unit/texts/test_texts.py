@@ -13,13 +13,13 @@ from tal_engine.backends import open_backend
 from tal_engine.cli import main
 from tal_engine.errors import DataError, FeatureError, PlanError, PlanFault, UsageError
 from tal_engine.features import save_features
-from tal_engine.plan.archive import parse_plan, plan_bytes, with_members
+from tal_engine.plan.archive import parse_plan, plan_bytes, with_members, write_plan
 from tal_engine.plan.text_fields import TextHead
 from tal_engine.records import Features, Segment
 from tal_engine.texts.classes import TextClass, checked, parse_classes
 from tal_engine.texts.head import head_graph
 from tal_engine.texts.index import TextIndex, build_index, prepared
-from tal_engine.texts.plans import TextEmbedder, with_classes
+from tal_engine.texts.plans import UNNAMED, TextEmbedder, with_classes
 from tests.reference import text_head as twin
 
 HOW = TextHead(prompts=["{}"], background=["a room"], scale=20.0, centre=0.5, smooth=5)
@@ -80,7 +80,7 @@ def overlap(a, b):
 def test_other_classes_are_found_by_their_texts(text_plan_file, drawn_videos):
     """Exercises that no head was trained on: the best segment of each class that is there is better than none."""
     plan = read_plan(text_plan_file)
-    assert plan.vocabulary.names == ("action",)
+    assert plan.vocabulary.names == (UNNAMED,)
     right = wrong = 0
     for features, truth in drawn_videos.values():
         classes = sorted({s.label for s in truth})
@@ -126,6 +126,13 @@ def test_plans_that_are_damaged_are_refused(text_plan_file):
     broken = with_members(plan.manifest, {**plan.files, "tokenizer.json": b"[]"})
     with pytest.raises(PlanError, match=r"tokenizer\.json"):
         TextEmbedder(broken)
+
+
+def test_a_plan_that_was_made_without_classes_finds_nothing_before_it_has_some(text_plan_file, tmp_path):
+    with pytest.raises(UsageError, match="plan zs has no classes yet: give them as texts, by --classes"):
+        TALEngine.load(text_plan_file, "cpu")
+    write_plan(tmp_path / "some.plan", with_classes(read_plan(text_plan_file), ["squat", "jog"]))
+    assert list(TALEngine.load(tmp_path / "some.plan", "cpu").plan.manifest.vocabulary) == ["squat", "jog"]
 
 
 def test_streams_take_texts_too(text_plan_file):
