@@ -23,7 +23,8 @@ from tal_engine.distributed import LocalizeBatch, RayOptions, RayPool, joined, v
 from tal_engine.errors import PlanError, TALError, UsageError
 from tests.makers import moving_square, tiny_plan, write_mp4
 
-ray = pytest.importorskip("ray", reason="pip install '.[ray]'")
+pytest.importorskip("ray.data", reason="pip install '.[ray]'")  # a folder that Ray left in /tmp is no Ray
+ray = pytest.importorskip("ray")
 pq = pytest.importorskip("pyarrow.parquet", reason="pip install '.[archive]'")
 
 #: Ray warns of itself, and leaves sockets to the garbage collector.

@@ -12,7 +12,8 @@ from tal_engine.errors import UsageError
 from tal_engine.serve.settings import ServeOptions
 from tests.makers import moving_square, tiny_plan, write_mp4
 
-ray = pytest.importorskip("ray", reason="pip install '.[ray]'")
+pytest.importorskip("ray.serve", reason="pip install '.[ray]'")  # a folder that Ray left in /tmp is no Ray
+ray = pytest.importorskip("ray")
 httpx = pytest.importorskip("httpx", reason="pip install '.[ray]'")
 pytest.importorskip("fastapi", reason="pip install '.[ray]'")
 
