@@ -160,12 +160,12 @@ class OnlineMachine:
             raise FeatureError(f"the head gave activations that are NaN or infinite at snippet {self.count}")
         n, m = self.count, self.count - self._o.look_ahead
         told: list[Decision] = []
-        nows, seens = [] if now is None else _rounded(now), _rounded(seen)
+        nows, delayed = [] if now is None else _rounded(now), _rounded(seen)
         for label, state in enumerate(self._classes):
             if now is not None:
                 told += self._start(state, label, nows[label], n)
             if m >= 0:
-                told += self._see(state, label, seens[label], m, n)
+                told += self._see(state, label, delayed[label], m, n)
         self.count += 1
         return told
 

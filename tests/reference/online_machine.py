@@ -168,17 +168,17 @@ class Stream:
             self.withdraw(s)
 
 
-def tell(options, floors, shortest, longest, nows, seens):
-    """All that is told of a stream of `nows` [N][C], while `seens` [N + look_ahead][C] come; and of its end."""
+def tell(options, floors, shortest, longest, nows, delayed):
+    """All that is told of a stream of `nows` [N][C], while `delayed` [N + look_ahead][C] come; and of its end."""
     ids, out = [], []
     streams = [Stream(c, options, floors[c], shortest, longest, ids) for c in range(len(options.start))]
-    for n in range(len(seens)):
+    for n in range(len(delayed)):
         for c, s in enumerate(streams):
-            s.step(n, nows[n][c] if n < len(nows) else None, seens[n][c] if n >= options.look_ahead else None)
+            s.step(n, nows[n][c] if n < len(nows) else None, delayed[n][c] if n >= options.look_ahead else None)
             out += s.told
             s.told = []
     for s in streams:
-        s.n = len(seens)
+        s.n = len(delayed)
         s.finish()
         out += s.told
     return out

@@ -19,12 +19,12 @@ from tests.reference import online_machine as slow
 VALUES = (0.0, 0.01, 0.02, 0.1, 0.25, 0.4, 0.499, 0.5, 0.8, 1.0)
 
 
-def run(options, nows, seens, floors=None, shortest=0.0, longest=0.0, save_at=()):
+def run(options, nows, delayed, floors=None, shortest=0.0, longest=0.0, save_at=()):
     """All decisions with the snippet at which they came; at each of `save_at` another machine goes on."""
     floors = np.zeros(len(options.start)) if floors is None else np.asarray(floors)
     machine = OnlineMachine(options, floors, shortest, longest)
     out = []
-    for n, seen in enumerate(seens):
+    for n, seen in enumerate(delayed):
         if n in save_at:
             text = json.dumps(machine.state(), allow_nan=False)
             machine = OnlineMachine(options, floors, shortest, longest)
@@ -53,17 +53,17 @@ def streams(draw):
     value = st.one_of(st.sampled_from(VALUES), st.integers(0, 1000).map(lambda v: v / 1000))
     row = st.lists(value, min_size=classes, max_size=classes)
     nows = draw(st.lists(row, min_size=count, max_size=count))
-    seens = draw(st.lists(row, min_size=count + options.look_ahead, max_size=count + options.look_ahead))
+    delayed = draw(st.lists(row, min_size=count + options.look_ahead, max_size=count + options.look_ahead))
     floors = draw(st.lists(st.sampled_from((-math.inf, 0.0, 0.3, 0.9)), min_size=classes, max_size=classes))
     limits = draw(st.sampled_from(((0.0, 0.0), (1.0, 0.0), (0.0, 5.0), (1.5, 3.0), (0.0, 0.4))))
-    return options, nows, seens, floors, *limits
+    return options, nows, delayed, floors, *limits
 
 
 @given(streams(), st.sets(st.integers(0, 40), max_size=3))
 @settings(max_examples=200, deadline=None)
 def test_the_machine_says_what_its_twin_says(stream, save_at):
-    options, nows, seens, floors, shortest, longest = stream
-    assert run(*stream, save_at=save_at) == slow.tell(options, floors, shortest, longest, nows, seens)
+    options, nows, delayed, floors, shortest, longest = stream
+    assert run(*stream, save_at=save_at) == slow.tell(options, floors, shortest, longest, nows, delayed)
 
 
 @given(streams())
