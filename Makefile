@@ -19,9 +19,9 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: demo test oldest lint docs release-check lock bench plan people sanitize fuzz clean
 
-# A real clip of the shared data where it is there, a rendered video where not.
+# A rendered video, and a real clip of the shared data where it is there.
 demo: .venv/runtime
-	$(BIN)/tal demo run -o out --video $(or $(TAL_SHARED),../shared)/data/videos/v_GGSY1Qvo990.mp4
+	$(BIN)/tal demo run -o out --overwrite --video $(or $(TAL_SHARED),../shared)/data/videos/v_GGSY1Qvo990.mp4
 
 test: .venv/all
 	$(BIN)/python -m pytest -n $(WORKERS)

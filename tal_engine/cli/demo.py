@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,43 +44,39 @@ def make_plan(
     demo_plan.make(work, seed, workers or os.cpu_count() or 1)
 
 
-#: The figure's exercises that the plan for people calls otherwise.
-_PEOPLE_WORDS = {"boxing": "punch", "toe touch": "bend"}
+#: What is shown of a real video: the plan for people keeps quiet where it is less sure than it was fitted to be.
+_REAL_CONF = 0.2
 
 
 @app.command()
 def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("out"),
     video: Annotated[
-        Path | None, typer.Option(help="A video of a person, in place of a rendered one; one that is missing is left.")
+        Path | None, typer.Option(help="A video of a person, shown after the rendered one; a missing one is left out.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which video; of six, this one goes best.")] = 2058,
+    seed: Annotated[int, typer.Option(help="Which video is rendered.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
 ) -> None:
-    """Localize a real video, or else a rendered one with found beside true; draw the timeline, people and actions."""
-    from .localize import Format, localize
-
-    truth = None
-    if video is None or not video.is_file():
-        video, truth = _rendered(output / "demo", seed)
-        errors.print(f"rendered {video}")
-    segments, picture, drawn = output / "segments.json", output / "timeline.png", output / "annotated.mp4"
-    localize(
-        [str(video)], output=segments, form=Format.activitynet, plot=picture, save_video=drawn, truth=truth,
-        device="cpu",
-    )  # fmt: skip
-    errors.print(f"wrote {segments}, {picture} and {drawn}")
-
-
-def _rendered(folder: Path, seed: int) -> tuple[Path, Path]:
-    """Render a video and write its truth in the words of the plan for people."""
-    from .._util.files import write_text
+    """Localize a rendered video with the plan that knows its figure, found beside true; then a real one, for people."""
     from ..demo.demo_set import render_split
 
-    render_split(folder, "test", 1, seed)
-    truth = folder / "annotations.json"
-    document = json.loads(truth.read_text())
-    for entry in document["database"].values():
-        for one in entry["annotations"]:
-            one["label"] = _PEOPLE_WORDS.get(one["label"], one["label"])
-    write_text(folder / "people.json", json.dumps(document, indent=1) + "\n")
-    return folder / "videos" / "test_00000.mp4", folder / "people.json"
+    truth = render_split(output / "demo", "test", 1, seed)
+    rendered = output / "demo" / "videos" / "test_00000.mp4"
+    errors.print(f"rendered {rendered}")
+    _shown(rendered, output, ("segments", "timeline", "annotated"), plan=Path("demo"), truth=truth, overwrite=overwrite)
+    if video is not None and video.is_file():
+        errors.print(f"the plan for people on a real video, all that it gives {_REAL_CONF} or more:")
+        names = tuple(f"{video.stem}-{x}" for x in ("segments", "timeline", "annotated"))
+        _shown(video, output, names, conf=_REAL_CONF, overwrite=overwrite)
+
+
+def _shown(video: Path, folder: Path, names: tuple[str, ...], **options: Any) -> None:
+    """Localize a video; draw the timeline and what was found into the picture."""
+    from .localize import Format, localize
+
+    files = [folder / f"{n}{ending}" for n, ending in zip(names, (".json", ".png", ".mp4"), strict=True)]
+    localize(
+        [str(video)], output=files[0], form=Format.activitynet, plot=files[1], save_video=files[2], device="cpu",
+        **options,
+    )  # fmt: skip
+    errors.print(f"wrote {files[0]}, {files[1]} and {files[2]}")

@@ -1,7 +1,7 @@
 """The plans that ship with the package: which one is taken where none is named, and the graphs that find people.
 
 The rule is the same everywhere: no plan, or the name ``people``, is the plan for people; the name ``demo`` is the plan
-of the drawn figure, which tests and demonstrations use. A file or folder that is called so comes first.
+of the drawn figure, which tests and demonstrations use. A file that is called so comes first; a folder is no plan.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def plan_path(plan: str | Path | None = None) -> Path:
     if plan is None:
         return PEOPLE_PLAN
     path = Path(plan)
-    return path if path.exists() else SHIPPED.get(str(plan), path)
+    return path if path.exists() and not path.is_dir() else SHIPPED.get(str(plan), path)
 
 
 def open_plan(plan: str | Path | None = None, *, key: str | Path | None = None) -> Plan:

@@ -21,7 +21,7 @@ from ..diagnostics.doctor import examine
 from ..engine import TALEngine
 from ..errors import PlanError, UsageError
 from ..plan.archive import Plan
-from ..pose.plans import PEOPLE_PLAN, SHIPPED, open_plan
+from ..pose.plans import PEOPLE_PLAN, open_plan, plan_path
 from .problems import ProblemError
 from .settings import ServeOptions
 
@@ -69,8 +69,8 @@ class Plans:
         named = options.plan
         if named is None and options.plan_dir is None:
             named = PEOPLE_PLAN
-        elif named is not None and not named.exists():
-            named = SHIPPED.get(str(named), named)
+        elif named is not None:
+            named = plan_path(named)
         self._named = named
         if options.plan_dir is not None and not options.plan_dir.is_dir():
             raise UsageError(f"{options.plan_dir}: not a folder, must be one with plans (NAME.plan)")

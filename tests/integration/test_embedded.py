@@ -80,12 +80,29 @@ def test_the_demo_prints_found_beside_true(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "true instance" in done.stdout
     assert "tIoU" in done.stdout
-    assert "no --plan given: the plan for people" in done.stderr
     document = json.loads((tmp_path / "out" / "segments.json").read_text())
-    assert document["results"]["test_00000"]
-    assert document["external_data"]["plan_name"] == ["people"]
+    assert document["external_data"]["plan_name"] == ["demo"]
+    truth = json.loads((tmp_path / "out" / "demo" / "annotations.json").read_text())
+    found = {(round(s["segment"][0]), s["label"]) for s in document["results"]["test_00000"]}
+    true = [(s["segment"], s["label"]) for s in truth["database"]["test_00000"]["annotations"]]
+    hits = [any(label == name and abs(at - s) <= 2 for at, label in found) for (s, _), name in true]
+    assert sum(hits) >= len(hits) / 2, (found, true)
     assert (tmp_path / "out" / "timeline.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "out" / "annotated.mp4").stat().st_size > 100_000
+
+
+def test_the_demo_shows_a_real_video_beside_it_and_keeps_what_is_there(shared, tmp_path):
+    clip = shared / "videos" / "v_GGSY1Qvo990.mp4"
+    done = tal("demo", "run", "-o", "out", "--video", clip, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no --plan given: the plan for people" in done.stderr
+    for name, plan in (("segments", "demo"), (f"{clip.stem}-segments", "people")):
+        document = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        assert document["external_data"]["plan_name"] == [plan]
+        assert any(document["results"].values())  # an empty table shows nobody anything
+    again = tal("demo", "run", "-o", "out", cwd=tmp_path)
+    assert again.returncode != 0
+    assert "--overwrite" in again.stderr
 
 
 def test_the_drawn_figure_s_plan_is_called_by_name(data, tmp_path):
