@@ -9,7 +9,7 @@ clicks   ten procedural videos; a simulated annotator clicks as the truth says: 
 kills    the real server, kill -9 at random moments amid edits.
 fluid    the page in headless Chromium: milliseconds from a key to the painted frame.
 page     the page in headless Chromium: from a folder of ten videos to a plan by scripted keys and clicks.
-planted  as clicks, on planted actions: features of `tal data simulate` (studio_planted.py); --seeds 200 201 202.
+planted  as clicks, on planted actions: features of `tal data simulate` (studio_planted.py); --seeds 210 211 212.
 motion   the same with real movement: skeletons of MSRC-12 as stick figures, beside all labels (studio_motion.py).
 """
 
@@ -19,6 +19,7 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +90,15 @@ def summary(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def planted(seeds: list[int]) -> None:
-    """The queue and clicks by chance on planted actions; answers beside the curves."""
+def planted(seeds: list[int], arms: Sequence[str]) -> None:
+    """The queue beside other ways to click on planted actions; answers beside the curves."""
     from studio_planted import curve as planted_curve
 
     before = stored(NAME).get("figures", {}).get("planted", {})
     runs: dict[str, Any] = before.get("runs", {})
     answers: dict[str, Any] = before.get("answers", {})
     for seed in seeds:
-        for arm in ("random", "queue"):
+        for arm in arms:
             with tempfile.TemporaryDirectory() as folder:
                 runs.setdefault(arm, {})[str(seed)], answers.setdefault(arm, {})[str(seed)] = planted_curve(
                     arm, seed, Path(folder), MOST, ROUND
@@ -146,7 +147,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     if given.part == "planted":
-        planted(given.seeds)
+        planted(given.seeds, given.arms)
         return
     runs: dict[str, Any] = stored(NAME).get("figures", {}).get("clicks", {}).get("runs", {})
     for seed in given.seeds:

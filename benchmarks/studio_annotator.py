@@ -116,9 +116,19 @@ class Annotator:
             if not asked:
                 self.anywhere(1)
                 continue
-            self.one(asked[0])
+            q = asked[0]
+            self.one(q)
+            while q.reason == "unfinished" and self.clicks < until and not studio.project.state.videos[q.video].done:
+                self.one(q)
 
     def one(self, q: Question) -> None:
+        if q.reason == "unfinished":
+            missing = [s for s in self.world.truth[q.video] if not self.marked(q.video, s)]
+            if missing:  # the question stays, until what is missing is marked
+                self.click(q.video, self.inside(missing[0]), missing[0].label)
+            else:
+                self.edit(q.video, *changes_of(q, "accept", uuid.uuid4().hex, None, None, None))
+            return
         here = [s for s in self.world.truth[q.video] if overlap((q.start, q.end), (s.start, s.end)) >= SAME
                 or s.start <= (q.start + q.end) / 2 <= s.end]  # fmt: skip
         here = [s for s in here if not self.marked(q.video, s)] or here

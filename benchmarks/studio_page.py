@@ -154,6 +154,8 @@ class Person:
         if q is None:  # a training made it old while it was shown
             self.page.keyboard.press("s")
             return len(items) > 0
+        if q["reason"] == "unfinished":
+            return self.watched(q)
         where, middle = (q["start"], q["end"]), (q["start"] + q["end"]) / 2
         here = [
             s for s in self.truth[q["video"]] if overlap(where, (s.start, s.end)) >= SAME or s.start <= middle <= s.end
@@ -183,6 +185,27 @@ class Person:
         self.page.wait_for_function("id => document.querySelector('.question')?.dataset.question !== id", arg=asked)
         self.clicks += clicks
         self.answers[q["reason"]] = self.answers.get(q["reason"], 0) + 1
+        return True
+
+    def watched(self, q: dict[str, Any]) -> bool:
+        """Mark the next action of a video that is watched as a whole, or say that this is all."""
+        missing = [s for s in self.truth[q["video"]] if not self.marked(q["video"], s)]
+        before = self.page.request.get(f"{self.base}/api/project").json()["revision"]
+        if missing:
+            self.seek(self.inside(missing[0]))
+            self.page.keyboard.press(self.key(missing[0].label))
+        else:
+            self.page.keyboard.press("a")
+            self.page.wait_for_function(
+                "id => document.querySelector('.question')?.dataset.question !== id", arg=q["id"]
+            )
+        self.clicks += 1
+        self.answers["unfinished"] = self.answers.get("unfinished", 0) + 1
+        deadline = time.monotonic() + 60
+        while self.page.request.get(f"{self.base}/api/project").json()["revision"] <= before:  # until it is saved
+            if time.monotonic() > deadline:
+                raise TimeoutError("the edit was not saved")
+            self.page.wait_for_timeout(50)
         return True
 
 

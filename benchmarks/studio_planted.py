@@ -102,7 +102,7 @@ def curve(arm: str, seed: int, folder: Path, most: int, round_: int) -> tuple[li
     """mAP@0.5 by the number of clicks, and how questions were answered."""
     world = planted(folder, seed, 2 if arm == "queue" else 1)
     somebody, out = Counting(world, seed), list[list[float]]()
-    act = {"queue": somebody.answer, "random": somebody.anywhere}[arm]
+    act = {"queue": somebody.answer, "random": somebody.anywhere, "watching": somebody.watch}[arm]
     somebody.first()
     while True:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -52,15 +52,15 @@ def _clicks(part: Mapping[str, Any]) -> list[str]:
 
 def _planted(part: Mapping[str, Any]) -> list[str]:
     """The same on planted actions, and what the queue's questions were answered with."""
-    queue, chance = (part["runs"].get(arm, {}) for arm in ("queue", "random"))
-    seeds = [s for s in queue if s in chance]
+    runs = part["runs"]
+    seeds = [s for s in runs["queue"] if all(s in runs.get(arm, {}) for arm in _ARMS)]
     rows = [
-        [s, *(f"{_at(of[s], n):.1f}" for of in (queue, chance) for n in (25, 50)),
+        [s, *(f"{_at(runs[arm][s], n):.1f}" for arm in _ARMS for n in (25, 50)),
          _clicks_of(part["summary"]["queue"]["clicks to the end of random"][s]),
          str(part["answers"]["queue"][s].get("reject", 0))]
         for s in seeds
     ]  # fmt: skip
-    head = ["seed", "queue: mAP@0.5 at 25 clicks", "at 50", "by chance: at 25", "at 50",
+    head = ["seed", *(f"{_ARMS[arm]}: mAP@0.5 at {n} clicks" for arm in _ARMS for n in (25, 50)),
             "clicks of the queue to the end of chance", "questions about what was marked"]  # fmt: skip
     what = (
         "The same on planted actions (features of `tal data simulate`, ten videos, five classes; settings of the queue "

@@ -18,7 +18,8 @@ def changes_of(
 
     accept: it is there; a point in the middle, or a segment where the question is where it begins and ends, or the
     answer says. reject: it is not this class; nothing else is known. move: it is there from `start` to `end`. other:
-    it is `label`. nothing: no action at all in this stretch.
+    it is `label`. nothing: no action at all in this stretch. Of a video that is to be watched as a whole: accept or
+    nothing, it was, and what is marked is all; reject: do not ask again.
 
     Args:
         asked: the question.
@@ -35,6 +36,10 @@ def changes_of(
             "label": asked.label, "reason": asked.reason}  # fmt: skip
     if answer == "reject":
         return [], note
+    if asked.reason == "unfinished":
+        if answer not in ("accept", "nothing"):
+            raise UsageError(f"answer is {answer!r}, must be accept, nothing or reject: this asks about a whole video")
+        return [], {**note, "done": True}
     first, last = _or(start, asked.start), _or(end, asked.end)
     if answer == "nothing":
         return [Change("add", Label(edit, asked.video, "nothing", first, last, ""))], {**note, "label": ""}

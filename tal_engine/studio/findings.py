@@ -84,7 +84,7 @@ class Findings:
         least, rare = self.thresholds(state), rare_classes(counts)
         answered = defaultdict[str, list[Answered]](list)
         for a in state.answered.values():
-            answered[a["video"]].append(Answered(a["start"], a["end"], a["label"]))
+            answered[a["video"]].append(Answered(a["start"], a["end"], a["label"], a["reason"] == "unfinished"))
         with self._lock:
             found = list[Question]()
             for v in state.videos.values():

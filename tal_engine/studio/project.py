@@ -128,6 +128,8 @@ class Project:
             entry = self.note("edit", edit=edit, author=author, video=video, **fields)
             self.write_files()
         self.told("edit", {"video": video, "author": author})
+        if (answered or {}).get("done") or took_back:  # a video is looked at as a whole now, or not any more
+            self.told("watched", {"id": video})
         if entry["conflicts"]:
             raise ConflictError(entry["conflicts"], entry["n"])
         return int(entry["n"])

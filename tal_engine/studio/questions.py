@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from .beside import beside
 from .marked import SAME, Mark, explained, is_of_mark, overlap, usual_lengths, widened
 
-Reason = Literal["boundary", "disagreement", "rare", "likely_miss", "likely_false"]
+Reason = Literal["boundary", "disagreement", "rare", "likely_miss", "likely_false", "unfinished"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 #: Overlap (tIoU) of two heads' segments from which on they agree; from `SAME` on they mean the same action.
@@ -32,8 +32,10 @@ ACTION, ACTION_S = 0.6, 1.0
 RARE, FEW = 0.5, 10
 #: What an answer is worth by its reason: what is not known of the class counts more than where exactly it ends.
 WORTH: Mapping[Reason, float] = {
-    "disagreement": 1.0, "rare": 0.9, "likely_miss": 0.8, "likely_false": 0.6, "boundary": 0.5,
+    "disagreement": 1.0, "rare": 0.9, "likely_miss": 0.8, "likely_false": 0.6, "boundary": 0.5, "unfinished": 1.2,
 }  # fmt: skip
+#: A video that is no longer than this, seconds, is worth watching as a whole: it takes no longer than a few questions.
+SHORT_S = 120.0
 #: And so much less where a label beside it may be of the same action: to reject it teaches nothing.
 NEARBY = 0.5
 #: Each question of the same video, class or reason before it makes the next one worth less.
@@ -54,6 +56,11 @@ class Heard(NamedTuple):
     start: float
     step: float
 
+    @property
+    def duration(self) -> float:
+        """Where the last snippet ends, in seconds."""
+        return self.start + (len(self.action) - 0.5) * self.step
+
     def lowest(self, start: float, end: float) -> float:
         """Return the least actionness of the snippets between two moments; 1 where there is none between them."""
         first, last = max(math.ceil((start - self.start) / self.step), 0), math.floor((end - self.start) / self.step)
@@ -61,11 +68,12 @@ class Heard(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """A stretch that was asked about: as which class, "" for any."""
+    """A stretch that was asked about: as which class, "" for any; or whether it is all of a video that is finished."""
 
     start: float
     end: float
     label: str
+    unfinished: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,9 @@ def of_video(
         rare: of `rare_classes`.
     """
     found = _of_video(video, heard, marks, thresholds, rare)
-    return _distinct([q for q in found if not _again(q, answered)])
+    stretches = [a for a in answered if not a.unfinished]
+    found = _distinct([q for q in found if not _again(q, stretches)])
+    return found if len(stretches) < len(answered) else [*found, *_whole(video, heard, marks, found)]
 
 
 def rare_classes(counts: Mapping[str, int]) -> dict[str, float]:
@@ -168,6 +178,18 @@ def _of_video(
             text = f"something happens here, and no class is found{near}"
             out.append(Question(video, start, end, "", mean, "likely_miss", text, worth))
     return out
+
+
+def _whole(video: str, heard: Heard, marks: Sequence[Mark], others: Sequence[Question]) -> list[Question]:
+    """Ask to watch a video as a whole: only then is time without labels background, which a head learns most from."""
+    count, end = sum(bool(m.label) for m in marks), heard.duration
+    if end <= 0:
+        return []
+    marked = "1 action is marked" if count == 1 else f"{count or 'no'} actions are marked"
+    doubt = max((q.worth for q in others), default=0.0)
+    worth = WORTH["unfinished"] * min(SHORT_S / end, 1.0) * (1 + min(doubt, 1.0)) / 2
+    text = f"{marked}: watch it once, mark what is missing, and accept when that is all"
+    return [Question(video, 0.0, end, "", 0.0, "unfinished", text, worth)]
 
 
 def _doubts(

@@ -149,8 +149,14 @@ class State:
             note = {"edit": e["edit"], **e["answered"], "author": e["author"], "revision": e["n"]}
             self.answered[note["id"]] = note
             self.edits[e["edit"]]["answer"] = note
+            self._watched_by(note, True)
         if "took_back" in e and self._stands(e["took_back"]):
-            del self.answered[self.edits[e["took_back"]]["answer"]["id"]]
+            self._watched_by(self.answered.pop(self.edits[e["took_back"]]["answer"]["id"]), False)
+
+    def _watched_by(self, note: Mapping[str, Any], done: bool) -> None:
+        """Take an answer that a video was looked at as a whole, or take it back."""
+        if note.get("done"):
+            self.videos[note["video"]] = replace(self.videos[note["video"]], done=done)
 
     def _stands(self, edit: str) -> bool:
         """Whether an edit is the answer that its question has now."""

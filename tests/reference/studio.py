@@ -119,7 +119,7 @@ def candidates(video, heard, marks, answered, thresholds, rare):
             found.append((q.WORTH["likely_miss"] * mean * less, video, start, end, "", "likely_miss"))
     new = []
     for f in found:
-        before = [a for a in answered if a.label == "" or a.label == f[4]]
+        before = [a for a in answered if not a.unfinished and (a.label == "" or a.label == f[4])]
         middle = (f[2] + f[3]) / 2
         if not any(tiou((f[2], f[3]), a) >= q.ASKED or a.start <= middle <= a.end for a in before):
             new.append(f)
@@ -145,6 +145,12 @@ def ranked(heard, marks, answered, thresholds, counts, most):
             if not any(tiou((f[2], f[3]), (k[2], k[3])) >= q.ASKED for k in kept):
                 kept.append(f)
         pool += kept
+        times = [heard[video].start + i * heard[video].step for i in range(len(heard[video].action))]
+        if times and not any(a.unfinished for a in answered.get(video, ())):
+            end = times[-1] + heard[video].step / 2
+            doubt = min(1.0, max([f[0] for f in kept], default=0.0))
+            worth = q.WORTH["unfinished"] * (1 + doubt) / 2 * (1 if end <= q.SHORT_S else q.SHORT_S / end)
+            pool.append((worth, video, 0.0, end, "", "unfinished"))
     asked = []
     while pool and len(asked) < most:
         best, best_worth = None, -math.inf

@@ -389,6 +389,10 @@ def test_undo_asks_again_and_an_answer_to_a_replaced_question_counts(page, one):
         body = {"edit": f"clearing-{video}", "author": "bo", "video": video, "changes": gone}
         assert not gone or page.request.post(f"{one.base}/api/edits", data=body).ok
     result(one.studio, [(0.1, 0.5, "run", 0.9), (0.9, 1.3, "jump", 0.8)], classes=("run", "jump"))
+    for k, q in enumerate(one.studio.findings.queue(one.studio.project.state)):
+        if q.reason == "unfinished":  # whole videos: tested below
+            body = {"edit": f"of-bo-whole-{k}", "author": "bo", "answer": "reject"}
+            assert page.request.post(f"{one.base}/api/queue/{q.id}", data=body).ok
     video = one.studio.findings.queue(one.studio.project.state)[0].video
     name = next(n for n, i in ids(one).items() if i == video)
     mine = page.context.new_page()
@@ -436,6 +440,42 @@ def test_undo_asks_again_and_an_answer_to_a_replaced_question_counts(page, one):
     assert [x.label for x in labels(one, name)] == ["jump"]
     assert (seen.errors, seen.foreign) == ([], [])
     mine.close()
+
+
+def test_a_video_is_watched_whole_marked_and_finished_in_review(page, one):
+    """The question stays while actions are marked; accepting makes the video done, and undo takes that back."""
+    with one.studio.project.lock:
+        held = set(one.studio.project.state.held_out)
+    name = next(n for n, i in ids(one).items() if i not in held)
+    video = ids(one)[name]
+    item = {"id": "whole", "video": video, "start": 0.0, "end": 2.0, "label": "", "score": 0.0, "reason": "unfinished",
+            "text": "no actions are marked: watch it once"}  # fmt: skip
+    page.told.answers["queue"] = {"revision": 1, "items": [item]}
+    page.told.answers["POST queue"] = {"revision": 0, "labels": [], "next": None}
+    page.told.posts.clear()
+    page.goto(f"{one.base}/#/team")
+    page.reload()
+    page.goto(f"{one.base}/#/review")
+    page.get_by_role("heading", name="Is that all?").wait_for()
+    page.keyboard.press("k")
+    page.keyboard.press("Home")
+    before = len(labels(one, name))
+    for key in ("1", "2"):
+        page.keyboard.press(key)
+        saved(page)
+    until(lambda: len(labels(one, name)) == before + 2)
+    assert page.locator(".question").get_attribute("data-question") == "whole"
+    assert page.get_by_role("button", name="Move here").is_disabled()
+    page.told.answers["queue"] = {"revision": 1, "items": []}
+    page.keyboard.press("a")
+    page.get_by_role("heading", name="All questions are answered").wait_for()
+    saved(page)
+    [(path, body)] = page.told.posts
+    assert (path, body["answer"], body["asked"]["reason"]) == ("queue/whole", "accept", "unfinished")
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+        saved(page)
+    until(lambda: len(labels(one, name)) == before)
 
 
 def test_the_model_is_trained_measured_and_put_to_use(page, one):

@@ -201,11 +201,16 @@ def test_a_page_that_comes_back_hears_what_it_missed_and_a_new_one_only_what_com
     assert '"n": 3' in asyncio.run(heard(""))
 
 
+async def moments(c):
+    """Questions about moments: not those about whole videos."""
+    return [i for i in (await c.get("/api/queue")).json()["items"] if i["reason"] != "unfinished"]
+
+
 def test_questions_are_answered_by_labels_and_do_not_come_back(one):
     result(one, [(0.2, 0.6, "run", 0.9), (1.2, 1.6, "sit", 0.8)], [(1.2, 1.5, "sit", 0.8)])
 
     async def talk(c):
-        items = (await c.get("/api/queue")).json()["items"]
+        items = await moments(c)
         assert {i["video"] for i in items}.isdisjoint(one.project.state.held_out)
         mine = [i for i in items if i["video"] == items[0]["video"]]
         reasons = {i["reason"]: i for i in mine}
@@ -223,10 +228,10 @@ def test_questions_are_answered_by_labels_and_do_not_come_back(one):
         assert (await answer(reasons["disagreement"], "answer-2", answer="accept")).status_code == 200  # once more
         assert (await answer(reasons["disagreement"], "answer-3", answer="reject")).status_code == 404
         assert (await answer(reasons["rare"], "answer-4", answer="reject")).status_code == 200
-        left = (await c.get("/api/queue")).json()["items"]
+        left = await moments(c)
         assert [i for i in left if i["video"] == items[0]["video"]] == []
         result(one, [(0.25, 0.65, "run", 0.9), (1.15, 1.6, "sit", 0.8)])  # the next head finds them a little elsewhere
-        left = (await c.get("/api/queue")).json()["items"]
+        left = await moments(c)
         assert [i for i in left if i["video"] == items[0]["video"]] == []
         other = left[0]
         moved = await answer(other, "answer-5", answer="move", start=0.5, end=1.0)
@@ -255,7 +260,7 @@ def test_an_answer_is_taken_back_and_made_again_and_counts_though_its_question_w
         async def ids():
             return [i["id"] for i in (await c.get("/api/queue")).json()["items"]]
 
-        item, second = (await c.get("/api/queue")).json()["items"][:2]
+        item, second = (await moments(c))[:2]
         body = {"author": "anna", "edit": "answer-1", "answer": "accept"}
         [label] = (await c.post(f"/api/queue/{item['id']}", json=body)).json()["labels"]
         back = edit(item["video"], "undo-0001", ("remove", label, label["revision"]))
@@ -277,6 +282,53 @@ def test_an_answer_is_taken_back_and_made_again_and_counts_though_its_question_w
         assert (await c.post("/api/edits", json=undo)).status_code == 200
         assert second["id"] in await ids()
         one.project.check()  # and the journal says the same
+
+    asked(one, talk)
+
+
+def test_a_video_is_finished_by_an_answer_and_not_any_more_when_it_is_taken_back(one):
+    result(one, [(0.2, 0.6, "run", 0.9)])
+
+    async def talk(c):
+        async def whole():
+            return {i["video"]: i for i in (await c.get("/api/queue")).json()["items"] if i["reason"] == "unfinished"}
+
+        async def answer(item, name, **more):
+            return await c.post(f"/api/queue/{item['id']}", json={"author": "anna", "edit": name, **more})
+
+        async def done(video):
+            return {v["id"]: v["done"] for v in (await c.get("/api/videos")).json()["videos"]}[video]
+
+        asked = await whole()
+        assert set(asked) == {v for v in one.library.videos if v not in one.project.state.held_out}
+        item = next(iter(asked.values()))
+        video = item["video"]
+        assert (item["start"], item["label"]) == (0.0, "")
+        assert "no actions are marked" in item["text"]
+        for wrong in ({"answer": "move", "start": 0.1, "end": 0.2}, {"answer": "other", "label": "run"}):
+            refused = await answer(item, "answer-0", **wrong)
+            assert refused.status_code == 422
+            assert "must be accept, nothing or reject" in refused.text
+        assert (
+            await c.post("/api/edits", json=edit(video, "edit-0001", ("add", point("p", 0.4), 0)))
+        ).status_code == 200
+        assert "1 action is marked" in (await whole())[video]["text"]
+        assert (await answer(item, "answer-1", answer="accept")).json()["labels"][0]["id"] == "p"
+        assert await done(video)
+        assert video not in {i["video"] for i in (await c.get("/api/queue")).json()["items"]}
+        undo = {**edit(video, "undo-0001"), "takes_back": "answer-1"}
+        assert (await c.post("/api/edits", json=undo)).status_code == 200
+        assert not await done(video)
+        assert (await whole())[video]["id"] == item["id"]
+        redo = {**edit(video, "redo-0001"), "answers_again": "answer-1"}
+        assert (await c.post("/api/edits", json=redo)).status_code == 200
+        assert await done(video)
+        other = next(i for v, i in asked.items() if v != video)
+        assert (await answer(other, "answer-2", answer="reject")).status_code == 200  # nobody wants to watch it
+        assert other["video"] not in await whole()
+        assert not await done(other["video"])
+        assert other["video"] in {i["video"] for i in await moments(c)}  # and its moments are still asked about
+        one.project.check()
 
     asked(one, talk)
 

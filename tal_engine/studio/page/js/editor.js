@@ -121,7 +121,7 @@ export class Editor extends EventTarget {
     this.saver.add({ edit, video, author: this.author, changes: [], answer: { ...answer, asked: { video, start, end, label, reason } }, path: `/api/queue/${encodeURIComponent(id)}` });
     // The label that it makes, if any, has the id of the edit; which label that is, the server says.
     const made = /** @type {Label} */ ({ id: edit, video, kind: "point", start, end, label, subject: "", note: "", author: this.author });
-    this.history.push({ video, forward: [], back: answer.answer === "reject" ? [] : [{ op: "remove", label: made }], text, answer: { edit, item } });
+    this.history.push({ video, forward: [], back: answer.answer === "reject" || reason === "unfinished" ? [] : [{ op: "remove", label: made }], text, answer: { edit, item } });
   }
 
   undo() {

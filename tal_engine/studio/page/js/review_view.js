@@ -7,6 +7,7 @@ import { clock, score } from "../shared/js/format.js";
 import { listenToKeys } from "../shared/js/keys.js";
 import { classPalette } from "./class_palette.js";
 import { Hold, hearClassKeys } from "./hold.js";
+import { marking } from "./label_actions.js";
 import { key } from "./label_view.js";
 import { noQuestions } from "./no_questions.js";
 import { classKeys, REVIEWING } from "./shortcuts.js";
@@ -18,7 +19,10 @@ import { benchActions, Workbench } from "./workbench.js";
 /** Why something is asked, in a few words. */
 const REASONS = /** @type {Record<string, string>} */ ({
   boundary: "Where are its ends?", disagreement: "Two models disagree", rare: "A rare action", likely_miss: "Missed?", likely_false: "A false alarm?",
+  unfinished: "Watch it whole",
 });
+/** What asks about a whole video: it stays while actions are marked, until somebody says that this is all. */
+const WHOLE = "unfinished";
 
 /**
  * @param {import("./main.js").Context} context
@@ -57,10 +61,18 @@ class Review {
     context.store.addEventListener("labelled", (e) => /** @type {CustomEvent} */ (e).detail.author !== context.editor.author && context.store.asks(), { signal });
     context.editor.addEventListener("undone", (e) => this.undone(/** @type {CustomEvent} */ (e).detail), { signal });
     signal.addEventListener("abort", () => this.ready.forEach((r) => void r.then(({ stop }) => stop.abort())));
+    const whole = () => (this.item?.reason === WHOLE ? this.marks?.does : null);
     this.hold = new Hold({
-      now: () => 0, begin: () => undefined, longer: () => undefined, cancel: () => undefined,
-      end: (label) => this.answer({ answer: "other", label, ...this.bounds() }, `It is ${label}`),
+      now: () => whole()?.now() || 0, begin: (label, start) => whole()?.begin(label, start), longer: (label) => whole()?.longer(label),
+      cancel: () => whole()?.cancel(),
+      end: (label, start, held) => {
+        const marks = whole();
+        if (marks) marks.end(label, start, held);
+        else this.answer({ answer: "other", label, ...this.bounds() }, `It is ${label}`);
+      },
     });
+    /** @type {Hold|null} of the video that is watched as a whole */
+    this.marks = null;
     this.classes = classPalette(this.hold, signal, "It is this class");
     this.keys = new Map();
     const named = () => {
@@ -163,6 +175,7 @@ class Review {
     const answers = (/** @type {string} */ text, /** @type {string} */ press, /** @type {() => void} */ act, kind = "") =>
       el("button", { type: "button", class: `answer ${kind}`, "aria-keyshortcuts": press, on: { click: act } }, el("kbd", { text: press, "aria-hidden": "true" }), text);
     const actions = (this.actions = this.actionsOf(bench));
+    this.marks = marking(bench, this.context.editor, () => "");
     this.place = el("div", { class: "question" });
     this.gone = el("p", { class: "small faint", hidden: true, text: "This is asked no more: labels or suggestions have changed. Answer it, or go on with S." });
     this.left = el("span", { class: "small faint", role: "status" });
@@ -192,13 +205,13 @@ class Review {
     const found = Number.isFinite(item.score) ? `Suggested with score ${score(item.score)}` : null;
     this.place?.replaceChildren(
       el("div", { class: "inspector-row" }, el("span", { class: "chip on", text: REASONS[item.reason] || item.reason, title: found }), el("span", { class: "number small faint", text: times })),
-      el("h2", { text: item.label ? `${item.label}?` : "What happens here?", title: item.label || null }),
+      el("h2", { text: item.label ? `${item.label}?` : item.reason === WHOLE ? "Is that all?" : "What happens here?", title: item.label || null }),
       el("p", { text: item.text.charAt(0).toUpperCase() + item.text.slice(1) }), this.gone);
-    if (this.accept && this.move) this.accept.disabled = this.move.disabled = !item.label;
-    if (this.which) this.which.textContent = item.label ? "It is another action" : "It is this action";
+    if (this.accept && this.move) [this.accept.disabled, this.move.disabled] = [!item.label && item.reason !== WHOLE, !item.label];
+    if (this.which) this.which.textContent = item.reason === WHOLE ? "Mark what is missing" : item.label ? "It is another action" : "It is this action";
     if (this.place) this.place.dataset.question = item.id;
     this.put(item);
-    const margin = Math.max((item.end - item.start) * 1.5, 4);
+    const margin = item.reason === WHOLE ? 0 : Math.max((item.end - item.start) * 1.5, 4);
     bench.timeline.range.set(item.start - margin, item.end + margin);
     bench.timeline.moved();
     bench.player.seek(Math.max(item.start - 0.5, 0));
@@ -212,7 +225,7 @@ class Review {
     if (!this.now || !this.item) return;
     const { bench } = this.now;
     this.asked = { start, end };
-    bench.timeline.selection = this.item.label ? null : [start, end];
+    bench.timeline.selection = this.item.label || this.item.reason === WHOLE ? null : [start, end];
     bench.timeline.drafts = !this.item.label ? [] : [{ id: "asked", video: this.item.video, kind: end > start ? "segment" : "point", start, end, label: this.item.label, subject: "", note: "", author: "" }];
     bench.timeline.chosenLabel = "asked";
     bench.timeline.changed();
@@ -259,7 +272,7 @@ class Review {
     const item = () => /** @type {Item} */ (this.item);
     return {
       ...benchActions(bench),
-      accept: () => !item().label ? announce("Press the key of the action that happens here") : this.answer(this.moved ? { answer: "move", ...this.bounds() } : { answer: "accept" }, "Accepted"),
+      accept: () => item().reason === WHOLE ? this.answer({ answer: "accept" }, "Done: what has no label counts as background") : !item().label ? announce("Press the key of the action that happens here") : this.answer(this.moved ? { answer: "move", ...this.bounds() } : { answer: "accept" }, "Accepted"),
       reject: () => this.answer({ answer: "reject" }, "Rejected"),
       nothing: () => this.answer({ answer: "nothing" }, "Nothing happens here"),
       move: () => {
