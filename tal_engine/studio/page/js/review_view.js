@@ -6,10 +6,11 @@ import { announce, button, el } from "../shared/js/dom.js";
 import { clock, score } from "../shared/js/format.js";
 import { listenToKeys } from "../shared/js/keys.js";
 import { classPalette } from "./class_palette.js";
-import { Hold, hearClassKeys } from "./hold.js";
+import { hearClassKeys } from "./hold.js";
 import { marking } from "./label_actions.js";
 import { key } from "./label_view.js";
 import { noQuestions } from "./no_questions.js";
+import { reviewHold, WHOLE } from "./review_hold.js";
 import { classKeys, REVIEWING } from "./shortcuts.js";
 import { benchActions, Workbench } from "./workbench.js";
 
@@ -18,11 +19,8 @@ import { benchActions, Workbench } from "./workbench.js";
 
 /** Why something is asked, in a few words. */
 const REASONS = /** @type {Record<string, string>} */ ({
-  boundary: "Where are its ends?", disagreement: "Two models disagree", rare: "A rare action", likely_miss: "Missed?", likely_false: "A false alarm?",
-  unfinished: "Watch it whole",
+  boundary: "Where are its ends?", disagreement: "Two models disagree", rare: "A rare action", likely_miss: "Missed?", likely_false: "A false alarm?", unfinished: "Watch it whole",
 });
-/** What asks about a whole video: it stays while actions are marked, until somebody says that this is all. */
-const WHOLE = "unfinished";
 
 /**
  * @param {import("./main.js").Context} context
@@ -61,17 +59,9 @@ class Review {
     context.store.addEventListener("labelled", (e) => /** @type {CustomEvent} */ (e).detail.author !== context.editor.author && context.store.asks(), { signal });
     context.editor.addEventListener("undone", (e) => this.undone(/** @type {CustomEvent} */ (e).detail), { signal });
     signal.addEventListener("abort", () => this.ready.forEach((r) => void r.then(({ stop }) => stop.abort())));
-    const whole = () => (this.item?.reason === WHOLE ? this.marks?.does : null);
-    this.hold = new Hold({
-      now: () => whole()?.now() || 0, begin: (label, start) => whole()?.begin(label, start), longer: (label) => whole()?.longer(label),
-      cancel: () => whole()?.cancel(),
-      end: (label, start, held) => {
-        const marks = whole();
-        if (marks) marks.end(label, start, held);
-        else this.answer({ answer: "other", label, ...this.bounds() }, `It is ${label}`);
-      },
-    });
-    /** @type {Hold|null} of the video that is watched as a whole */
+    const whole = () => (this.item?.reason === WHOLE ? this.marks : null);
+    this.hold = reviewHold(whole, (label) => this.answer({ answer: "other", label, ...this.bounds() }, `It is ${label}`));
+    /** @type {import("./hold.js").Hold|null} of the video that is watched as a whole */
     this.marks = null;
     this.classes = classPalette(this.hold, signal, "It is this class");
     this.keys = new Map();
