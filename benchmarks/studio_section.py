@@ -96,7 +96,7 @@ def page_section(document: Mapping[str, Any]) -> str:
         lines += [
             f"Milliseconds from a key to the painted frame, {f['presses']} presses of each kind, in a video of "
             f"{f['hours']:g} hours with {f['labels']:,} labels and as many suggestions, among {f['videos']} videos, "
-            f"while others computed (load average {f['load']:g}):",
+            f"load average {f['load']:g}:",
             "",
             *table(["key", "median", "95 of 100 within", "longest"], rows),
             "",

@@ -6,16 +6,18 @@ import { classColour } from "../shared/js/theme.js";
 import { inSight, ROW } from "../shared/js/timeline_draw.js";
 import { drawCurve } from "./lane_curve.js";
 import { whose } from "./lane_rows.js";
+import { bar, LABELS, point, stem } from "./lane_shapes.js";
 
 /** @typedef {import("./book.js").Label} Label */
 /** @typedef {import("./lane_rows.js").LaneRow} LaneRow */
 /** @typedef {import("../shared/js/theme.js").Palette} Palette */
 
-/** Pixels within a row: labels, then suggestions. */
-export const LABELS = { top: 3, height: 15 };
+/** Pixels of suggestions in their row, below labels. */
 export const GUESSES = { top: 20, height: 11 };
 /** Pixels below which a bar has no outline. */
 const SMALL = 7;
+/** Pixels from the label before below which a point is a stem alone: diamonds would lie upon each other. */
+const CLOSE = 5;
 
 /**
  * @typedef {object} Lanes
@@ -71,10 +73,13 @@ export function drawLanes(context, lanes) {
     if (k >= 0) drawGuess(context, lanes, row, row.segments[k], row.lanes[k], top, true);
     /** @type {Label|null} */
     let last = null;
+    let before = -Infinity;
     for (const label of row.labels) {
       if (label.end < range.start || label.start > range.end || drafted.has(label.id)) continue;
+      const x = range.x(label.start, lanes.width);
       if (label.id === lanes.chosen) last = label;
-      else drawLabel(context, lanes, row, label, top, false);
+      else drawLabel(context, lanes, row, label, top, false, x - before < CLOSE);
+      if (x - before >= CLOSE) before = x;
     }
     if (last) drawLabel(context, lanes, row, last, top, false);
     for (const draft of lanes.drafts) if (belongs(draft, row)) drawLabel(context, lanes, row, draft, top, true);
@@ -174,8 +179,9 @@ export function same(a, b) {
  * @param {Label} label
  * @param {number} top
  * @param {boolean} draft
+ * @param {boolean} [crowded] another one is almost where it is
  */
-function drawLabel(context, { range, width, palette, chosen, waiting }, row, label, top, draft) {
+function drawLabel(context, { range, width, palette, chosen, waiting }, row, label, top, draft, crowded = false) {
   const here = label.id === chosen;
   const colour = label.kind === "nothing" ? palette.faint : classColour(row.label_id, palette.dark);
   context.strokeStyle = here ? palette.ink : colour;
@@ -183,7 +189,8 @@ function drawLabel(context, { range, width, palette, chosen, waiting }, row, lab
   context.lineWidth = here ? 2 : 1;
   context.globalAlpha = draft ? 0.75 : 1;
   const y = top + LABELS.top;
-  if (label.kind === "point") point(context, range.x(label.start, width), y, here);
+  if (label.kind === "point" && crowded) stem(context, range.x(label.start, width), y);
+  else if (label.kind === "point") point(context, range.x(label.start, width), y, here);
   else {
     const [left, w] = spanOf(range, width, label);
     if (w < SMALL && !here && label.kind === "segment") context.fillRect(left, y, w, LABELS.height);
@@ -196,70 +203,6 @@ function drawLabel(context, { range, width, palette, chosen, waiting }, row, lab
     context.fill();
   }
   context.globalAlpha = 1;
-}
-
-/**
- * A segment, or a stretch in which nothing happens.
- * @param {CanvasRenderingContext2D} context
- * @param {Label} label
- * @param {number} left
- * @param {number} y
- * @param {number} w
- * @param {boolean} here
- */
-function bar(context, label, left, y, w, here) {
-  context.beginPath();
-  context.roundRect(left, y, w, LABELS.height, Math.min(4, w / 2));
-  if (label.kind === "nothing") hatch(context, left, y, w);
-  else {
-    context.globalAlpha *= 0.85;
-    context.fill();
-  }
-  context.globalAlpha = 1;
-  context.stroke();
-  if (here) for (const x of [left, left + w]) context.fillRect(x - 2.5, y - 1, 5, LABELS.height + 2);
-}
-
-/**
- * A diamond on a stem.
- * @param {CanvasRenderingContext2D} context
- * @param {number} x
- * @param {number} y
- * @param {boolean} here
- */
-function point(context, x, y, here) {
-  const r = here ? 7.5 : 6;
-  const middle = y + LABELS.height / 2;
-  context.fillRect(x - 0.75, y - 2, 1.5, ROW - 4);
-  context.beginPath();
-  context.moveTo(x, middle - r);
-  context.lineTo(x + r, middle);
-  context.lineTo(x, middle + r);
-  context.lineTo(x - r, middle);
-  context.closePath();
-  context.fill();
-  if (here) context.stroke();
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {number} left
- * @param {number} y
- * @param {number} w
- */
-function hatch(context, left, y, w) {
-  context.save();
-  context.clip();
-  context.globalAlpha = 0.6;
-  context.beginPath();
-  for (let x = left - LABELS.height; x < left + w; x += 6) {
-    context.moveTo(x, y + LABELS.height);
-    context.lineTo(x + LABELS.height, y);
-  }
-  context.stroke();
-  context.restore();
-  context.beginPath();
-  context.roundRect(left, y, w, LABELS.height, Math.min(4, w / 2));
 }
 
 /**

@@ -49,7 +49,7 @@ export function laneRows(classes, labels, suggestions) {
   for (const subject of subjects) {
     classes.forEach((label, id) => {
       const key = `${subject}/${label}`;
-      const [own, guessed] = [found.get(key), suggestions.get(key)];
+      const [own, guessed] = [found.get(key)?.labels, suggestions.get(key)];
       if (!own && !guessed && subject) return;
       const labelled = everywhere.length ? [...(own || []), ...everywhere].sort((a, b) => a.start - b.start) : own || [];
       rows.push({ key, label, label_id: id, subject, segments: guessed?.guesses || [], lanes: guessed?.lanes || [], depth: guessed?.depth || 1, labels: labelled });
@@ -58,18 +58,23 @@ export function laneRows(classes, labels, suggestions) {
   return rows;
 }
 
+/** @typedef {{labels: Label[], longest: number}} MarkedRow labels by start, and seconds of the longest */
+
 /**
  * Labels by subject and class.
- * @param {Label[]} labels
+ * @param {Label[]} labels by start
  */
 export function byRow(labels) {
-  /** @type {Map<string, Label[]>} */
+  /** @type {Map<string, MarkedRow>} */
   const found = new Map();
   for (const l of labels) {
     const key = `${whose(l)}/${l.label}`;
     const own = found.get(key);
-    if (own) own.push(l);
-    else found.set(key, [l]);
+    if (!own) found.set(key, { labels: [l], longest: l.end - l.start });
+    else {
+      own.labels.push(l);
+      own.longest = Math.max(own.longest, l.end - l.start);
+    }
   }
   return found;
 }
@@ -77,10 +82,32 @@ export function byRow(labels) {
 /**
  * Labels that mark the same action as a suggestion: within it, or about where it is.
  * @param {Suggestion} guess
- * @param {Map<string, Label[]>} marked by row
+ * @param {Map<string, MarkedRow>} marked by row
  */
 export function marksOf(guess, marked) {
-  return (marked.get(`${whose(guess)}/${guess.label}`) || []).filter((l) => (guess.start <= l.start && l.end <= guess.end) || overlap(guess, l) >= 0.5);
+  const row = marked.get(`${whose(guess)}/${guess.label}`);
+  if (!row) return [];
+  const found = [];
+  for (let i = firstFrom(row.labels, guess.start - row.longest); i < row.labels.length && row.labels[i].start <= guess.end; i++) {
+    const l = row.labels[i];
+    if ((guess.start <= l.start && l.end <= guess.end) || overlap(guess, l) >= 0.5) found.push(l);
+  }
+  return found;
+}
+
+/**
+ * The first of labels that begins at a time or later.
+ * @param {Label[]} labels by start
+ * @param {number} time
+ */
+function firstFrom(labels, time) {
+  let [low, high] = [0, labels.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (labels[middle].start < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /**

@@ -6,7 +6,8 @@ import { clock, score } from "../shared/js/format.js";
 import { palette } from "../shared/js/theme.js";
 import { Timeline } from "../shared/js/timeline.js";
 import { drawRuler, laneOf, prepared, ROW, RULER } from "../shared/js/timeline_draw.js";
-import { drawGround, drawLanes, GUESSES, LABELS, same } from "./lane_draw.js";
+import { drawGround, drawLanes, GUESSES, same } from "./lane_draw.js";
+import { LABELS } from "./lane_shapes.js";
 
 /** @typedef {import("./book.js").Label} Label */
 
