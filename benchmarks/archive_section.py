@@ -21,7 +21,7 @@ def section(document: Mapping[str, Any]) -> str:
         f"- {t['clips']} rendered clips of 20 s, {len(t['seconds']['batch'])} rounds in turns, medians by the clock: "
         f"two workers have **{t['of_two_processes']:.2f}x** the throughput of two separate runs on halves, and "
         f"**{t['of_localize']:.2f}x** that of `tal localize FOLDER`.",
-        *_cores(t, document["figures"]["processor"], document["parts"]["throughput"]["machine"]["cores"]),
+        *_cores(t, document["parts"]["throughput"]["machine"]["cores"]),
         f"- kill -9 at random moments, {killed}: {left(k)}.",
         *machine_lines({"all": document["parts"]["throughput"]["machine"]}, "onnxruntime"),
         f"- Load of the machine before: {t['load_before']:.1f}; before the kills, of {k['videos']} clips: "
@@ -30,16 +30,17 @@ def section(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cores(t: Mapping[str, Any], p: Mapping[str, Any], cores: int) -> list[str]:
-    """Say what bounds the second ratio: both ways use the cores that there are."""
-    had = cores * sum(t["seconds"]["localize"]) / len(t["seconds"]["localize"]) / t["clips"]
-    took = p["processor_a_clip"]
+def _cores(t: Mapping[str, Any], cores: int) -> list[str]:
+    """Say what bounds the ratios: ways that use the cores that there are, and what a clip costs them."""
+    used, took = t["cores_used"], t["processor_a_clip"]
+    former = "localize of a former build"
+    bound = cores / used[former] * took[former] / took["batch"]
     return [
-        f"- `tal localize` had {had:.2f} s of the {cores} cores for each of those clips. In another run, of "
-        f"{p['clips']} clips on a busy machine (load {p['load_before']:.0f}), a clip took {took['localize']:.2f} s of "
-        f"processor time by it and {took['batch']:.2f} s by `tal batch`, which starts two engines: one video at a time "
-        "uses about both cores already. The 1.5x that was aimed at is not to be had on two: it needs more cores than "
-        "one video can use."
+        f"- `tal localize FOLDER` of the build of {t['former_build'].split()[1]}, before there was `tal batch`, in "
+        f"the same rounds: two workers have **{t['of_former_localize']:.2f}x** its throughput. 1.5x was aimed at. One video "
+        f"at a time uses {used[former]:.2f} of {cores} cores already, and takes {took[former]:.2f} s of processor time "
+        f"a clip where `tal batch` takes {took['batch']:.2f} s with {used['batch']:.2f} cores: with both cores full "
+        f"it would be {bound:.2f}x. More needs more cores than one video can use."
     ]
 
 

@@ -5,7 +5,9 @@
 Clips of 20 s at 320x240 are rendered once. Ways in turns, by the clock of one machine: `tal batch --workers 2`; two
 `tal batch --workers 1` side by side on halves; `tal localize FOLDER`. Kills: a run is killed again and again at random
 moments (the run itself, or one of its workers), begun again, and at last left to end; then each video has to be in the
-tables once. The part "processor" is "throughput" on a machine that may be busy: of it the processor time is told.
+tables once. The part "processor" is "throughput" on a machine that may be busy: of it the processor time is told. With
+--former FOLDER, a checkout of an earlier commit with its core compiled in place, `tal localize` of that build is timed
+as well, with the plan that it takes by itself.
 """
 
 from __future__ import annotations
@@ -31,7 +33,6 @@ from tal_engine.demo.demo_set import write_video
 from tal_engine.demo.render import render
 from tal_engine.demo.script import write_script
 
-TAL = [sys.executable, "-m", "tal_engine"]
 SECONDS = 20.0
 PLAN = ("--plan", "demo")
 
@@ -48,15 +49,18 @@ def clips(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def started(*words: object) -> subprocess.Popen[str]:
-    """A command in a group of its own, so that it can be killed alone."""
-    return subprocess.Popen([*TAL, *map(str, words), "--quiet"], stdout=subprocess.DEVNULL, text=True)
+def started(*words: object, build: Path | None = None) -> subprocess.Popen[str]:
+    """A command in a group of its own, so that it can be killed alone; of this build, or of another checkout's."""
+    env = None if build is None else {**os.environ, "PYTHONPATH": str(build)}
+    runs = ["-m", "tal_engine"] if build is None else ["-c", "from tal_engine.cli.main import run; run()"]
+    here = [sys.executable, *runs, *map(str, words), *(("--quiet",) if build is None else ())]
+    return subprocess.Popen(here, stdout=subprocess.DEVNULL, text=True, env=env, cwd=build)
 
 
-def seconds_of(*commands: list[object]) -> tuple[float, float]:
+def seconds_of(*commands: list[object], build: Path | None = None) -> tuple[float, float]:
     """By the clock, and of the processors, of the commands and all that they started."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    running = [started(*c) for c in commands]
+    running = [started(*c, build=build) for c in commands]
     if any(process.wait() for process in running):
         sys.exit(f"failed: {commands}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -64,26 +68,38 @@ def seconds_of(*commands: list[object]) -> tuple[float, float]:
     return time.monotonic() - began, processor
 
 
-def throughput(work: Path, paths: list[Path], rounds: int) -> dict[str, Any]:
+def throughput(work: Path, paths: list[Path], rounds: int, former: Path | None = None) -> dict[str, Any]:
     """Seconds of each way, in turns, and the ratios of their medians."""
     lists = []
     for k in range(2):
         lists.append(work / f"half{k}.txt")
         lists[-1].write_text("".join(f"{p}\n" for p in paths[k::2]))
     found: dict[str, list[tuple[float, float]]] = {"batch": [], "two processes": [], "localize": []}
+    if former is not None:
+        found["localize of a former build"] = []
     for k in range(rounds):
         out = work / f"t{k}"
         found["batch"].append(seconds_of(["batch", paths[0].parent, "-o", out / "b", "--workers", 2, *PLAN]))
         halves = [["batch", part, "-o", out / part.stem, "--workers", 1, *PLAN] for part in lists]
         found["two processes"].append(seconds_of(*halves))
         found["localize"].append(seconds_of(["localize", paths[0].parent, "-o", out / "l.jsonl", *PLAN]))
+        if former is not None:
+            words: list[object] = ["localize", paths[0].parent, "-o", out / "former.jsonl"]
+            found["localize of a former build"].append(seconds_of(words, build=former))
         print({name: [round(v, 1) for v in values[-1]] for name, values in found.items()}, flush=True)
         shutil.rmtree(out)
     clock, processor = ({name: [v[k] for v in values] for name, values in found.items()} for k in (0, 1))
     median = {name: statistics.median(values) for name, values in clock.items()}
     spent = {name: statistics.median(values) for name, values in processor.items()}
+    of_former = {}
+    if former is not None:
+        commit = subprocess.run(
+            ["git", "log", "-1", "--format=%h %cs"], cwd=former, capture_output=True, text=True, check=True
+        )
+        of_former["former_build"] = commit.stdout.strip()
+        of_former["of_former_localize"] = round(median["localize of a former build"] / median["batch"], 3)
     return {
-        "clips": len(paths), "seconds": clock, "processor": processor,
+        **of_former, "clips": len(paths), "seconds": clock, "processor": processor,
         "cores_used": {name: round(spent[name] / median[name], 2) for name in median},
         "processor_a_clip": {name: round(spent[name] / len(paths), 3) for name in median},
         "of_two_processes": round(median["two processes"] / median["batch"], 3),
@@ -154,13 +170,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/archive"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parts", nargs="*", default=["kill", "throughput", "processor"])
+    parser.add_argument("--former", type=Path, help="a checkout of an earlier commit")
     asked = parser.parse_args()
     work = asked.work.absolute()
     paths = clips(work / "clips", asked.clips)
     ways = {
         "kill": lambda: kills(work, paths, asked.kills, asked.seed),
-        "throughput": lambda: throughput(work, paths, asked.rounds),
-        "processor": lambda: throughput(work, paths, asked.rounds),
+        "throughput": lambda: throughput(work, paths, asked.rounds, asked.former),
+        "processor": lambda: throughput(work, paths, asked.rounds, asked.former),
     }
     for name in asked.parts:
         load = os.getloadavg()[0]

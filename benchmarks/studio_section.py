@@ -78,7 +78,7 @@ def _at(points: list[list[float]], clicks: float) -> float:
     before = [p for p in points if p[0] <= clicks]
     after = [p for p in points if p[0] >= clicks]
     if not before or not after:
-        return (before or after)[0][1]
+        return before[-1][1] if before else after[0][1]
     a, b = before[-1], after[0]
     return a[1] if a[0] == b[0] else a[1] + (b[1] - a[1]) * (clicks - a[0]) / (b[0] - a[0])
 
