@@ -37,10 +37,10 @@ def _cores(t: Mapping[str, Any], cores: int) -> list[str]:
     bound = cores / used[former] * took[former] / took["batch"]
     return [
         f"- `tal localize FOLDER` of the build of {t['former_build'].split()[1]}, before there was `tal batch`, in "
-        f"the same rounds: two workers have **{t['of_former_localize']:.2f}x** its throughput. 1.5x was aimed at. One "
-        f"video at a time uses {used[former]:.2f} of {cores} cores already, and takes {took[former]:.2f} s of processor "
-        f"time a clip where `tal batch` takes {took['batch']:.2f} s with {used['batch']:.2f} cores: with both cores full "
-        f"it would be {bound:.2f}x. More needs more cores than one video can use."
+        f"the same rounds: two workers have **{t['of_former_localize']:.2f}x** its throughput. 1.5x was aimed at. "
+        f"One video at a time uses {used[former]:.2f} of {cores} cores already, and takes {took[former]:.2f} s of "
+        f"processor time a clip where `tal batch` takes {took['batch']:.2f} s with {used['batch']:.2f} cores: with "
+        f"both cores full it would be {bound:.2f}x. More needs more cores than one video can use."
     ]
 
 
