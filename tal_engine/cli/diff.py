@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..annotations import read_annotations, read_detections
 from ..errors import UsageError
-from ..pose.plans import open_plan
+from ..pose.plans import open_plan, plan_path
 from .console import stdout
 from .inputs import expand_sources
 from .shared import Json
@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(help="A plan, or detections (.json, .csv, .jsonl, .txt).")],
+    a: Annotated[
+        Path, typer.Argument(help="A plan or a name (people, demo), or detections (.json, .csv, .jsonl, .txt).")
+    ],
     b: Annotated[Path, typer.Argument(help="What to compare it with.")],
     on: Annotated[
         list[Path] | None,
@@ -49,7 +51,7 @@ def diff(
     from ..export.diff import compare_detections, compare_plans
 
     wanted = None if truth is None else read_annotations(truth)
-    plans = [path.suffix == ".plan" for path in (a, b)]
+    plans = [plan_path(path).suffix == ".plan" for path in (a, b)]
     if all(plans):
         found = compare_plans(open_plan(a), open_plan(b), expand_sources(on, features=True) if on else [], wanted)
     elif any(plans):

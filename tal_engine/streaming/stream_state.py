@@ -198,13 +198,18 @@ class StreamState:
         return self._finish(self._end() if end is None else end) if self._live else []
 
     def check_frames(self) -> None:
-        """Refuse frames where features were pushed.
+        """Refuse frames where features were pushed, and where flow is read of files.
 
         Raises:
-            UsageError: this is a stream of features.
+            UsageError: this is a stream of features, or the plan's flow is that of a file's codec.
         """
         if self._of_rows:
             raise UsageError(f"{self.source}: a frame was pushed into a stream of features")
+        if self.manifest.snippet.flow == "vectors" and any(e.reads == "flow" for e in self.manifest.encoders):
+            raise UsageError(
+                f"{self.source}: plan {self.manifest.name} reads flow 'vectors' of video files, a stream has none: "
+                "build it with --flow dis"
+            )
 
     def check_end(self, end: float | None) -> None:
         """Refuse an end that `flush` cannot use.

@@ -114,6 +114,13 @@ def test_the_command(folder):
     assert "vanished" in done.stdout
 
 
+def test_plans_that_ship_are_compared_by_name(folder):
+    done = tal("diff", "demo", "demo", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert {s["changed"] for s in json.loads(done.stdout)["segments"].values()} == {0}
+    assert tal("diff", "demo", folder / "v.npz", cwd=folder).returncode == 2
+
+
 @pytest.mark.parametrize("precision", gate.LIMITS)
 def test_json_of_every_precision(folder, precision):
     """Limits are in it too, and some precisions set none on how far a segment moves."""

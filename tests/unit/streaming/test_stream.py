@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from tal_engine import TALEngine
+from tal_engine.engine import EMBEDDED_PLAN
 from tal_engine.errors import FeatureError, PlanError, SnapshotError, UsageError, VideoError
 from tal_engine.options import SegmentOptions, StreamOptions
+from tal_engine.plan.archive import read_plan
 from tal_engine.streaming import StreamingLocalizer, StreamState
 from tests.makers import moving_square, tiny_plan
 from tests.streams import STEP, PlantedEngine, engine_stream, finals, row, snippets, told, zeros
@@ -57,6 +59,16 @@ def test_an_empty_stream_says_nothing(engine):
     assert stream.flush() == []
     assert stream.flush() == []
     assert push_all(stream, np.zeros((0, 8, 8, 3), np.uint8)) == []
+
+
+def test_flow_that_only_files_have_is_refused_with_the_first_frame(frames):
+    plan = read_plan(EMBEDDED_PLAN)
+    snippet = replace(plan.manifest.snippet, flow="vectors")
+    made = replace(plan, manifest=plan.manifest.model_copy(update={"snippet": snippet}))
+    stream = TALEngine(made, device="cpu", threads=1).open_stream("cam")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"cam: plan demo reads flow 'vectors' of video files, .* with --flow dis"):
+            stream.push(frames[0], 0.0)
 
 
 SHORT = StreamOptions(window=2, step=0.5, look_ahead=0.5, gap=0.32)
