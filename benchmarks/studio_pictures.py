@@ -8,6 +8,7 @@ They are for people: what fonts a machine has changes every pixel, so no test co
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 import uuid
@@ -50,8 +51,8 @@ def labelled(w: World, count: int) -> None:
 def question(page: Any) -> None:
     """Show a question about a class, if there is one, and stop its video."""
     page.locator(".question").wait_for()
-    for _ in range(8):
-        if page.get_by_role("heading", name="What happens here?").count():
+    for _ in range(20):
+        if page.get_by_role("heading", name=re.compile("What happens here|Is that all")).count():
             page.keyboard.press("s")
             page.wait_for_timeout(300)
     page.wait_for_timeout(1200)
@@ -77,6 +78,10 @@ def pictures(project: Path, videos: Path) -> None:
             page.keyboard.press("ArrowDown")
         save(page, "label", "studio")
         page.goto(f"{one.base}/#/review")
+        page.get_by_role("heading", name="Is that all?").wait_for()
+        page.wait_for_timeout(1200)
+        page.keyboard.press("k")
+        save(page, "whole", "studio")
         question(page)
         save(page, "review", "studio")
         page.goto(f"{one.base}/#/model")

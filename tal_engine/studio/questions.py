@@ -188,7 +188,7 @@ def _whole(video: str, heard: Heard, marks: Sequence[Mark], others: Sequence[Que
     marked = "1 action is marked" if count == 1 else f"{count or 'no'} actions are marked"
     doubt = max((q.worth for q in others), default=0.0)
     worth = WORTH["unfinished"] * min(SHORT_S / end, 1.0) * (1 + min(doubt, 1.0)) / 2
-    text = f"{marked}: watch it once, mark what is missing, and accept when that is all"
+    text = f"{marked}: watch it once, and mark the rest"
     return [Question(video, 0.0, end, "", 0.0, "unfinished", text, worth)]
 
 

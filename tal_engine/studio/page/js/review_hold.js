@@ -1,8 +1,13 @@
 /**
- * Keys of classes while questions are asked: an answer, or marks where a video is watched as a whole.
+ * Kinds of questions, and keys of classes while they are asked: an answer, or marks where a video is watched as a whole.
  * @module
  */
 import { Hold } from "./hold.js";
+
+/** Why something is asked, in a few words. */
+export const REASONS = /** @type {Record<string, string>} */ ({
+  boundary: "Where are its ends?", disagreement: "Two models disagree", rare: "A rare action", likely_miss: "Missed?", likely_false: "A false alarm?", unfinished: "Watch it whole",
+});
 
 /** What asks about a whole video: it stays while actions are marked, until somebody says that this is all. */
 export const WHOLE = "unfinished";

@@ -10,17 +10,12 @@ import { hearClassKeys } from "./hold.js";
 import { marking } from "./label_actions.js";
 import { key } from "./label_view.js";
 import { noQuestions } from "./no_questions.js";
-import { reviewHold, WHOLE } from "./review_hold.js";
+import { REASONS, reviewHold, WHOLE } from "./review_hold.js";
 import { classKeys, REVIEWING } from "./shortcuts.js";
 import { benchActions, Workbench } from "./workbench.js";
 
 /** @typedef {{id: string, video: string, start: number, end: number, label: string, score: number, reason: string, text: string}} Item */
 /** @typedef {{bench: Workbench, stop: AbortController}} Ready */
-
-/** Why something is asked, in a few words. */
-const REASONS = /** @type {Record<string, string>} */ ({
-  boundary: "Where are its ends?", disagreement: "Two models disagree", rare: "A rare action", likely_miss: "Missed?", likely_false: "A false alarm?", unfinished: "Watch it whole",
-});
 
 /**
  * @param {import("./main.js").Context} context
@@ -170,11 +165,11 @@ class Review {
     this.gone = el("p", { class: "small faint", hidden: true, text: "This is asked no more: labels or suggestions have changed. Answer it, or go on with S." });
     this.left = el("span", { class: "small faint", role: "status" });
     this.accept = answers("Accept", "A", actions.accept, "main");
-    this.move = answers("Move here", "M", actions.move);
+    [this.move, this.nothing] = [answers("Move here", "M", actions.move), answers("Nothing", "X", actions.nothing)];
     this.which = el("h2", { class: "small-head" });
     const side = el("div", { class: "side review-side" }, this.place,
       el("div", { class: "answers", role: "group", "aria-label": "Answers" },
-        this.accept, answers("Reject", "R", actions.reject), this.move, answers("Nothing", "X", actions.nothing)),
+        this.accept, answers("Reject", "R", actions.reject), this.move, this.nothing),
       this.which, this.classes.element,
       el("div", { class: "side-foot" }, button("Play again", actions.playChosen, { class: "small-button", title: "Play it again (P)" }),
         button("Not now", actions.skip, { class: "small-button quiet", title: "The next question (S)" }), el("span", { class: "gap" }), this.left));
@@ -197,11 +192,15 @@ class Review {
       el("div", { class: "inspector-row" }, el("span", { class: "chip on", text: REASONS[item.reason] || item.reason, title: found }), el("span", { class: "number small faint", text: times })),
       el("h2", { text: item.label ? `${item.label}?` : item.reason === WHOLE ? "Is that all?" : "What happens here?", title: item.label || null }),
       el("p", { text: item.text.charAt(0).toUpperCase() + item.text.slice(1) }), this.gone);
-    if (this.accept && this.move) [this.accept.disabled, this.move.disabled] = [!item.label && item.reason !== WHOLE, !item.label];
-    if (this.which) this.which.textContent = item.reason === WHOLE ? "Mark what is missing" : item.label ? "It is another action" : "It is this action";
+    const whole = item.reason === WHOLE;
+    if (this.accept?.lastChild && this.move && this.nothing && this.which) {
+      [this.accept.disabled, this.move.disabled, this.accept.lastChild.textContent] = [!item.label && !whole, !item.label, whole ? "That is all" : "Accept"];
+      this.move.hidden = this.nothing.hidden = whole;
+      this.which.textContent = whole ? "Mark what is missing" : item.label ? "It is another action" : "It is this action";
+    }
     if (this.place) this.place.dataset.question = item.id;
     this.put(item);
-    const margin = item.reason === WHOLE ? 0 : Math.max((item.end - item.start) * 1.5, 4);
+    const margin = whole ? 0 : Math.max((item.end - item.start) * 1.5, 4);
     bench.timeline.range.set(item.start - margin, item.end + margin);
     bench.timeline.moved();
     bench.player.seek(Math.max(item.start - 0.5, 0));
