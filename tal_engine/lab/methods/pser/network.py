@@ -52,9 +52,9 @@ class PseR(nn.Module):
         return self.detector.loss(replace(batch, segments=segments, untimed=None), step)
 
     @torch.no_grad()
-    def pseudo_segments(self, batch: Batch) -> list[Tensor]:
-        """Return what the detector learns from: of each video [N, 3], as `Batch.segments` has them."""
-        return [self._segments(*of).float() for of in self._seeded(batch)]
+    def pseudo_segments(self, batch: Batch, refined: bool = True) -> list[Tensor]:
+        """Return what the detector learns from, of each video [N, 3], as `Batch.segments` has them; or the seeds."""
+        return [self._segments(*of, refined).float() for of in self._seeded(batch)]
 
     @torch.no_grad()
     def _seeded(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -98,10 +98,10 @@ class PseR(nn.Module):
         return around, *self.ranking(features), self.overlap(features)
 
     @torch.no_grad()
-    def _segments(self, x: Tensor, at: Tensor, labels: Tensor) -> Tensor:
+    def _segments(self, x: Tensor, at: Tensor, labels: Tensor, refined: bool = True) -> Tensor:
         """Refined seeds [N, 3] in the detector's units, where snippet t is at t and not between t and t + 1."""
         c = self.config
-        if c.refine_steps and len(at):
+        if refined and c.refine_steps and len(at):
             at = merged(*self._looked(x, at), labels, c.best)
         return torch.cat([at.clamp(0, len(x)) - 0.5, labels[:, None].to(at)], 1)
 
