@@ -189,7 +189,7 @@ def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
         wanted = trained.get(stream, {}).get("weights_sha256")
         if trained and wanted is None and not_known(contract):
             log.warning(
-                "%s: nobody knows which weights made the features of stream %r that it was trained on; %s may be others",
+                "%s: nobody knows which weights made its features of stream %r; those of %s may be others",
                 checkpoint.folder, stream, spec.name,
             )  # fmt: skip
         elif trained and wanted != spec.weights_sha256:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -128,12 +128,15 @@ class Extractor:
         video.frames = reading.pull("decode", video.frames)
         snippets, convert = self._cut(video, batch)
         snippets = reading.pull("snippets", snippets)
-        # Where frames are converted later, no encoder reads flow.
-        if convert is None and self.flow is None and self.snippet.flow == "vectors":
+        # Where frames are converted later, no encoder reads flow; nor where a plan keeps one stream of several.
+        idle = self.flow is None and not needs_flow(self.snippet, self.encoders)
+        if convert is not None or idle:
+            pass
+        elif self.flow is None and self.snippet.flow == "vectors":
             snippets = reading.pull("flow", with_vectors(snippets, self.snippet, video))
-        elif convert is None and (self.flow is None or self.snippet.flow == "none"):
+        elif self.flow is None or self.snippet.flow == "none":
             snippets = reading.pull("flow", with_flow(snippets, self.snippet))
-        elif convert is None and self.flow is not None:
+        else:
             snippets = reading.pull("flow", self.flow(snippets, self.snippet, video))
         if self.poses is not None:
             snippets = reading.pull("poses", self.poses.of_video(snippets, video.warnings, found))
@@ -172,6 +175,11 @@ class Extractor:
         with closing(read_ahead(card.placed(snippets))) as sent:
             placed = running.pull("waiting", sent)
             return card.encode(placed, self.contract, lambda: video.seen, expected if video.duration else 0, report)
+
+
+def needs_flow(snippet: SnippetOptions, encoders: Iterable[SnippetEncoder]) -> bool:
+    """Whether flow has to be computed: an encoder reads it, or frames are cropped where it is (`flow_of` "whole")."""
+    return snippet.flow_of == "whole" or any(e.spec.reads == "flow" for e in encoders)
 
 
 def _libraries(flow: FlowSource | None) -> dict[str, str]:
