@@ -2,10 +2,11 @@
 
     python benchmarks/bench_archive.py [--clips 60] [--rounds 3] [--kills 20] [--work DIR] [--parts ...]
 
-Clips of 20 s at 320x240 are rendered once: 500 take 12 minutes of two cores, and a round of them (--rounds 1) as long. Ways in turns, by the clock of one machine: `tal batch --workers 2`; two
-`tal batch --workers 1` side by side on halves; `tal localize FOLDER`. Kills: a run is killed again and again at random
-moments (the run itself, or one of its workers), begun again, and at last left to end; then each video has to be in the
-tables once. The part "processor" is "throughput" on a machine that may be busy: of it the processor time is told.
+Clips of 20 s at 320x240 are rendered once: 500 take 12 minutes of two cores, and a round of them (--rounds 1) as long.
+Ways in turns, by the clock of one machine: `tal batch --workers 2`; two `tal batch --workers 1` side by side on halves;
+`tal localize FOLDER`. Kills: a run is killed again and again at random moments (the run itself, or one of its workers),
+begun again, and at last left to end; then each video has to be in the tables once. The part "processor" is "throughput"
+on a machine that may be busy: of it the processor time is told.
 """
 
 from __future__ import annotations
