@@ -70,11 +70,11 @@ class Config(actionformer.Config):
 
 
 _FORMER, _COMPACT = actionformer.RECIPES["thumos14"], actionformer.RECIPES["compact"]
-_TRAIN = {**_FORMER.train, "sampling": "full"}
+_TRAIN = {**_FORMER.train, "sampling": "full", "schedule": "constant"}
 #: LACP's steps and rate on small data sets, as many again for ranking, and ActionFormer's.
 _SMALL = {**_COMPACT.config, "seed_steps": 800, "refine_steps": 200, "ranking_width": 128, "negatives": 100}
 _SMALL_TRAIN = {**_COMPACT.train, "batch": 10, "sampling": "full", "steps": 1250, "points": "uniform",
-                "warmup": 0}  # fmt: skip
+                "schedule": "constant", "warmup": 0}  # fmt: skip
 
 RECIPES = {
     # Its phases see as many videos as published, two at a time like the detector (our choice: 16, 16 and 2 there).
