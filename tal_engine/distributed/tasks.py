@@ -8,7 +8,9 @@ from typing import TypeVar
 from ..errors import TALError
 from .cluster import RayOptions, ended, joined
 
-S, X, Y = TypeVar("S"), TypeVar("X"), TypeVar("Y")
+S = TypeVar("S")
+X = TypeVar("X")
+Y = TypeVar("Y")
 
 #: Times that Ray does a task again whose node or process died.
 _RETRIES = 3

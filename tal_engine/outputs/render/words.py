@@ -34,7 +34,7 @@ def plain(words: str) -> str:
 def _font() -> Any:
     """Return OpenCV 5's letters; None where there are none."""
     try:
-        return cv2.FontFace(_FONT)  # type: ignore[attr-defined]
+        return cv2.FontFace(_FONT)
     except (AttributeError, cv2.error):
         return None
 
@@ -54,7 +54,7 @@ def _drawable(words: str) -> str:
 def width_of(words: str) -> int:
     """Return the width of words, pixels."""
     if _font() is not None:
-        left, _, wide, _ = cv2.getTextSize((0, 0), words, (0, 0), _font(), _SIZE, _WEIGHT)  # type: ignore[call-overload]
+        left, _, wide, _ = cv2.getTextSize((0, 0), words, (0, 0), _font(), _SIZE, _WEIGHT)
         return int(left + wide)
     return int(cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, _SCALE, 1)[0][0])
 
@@ -83,5 +83,5 @@ def write(image: NDArray[np.uint8], words: str, at: tuple[int, int], ink: tuple[
             cv2.putText(image, words, at, cv2.FONT_HERSHEY_SIMPLEX, _SCALE, colour, thick, cv2.LINE_AA)
         return
     for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        cv2.putText(image, words, (at[0] + dx, at[1] + dy), (0, 0, 0), font, _SIZE, _WEIGHT)  # type: ignore[call-overload]
-    cv2.putText(image, words, at, ink, font, _SIZE, _WEIGHT)  # type: ignore[call-overload]
+        cv2.putText(image, words, (at[0] + dx, at[1] + dy), (0, 0, 0), font, _SIZE, _WEIGHT)
+    cv2.putText(image, words, at, ink, font, _SIZE, _WEIGHT)
