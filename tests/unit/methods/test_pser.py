@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,3 +184,25 @@ def test_videos_whose_part_holds_no_point_teach_no_ranking():
 def test_settings_that_cannot_be(changes, words):
     with pytest.raises(UsageError, match=words):
         PSER.Config(**changes)
+
+
+def test_the_public_code_gives_the_same():
+    """Its functions were run once on these tensors; its figures are in tests/reference/pser.json."""
+    public = json.loads((Path(twin.__file__).with_suffix(".json")).read_text())
+    rng = np.random.default_rng(0)
+    classes, instances = (torch.from_numpy(rng.normal(size=(3, 21, 20)).astype(np.float32)) * 3 for _ in range(2))
+    overlap = torch.from_numpy(rng.random((3, 21)).astype(np.float32))
+    others = torch.from_numpy(rng.normal(size=(500, 20)).astype(np.float32))
+    apart = torch.from_numpy(rng.random(500) < 0.5)
+    at, labels, c = torch.tensor([[3.0, 9.0], [20.0, 31.0], [40.0, 44.5]]), torch.tensor([4, 7, 4]), PSER.Config()
+    around = bags_.bags(at, c.scales, c.shift)
+    found = {
+        "bags": around.flatten().tolist(),
+        "tiou": torch.cat([bags_.tiou(s[None], b)[0] for s, b in zip(at, around, strict=True)]).tolist(),
+        "rank": float(ranking.bag_loss(classes, instances, labels)),
+        "negative": c.negative_weight * float(ranking.negative_loss(others[apart], c.negatives)),
+        "merged": ranking.merged(around, classes, instances, overlap, labels, c.best).flatten().tolist(),
+    }
+    public["merged"] = [v for pair in public["merged"] for v in pair]
+    for name, value in found.items():
+        assert value == pytest.approx(public[name], rel=1e-5, abs=2e-6), name
