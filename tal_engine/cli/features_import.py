@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -64,8 +64,8 @@ def import_(
     from .progress import bars
 
     options = ImportOptions(
-        layout=_layout(layout), pattern=pattern, stream=stream or "", columns=_columns(columns or ()),
-        encoder=encoder, resized=resized, durations=_durations(durations), **_geometry(snippet or ()),
+        layout=_layout(layout), pattern=pattern, stream=stream or "", columns=_columns(columns or []),
+        encoder=encoder, resized=resized, durations=_durations(durations), **_geometry(snippet or []),
     )  # fmt: skip
     with bars() as bar:
         outcome = import_features(
@@ -101,13 +101,13 @@ def _layout(text: str | None) -> Layout | None:
     return found
 
 
-def _geometry(fields: list[str] | tuple[()]) -> dict[str, float]:
+def _geometry(fields: list[str]) -> dict[str, Any]:
     """Read fps=25, window=16, stride=16.
 
     Raises:
         UsageError: another field, or no number.
     """
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for text in fields:
         name, _, value = text.partition("=")
         if name not in ("fps", "window", "stride"):
@@ -119,7 +119,7 @@ def _geometry(fields: list[str] | tuple[()]) -> dict[str, float]:
     return found
 
 
-def _columns(texts: list[str] | tuple[()]) -> dict[str, tuple[int, int]]:
+def _columns(texts: list[str]) -> dict[str, tuple[int, int]]:
     found = {}
     for text in texts:
         name, _, span = text.partition("=")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,8 +58,8 @@ class _Run:
     """The training run of one fold: its stage, its videos, and the folder of its checkpoint."""
 
     stage: str
-    train: list[VideoLabels]
-    test: list[VideoLabels]
+    train: Sequence[VideoLabels]
+    test: Sequence[VideoLabels]
     folder: Path
 
 

@@ -67,8 +67,10 @@ class PseR(nn.Module):
         options, found = lacp.proposal_options(self.config.seed_config), []
         real = torch.ones_like(batch.clicked[..., 0]) if batch.mask is None else batch.mask
         for v, n in enumerate(real.sum(1).long().tolist()):
-            arrays = (x[v, :n].float().cpu().numpy() for x in (said["cas"], said["attention"], batch.clicked))
-            at, labels = seeds(*arrays, options, self.config.reach)
+            cas, attention, clicked = (
+                x[v, :n].float().cpu().numpy() for x in (said["cas"], said["attention"], batch.clicked)
+            )
+            at, labels = seeds(cas, attention, clicked, options, self.config.reach)
             x = out.parts["embedded"][v, :n].float()
             found.append((x, torch.from_numpy(at).to(x), torch.from_numpy(labels).to(x.device)))
         return found
