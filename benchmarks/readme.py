@@ -261,9 +261,13 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
 }
 
 
+#: Parts whose results have another name.
+STORED = dict.fromkeys(("encoder_names", "encoder_precision", "texts"), "encoders")
+
+
 def main() -> None:
     pages = {
-        ROOT / page: filled(ROOT / page, {n: make for n, make in sections.items() if stored(n)})
+        ROOT / page: filled(ROOT / page, {n: make for n, make in sections.items() if stored(STORED.get(n, n))})
         for page, sections in PAGES.items()
     }
     if not write_or_check(pages, check_asked()):
