@@ -30,7 +30,7 @@ def mapped(
     Args:
         function: of a module, since it is pickled; what it is given and gives back is, too.
         shared: what all of them read; it travels to each node once.
-        items: one for each call.
+        items: of the calls.
         cluster: where Ray is, and the GPUs of a task.
         progress: called with (tasks done, all) as they end.
 
@@ -38,8 +38,7 @@ def mapped(
         Results in the order of `items`.
 
     Raises:
-        MissingExtraError: Ray is not installed.
-        UsageError: no cluster answers.
+        MissingExtraError, UsageError: Ray is not installed, or no cluster answers.
         TALError: what the function raised first, as it was raised.
         BackendError: Ray ended the run: a task died too often, or raised what is no error of this package.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from ..limits import Limits
 from ..options import DEVICE_PIXELS, SnippetOptions
 from ..records import Features, Snippets
 from ..video import VideoSource, cut, open_video
-from ..video.flow import FlowSource, with_flow
+from ..video.flow import FlowSource, needs_flow, with_flow
 from ..video.flow_rules import flow_rules
 from ..video.flow_vectors import with_vectors
 from ..video.planes import cut_planes
@@ -129,7 +129,7 @@ class Extractor:
         snippets, convert = self._cut(video, batch)
         snippets = reading.pull("snippets", snippets)
         # Where frames are converted later, no encoder reads flow; nor where a plan keeps one stream of several.
-        idle = self.flow is None and not needs_flow(self.snippet, self.encoders)
+        idle = self.flow is None and not needs_flow(self.snippet, [e.spec.reads for e in self.encoders])
         if convert is not None or idle:
             pass
         elif self.flow is None and self.snippet.flow == "vectors":
@@ -175,11 +175,6 @@ class Extractor:
         with closing(read_ahead(card.placed(snippets))) as sent:
             placed = running.pull("waiting", sent)
             return card.encode(placed, self.contract, lambda: video.seen, expected if video.duration else 0, report)
-
-
-def needs_flow(snippet: SnippetOptions, encoders: Iterable[SnippetEncoder]) -> bool:
-    """Whether flow has to be computed: an encoder reads it, or frames are cropped where it is (`flow_of` "whole")."""
-    return snippet.flow_of == "whole" or any(e.spec.reads == "flow" for e in encoders)
 
 
 def _libraries(flow: FlowSource | None) -> dict[str, str]:

@@ -242,14 +242,13 @@ class Stages:
 
     def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
         """Compute features [N, D] of a batch of snippets by stream; flow is added if the plan needs it."""
-        from ..video.flow import with_flow
-        from .extraction import needs_flow
+        from ..video.flow import needs_flow, with_flow
 
         if self.flow_note and not self._flow_said:
             log.warning("%s", self.flow_note)
             self._flow_said = True
         batch, snippet = snippets, self.plan.manifest.snippet
-        if needs_flow(snippet, self.encoders):
+        if needs_flow(snippet, [e.spec.reads for e in self.encoders]):
             (batch,) = with_flow([snippets], snippet)
         if self._card is not None:
             return self._card.encode(batch)

@@ -80,11 +80,7 @@ def build_index(
     encoders = [e for e in m.encoders if e.stream == tower.stream]
     contract = contract_of(m.snippet, encoders, str(m.provenance.get("contract", {}).get("pixels", PIXELS)))
     names, counts, durations, said = list[str](), list[int](), list[float](), list[str]()
-    with (
-        _folder(folder),
-        whole_file(folder / _VECTORS) as vectors,
-        whole_file(folder / _BACKGROUND) as likeness,
-    ):
+    with _folder(folder), whole_file(folder / _VECTORS) as vectors, whole_file(folder / _BACKGROUND) as likeness:
         with vectors.open("wb") as v, likeness.open("wb") as b:
             for name, features in videos:
                 said += check_contract(features.contract, contract, name) if encoders else []
