@@ -10,6 +10,7 @@ zero_shot  classes given as text on procedural videos, four classes that no sett
            video-level labels of 40 videos.
 requery    milliseconds from a new text to segments in an index of 100 hours of features.
 precision  image and video towers in half precision and in eight bits: whether they convert, and how far features move.
+           The part goes on where it was stopped.
 speed      milliseconds a snippet of image towers: eager torch and the exported graph, float32, two threads.
 """
 
@@ -75,7 +76,8 @@ def speed_part(seconds: float) -> dict[str, Any]:
 def precision_part(seconds: float) -> dict[str, Any]:
     import encoder_precision
 
-    return encoder_precision.table()
+    done = dict(stored(NAME).get("figures", {}).get("precision", {}).get("towers", {}))
+    return encoder_precision.table(done, lambda figures: finish(NAME, figures, "precision"))
 
 
 def main() -> None:
