@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pages import machine_lines
+from pages import machine_lines, table
 
 #: Seconds of a rendered clip, and what an archive of a million hours is taken to be.
 CLIP_S, HOURS, VIDEO_S = 20.0, 1_000_000, 1800.0
@@ -110,6 +110,32 @@ def _ray_parts(parts: Mapping[str, Any]) -> list[str]:
         f"with a core for each it is done {parts['whole_s'] / longest:.1f}x as fast, for {100 * (work - 1):.0f} % more "
         "work, which is decoding. The larger a plan's encoders are, the less that is.",
     ]
+
+
+def serve_section(document: Mapping[str, Any]) -> str:
+    """Say what two replicas of Ray Serve answer beside one service of two workers."""
+    if not document:
+        return "Not measured yet: `python benchmarks/archive_serve.py`."
+    f = document["figures"]
+    plain, ray, pinned = f["plain"], f["serve"], f["serve"]["pinned"]
+
+    def row(what: str, name: str) -> list[str]:
+        cells = [f"{of[name]['a_second']:.1f} ({of[name]['p50_ms']:.0f} / {of[name]['p99_ms']:.0f} ms)"
+                 for of in (plain, ray)]  # fmt: skip
+        return [what, str(ray[name]["requests"]), *cells]
+
+    head = ["requests a second (median / 99th percentile)", "requests", "`tal serve`, two workers",
+            f"Ray Serve, {f['replicas']} replicas of one"]  # fmt: skip
+    return "\n".join([
+        *table(head, [row("clips of 2 s, whole", "localize"), row("`/healthz`", "health")]), "",
+        f"- {f['clients']} clients on loopback, one after the other service, on a machine with other work (load "
+        f"{f['load_before']:.0f} before): rates are for comparing the two columns. A health check through Ray's proxy "
+        f"takes {ray['health']['p50_ms']:.1f} ms, {plain['health']['p50_ms']:.1f} ms without.",
+        f"- Streams stay put: {pinned['streams']} streams on {pinned['replicas']} replicas, each asked for "
+        f"{pinned['asked'] // pinned['streams']} times while clips were localized: {pinned['found']} of "
+        f"{pinned['asked']} answers came from the replica that has it.",
+        *machine_lines({"all": document["machine"]}, "onnxruntime"),
+    ])  # fmt: skip
 
 
 def ray_and_scale(batch: Mapping[str, Any], store: Mapping[str, Any], ray: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ zero_shot  classes given as text on procedural videos, four classes that no sett
            videos; beside random directions in place of texts, and beside CoLA trained on the same features from
            video-level labels of 40 videos.
 requery    milliseconds from a new text to segments in an index of 100 hours of features.
+precision  image and video towers in half precision and in eight bits: whether they convert, and how far features move.
+           The part goes on where it was stopped.
 speed      milliseconds a snippet of image towers: eager torch and the exported graph, float32, two threads.
 """
 
@@ -71,6 +73,13 @@ def speed_part(seconds: float) -> dict[str, Any]:
     return encoder_speed.table()
 
 
+def precision_part(seconds: float) -> dict[str, Any]:
+    import encoder_precision
+
+    done = dict(stored(NAME).get("figures", {}).get("precision", {}).get("towers", {}))
+    return encoder_precision.table(done, lambda figures: finish(NAME, figures, "precision"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=["names"])
@@ -80,7 +89,13 @@ def main() -> None:
     WIDTHS[:] = options.widths
     logging.getLogger().setLevel(logging.ERROR)
     for part in options.parts:
-        parts = {"names": names_part, "zero_shot": zero_shot_part, "requery": requery_part, "speed": speed_part}
+        parts = {
+            "names": names_part,
+            "zero_shot": zero_shot_part,
+            "requery": requery_part,
+            "speed": speed_part,
+            "precision": precision_part,
+        }
         figures = parts[part](options.seconds)
         finish(NAME, figures, part)
 

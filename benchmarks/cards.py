@@ -19,7 +19,7 @@ import methods_tables
 from bench_methods import Places, data_of
 from common import spread, stored
 from config_table import config_table
-from methods_rows import PAPERS
+from methods_rows import LATER, PAPERS
 from pages import ROOT, filled, machine_lines, plus_minus, table, write_or_check
 from PIL import Image
 from variants import SEEDS
@@ -142,7 +142,7 @@ def draw_pictures(places: Places) -> None:
     """Of every method whose first checkpoint on the simulator is there."""
     data = data_of("simulator", places)
     video = shown(data.subset("test"))
-    for name in PAPERS:
+    for name in (*PAPERS, *LATER):
         folder = places.run("simulator", name, SEEDS[0])
         if not (folder / "checkpoint.json").exists():
             print(f"{name}: no picture, there is no checkpoint in {folder}", file=sys.stderr)
@@ -177,7 +177,7 @@ def main() -> None:
     if args.pictures:
         draw_pictures(Places(args.work.resolve(), args.work.resolve() / "videos"))
     if not write_or_check(
-        {FOLDER / f"{name}.md": page(name) for name in PAPERS}
+        {FOLDER / f"{name}.md": page(name) for name in (*PAPERS, *LATER)}
         | {FOLDER / f"{name}.md": segments_page(name) for name in SEGMENTS},
         args.check,
     ):

@@ -44,6 +44,30 @@ def _speed() -> list[str]:
             *table(head, rows), ""]  # fmt: skip
 
 
+def precision() -> str:
+    """Say which towers convert, and what rounding moves."""
+    f, machine = _part("precision")
+    if not f:
+        return "Not measured yet: `python benchmarks/bench_encoders.py --parts precision`."
+    head = ["tower, random weights", "MB fp32 / fp16 / int8", "least cosine fp16 / int8", "ms a snippet fp32 / int8"]
+    rows = []
+    for name, r in f["towers"].items():
+        half, eight = r["fp16"], r["int8"]
+        if "error" in half or "error" in eight:
+            rows.append([f"`{name}`", half.get("error", "fp16: yes"), eight.get("error", "int8: yes"), ""])
+            continue
+        sizes = " / ".join(f"{of['megabytes']:.0f}" for of in (r, half, eight))
+        cosines = f"{half['cosine_least']:.5f} / {eight['cosine_least']:.5f}"
+        rows.append([f"`{name}`", sizes, cosines, f"{r['fp32_ms']:.1f} / {eight['ms']:.1f}"])
+    said = "has" if f["vnni"] else "has no"
+    return "\n".join([
+        *table(head, rows), "",
+        f"- Processor time on {f['threads']} thread; this machine {said} VNNI as ONNX Runtime sees it. Features are of "
+        "drawn videos that were not calibrated on.",
+        *machine,
+    ])  # fmt: skip
+
+
 def texts() -> str:
     f, machine = _part("zero_shot")
     kinds: Mapping[str, str] = {

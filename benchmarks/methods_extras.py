@@ -19,7 +19,8 @@ from tal_engine.annotations import AnnotatedVideo
 from tal_engine.inference.operating_point import overlap
 from tal_engine.lab.data.batches import snippets_of
 from tal_engine.lab.data.dataset import DataSet
-from tal_engine.lab.methods import apn
+from tal_engine.lab.heads.interface import Batch
+from tal_engine.lab.methods import apn, pser
 from tal_engine.lab.methods.vlpo import VLPO
 from tal_engine.lab.training import checkpoint
 from tal_engine.lab.training.runs import videos_of
@@ -97,7 +98,29 @@ def pseudo_labels(run: Trained) -> Extra:
     return dict(out)
 
 
-def _segment(features: Features, start: int, end: int, label: int, vocabulary: Vocabulary) -> Segment:
+def refined(run: Trained) -> Extra:
+    """PseR: what its detector learned from, against the truth: the seeds of LACP, and what ranking made of them."""
+    c, data = run.checkpoint, run.data
+    videos, net = data.subset("train"), cast(pser.PseR, c.network())
+    streams = c.method.training_streams(c.config)
+    found, points = data.features(videos, streams), points_of(data, videos, c.train)
+    made: dict[str, dict[str, list[Segment]]] = {"seeds": {}, "refined": {}}
+    for v in videos:
+        f = found[v.name]
+        hot = torch.zeros(1, len(f), len(c.vocabulary))
+        for snippet, label in snippets_of(points[v.name], f, c.vocabulary, v.name):
+            hot[0, snippet, label] = 1
+        batch = Batch({s: torch.from_numpy(f.streams[s])[None] for s in streams}, hot.amax(1), points=hot)
+        for kind, of in made.items():
+            (segments,) = net.pseudo_segments(batch, refined=kind == "refined")
+            of[v.name] = [_segment(f, s + 0.5, e + 0.5, int(label), c.vocabulary) for s, e, label in segments.tolist()]
+    both = [_agreement(videos, of) for of in made.values()]
+    return {
+        f"pseudo-labels of the training videos, {name}, seeds and refined": [b[name] for b in both] for name in both[0]
+    }
+
+
+def _segment(features: Features, start: float, end: float, label: int, vocabulary: Vocabulary) -> Segment:
     time = features.timeline
     return Segment(float(time.left(start)), float(time.right(end)), vocabulary.name(label), 1.0)
 
@@ -117,6 +140,7 @@ EXTRAS: dict[str, Callable[[Trained], Extra]] = {
     "distill_collab": branches,
     "vlpo": oracle,
     "apn": pseudo_labels,
+    "pser": refined,
 }
 
 

@@ -18,11 +18,14 @@ from tal_engine.lab.training.recipe import recipe
 #: Title of each method's row.
 TITLES = {
     "pvlr": "PVLR", "distill_collab": "CBP+VLP", "vlpo": "VLPO", "tsm_vlc": "TSM+VLC", "apn": "APN (points)",
+    "pser": "PseR (points)",
     "co2": "CO2-Net", "basnet": "BaS-Net", "cola": "CoLA", "um": "UM", "hamnet": "HAM-Net", "aicl": "AICL",
     "stpn": "STPN", "lacp": "LACP (points)", "transformer": "transformer (CBP alone)",
 }  # fmt: skip
 #: Those of the five papers; they have a card in docs/methods.
 PAPERS = ("pvlr", "distill_collab", "vlpo", "tsm_vlc", "apn")
+#: Those that came later, with a card too.
+LATER = ("pser",)
 EVERY: dict[str, Variant] = {name: Variant(name) for name in TITLES}
 
 
@@ -145,6 +148,12 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
         "confidence is the cosine (3.4)": Variant("apn", {"confidence": "cosine"}),
         "proposals without pseudo-instances (3.6)": Variant("apn", {"own_instances": False}),
     },
+}
+
+#: PseR's own question: what its pseudo-labels add to the seeds of LACP, which the same detector learns from.
+ABLATIONS["pser"] = {
+    "seeds as they are": Variant("pser", {"refine_steps": 0}, train={"steps": 1050}),
+    "the best segment alone": Variant("pser", {"best": 1}),
 }
 
 #: CBP+VLP where CLIP covers twice its actions; location thresholds as above, chosen on another world of the kind.

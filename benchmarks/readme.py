@@ -218,11 +218,12 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "int8_instructions": lambda: deploy_section.int8(stored("int8_instructions")),
         "bench_memory": lambda: deploy_section.memory(stored("bench_memory")),
     },
-    "docs/encoders.md": {"encoder_names": encoders_section.names},
+    "docs/encoders.md": {"encoder_names": encoders_section.names, "encoder_precision": encoders_section.precision},
     "docs/texts.md": {"texts": encoders_section.texts},
     "docs/archives.md": {
         "bench_archive": lambda: archive_section.section(stored("bench_archive")),
         "bench_archive_store": lambda: archive_section.store_section(stored("bench_archive_store")),
+        "bench_archive_serve": lambda: archive_section.serve_section(stored("bench_archive_serve")),
         "bench_archive_ray": lambda: archive_section.ray_and_scale(
             *(stored(f"bench_archive{part}") for part in ("", "_store", "_ray"))
         ),
@@ -260,9 +261,13 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
 }
 
 
+#: Parts whose results have another name.
+STORED = dict.fromkeys(("encoder_names", "encoder_precision", "texts"), "encoders")
+
+
 def main() -> None:
     pages = {
-        ROOT / page: filled(ROOT / page, {n: make for n, make in sections.items() if stored(n)})
+        ROOT / page: filled(ROOT / page, {n: make for n, make in sections.items() if stored(STORED.get(n, n))})
         for page, sections in PAGES.items()
     }
     if not write_or_check(pages, check_asked()):

@@ -61,6 +61,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     "bench_archive_store": {
         "": (*RUNTIME, f"{_T}/batch", *(f"benchmarks/{n}.py" for n in ("archive_store", "faulty_store")))
     },
+    "bench_archive_serve": {"": (f"{_T}/serve", f"{_T}/distributed", "benchmarks/archive_serve.py")},
     "bench_archive_ray": {"": (*RUNTIME, f"{_T}/batch", f"{_T}/distributed", "benchmarks/archive_ray.py")},
     "newcomer": {"": (*TRAINED, *RUNTIME, "export", "benchmarks/newcomer.py")},
     "release_check": {"": (_T, "export", "benchmarks/release_check.py")},
@@ -97,6 +98,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
         "": (f"{_T}/texts", f"{_T}/lab/nn", "export", "benchmarks/bench_encoders.py", "benchmarks/text_classes.py"),
         "names": (f"{_T}/lab/nn", "export", "benchmarks/encoder_names.py"),
         "speed": (f"{_T}/lab/nn", "export", "benchmarks/encoder_speed.py"),
+        "precision": (f"{_T}/lab/nn", "export", "benchmarks/encoder_precision.py"),
         "requery": (f"{_T}/texts", "csrc", "benchmarks/text_requery.py"),
     },
     "bench_image": {"": (f"{_T}/serve", "examples/deploy", "pyproject.toml", "benchmarks/bench_image.py")},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import tal_engine
 
 from .._util.extras import need
 from ..errors import ExportError, require
-from ..features.contract import contract_of, differences
+from ..features.contract import contract_of, differences, not_known
 from ..inference.domain import DomainModel
 from ..lab.heads.streams import width_of
 from ..lab.training.checkpoint import Checkpoint
@@ -42,6 +43,8 @@ from .operators import warn_unsupported
 from .parity import check_evaluator, check_head
 from .to_onnx import to_onnx
 from .variant import make_variant
+
+log = logging.getLogger("tal_engine")
 
 #: The member that scores proposals, in plans that pair boundaries.
 EVALUATOR = "evaluator.onnx"
@@ -170,7 +173,8 @@ def export(checkpoint: Checkpoint, encoders: EncoderSet | None, path: Path, **op
 def _snippet_options(checkpoint: Checkpoint) -> SnippetOptions:
     """Return the snippets that the features were made of; those of I3D where that is not recorded."""
     recorded = checkpoint.provenance.get("contract", {}).get("snippet")
-    return SnippetOptions(**recorded) if recorded else I3D_SNIPPETS
+    known = {f.name for f in fields(SnippetOptions)}  # imported features may lack all of it
+    return SnippetOptions(**{k: v for k, v in recorded.items() if k in known}) if recorded else I3D_SNIPPETS
 
 
 def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
@@ -183,7 +187,12 @@ def _check_encoders(checkpoint: Checkpoint, encoders: EncoderSet) -> None:
         if spec is None:
             raise ExportError(f"{checkpoint.folder}: reads stream {stream!r}, no encoder was given for it")
         wanted = trained.get(stream, {}).get("weights_sha256")
-        if trained and wanted != spec.weights_sha256:
+        if trained and wanted is None and not_known(contract):
+            log.warning(
+                "%s: nobody knows which weights made its features of stream %r; those of %s may be others",
+                checkpoint.folder, stream, spec.name,
+            )  # fmt: skip
+        elif trained and wanted != spec.weights_sha256:
             raise ExportError(
                 f"{checkpoint.folder}: stream {stream!r} was trained on encoder weights {str(wanted)[:12]}, "
                 f"{spec.name} has {spec.weights_sha256[:12]}"

@@ -187,6 +187,11 @@ def _check(path: Path, network: Any, gives: str, content: bytes, contract: OnnxC
                 raise ExportError(f"{path}: gives {shape} for {batch} snippets; choose a pooling that makes [N, D]")
             dim = found.shape[1]
             wanted = np.concatenate([_by_hand(alone, network, gives, f[None], contract) for f in frames])
+            if not (np.isfinite(wanted).all() and np.isfinite(found).all()):
+                raise ExportError(
+                    f"{path}: gives NaN or infinite features for random pictures: look at mean and std of its contract "
+                    "(values are 0..255 without them), and at its weights and precision"
+                )
             worst = max(worst, difference({_FEATURE: wanted}, {_FEATURE: found}))
     except (TALError, RuntimeError) as e:
         raise e if isinstance(e, ExportError) else ExportError(f"{path}: does not run ({e})") from e

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 import tal_engine
@@ -93,8 +94,11 @@ def text_plan(
         raise UsageError(f"encoder {encoder.name} does not take classes as texts: {why}")
     try:
         how = TextHead(prompts=list(prompts), background=list(background), scale=scale, centre=centre, smooth=smooth)
-    except ValueError as e:
-        raise UsageError(f"texts: {e}") from e
+    except ValidationError as e:
+        wrong = e.errors()[0]
+        what, why = ".".join(map(str, wrong["loc"])), wrong["msg"].removeprefix("Value error, ")
+        said = why if why.startswith("is ") else f"is {wrong['input']!r}: {why[:1].lower()}{why[1:]}"
+        raise UsageError(f"{what} {said}") from e
     kind, tokenizer, clean = text.stored_tokenizer()
     start, stop, pad = text.special
     content, parity = tower_graph(text)

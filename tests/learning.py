@@ -31,7 +31,9 @@ def small_config(method, **changes):
     # Prompts that fit into the small text tower, a small transformer as one branch of two.
     widths |= {"prefix": 4, "suffix": 4, "width": 16, "heads": 2, "positions": 24, "cbp_options": dict(SMALL_CBP)}
     # A pyramid whose levels all learn the segment of `a_batch`.
-    widths |= {"hidden": 32, "levels": 2}
+    widths |= {"hidden": 32, "levels": 2, "ranking_width": 32}
+    if method.name == "pser":  # whose segments are as long as an untrained network makes them
+        widths["ranges"] = ((0.0, 100.0), (0.0, 100.0))
     known = {f.name for f in fields(method.Config)}
     return method.Config(**{k: v for k, v in widths.items() if k in known} | changes)
 
@@ -57,6 +59,8 @@ def quiet_config(method):
 def steps_of_all_phases(method):
     """Steps in which, together, every part of a network learns."""
     config = small_config(method)
+    if hasattr(config, "refine_steps"):
+        return (0, config.seed_steps, config.seed_steps + config.refine_steps)
     return (0, config.warm_up, config.warm_up + config.b_steps) if hasattr(config, "b_steps") else (0,)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -19,7 +22,7 @@ from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from .console import complain, errors, stdout
 from .inputs import MaxPixels, MaxSnippets
 from .progress import bars
-from .shared import Conf, Device, Json, Key, PlanOption, Quiet, RawScores, Threads, Timeout
+from .shared import Classes, Conf, Device, Json, Key, PlanOption, Quiet, RawScores, Threads, Timeout
 
 _CLUSTER = "Several machines"
 #: Videos that failed in an earlier run and are named.
@@ -53,6 +56,7 @@ def batch(
         ),
     ],
     plan: PlanOption = None,
+    classes: Classes = None,
     column: Annotated[
         str | None,
         typer.Option(
@@ -134,13 +138,36 @@ def batch(
         timeout=timeout, key=key, limits=Limits(max_pixels=max_pixels, max_snippets=max_snippets),
         min_score=conf, top_k=topk, calibrated=not raw_scores,
     )  # fmt: skip
-    with bars(not quiet) as tell:
+    with bars(not quiet) as tell, _with_classes(plan, classes, options) as (chosen, options):
         try:
-            summary = localize_archive(items, None if plan is None else str(plan), output, options, _said(tell), pool)
+            summary = localize_archive(items, chosen, output, options, _said(tell), pool)
         except KeyboardInterrupt:
             errors.print(f"stopped; what was localized is in {redact(output)}: run it again to go on")
             raise
     _finish(summary, output, as_json, quiet)
+
+
+@contextmanager
+def _with_classes(
+    plan: Path | None, classes: str | None, options: ArchiveOptions
+) -> Iterator[tuple[str | None, ArchiveOptions]]:
+    """Give the path of the plan of these classes, and the options to open it with; workers read it like any other.
+
+    Its segments have an ID of their own, and the same classes the same one: a run goes on.
+    """
+    if classes is None:
+        yield None if plan is None else str(plan), options
+        return
+    from ..plan.archive import write_plan
+    from ..pose.plans import open_plan
+    from ..texts.classes import parse_classes
+    from ..texts.plans import with_classes
+
+    made = with_classes(open_plan(plan, key=options.key), parse_classes(classes), keep_tower=False)
+    with tempfile.TemporaryDirectory(prefix="tal-classes-") as folder:
+        path = Path(folder) / f"{made.manifest.name}.plan"
+        write_plan(path, made)
+        yield str(path), replace(options, key=None)  # the signature was of the plan it was made of
 
 
 def _on_ray(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.progress import Progress
@@ -27,6 +27,9 @@ from ..records import Features
 from . import online
 from .console import errors, stdout, warn
 from .inputs import expand_sources
+
+if TYPE_CHECKING:
+    from ..diagnostics.latency_curve import Spread
 
 #: Look-aheads that are measured where none are named, beside the window's own length.
 LATENCIES = (2.0, 4.0, 8.0, 16.0, math.inf)
@@ -63,6 +66,7 @@ class Asked:
     timeout: float = 0.0
     key: str | None = None
     beside: Path | None = None
+    ray: str | None = None
 
 
 def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: Asked, as_json: bool) -> None:
@@ -72,6 +76,8 @@ def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: 
     ambiguous = {v.name: v.ambiguous for v in found.subset(subset).values() if v.ambiguous}
     engine = TALEngine.load(asked.plan, asked.device, timeout=asked.timeout, key=asked.key)
     if engine.plan.manifest.online is not None:
+        if asked.ray is not None:
+            raise UsageError(f"--ray {asked.ray}: spreads windows over a cluster, and {asked.plan} sees no windows")
         _measure_online(engine, truth, subset, paths, asked, as_json)
         return
     if asked.beside is not None:
@@ -82,6 +88,7 @@ def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: 
         points = latency_curve(
             engine, features, asked.windows or (engine.plan.manifest.stream.window, math.inf),
             asked.latencies or LATENCIES, min_score=ALL, top_k=0, progress=lambda n, of: say("streams", n, of),
+            spread=_spread(asked),
         )  # fmt: skip
     offline = evaluate_tables(
         truth, Table.of_segments(whole, "segments"), asked.rules, ambiguous=ambiguous, threads=asked.threads
@@ -97,6 +104,16 @@ def evaluate_curve(found: Annotations, source: Path, subset: str | None, asked: 
         typer.echo(json.dumps(_document(offline, subset, scored), allow_nan=False))
     else:
         _print(offline, subset, scored)
+
+
+def _spread(asked: Asked) -> Spread | None:
+    """Stream on a Ray cluster where one was asked for."""
+    if asked.ray is None:
+        return None
+    from ..distributed.cluster import RayOptions
+    from ..distributed.sweeping import spread_on
+
+    return spread_on(RayOptions(address=asked.ray, gpus=RayOptions().gpus_for(asked.device)), asked.device)
 
 
 def _measure_online(

@@ -95,6 +95,14 @@ def evaluate(
             rich_help_panel="Streams",
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Stream on Ray: local (this machine), auto (its cluster), HOST:PORT.",
+            rich_help_panel="Streams",
+        ),
+    ] = None,
     device: Device = "auto",
     class_list: Annotated[
         str | None,
@@ -136,13 +144,14 @@ def evaluate(
 
         asked = Asked(
             plan, device, parse_seconds(windows, "windows"), parse_seconds(latencies, "latencies"), wanted, threads,
-            timeout, key, beside,
+            timeout, key, beside, ray,
         )  # fmt: skip
         evaluate_curve(found, predictions, subset, asked, as_json)
         return
-    if any(v is not None for v in (plan, windows, latencies, beside)):
+    if any(v is not None for v in (plan, windows, latencies, beside, ray)):
         raise UsageError(
-            f"--plan, --windows, --latencies and --beside stream videos or features with --online, not {predictions}"
+            "--plan, --windows, --latencies, --beside and --ray stream videos or features with --online, not "
+            f"{predictions}"
         )
     numbers = found.numbers if class_list is None else class_numbers(class_list)
     listed, decided = finals.read(predictions, online, numbers, score_key)

@@ -15,6 +15,7 @@ from ..limits import MAX_PIXELS, MAX_SNIPPETS, Limits
 from ..video.flow import FlowSource
 from . import texts
 from .console import complain, errors, stdout, warn
+from .features_import import import_
 from .inputs import (
     Geometry,
     MaxPixels,
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from ..pose.skeleton_options import SkeletonOptions
 
 app = typer.Typer(
-    help="Extract features of videos, compare feature files, show what made them, find texts in them.",
+    help="Extract features of videos, import those of others, compare feature files, show what made them, find texts.",
     no_args_is_help=True,
 )
+app.command("import")(import_)
 app.command("index")(texts.index)
 app.command("search")(texts.search)
 

@@ -16,6 +16,7 @@ from .progress import bars
 from .shared import Device
 
 if TYPE_CHECKING:
+    from ..distributed import RayOptions
     from ..lab.fitting.report import FitReport
 
 _LABELS, _RUN, _HEAD = "Labels", "The run", "What is trained"
@@ -84,6 +85,14 @@ def fit(
         Path | None, typer.Option(help="The page; default: report.html in --work.", rich_help_panel=_RUN)
     ] = None,
     device: Device = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Train the folds on Ray: local (this machine), auto (its cluster), HOST:PORT; all nodes see --work.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a plan that is there.", rich_help_panel=_RUN)
     ] = False,
@@ -107,7 +116,7 @@ def fit(
     options = FitOptions(
         task=task, encoders=encoders, weights=named_files(weights or []), head=head, steps=steps, folds=folds,
         groups=groups, min_videos=min_videos, false_alarms_per_hour=false_alarms_per_hour, curve=curve, seed=seed,
-        work=work, overwrite=overwrite, force=force, device=device,
+        work=work, overwrite=overwrite, force=force, device=device, ray=_cluster(ray, device),
     )  # fmt: skip
     place = work or output.with_suffix(".fit")
     try:
@@ -117,6 +126,14 @@ def fit(
         errors.print(f"stopped; the same command goes on with what is in {place}")
         raise
     _say(made, report or place / "report.html")
+
+
+def _cluster(address: str | None, device: str) -> RayOptions | None:
+    if address is None:
+        return None
+    from ..distributed.cluster import RayOptions
+
+    return RayOptions(address=address, gpus=RayOptions().gpus_for(device))
 
 
 def _error(e: Mapping[str, Any], what: str) -> str:

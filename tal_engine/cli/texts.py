@@ -105,10 +105,25 @@ def index(
     from ..texts.index import build_index
 
     files = [f for p in features for f in (sorted(p.rglob("*.npz")) if p.is_dir() else [p])]
+    if not files:
+        raise UsageError(f"{', '.join(map(str, features))}: holds no feature files (.npz)")
+    _refuse_twins(files)
     count, said = build_index(output, open_plan(plan), _read(files), overwrite=overwrite)
     for note in dict.fromkeys(said):
         warn(note)
     errors.print(f"{output}: {count} videos")
+
+
+def _refuse_twins(files: list[Path]) -> None:
+    """Refuse two files of one video's name.
+
+    Raises:
+        UsageError: there are two; both are named.
+    """
+    seen: dict[str, Path] = {}
+    for file in files:
+        if (other := seen.setdefault(file.stem, file)) is not file:
+            raise UsageError(f"{other} and {file} are both called {file.stem!r}: an index has a video once")
 
 
 def _read(files: list[Path]) -> Iterator[tuple[str, Features]]:

@@ -24,6 +24,25 @@ from ..streaming.stream_state import StreamState
 if TYPE_CHECKING:
     from ..engine import TALEngine
 
+    #: From an engine, jobs and a progress to what `streamed` gives of each, in order.
+    Spread = Callable[[TALEngine, Sequence["Job"], Callable[[int, int], None]], list[list["CurvePoint"]]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video at one window: `options` with that window, and one stream for each look-ahead that fits it.
+
+    min_score, top_k: see `latency_curve`.
+    """
+
+    name: str
+    features: Features
+    options: StreamOptions
+    window: float
+    look_aheads: tuple[float, ...]
+    min_score: float | None = None
+    top_k: int | None = None
+
 
 @dataclass
 class CurvePoint:
@@ -63,6 +82,7 @@ def latency_curve(
     min_score: float | None = None,
     top_k: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    spread: Spread | None = None,
 ) -> list[CurvePoint]:
     """Stream each video once per window; all look-aheads share the runs of the head.
 
@@ -75,6 +95,7 @@ def latency_curve(
         min_score: lowest score of an event; None takes the plan's operating point. Evaluation needs -inf.
         top_k: most segments of a window; None takes the plan's. Evaluation needs 0, which keeps all.
         progress: called with (streams done, streams in all).
+        spread: streams all of them, such as on a cluster, in place of this process one after the other.
 
     Returns:
         A point for each window and each look-ahead that fits, in this order.
@@ -89,16 +110,45 @@ def latency_curve(
     shortest = min(look_aheads)
     require(max(windows) >= shortest or math.isinf(shortest), "windows", list(windows), f"{shortest:g} s or more")
     base = engine.plan.manifest.stream if options is None else options
+    fits = {w: tuple(x for x in look_aheads if x <= w or math.isinf(x)) for w in windows}
+    jobs = [Job(n, video, base, w, fits[w], min_score, top_k) for w in windows for n, video in features.items()]
+    found = (spread or _one_by_one)(engine, jobs, progress or _silent)
     points: list[CurvePoint] = []
     for i, window in enumerate(windows):
-        mine = [CurvePoint(window, x) for x in look_aheads if x <= window or math.isinf(x)]
-        for j, (name, video_features) in enumerate(features.items()):
-            length = _covering(engine, video_features, base) if math.isinf(window) else window
-            variants = [replace(base, window=length, look_ahead=min(p.look_ahead_s, length)) for p in mine]
-            _stream(engine, name, video_features, mine, variants, (min_score, top_k))
-            if progress is not None:
-                progress(i * len(features) + j + 1, len(windows) * len(features))
-        points += mine
+        points += _joined(window, fits[window], found[i * len(features) : (i + 1) * len(features)])
+    return points
+
+
+def _silent(done: int, total: int) -> None:
+    """No progress."""
+
+
+def _one_by_one(engine: TALEngine, jobs: Sequence[Job], progress: Callable[[int, int], None]) -> list[list[CurvePoint]]:
+    found = []
+    for done, job in enumerate(jobs, 1):
+        found.append(streamed(engine, job))
+        progress(done, len(jobs))
+    return found
+
+
+def _joined(window: float, look_aheads: Sequence[float], videos: Sequence[Sequence[CurvePoint]]) -> list[CurvePoint]:
+    """Join the points of one window over its videos, in their order."""
+    points = [CurvePoint(window, x) for x in look_aheads]
+    for of_video in videos:
+        for point, one in zip(points, of_video, strict=True):
+            point.declared_latency_s = max(point.declared_latency_s, one.declared_latency_s)
+            point.worst_latency_s = max(point.worst_latency_s, one.worst_latency_s)
+            point.late_events += one.late_events
+            point.finals += one.finals
+    return points
+
+
+def streamed(engine: TALEngine, job: Job) -> list[CurvePoint]:
+    """Run one video through streams that differ in their look-ahead only: a point for each."""
+    length = _covering(engine, job.features, job.options) if math.isinf(job.window) else job.window
+    points = [CurvePoint(job.window, x) for x in job.look_aheads]
+    variants = [replace(job.options, window=length, look_ahead=min(p.look_ahead_s, length)) for p in points]
+    _stream(engine, job.name, job.features, points, variants, (job.min_score, job.top_k))
     return points
 
 

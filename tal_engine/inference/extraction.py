@@ -21,7 +21,7 @@ from ..limits import Limits
 from ..options import DEVICE_PIXELS, SnippetOptions
 from ..records import Features, Snippets
 from ..video import VideoSource, cut, open_video
-from ..video.flow import FlowSource, with_flow
+from ..video.flow import FlowSource, needs_flow, with_flow
 from ..video.flow_rules import flow_rules
 from ..video.flow_vectors import with_vectors
 from ..video.planes import cut_planes
@@ -128,12 +128,15 @@ class Extractor:
         video.frames = reading.pull("decode", video.frames)
         snippets, convert = self._cut(video, batch)
         snippets = reading.pull("snippets", snippets)
-        # Where frames are converted later, no encoder reads flow.
-        if convert is None and self.flow is None and self.snippet.flow == "vectors":
+        # Where frames are converted later, no encoder reads flow; nor where a plan keeps one stream of several.
+        idle = self.flow is None and not needs_flow(self.snippet, [e.spec.reads for e in self.encoders])
+        if convert is not None or idle:
+            pass
+        elif self.flow is None and self.snippet.flow == "vectors":
             snippets = reading.pull("flow", with_vectors(snippets, self.snippet, video))
-        elif convert is None and (self.flow is None or self.snippet.flow == "none"):
+        elif self.flow is None or self.snippet.flow == "none":
             snippets = reading.pull("flow", with_flow(snippets, self.snippet))
-        elif convert is None and self.flow is not None:
+        else:
             snippets = reading.pull("flow", self.flow(snippets, self.snippet, video))
         if self.poses is not None:
             snippets = reading.pull("poses", self.poses.of_video(snippets, video.warnings, found))

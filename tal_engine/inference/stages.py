@@ -23,6 +23,7 @@ from .._util.concurrency import Stopwatch
 from ..backends import Backend, DynamicBatchingBackend, LazyBackend, Runtime
 from ..errors import FeatureError, PlanError, PlanFault, TALError, UsageError, require
 from ..features import EncoderGraph, check_contract, contract_of
+from ..features.contract import for_features
 from ..features.pixel_conversion import conversions_for
 from ..limits import Limits
 from ..options import PIXELS, timeline_of
@@ -127,7 +128,8 @@ class Stages:
         #: The flow that it was trained on, as `video.flow_rules` names it; "" where there is no record.
         self.flow = str(trained.get("flow", _FLOWS.get(plan.sha256, "")))
         poses = str(trained.get("poses", ""))
-        self.contract = contract_of(manifest.snippet, manifest.encoders, self.pixels, self.flow, poses)
+        own = contract_of(manifest.snippet, manifest.encoders, self.pixels, self.flow, poses)
+        self.contract = own if manifest.encoders else for_features(own, trained, [t.name for t in manifest.head.inputs])
         #: Where features stay on the card; None where they pass through the host.
         require(not (on_card and manifest.online), "on_card", on_card, "False for an online head")
         self._card = CardStages(manifest, self.head, self._late, runtime, batch) if on_card else None
@@ -240,12 +242,14 @@ class Stages:
 
     def encode_snippets(self, snippets: Snippets) -> dict[str, NDArray[np.float32]]:
         """Compute features [N, D] of a batch of snippets by stream; flow is added if the plan needs it."""
-        from ..video.flow import with_flow
+        from ..video.flow import needs_flow, with_flow
 
         if self.flow_note and not self._flow_said:
             log.warning("%s", self.flow_note)
             self._flow_said = True
-        (batch,) = with_flow([snippets], self.plan.manifest.snippet)
+        batch, snippet = snippets, self.plan.manifest.snippet
+        if needs_flow(snippet, [e.spec.reads for e in self.encoders]):
+            (batch,) = with_flow([snippets], snippet)
         if self._card is not None:
             return self._card.encode(batch)
         if self.poses is not None:

@@ -9,7 +9,8 @@ results are the engine's (`texts.head`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,7 @@ def build_index(
     encoders = [e for e in m.encoders if e.stream == tower.stream]
     contract = contract_of(m.snippet, encoders, str(m.provenance.get("contract", {}).get("pixels", PIXELS)))
     names, counts, durations, said = list[str](), list[int](), list[float](), list[str]()
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / _VECTORS) as vectors, whole_file(folder / _BACKGROUND) as likeness:
+    with _folder(folder), whole_file(folder / _VECTORS) as vectors, whole_file(folder / _BACKGROUND) as likeness:
         with vectors.open("wb") as v, likeness.open("wb") as b:
             for name, features in videos:
                 said += check_contract(features.contract, contract, name) if encoders else []
@@ -91,10 +91,24 @@ def build_index(
                 counts.append(len(z))
                 durations.append(features.duration)
         if not names or len(set(names)) < len(names):
-            raise UsageError("an index needs videos, each with a name of its own")
+            raise UsageError(f"{folder}: an index needs videos, each with a name of its own; there are {len(names)}")
     about = {"format": _FORMAT, "names": names, "snippets": counts, "durations": durations, "dim": tower.dim}
     write_text(folder / _ABOUT, json.dumps(about | {"made_with": _identity(tower)}) + "\n")
     return len(names), said
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and take it away again where what comes fails and it was not there."""
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if new:
+            with suppress(OSError):  # somebody put something there meanwhile
+                folder.rmdir()
+        raise
 
 
 class TextIndex:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.untrusted import listed
 from ..backends import open_backend
 from ..errors import PlanError, PlanFault, UsageError
 from ..options import SegmentOptions
@@ -86,10 +87,15 @@ def tower_of(plan: Plan) -> TextTower:
         PlanError: it has none.
     """
     if plan.manifest.texts is None:
-        why = (
-            "carries no text tower, so its classes are those it was trained on; `tal export texts` makes plans with one"
-        )
-        raise PlanError(PlanFault.NO_TEXTS, f"plan {plan.manifest.name} {why}")
+        m = plan.manifest
+        known = listed(list(m.vocabulary))
+        if m.method.name == METHOD:
+            why = f"was written without its text tower: its classes stay {known}"
+            then = "`tal plan classes` writes other ones from the plan that it was made of"
+        else:
+            why = f"carries no text tower: its classes are those it was trained on, {known}"
+            then = "`tal export texts` makes a plan with one"
+        raise PlanError(PlanFault.NO_TEXTS, f"plan {m.name} {why}. Leave --classes out; {then}")
     return plan.manifest.texts
 
 

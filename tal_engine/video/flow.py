@@ -51,6 +51,15 @@ class FlowSource(Protocol):
     ) -> Iterator[Snippets]: ...
 
 
+def needs_flow(options: SnippetOptions, reads: Iterable[str]) -> bool:
+    """Whether flow has to be computed: an encoder reads it, or frames are cropped where it is (`flow_of` "whole").
+
+    >>> needs_flow(SnippetOptions(flow="dis"), ["frames"])
+    False
+    """
+    return options.flow_of == "whole" or "flow" in reads
+
+
 def with_flow(
     snippets: Iterable[Snippets], options: SnippetOptions, pairs: PairFlow | None = None
 ) -> Iterator[Snippets]:

@@ -15,12 +15,13 @@ from ..._util.files import whole_file
 from ...errors import SinkError
 from ...outputs.render.panel import WHITE, clock, colour
 from ...outputs.render.video_writer import Movie
+from ...outputs.render.words import fitted, write
 from ...video import open_video
 from .found import Clip
 
 #: Pictures of a sheet: width, pixels, and how many a row.
 _WIDTH, _COLUMNS = 320, 4
-_WORDS = 22  # height of the line below each, pixels
+_WORDS, _MARGIN = 22, 4  # height of the line below each, and what is left free beside it, pixels
 
 
 class Pictures:
@@ -143,18 +144,14 @@ def _fitted(image: NDArray[np.uint8], high: int, wide: int) -> NDArray[np.uint8]
 
 
 def _named(image: NDArray[np.uint8], clip: Clip) -> NDArray[np.uint8]:
-    _write(image, f"{clip.label} {clip.score:.2f}", (4, image.shape[0] - 6), colour(clip.label))
+    words = fitted(clip.label, f"{clip.score:.2f}", image.shape[1] - 2 * _MARGIN)
+    write(image, words, (_MARGIN, image.shape[0] - 6), colour(clip.label))
     return image
 
 
 def _tile(image: NDArray[np.uint8], clip: Clip) -> NDArray[np.uint8]:
     high = math.ceil(image.shape[0] * _WIDTH / image.shape[1])
     below = np.zeros((_WORDS, _WIDTH, 3), np.uint8)
-    _write(below, f"{clip.label} {clip.score:.2f} {clock(clip.start)}", (4, _WORDS - 7), WHITE)
+    words = fitted(clip.label, f"{clip.score:.2f} {clock(clip.start)}", _WIDTH - 2 * _MARGIN)
+    write(below, words, (_MARGIN, _WORDS - 7), WHITE)
     return np.vstack([_fitted(image, high, _WIDTH), below])
-
-
-def _write(image: NDArray[np.uint8], words: str, at: tuple[int, int], ink: tuple[int, int, int]) -> None:
-    plain = words.encode("ascii", "replace").decode()
-    cv2.putText(image, plain, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(image, plain, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, 1, cv2.LINE_AA)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..._util.files import check_folder, check_free, check_outputs, check_writable, write_text
-from ...errors import TALError, UsageError, require
+from ...errors import TALError, UsageError, VideoError, VideoFault, require
 from ...outputs.render.video_writer import ENDINGS
 from .copying import copy
 from .found import Clip
@@ -109,7 +109,11 @@ def _exact(video: str, targets: dict[Clip, Path], o: ClipOptions, done: Cut) -> 
     except TALError as e:
         done.failed |= dict.fromkeys(targets, e)
         return {}
-    done.failed |= {c: UsageError(f"{video}: no pictures from {c.start:.2f} s on") for c in targets if c not in shown}
+    done.failed |= {
+        c: VideoError(VideoFault.NO_FRAMES, f"{video}: has no pictures from {c.start:.2f} s on")
+        for c in targets
+        if c not in shown
+    }
     return shown
 
 

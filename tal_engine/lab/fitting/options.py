@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...annotations.labels import LEAST_VIDEOS
 from ...errors import require
 from .tools import default_encoders
+
+if TYPE_CHECKING:
+    from ...distributed import RayOptions
 
 #: In place of encoders: features were made before, and the plan reads features.
 NO_ENCODERS = "none"
@@ -50,6 +53,8 @@ class FitOptions:
     force: bool = False
     #: "auto", "cpu" or "cuda": of encoders and training.
     device: str = "auto"
+    #: The cluster that trains the folds, each a task of its own; None: this process, one after the other.
+    ray: RayOptions | None = None
 
     def __post_init__(self) -> None:
         require(self.folds >= 2, "folds", self.folds, "at least 2")

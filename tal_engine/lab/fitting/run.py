@@ -192,6 +192,8 @@ def _validated(
     count = min(options.folds, len(set(material.groups)))
     fold = stages.fold_of(material, count, options.seed)
     place.run("folds", lambda: dict(zip(material.names, fold.tolist(), strict=True)))
+    if options.ray is not None:
+        stages.spread(course, material, fold, place, bar, options.ray, half=options.curve)
     held = stages.held_out(course, material, fold, place, bar)
     return held, stages.held_out(course, material, fold, place, bar, half=True) if options.curve else None
 

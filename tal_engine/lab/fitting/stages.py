@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,9 @@ from .material import Material
 from .options import Bar
 from .training import Course, Steps, found_by, rows_of, table_of, trained
 from .workplace import Workplace
+
+if TYPE_CHECKING:
+    from ...distributed import RayOptions
 
 #: Share of the training videos of a fold that the learning curve takes.
 _HALF = 2
@@ -48,34 +53,79 @@ def half_of(material: Material, train: NDArray[np.bool_], seed: int) -> NDArray[
     return half
 
 
+@dataclass(frozen=True)
+class _Run:
+    """The training run of one fold: its stage, its videos, and the folder of its checkpoint."""
+
+    stage: str
+    train: Sequence[VideoLabels]
+    test: Sequence[VideoLabels]
+    folder: Path
+
+
+def _runs(
+    course: Course, material: Material, fold: NDArray[np.int64], place: Workplace, *, half: bool
+) -> Iterator[_Run]:
+    """List the runs of all folds."""
+    for k in range(int(fold.max()) + 1):
+        train = fold != k
+        if half:
+            train = half_of(material, train, course.seed)
+        name = f"{'half' if half else 'fold'}{k}"
+        yield _Run(name, material.part(train), material.part(fold == k), place.checkpoint(name))
+
+
+def spread(
+    course: Course,
+    material: Material,
+    fold: NDArray[np.int64],
+    place: Workplace,
+    bar: Bar,
+    cluster: RayOptions,
+    *,
+    half: bool,
+) -> None:
+    """Do the runs of all folds that are not done yet, and of their halves, by a Ray cluster; `held_out` reads them.
+
+    They find what they find in one process, to the bit, as far as training does: see `training.one_thread`. The work
+    folder must be one that all nodes see.
+    """
+    from ...distributed.tasks import mapped
+
+    kinds = (False, True) if half else (False,)
+    runs = [r for kind in kinds for r in _runs(course, material, fold, place, half=kind)]
+    missing = [replace(r, folder=r.folder.absolute()) for r in runs if place.done(r.stage) is None]
+    if not missing:
+        return
+    ended = mapped(_run, course, missing, cluster, lambda done, total: bar("folds", done, total, "on Ray"))
+    for run, (found, seconds) in zip(missing, ended, strict=True):
+        place.keep(run.stage, found, seconds)
+
+
+def _run(course: Course, run: _Run) -> tuple[list[list[Any]], float]:
+    """Train on a fold; what its head finds on the others, and the seconds that it took."""
+    began = time.monotonic()
+    found = rows_of(found_by(course, trained(course, run.train, run.folder), run.test))
+    return found, time.monotonic() - began
+
+
 def held_out(
     course: Course, material: Material, fold: NDArray[np.int64], place: Workplace, bar: Bar, *, half: bool = False
 ) -> HeldOut:
     """Detect on each fold's videos by a head that was trained on the others, or on half of them."""
     rows: list[list[Any]] = []
     count = int(fold.max()) + 1
-    for k in range(count):
-        train, test = fold != k, material.part(fold == k)
-        if half:
-            train = half_of(material, train, course.seed)
-        name = f"{'half' if half else 'fold'}{k}"
+    for k, run in enumerate(_runs(course, material, fold, place, half=half)):
         tell = _told(bar, f"{'half of ' if half else ''}fold {k + 1}/{count}")
-        rows += _kept(place, name, _fold_work(course, material.part(train), test, place, name, tell))
+        rows += _kept(place, run.stage, _fold_work(course, run, tell))
     seconds = {n: course.features[n].duration for n in material.names}
     table = table_of(rows, material.names, list(course.vocabulary))
     return HeldOut(table, material.videos, fold, tuple(course.vocabulary), material.measured, seconds)
 
 
-def _fold_work(
-    course: Course,
-    train: Sequence[VideoLabels],
-    test: Sequence[VideoLabels],
-    place: Workplace,
-    name: str,
-    tell: Steps,
-) -> Callable[[], Any]:
+def _fold_work(course: Course, run: _Run, tell: Steps) -> Callable[[], Any]:
     def work() -> list[list[Any]]:
-        return rows_of(found_by(course, trained(course, train, place.checkpoint(name), tell), test))
+        return rows_of(found_by(course, trained(course, run.train, run.folder, tell), run.test))
 
     return work
 

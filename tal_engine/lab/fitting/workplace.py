@@ -55,10 +55,14 @@ class Workplace:
         if found is not None:
             return found
         began = time.monotonic()
-        found = json.loads(json.dumps(work(), allow_nan=False))
-        taken = self._begun(stage) + time.monotonic() - began
-        write_text(self._path(stage), json.dumps({"seconds": round(taken, 3), "found": found}) + "\n")
-        return found
+        return self.keep(stage, work(), lambda: time.monotonic() - began)
+
+    def keep(self, stage: str, found: Any, seconds: float | Callable[[], float]) -> Any:
+        """Keep what a stage found, which then is done, and the seconds that it took; give it as `done` will."""
+        plain = json.loads(json.dumps(found, allow_nan=False))
+        taken = self._begun(stage) + (seconds() if callable(seconds) else seconds)
+        write_text(self._path(stage), json.dumps({"seconds": round(taken, 3), "found": plain}) + "\n")
+        return plain
 
     def spent(self, stage: str, seconds: float) -> None:
         """Note seconds of a stage that was interrupted, so that they count when it is done."""

@@ -20,6 +20,7 @@ METHODS = {
     "actionformer": "tal_engine.lab.methods.actionformer",
     "apn": "tal_engine.lab.methods.apn",
     "distill_collab": "tal_engine.lab.methods.distill_collab",
+    "pser": "tal_engine.lab.methods.pser",
     "pvlr": "tal_engine.lab.methods.pvlr",
     "tsm_vlc": "tal_engine.lab.methods.tsm_vlc",
     "vlpo": "tal_engine.lab.methods.vlpo",

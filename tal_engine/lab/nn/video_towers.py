@@ -7,6 +7,7 @@ are the library's, pixels are what the folder says, and nothing is downloaded. A
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ SNIPPETS = {
 #: Pillow's numbers of its methods.
 _METHODS: dict[int, Method] = {2: "triangle", 3: "bicubic"}
 _PREPARATION = ("video_preprocessor_config.json", "preprocessor_config.json")
+#: Ends of names of one tensor, in files of the hub and in networks: both are in use.
+_ALIASES = (("q_bias", "query.bias"), ("v_bias", "value.bias"))
 _ORIGIN = "give a folder of the hub's layout: config.json, preprocessor_config.json, *.safetensors"
 
 
@@ -101,12 +104,22 @@ def load_video(family: str, folder: Path | None) -> VideoTower:
         own = {k.removeprefix("videomae."): v for k, v in state.items() if not k.startswith(heads)}
         frames = int(config.get("num_frames", 16))
     wanted = net.state_dict()
+    own = {_renamed(k, wanted): v for k, v in own.items()}
     refuse_other_keys(str(folder), set(wanted) - set(own), set(own) - set(wanted), _ORIGIN)
     try:
         net.load_state_dict({k: own[k].float() for k in wanted})
     except RuntimeError as e:
         raise CheckpointError(f"{folder}: weights have other shapes than config.json says ({e})") from e
     return VideoTower(net, prepare, frames)
+
+
+def _renamed(key: str, wanted: Container[str]) -> str:
+    """Return the network's name of a tensor: files of the hub have other ones than some versions of the library."""
+    for pair in _ALIASES:
+        for old, new in (pair, pair[::-1]):
+            if key not in wanted and key.endswith(f".{old}") and (other := key.removesuffix(old) + new) in wanted:
+                return other
+    return key
 
 
 def _prepared(folder: Path) -> Preprocess:

@@ -16,9 +16,11 @@ from tal_engine.batch.archive.store import Store
 from tal_engine.batch.archive.tables import Outcome, segment_rows, video_row
 from tal_engine.batch.clips.copying import copy
 from tal_engine.batch.clips.found import Clip, Wanted, clips_of
+from tal_engine.batch.clips.pictures import Pictures
 from tal_engine.batch.clips.run import ClipOptions, cut_clips
 from tal_engine.cli import main
-from tal_engine.errors import SinkError, UsageError
+from tal_engine.errors import SinkError, UsageError, VideoError
+from tal_engine.outputs.render import words as words_
 from tests.makers import write_mp4
 
 FPS = 25.0
@@ -209,6 +211,48 @@ def test_the_command(video, tmp_path):
     assert run.exit_code == 0, run.exception
     (name,) = json.loads(run.stdout)["clips"]
     assert shown(tmp_path / "out" / name)[0] == 25
+
+
+def test_a_segment_behind_the_end_has_one_exit_status(video, tmp_path):
+    """However it would have been cut."""
+    clips = [Clip(str(video), 100.0, 101.0, "a", 0.9)]
+    codes = set()
+    for exact in (False, True):
+        (error,) = cut_clips(clips, tmp_path / str(exact), ClipOptions(exact=exact)).failed.values()
+        assert "has no pictures from 100.00 s on" in str(error)
+        codes.add(error.exit_code)
+    assert codes == {VideoError.exit_code}
+
+
+def test_words_of_sheets_fit_and_say_what_they_say(video, tmp_path, caplog, monkeypatch):
+    room = 312
+    long = "a person who carries a very large box up a flight of stairs and puts it down"
+    for words in (long, "开门的人走进房间然后坐下来写字并且看着窗外的风景直到天黑为止", "jump"):
+        fit = words_.fitted(words, "0.93 0:12", room)
+        assert words_.width_of(fit) <= room
+        assert fit.endswith(" 0.93 0:12")
+        assert ("..." in fit) == (words != "jump")
+    assert words_.fitted(long, "1.00", 20_000) == f"{long} 1.00"
+    assert words_.fitted(long, "1.00", 5) == "... 1.00"
+    drawn = {}
+    for label in ("开门", "??", "关门"):
+        drawn[label] = np.zeros((22, 320, 3), np.uint8)
+        words_.write(drawn[label], label, (4, 15), (255, 255, 255))
+        assert drawn[label].max() > 200
+    assert not caplog.records
+    if words_._font() is not None:  # OpenCV 5
+        assert not np.array_equal(drawn["开门"], drawn["关门"])
+        assert not np.array_equal(drawn["开门"], drawn["??"])
+    monkeypatch.setattr(words_, "_font", lambda: None)  # OpenCV 4
+    assert words_.fitted("开门", "0.93", room) == r"\u5f00\u95e8 0.93"
+    assert words_.fitted("Tür", "0.93", room) == "Tur 0.93"
+    assert [r.levelname for r in caplog.records] == ["WARNING", "WARNING"]
+    assert "has letters for ASCII only" in caplog.text
+    image = np.zeros((22, 320, 3), np.uint8)
+    words_.write(image, "jump", (4, 15), (255, 255, 255))
+    assert image.max() > 200
+    Pictures().sheet(tmp_path / "s.png", [Clip(str(video), 1.0, 2.0, long, 0.9)])
+    assert (tmp_path / "s.png").stat().st_size > 100
 
 
 def test_videos_are_found_by_the_ends_of_their_paths(video, tmp_path):

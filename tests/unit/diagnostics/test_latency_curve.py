@@ -172,7 +172,10 @@ def test_command_says_what_is_left_out(folder, features):
         (["--online", "--windows", "long"], "windows is 'long', must be seconds as 30,60,inf"),
         (["--online", "--latencies", "-1"], "latencies is '-1', must be"),
         (["--online", "--recall"], "--recall, --explain and --report take detections"),
-        (["--windows", "8"], "--plan, --windows, --latencies and --beside stream videos or features with --online"),
+        (
+            ["--windows", "8"],
+            "--plan, --windows, --latencies, --beside and --ray stream videos or features with --online",
+        ),
         (["--online", "--subset", "train"], "none of its 3 files is a video of subset train"),
     ],
 )

@@ -141,3 +141,16 @@ def test_networks_that_are_not_what_is_declared(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"junk")
     with pytest.raises(ExportError, match="not an ONNX file that can be read"):
         onnx_encoder(tmp_path / "net.onnx")
+
+
+def test_features_that_are_no_numbers_are_named(tmp_path):
+    """A square root of what may be negative: what a wrong mean and std make of a sound network."""
+
+    class Root(nn.Module):
+        def forward(self, x):
+            return (x - 128).sqrt().flatten(2).mean(2)
+
+    contract = {**IMAGE, "pooling": "none"}
+    path = written(tmp_path, Root(), (2, 3, 16, 16), contract)
+    with pytest.raises(ExportError, match=r"gives NaN or infinite features for random pictures: look at mean and std"):
+        onnx_encoder(path)

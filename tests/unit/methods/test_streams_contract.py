@@ -94,6 +94,8 @@ def prepared(method, data):
     small = {"positions": 16} if hasattr(method.Config, "positions") else {}
     if method.name == "distill_collab":
         small |= {"warm_up": 1, "b_steps": 1, "f_steps": 1}
+    if method.name == "pser":
+        small |= {"seed_steps": 1, "refine_steps": 1}
     return on_data(method, small_config(method, **small), data, tower)
 
 
@@ -219,7 +221,7 @@ def test_published_streams_keep_their_fields():
     assert list(turned.visual) == ["flow", "rgb"]
 
 
-@pytest.mark.parametrize("name", ["lacp", "apn"])
+@pytest.mark.parametrize("name", ["lacp", "apn", "pser"])
 def test_points_are_asked_for_where_there_are_none(name, tmp_path):
     method = load_method(name)
     data = a_dataset(STREAMS[1], "video")

@@ -11,6 +11,8 @@ import torch
 
 from tal_engine.backends import open_backend
 from tal_engine.errors import CheckpointError, UsageError
+from tal_engine.export.precision import to_half
+from tal_engine.export.quantize import to_int8
 from tal_engine.export.to_onnx import to_onnx
 from tal_engine.lab.nn.encoders import geometry, parse
 from tal_engine.lab.nn.video_towers import SNIPPETS, load_video
@@ -52,6 +54,44 @@ def test_a_folder_gives_what_the_library_gives(family, tmp_path):
     with torch.no_grad():
         tokens = net.get_vision_features(clips) if family == "vjepa2" else net(clips).last_hidden_state
         torch.testing.assert_close(tower.embed(clips), tokens.mean(1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["vjepa2", "videomae"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_folder_as_the_library_writes_it(family, tmp_path):
+    """The hub's files have names of their own for some tensors."""
+    torch.manual_seed(0)
+    if family == "vjepa2":
+        net = transformers.VJEPA2Model(transformers.VJEPA2Config(**VJEPA))
+    else:
+        net = transformers.VideoMAEForVideoClassification(transformers.VideoMAEConfig(**MAE, num_labels=3))
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(torch.randn(p.shape) * 0.1)
+    net.eval().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PIXELS))
+    tower, clips = load_video(family, tmp_path), torch.randn(2, 4, 3, 32, 32)
+    with torch.no_grad():
+        tokens = net.get_vision_features(clips) if family == "vjepa2" else net.videomae(clips).last_hidden_state
+        torch.testing.assert_close(tower.embed(clips), tokens.mean(1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["vjepa2", "videomae"])
+@pytest.mark.parametrize(("precision", "allowed"), [("fp16", 2e-3), ("int8", 5e-2)])
+def test_its_graph_has_other_precisions(family, precision, allowed, tmp_path):
+    """Half precision and eight bits convert, and stay near on snippets that were not calibrated on."""
+    folder_of(tmp_path, family)
+    tower, window = load_video(family, tmp_path), SNIPPETS[family].window
+    example = {"frames": torch.zeros(2, window, 120, 160, 3, dtype=torch.uint8)}
+    content, _ = to_onnx(tower, example, {0: "B", 2: "H", 3: "W"}, "video.onnx")
+
+    def noise(seed, batch=2):
+        return {"frames": np.random.default_rng(seed).integers(0, 256, (batch, window, 36, 36, 3), np.uint8)}
+
+    made, share = to_half(content, "e") if precision == "fp16" else to_int8(content, "e", [noise(s) for s in range(3)])
+    assert share.precision == precision
+    wanted, found = (open_backend(c, "video", "cpu").run(noise(9, 3))["feature"] for c in (content, made))
+    assert 0 < np.abs(found - wanted).max() / (1 + np.abs(wanted).max()) < allowed
 
 
 @pytest.mark.parametrize("family", ["vjepa2", "videomae"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from tal_engine.texts.classes import TextClass, checked, parse_classes
 from tal_engine.texts.head import head_graph
 from tal_engine.texts.index import TextIndex, build_index, prepared
 from tal_engine.texts.plans import UNNAMED, TextEmbedder, with_classes
+from tests.makers import moving_square, write_mp4
 from tests.reference import text_head as twin
 
 HOW = TextHead(prompts=["{}"], background=["a room"], scale=20.0, centre=0.5, smooth=5)
@@ -107,9 +109,15 @@ def test_texts_of_one_class_are_averaged_and_the_tower_may_stay_away(text_plan_f
     kept = parse_plan(plan_bytes(with_classes(plan, ["squat", "jog"])))
     again = with_classes(kept, ["squat", "jog"], keep_tower=False)
     assert again.files["head.onnx"] == small.files["head.onnx"]
-    with pytest.raises(PlanError, match="carries no text tower") as e:
+    stays = "was written without its text tower: its classes stay squat; jog. Leave --classes out"
+    with pytest.raises(PlanError, match=stays) as e:
         with_classes(small, ["wave"])
     assert e.value.fault is PlanFault.NO_TEXTS
+    trained = (
+        "carries no text tower: its classes are those it was trained on, .*; `tal export texts` makes a plan with one"
+    )
+    with pytest.raises(PlanError, match=trained):
+        with_classes(TALEngine.load("demo", "cpu").plan, ["wave"])
 
 
 def test_plans_that_are_damaged_are_refused(text_plan_file):
@@ -192,9 +200,13 @@ def test_an_index_of_something_else_is_refused(index, tmp_path):
     (folder / "vectors.f32").write_bytes(b"")
     with pytest.raises(DataError, match="not an index of features, or damaged"):
         TextIndex(folder, plan)
-    with pytest.raises(UsageError, match="an index needs videos"):
+    with pytest.raises(UsageError, match=r"b: an index needs videos, .*; there are 0"):
         build_index(tmp_path / "b", plan, [])
-    assert not (tmp_path / "b" / "vectors.f32").exists()
+    assert not (tmp_path / "b").exists()
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(UsageError, match="an index needs videos"):
+        build_index(tmp_path / "kept", plan, [])
+    assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_features_without_the_stream_are_refused(index, tmp_path, drawn_videos):
@@ -235,7 +247,63 @@ def test_the_commands(tmp_path, text_plan_file, drawn_videos):
     assert [(s["label"], round(s["start"], 3)) for s in shown[:3]] == [
         (s["label"], round(s["segment"][0], 3)) for s in sorted(found, key=lambda s: -s["score"])[:3]
     ]
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "v0.npz").write_bytes((tmp_path / "v0.npz").read_bytes())
+    for sources, words in (([tmp_path / "i"], f"{tmp_path / 'i'}: holds no feature files"),
+                           ([tmp_path / "v0.npz", tmp_path / "none"], "are both called 'v0'")):  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            run("features", "index", *sources, "--plan", text_plan_file, "-o", tmp_path / "j")
+    assert not (tmp_path / "j").exists()
     assert "other classes can be given as texts" in " ".join(run("plan", "inspect", text_plan_file).output.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--smooth", "4"], "smooth is 4, must be odd: as many snippets before as behind"),
+     (["--scale", "0"], "scale is 0.0: input should be greater than 0"),
+     (["--centre", "2"], "centre is 2.0: input should be less than or equal to 1")],
+)  # fmt: skip
+def test_settings_of_the_head_are_refused_in_words_of_ours(options, words, tmp_path):
+    pytest.importorskip("torch")
+    with pytest.raises(UsageError) as e:
+        run("export", "texts", "--encoders", "tiny:clip", "-o", tmp_path / "x.plan", *options)
+    assert str(e.value) == words
+
+
+def test_an_archive_takes_texts(tmp_path, text_plan_file):
+    """A run of the same classes goes on; other classes are another ID."""
+    pq = pytest.importorskip("pyarrow.parquet", reason="pip install '.[archive]'")
+    (tmp_path / "v").mkdir()
+    write_mp4(tmp_path / "v" / "a.mp4", moving_square(60, 48, 64))
+    batch = ["batch", tmp_path / "v", "--plan", text_plan_file, "-o", tmp_path / "o", "--workers", 1, "--conf", 0.0]
+    for classes in ("squat; run=jog", "squat; run=jog", "wave"):
+        done = run(*batch, "--classes", classes)
+        assert done.exit_code == 0, done.output
+    assert "0 of 1 videos localized" in run(*batch, "--classes", "wave").output
+    found = [pq.read_table(p) for p in sorted((tmp_path / "o" / "segments").rglob("*.parquet"))]
+    labels = [set(t.column("label").to_pylist()) for t in found]
+    assert len(list((tmp_path / "o" / "plans").iterdir())) == 2
+    assert labels
+    assert set.union(*labels) <= {"squat", "run", "wave"}
+
+
+def test_flow_that_nothing_reads_is_not_computed(text_plan_file, tmp_path, monkeypatch):
+    """A plan of one stream of an encoder set that has flow keeps its record, and reads features of the set."""
+    from tal_engine.video import flow
+
+    plan = read_plan(text_plan_file)
+    snippet = replace(plan.manifest.snippet, flow="dis")
+    made = with_classes(with_members(plan.manifest.model_copy(update={"snippet": snippet}), plan.files), ["squat"])
+    video = write_mp4(tmp_path / "v.mp4", moving_square(40, 48, 64))
+
+    def never(*args):
+        raise AssertionError("flow was computed")
+
+    monkeypatch.setattr(flow, "snippet_flow", never)
+    with TALEngine(made, "cpu") as engine:
+        features = engine.features(video)
+    assert set(features.streams) == {"clip"}
+    assert features.contract["snippet"]["flow"] == "dis"
 
 
 def test_checked_takes_texts():
