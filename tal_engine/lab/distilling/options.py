@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,24 +10,36 @@ from typing import Any, Literal
 from ...errors import UsageError, require
 from ...options import SnippetOptions
 
+#: What a part of a student reads.
+Reads = Literal["frames", "flow"]
+
 #: Sides of pictures that the student's network halves four times.
 _CELL = 16
+#: What 0 and "auto" stand for, without flow and with it. DIS is made for pictures of about 112 pixels: of smaller ones
+#: OpenCV looks at finer scales, which takes longer.
+_USUAL: Mapping[bool, Mapping[str, Any]] = {
+    False: {"side": 64, "moments": 1, "colours": "luma"},
+    True: {"side": 112, "moments": 4, "colours": "rgb"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistillOptions:
     """See docs/distill.md; defaults are those of `tal distill`."""
 
+    #: "none", or the flow that the student reads in place of its teacher's: "dis_ultrafast" (cheapest) or "dis".
+    flow: Literal["none", "dis", "dis_ultrafast"] = "none"
     #: Frames that the student reads of each of the teacher's snippets, evenly spaced. The others are never converted.
     frames: int = 8
-    #: Pixels of a side of its pictures: a square from the middle.
-    side: int = 64
-    #: Frames are read in so many groups; the frames of a group are channels of one picture.
-    moments: int = 1
+    #: Pixels of a side of its pictures: a square from the middle. 0: 64, with flow 112.
+    side: int = 0
+    #: Frames are read in so many groups; the frames of a group are channels of one picture. With flow, so many frames
+    #: are read, and flow in so many groups. 0: 1, with flow 4.
+    moments: int = 0
     #: Channels of the first layer; the others have twice to four times as many.
     width: int = 32
-    #: "luma" reads brightness alone, "rgb" three colours.
-    colours: Literal["luma", "rgb"] = "luma"
+    #: "luma" reads brightness alone, "rgb" three colours; "auto": luma, with flow rgb.
+    colours: Literal["auto", "luma", "rgb"] = "auto"
     #: Passes over the snippets of the training videos.
     epochs: int = 12
     #: Weight of the error of the head's activations, beside that of features. 0 leaves the head out.
@@ -44,6 +57,11 @@ class DistillOptions:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        flows = ("none", "dis", "dis_ultrafast")
+        require(self.flow in flows, "flow", self.flow, "'none', 'dis' or 'dis_ultrafast'")
+        for name, value in _USUAL[self.flow != "none"].items():
+            if getattr(self, name) in (0, "auto"):
+                object.__setattr__(self, name, value)  # the record of a plan says what was taken
         require(1 <= self.frames <= 64, "frames", self.frames, "in 1..64")
         ok = self.side % _CELL == 0 and 64 <= self.side <= 256
         require(ok, "side", self.side, f"a multiple of {_CELL} in 64..256")
@@ -65,7 +83,7 @@ class DistillOptions:
 
     def architecture(self) -> dict[str, Any]:
         """Give what the student's network follows from."""
-        return {name: asdict(self)[name] for name in ("frames", "side", "moments", "width", "colours")}
+        return {name: asdict(self)[name] for name in ("flow", "frames", "side", "moments", "width", "colours")}
 
 
 def student_snippets(teacher: SnippetOptions, options: DistillOptions) -> SnippetOptions:
@@ -88,6 +106,7 @@ def student_snippets(teacher: SnippetOptions, options: DistillOptions) -> Snippe
         resize=options.side,
         crop=options.side,
         interpolation="area",
-        flow="none",
+        resize_of="yuv",
+        flow=options.flow,
         flow_of="crop",
     )
