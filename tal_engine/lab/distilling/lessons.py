@@ -67,13 +67,14 @@ def batches(
 
 def _jittered(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     """Shift the place and change the light of each run: what the teacher's features should not depend on."""
-    side = pictures.shape[-2]
-    most = max(1, side // 20)
+    apart = pictures.shape[-1] <= 3  # colours lie behind the places, or before them
+    places = (-3, -2) if apart else (-2, -1)
+    most = max(1, pictures.shape[places[1]] // 20)
     out = torch.empty_like(pictures)
     for i, run in enumerate(pictures):
         down, across = (int(v) for v in rng.integers(-most, most + 1, 2))
         gain, shift = rng.uniform(0.8, 1.25), rng.uniform(-20, 20)
-        out[i] = torch.roll(run, (down, across), (-3, -2)) * gain + shift
+        out[i] = torch.roll(run, (down, across), places) * gain + shift
     return out.clamp_(0, 255)
 
 

@@ -19,7 +19,7 @@ _CELL = 16
 #: OpenCV looks at finer scales, which takes longer.
 _USUAL: Mapping[bool, Mapping[str, Any]] = {
     False: {"side": 64, "moments": 1, "colours": "luma"},
-    True: {"side": 112, "moments": 4, "colours": "rgb"},
+    True: {"side": 112, "moments": 2, "colours": "rgb"},
 }
 
 
@@ -33,8 +33,7 @@ class DistillOptions:
     frames: int = 8
     #: Pixels of a side of its pictures: a square from the middle. 0: 64, with flow 112.
     side: int = 0
-    #: Frames are read in so many groups; the frames of a group are channels of one picture. With flow, so many frames
-    #: are read, and flow in so many groups. 0: 1, with flow 4.
+    #: Frames, and flow, are read in so many groups, each a picture whose channels they are. 0: 1, with flow 2.
     moments: int = 0
     #: Channels of the first layer; the others have twice to four times as many.
     width: int = 32
@@ -69,6 +68,9 @@ class DistillOptions:
             self.moments >= 1 and self.frames % self.moments == 0, "moments", self.moments,
             f"a divisor of frames ({self.frames})",
         )  # fmt: skip
+        if self.flow != "none":
+            ok = self.frames % (2 * self.moments) == 0
+            require(ok, "frames", self.frames, f"a multiple of 2 * moments ({2 * self.moments}) with flow")
         require(4 <= self.width <= 256, "width", self.width, "in 4..256")
         require(self.colours in ("luma", "rgb"), "colours", self.colours, "'luma' or 'rgb'")
         require(self.epochs >= 1, "epochs", self.epochs, "at least 1")

@@ -26,6 +26,8 @@ _HALVED = 4
 _REGIONS = 3
 #: What differs from the mean picture counts so much more: most of a picture is background that does not move.
 _MOTION = 4.0
+#: Beside flow, every other frame is read.
+EVERY = 2
 #: Pixels of flow in both directions that become one cell, as DIS at its ultrafast preset finds flow at that size and
 #: enlarges it; and how many pixels of motion count as 1.
 _CELL, _PIXELS = 4, 4.0
@@ -117,7 +119,7 @@ class _Moments(Part):
 
 
 class Frames(_Moments):
-    """What a student beside flow sees: one frame of each moment of frames [B, n, side, side, 3] uint8.
+    """What a student sees beside flow: every other frame of frames [B, n, side, side, 3] uint8, at half its size.
 
     Args:
         options: the architecture.
@@ -125,17 +127,18 @@ class Frames(_Moments):
     """
 
     def __init__(self, options: DistillOptions, dim: int) -> None:
-        channels = 1 if options.colours == "luma" else 3
-        super().__init__(options, dim, _block(channels, options.width, 7, 4))
-        self.colours, self.step = options.colours, options.frames // options.moments
+        channels = options.frames // EVERY // options.moments * (1 if options.colours == "luma" else 3)
+        super().__init__(options, dim, _block(channels, options.width, 5, 2))
+        self.colours = options.colours
 
     def forward(self, frames: Tensor) -> Tensor:
         """Give the features of snippets as they are decoded."""
-        return self.features(_coloured(frames[:, :: self.step].float(), self.colours))
+        return self.features(halved(_coloured(frames[:, ::EVERY].float(), self.colours)))
 
     def embed(self, kept: Tensor) -> Tensor:
-        """See `Part.embed`; pictures [B, moments, side, side, colours] in 0..255."""
-        return self.over_time((kept / 127.5 - 1.0).permute(0, 1, 4, 2, 3).flatten(0, 1))
+        """See `Part.embed`; pictures [B, n / 2, colours, side / 2, side / 2] in 0..255."""
+        b, n, c, h, w = kept.shape
+        return self.over_time((kept / 127.5 - 1.0).reshape(b * self.moments, n * c // self.moments, h, w))
 
 
 class Flow(_Moments):
@@ -159,6 +162,12 @@ class Flow(_Moments):
         """See `Part.embed`; flow [B, n, 2, side / 4, side / 4] in pixels."""
         b, n, _, h, w = kept.shape
         return self.over_time((kept / _PIXELS).reshape(b * self.moments, 2 * n // self.moments, h, w))
+
+
+def halved(pictures: Tensor) -> Tensor:
+    """Take the means of 2 x 2 pixels: pictures [B, n, side, side, C] to [B, n, C, side / 2, side / 2]."""
+    b, n, h, w, c = pictures.shape
+    return functional.avg_pool2d(pictures.permute(0, 1, 4, 2, 3).flatten(0, 1), 2).reshape(b, n, c, h // 2, w // 2)
 
 
 def coarse(flow: Tensor) -> Tensor:

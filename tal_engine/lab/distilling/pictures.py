@@ -17,14 +17,14 @@ from ...records import Snippets
 from ...video import cut, open_video
 from ...video.flow import with_flow
 from .options import DistillOptions, Reads
-from .parts import coarse, luma_of
+from .parts import EVERY, coarse, halved, luma_of
 from .targets import Bar, VideoTargets
 
 #: Videos that are cut at a time.
 _WORKERS = 2
 
-#: What is kept of a video by what is read: "frames" [T, n, side, side, 1 or 3] uint8, "flow" [T, n, 2, cells, cells]
-#: float16, in pixels.
+#: What is kept of a video by what is read: "frames" [T, n, side, side, 1 or 3] uint8, beside flow [T, n / 2, 1 or 3,
+#: side / 2, side / 2]; "flow" [T, n, 2, side / 4, side / 4] float16, in pixels.
 Kept = dict[Reads, NDArray[np.uint8] | NDArray[np.float16]]
 
 
@@ -48,10 +48,10 @@ def pictures_of(
         folder: where pictures are kept; those that are there are taken.
         bar: gets the progress.
     """
-    step = 1 if options.flow == "none" else options.frames // options.moments
+    size = f"{options.frames}x{options.side}-{snippet.resize_of}"
     names: dict[Reads, str] = {
-        "frames": f"{options.colours}-{options.frames}x{options.side}-{step}-{snippet.resize_of}",
-        "flow": f"{options.flow}-{options.frames}x{options.side}-{snippet.resize_of}",
+        "frames": f"{options.colours}-{size}" if options.flow == "none" else f"half-{options.colours}-{size}",
+        "flow": f"{options.flow}-{size}",
     }
     folders = {kind: folder / names[kind] for kind in reads}
     for kept in folders.values():
@@ -61,7 +61,7 @@ def pictures_of(
     def one(video: VideoTargets) -> Kept:
         paths = {kind: kept / f"{video.name.replace('/', '-')}.npy" for kind, kept in folders.items()}
         if not all(path.exists() for path in paths.values()):
-            found = _cut(video.path, snippet, options, step)
+            found = _cut(video.path, snippet, options)
             for kind, path in paths.items():
                 with whole_file(path) as temporary, temporary.open("wb") as file:
                     np.save(file, found[kind])
@@ -74,18 +74,20 @@ def pictures_of(
         return dict(zip((v.name for v in videos), pool.map(one, videos), strict=True))
 
 
-def _cut(path: Path, snippet: SnippetOptions, options: DistillOptions, step: int) -> Kept:
+def _cut(path: Path, snippet: SnippetOptions, options: DistillOptions) -> Kept:
     with open_video(path) as video:
-        parts = [_kept(s, options, step) for s in with_flow(cut(video, snippet), snippet)]
+        parts = [_kept(s, options) for s in with_flow(cut(video, snippet), snippet)]
     if not parts:
         raise DataError(f"{path}: has no snippets")
     return {kind: np.concatenate([p[kind] for p in parts]) for kind in parts[0]}
 
 
-def _kept(snippets: Snippets, options: DistillOptions, step: int) -> Kept:
+def _kept(snippets: Snippets, options: DistillOptions) -> Kept:
     """Keep of a batch what the student's parts look at."""
-    frames = snippets.frames[:, ::step]
-    found: Kept = {"frames": luma_of(frames) if options.colours == "luma" else frames.copy()}
-    if snippets.flow is not None:
-        found["flow"] = coarse(torch.from_numpy(snippets.flow)).numpy().astype(np.float16)
-    return found
+    every = 1 if options.flow == "none" else EVERY
+    frames = snippets.frames[:, ::every]
+    seen = luma_of(frames) if options.colours == "luma" else frames.copy()
+    if snippets.flow is None:
+        return {"frames": seen}
+    small = halved(torch.from_numpy(seen).float()).round().to(torch.uint8)
+    return {"frames": small.numpy(), "flow": coarse(torch.from_numpy(snippets.flow)).numpy().astype(np.float16)}
