@@ -1,15 +1,17 @@
-"""What a student without flow, and flow from motion vectors, gain and cost beside the demonstration plan.
+"""What students with and without flow, and flow from motion vectors, gain and cost beside the demonstration plan.
 
-    python benchmarks/bench_distill.py [--work DIR] [--parts student vectors cost] [--videos N] [--seeds 0 1 2]
+    python benchmarks/bench_distill.py [--work DIR] [--parts student flow vectors cost] [--videos N] [--seeds 0 1 2]
 
 student  `tal distill demo` on N procedural training videos, a student for each seed; each is measured on the 44
          held-out ones, its teacher beside it.
+flow     the same with `--flow dis_ultrafast`.
+teacher  the teacher on the 44, as they were rendered and decoded here.
 vectors  the demonstration plan, which was trained with DIS, on the same 44 with the codec's motion vectors for flow.
 cost     processor time of `localize` over that of decoding alone, side by side in one run, one thread: teacher, teacher
-         with motion vectors, student; on a real clip and on a held-out video.
+         with motion vectors, students; on a real clip and on a held-out video.
 
-Nothing was chosen on the 44. The network and its training are a first guess: comparisons on other videos were too
-short to choose by.
+Nothing was chosen on the 44. The networks and their training are a first guess: comparisons on other videos were too
+short to choose by. A run of a student that is in the work folder is kept, and a training that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import cv2
@@ -41,6 +43,9 @@ from tal_engine.metrics import WTAL_TIOUS, evaluate
 from tal_engine.plan.archive import Plan, read_plan, with_members
 from tal_engine.records import Segment
 
+Kind = Literal["none", "dis_ultrafast"]
+#: Students by their rows, and the flow that they read.
+STUDENTS: dict[str, Kind] = {"student": "none", "student, flow": "dis_ultrafast"}
 #: Rounds of `cost`; each runs everything once.
 ROUNDS = 5
 #: Share of the training videos that `distill` itself holds out.
@@ -82,30 +87,46 @@ def training_videos(folder: Path, work: Path, count: int) -> Path:
     return chosen
 
 
-def student(args: argparse.Namespace) -> dict[str, Any]:
+def students(args: argparse.Namespace, flow: Kind) -> dict[str, Any]:
     """Students of several seeds on the held-out videos; the run of a seed that is in the work folder is kept."""
     data = training_videos(args.data, args.work, args.videos)
     runs = []
     for seed in args.seeds:
-        kept = args.work / f"run_{seed}.json"
+        kept = args.work / f"run_{flow}_{args.videos}_{seed}.json"
         if not kept.exists():
-            write_text(kept, json.dumps(_one_student(args, data, seed)))
+            write_text(kept, json.dumps(_one_student(args, flow, data, seed)))
         runs.append(json.loads(kept.read_text()))
         print(runs[-1], file=sys.stderr, flush=True)
-    options = DistillOptions()
+    options = DistillOptions(flow=flow)
     return {
         "held_out": SPLITS["test"][0], "training_videos": args.videos, "options": options.architecture(),
         "epochs": options.epochs, "student": spread([r["map_10_70"] for r in runs]), "runs": runs,
-        "plan_mb": round((args.work / f"student_{args.seeds[0]}.plan").stat().st_size / 1e6, 2),
+        "plan_mb": round(_plan_of(args, flow, args.seeds[0]).stat().st_size / 1e6, 2),
     }  # fmt: skip
 
 
-def _one_student(args: argparse.Namespace, data: Path, seed: int) -> dict[str, Any]:
+def _plan_of(args: argparse.Namespace, flow: Kind, seed: int) -> Path:
+    made: Path = args.work / f"student_{flow}_{args.videos}_{seed}.plan"
+    return made
+
+
+def _one_student(args: argparse.Namespace, flow: Kind, data: Path, seed: int) -> dict[str, Any]:
     """Train a student and score it."""
-    output = args.work / f"student_{seed}.plan"
-    options: dict[str, Any] = {"seed": seed, "threads": args.threads, "held_out": HELD_OUT, "overwrite": True}
-    made = distill("demo", data, output, work=args.work / "kept", **options)
+    output = _plan_of(args, flow, seed)
+    options: dict[str, Any] = {
+        "flow": flow,
+        "seed": seed,
+        "threads": args.threads,
+        "held_out": HELD_OUT,
+        "overwrite": True,
+    }
+    made = distill("demo", data, output, work=args.work / "kept", overwrite=True, **options)
     return {"seed": seed, "map_10_70": held_out_score(made.plan, args), **made.figures}
+
+
+def teacher(args: argparse.Namespace) -> dict[str, Any]:
+    """The demonstration plan on the held-out videos of this machine, scored as its students are."""
+    return {"held_out": SPLITS["test"][0], "map_10_70": held_out_score(read_plan(EMBEDDED_PLAN), args)}
 
 
 def vectors(args: argparse.Namespace) -> dict[str, Any]:
@@ -128,14 +149,16 @@ def cost(args: argparse.Namespace) -> dict[str, Any]:
     """Processor seconds, medians of rounds in which everything runs once."""
     cv2.setNumThreads(1)
     plans = {"teacher": read_plan(EMBEDDED_PLAN), "teacher, motion vectors": vectors_plan()}
-    plans["student"] = read_plan(args.work / f"student_{args.seeds[0]}.plan")
+    for name, flow in STUDENTS.items():
+        if _plan_of(args, flow, args.seeds[0]).exists():
+            plans[name] = read_plan(_plan_of(args, flow, args.seeds[0]))
     engines = {name: TALEngine(plan, "cpu", threads=1) for name, plan in plans.items()}
     rows = {}
     for path in (SHARED / "videos" / "v_GGSY1Qvo990.mp4", args.data / "videos" / "test_00000.mp4"):
         work: dict[str, Callable[[], Any]] = {"decoding": lambda p=path: decoded(p)}
         work |= {name: lambda e=e, p=path: e.localize(p) for name, e in engines.items()}
         seconds = processor_seconds(work)
-        frames = engines["student"].localize(path).info.frames
+        frames = engines["teacher"].localize(path).info.frames
         ratios = {n: round(s / seconds["decoding"], 2) for n, s in seconds.items()}
         rows[path.stem] = {"frames": frames, "seconds": seconds, "of_decoding": ratios}
     return {"rounds": ROUNDS, "clips": rows}
@@ -152,7 +175,10 @@ def processor_seconds(work: Mapping[str, Callable[[], Any]]) -> dict[str, float]
     return {name: round(statistics.median(values[1:]), 4) for name, values in taken.items()}
 
 
-PARTS = {"student": student, "vectors": vectors, "cost": cost}
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "teacher": teacher, "student": lambda a: students(a, "none"), "flow": lambda a: students(a, "dis_ultrafast"),
+    "vectors": vectors, "cost": cost,
+}  # fmt: skip
 
 
 def main() -> None:
