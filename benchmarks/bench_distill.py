@@ -1,10 +1,11 @@
 """What students with and without flow, and flow from motion vectors, gain and cost beside the demonstration plan.
 
-    python benchmarks/bench_distill.py [--work DIR] [--parts student flow vectors cost] [--videos N] [--seeds 0 1 2]
+    python benchmarks/bench_distill.py [--work DIR] [--parts student flow keep_frames ...] [--videos N] [--seeds 0 1 2]
 
 student  `tal distill demo` on N procedural training videos, a student for each seed; each is measured on the 44
          held-out ones, its teacher beside it.
 flow     the same with `--flow dis_ultrafast`.
+keep_frames  the same with `--flow dis_ultrafast --keep-frames`.
 teacher  the teacher on the 44, as they were rendered and decoded here.
 vectors  the demonstration plan, which was trained with DIS, on the same 44 with the codec's motion vectors for flow.
 cost     processor time of `localize` over that of decoding alone, side by side in one run, one thread: teacher, teacher
@@ -23,8 +24,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import cv2
@@ -43,9 +45,10 @@ from tal_engine.metrics import WTAL_TIOUS, evaluate
 from tal_engine.plan.archive import Plan, read_plan, with_members
 from tal_engine.records import Segment
 
-Kind = Literal["none", "dis_ultrafast"]
-#: Students by their rows, and the flow that they read.
-STUDENTS: dict[str, Kind] = {"student": "none", "student, flow": "dis_ultrafast"}
+#: Students by the part that measures them: fields of `DistillOptions`.
+STUDENTS: dict[str, dict[str, Any]] = {
+    "student": {}, "flow": {"flow": "dis_ultrafast"}, "keep_frames": {"flow": "dis_ultrafast", "keep_frames": True},
+}  # fmt: skip
 #: Rounds of `cost`; each runs everything once.
 ROUNDS = 5
 #: Share of the training videos that `distill` itself holds out.
@@ -87,39 +90,33 @@ def training_videos(folder: Path, work: Path, count: int) -> Path:
     return chosen
 
 
-def students(args: argparse.Namespace, flow: Kind) -> dict[str, Any]:
+def students(args: argparse.Namespace, kind: str) -> dict[str, Any]:
     """Students of several seeds on the held-out videos; the run of a seed that is in the work folder is kept."""
     data = training_videos(args.data, args.work, args.videos)
     runs = []
     for seed in args.seeds:
-        kept = args.work / f"run_{flow}_{args.videos}_{seed}.json"
+        kept = args.work / f"run_{kind}_{args.videos}_{seed}.json"
         if not kept.exists():
-            write_text(kept, json.dumps(_one_student(args, flow, data, seed)))
+            write_text(kept, json.dumps(_one_student(args, kind, data, seed)))
         runs.append(json.loads(kept.read_text()))
         print(runs[-1], file=sys.stderr, flush=True)
-    options = DistillOptions(flow=flow)
+    options = DistillOptions(**STUDENTS[kind])
     return {
         "held_out": SPLITS["test"][0], "training_videos": args.videos, "options": options.architecture(),
         "epochs": options.epochs, "student": spread([r["map_10_70"] for r in runs]), "runs": runs,
-        "plan_mb": round(_plan_of(args, flow, args.seeds[0]).stat().st_size / 1e6, 2),
+        "plan_mb": round(_plan_of(args, kind, args.seeds[0]).stat().st_size / 1e6, 2),
     }  # fmt: skip
 
 
-def _plan_of(args: argparse.Namespace, flow: Kind, seed: int) -> Path:
-    made: Path = args.work / f"student_{flow}_{args.videos}_{seed}.plan"
+def _plan_of(args: argparse.Namespace, kind: str, seed: int) -> Path:
+    made: Path = args.work / f"student_{kind}_{args.videos}_{seed}.plan"
     return made
 
 
-def _one_student(args: argparse.Namespace, flow: Kind, data: Path, seed: int) -> dict[str, Any]:
+def _one_student(args: argparse.Namespace, kind: str, data: Path, seed: int) -> dict[str, Any]:
     """Train a student and score it."""
-    output = _plan_of(args, flow, seed)
-    options: dict[str, Any] = {
-        "flow": flow,
-        "seed": seed,
-        "threads": args.threads,
-        "held_out": HELD_OUT,
-        "overwrite": True,
-    }
+    output = _plan_of(args, kind, seed)
+    options = {**STUDENTS[kind], "seed": seed, "threads": args.threads, "held_out": HELD_OUT}
     made = distill("demo", data, output, work=args.work / "kept", overwrite=True, **options)
     return {"seed": seed, "map_10_70": held_out_score(made.plan, args), **made.figures}
 
@@ -149,9 +146,9 @@ def cost(args: argparse.Namespace) -> dict[str, Any]:
     """Processor seconds, medians of rounds in which everything runs once."""
     cv2.setNumThreads(1)
     plans = {"teacher": read_plan(EMBEDDED_PLAN), "teacher, motion vectors": vectors_plan()}
-    for name, flow in STUDENTS.items():
-        if _plan_of(args, flow, args.seeds[0]).exists():
-            plans[name] = read_plan(_plan_of(args, flow, args.seeds[0]))
+    for kind in STUDENTS:
+        if _plan_of(args, kind, args.seeds[0]).exists():
+            plans[kind] = read_plan(_plan_of(args, kind, args.seeds[0]))
     engines = {name: TALEngine(plan, "cpu", threads=1) for name, plan in plans.items()}
     rows = {}
     for path in (SHARED / "videos" / "v_GGSY1Qvo990.mp4", args.data / "videos" / "test_00000.mp4"):
@@ -176,8 +173,7 @@ def processor_seconds(work: Mapping[str, Callable[[], Any]]) -> dict[str, float]
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
-    "teacher": teacher, "student": lambda a: students(a, "none"), "flow": lambda a: students(a, "dis_ultrafast"),
-    "vectors": vectors, "cost": cost,
+    "teacher": teacher, **{kind: partial(students, kind=kind) for kind in STUDENTS}, "vectors": vectors, "cost": cost,
 }  # fmt: skip
 
 

@@ -44,19 +44,21 @@ def make_student_plan(
     preprocess: Mapping[str, Mapping[str, str]],
     record: Mapping[str, Any],
     seen: Sequence[Features] = (),
+    kept: Sequence[str] = (),
 ) -> Plan:
     """Put a student's networks before its teacher's head.
 
     Args:
         teacher: in float32.
         parts: networks that read frames or flow, one of each at most; each gives some of the teacher's streams one
-            after another, and together they give all.
+            after another, and together they give all that are not kept.
         snippet: what they read; covers the same stretches of time as the teacher's.
         name: of the plan.
         preprocess: what a network does, by what it reads, for the contract; the teacher's name and hash are added.
         record: how the student came to be, for the plan's provenance.
         seen: the student's features of training videos, by the streams `STREAMS`; what they look like goes into the
             plan, if they are at least `fit_domain.LEAST_VIDEOS`.
+        kept: streams whose encoders stay, and see each frame as often as the teacher's rate has it.
 
     Raises:
         UsageError: the teacher is not in float32.
@@ -71,7 +73,11 @@ def make_student_plan(
         encoder, content = encoder_graph(part, f"{stream} of {manifest.name}", stream, snippet, drawn)
         encoders.append(encoder)
         files[encoder.graph.member] = content
-    shares = {STREAMS[part.reads]: streams for part, streams in parts}
+    for former in (e for e in manifest.graph_encoders if e.stream in kept):
+        encoder, content = with_slower_frames(former, teacher.files[former.graph.member], snippet.window)
+        encoders.append(encoder)
+        files[encoder.graph.member] = content
+    shares = {STREAMS[part.reads]: streams for part, streams in parts} | {s: {s: manifest.streams[s]} for s in kept}
     joined, head = joined_head(teacher.files[manifest.head.member], manifest.head, shares)
     parity = _checked(teacher, joined, head, shares)
     told: dict[str, Any] = {"name": name, "method": manifest.method.name, "vocabulary": manifest.vocabulary}
@@ -118,15 +124,46 @@ def joined_head(content: bytes, head: Graph, shares: Mapping[str, Mapping[str, i
     batch, time = head.inputs[0].shape[:2]
     nodes, inputs = [], []
     for name, streams in shares.items():
+        inputs.append(Tensor(name=name, dtype="float32", shape=[batch, time, sum(streams.values())]))
+        if list(streams) == [name]:
+            continue
         sizes = onnx.numpy_helper.from_array(np.asarray(list(streams.values()), np.int64), f"{name}_widths")
         nodes.append(helper.make_node("Split", [name, sizes.name], list(streams), name=f"{name}_split", axis=2))
-        inputs.append(Tensor(name=name, dtype="float32", shape=[batch, time, sum(streams.values())]))
         graph.initializer.append(sizes)
     copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in (*nodes, *graph.node)]
     del graph.node[:], graph.input[:]
     graph.node.extend(copies)
     graph.input.extend(helper.make_tensor_value_info(t.name, onnx.TensorProto.FLOAT, t.shape) for t in inputs)
     return bytes(model.SerializeToString()), head.model_copy(update={"inputs": inputs})
+
+
+def with_slower_frames(encoder: Encoder, content: bytes, frames: int) -> tuple[Encoder, bytes]:
+    """Let an encoder read frames of a lower rate, each of which its graph sees several times.
+
+    Args:
+        encoder: reads frames.
+        content: its graph.
+        frames: of a snippet; a divisor of those that the encoder reads now.
+    """
+    onnx = need("onnx")
+    (read,) = encoder.graph.inputs
+    times = int(read.shape[1]) // frames
+    shape = [read.shape[0], frames, *read.shape[2:]]
+    model, slow = onnx.load_from_string(content), f"{read.name}_{frames}"
+    graph = model.graph
+    places = onnx.numpy_helper.from_array(np.arange(frames).repeat(times), f"{slow}_places")
+    nodes = [onnx.helper.make_node("Gather", [slow, places.name], [read.name], name=f"{slow}_repeated", axis=1)]
+    copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in (*nodes, *graph.node)]
+    del graph.node[:], graph.input[:]
+    graph.node.extend(copies)
+    graph.initializer.append(places)
+    graph.input.append(onnx.helper.make_tensor_value_info(slow, onnx.TensorProto.UINT8, shape))
+    inputs = [read.model_copy(update={"name": slow, "shape": shape})]
+    changes = {
+        "graph": encoder.graph.model_copy(update={"inputs": inputs}),
+        "preprocess": {**encoder.preprocess, "rate": f"{frames} frames, each seen {times} times"},
+    }
+    return encoder.model_copy(update=changes), bytes(model.SerializeToString())
 
 
 def _checked(teacher: Plan, joined: bytes, head: Graph, shares: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:

@@ -53,6 +53,15 @@ def distill(
             rich_help_panel=_LESSONS,
         ),
     ] = StudentFlow.NONE,
+    keep_frames: Annotated[
+        bool,
+        typer.Option(
+            "--keep-frames",
+            help="With --flow: the teacher's encoders of frames stay, at a lower rate; the student learns what is made "
+            "of flow.",
+            rich_help_panel=_LESSONS,
+        ),
+    ] = False,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -103,7 +112,9 @@ def distill(
         raise UsageError(f"{data}: is no folder of videos")
     check_outputs({f"--output {output}": output}, [teacher, *([labels] if labels else [])])
     passes: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    options = DistillOptions(flow=flow.value, seed=seed, work=work, overwrite=overwrite, device=device, **passes)
+    options = DistillOptions(
+        flow=flow.value, keep_frames=keep_frames, seed=seed, work=work, overwrite=overwrite, device=device, **passes
+    )
     if online:
         if flow is not StudentFlow.NONE:
             raise UsageError("--flow is for students of files: with --online the teacher's encoders stay")

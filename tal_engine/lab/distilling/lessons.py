@@ -12,12 +12,15 @@ from torch import Tensor
 
 from .options import Reads
 from .pictures import Kept
-from .student import Shares
+from .student import Shares, order_of
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A video: what is kept of it, [T, ...] by what is read, and the teacher's features [T, D] of the same snippets."""
+    """A video: what is kept of it, [T, ...] by what is read, and the teacher's features [T, D] of the same snippets.
+
+    Columns of features are in the order of `student.order_of`.
+    """
 
     kept: Kept
     features: NDArray[np.float32]
@@ -38,7 +41,7 @@ def lesson_of(kept: Kept, streams: Mapping[str, NDArray[np.float32]], shares: Sh
         streams: the teacher's features [T, D].
         shares: which part of the student stands for which of them; parts that stand for none read nothing.
     """
-    features = np.concatenate([streams[s] for names in shares.values() for s in names], axis=1)
+    features = np.concatenate(list(order_of(streams, shares).values()), axis=1)
     count = min(len(features), *(len(kept[reads]) for reads in shares))
     return Lesson({reads: kept[reads][:count] for reads in shares}, features[:count])
 

@@ -23,12 +23,19 @@ _USUAL: Mapping[bool, Mapping[str, Any]] = {
 }
 
 
+#: Options that the network follows from.
+_ARCHITECTURE = ("flow", "keep_frames", "frames", "side", "moments", "width", "colours")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DistillOptions:
     """See docs/distill.md; defaults are those of `tal distill`."""
 
     #: "none", or the flow that the student reads in place of its teacher's: "dis_ultrafast" (cheapest) or "dis".
     flow: Literal["none", "dis", "dis_ultrafast"] = "none"
+    #: The teacher's encoders of frames stay as they are, and see each frame as often as the teacher's rate has it; the
+    #: student learns what its teacher makes of flow. For teachers whose encoders of frames are cheap. Needs flow.
+    keep_frames: bool = False
     #: Frames that the student reads of each of the teacher's snippets, evenly spaced. The others are never converted.
     frames: int = 8
     #: Pixels of a side of its pictures: a square from the middle. 0: 64, with flow 112.
@@ -58,6 +65,8 @@ class DistillOptions:
     def __post_init__(self) -> None:
         flows = ("none", "dis", "dis_ultrafast")
         require(self.flow in flows, "flow", self.flow, "'none', 'dis' or 'dis_ultrafast'")
+        allowed = "False without flow: a student that reads frames alone is all that there is"
+        require(self.flow != "none" or not self.keep_frames, "keep_frames", self.keep_frames, allowed)
         for name, value in _USUAL[self.flow != "none"].items():
             if getattr(self, name) in (0, "auto"):
                 object.__setattr__(self, name, value)  # the record of a plan says what was taken
@@ -85,7 +94,7 @@ class DistillOptions:
 
     def architecture(self) -> dict[str, Any]:
         """Give what the student's network follows from."""
-        return {name: asdict(self)[name] for name in ("flow", "frames", "side", "moments", "width", "colours")}
+        return {name: asdict(self)[name] for name in _ARCHITECTURE}
 
 
 def student_snippets(teacher: SnippetOptions, options: DistillOptions) -> SnippetOptions:
@@ -100,15 +109,30 @@ def student_snippets(teacher: SnippetOptions, options: DistillOptions) -> Snippe
     if options.frames * teacher.stride % teacher.window:
         allowed = f"such that frames * stride ({teacher.stride}) / window ({teacher.window}) of the teacher is whole"
         raise UsageError(f"frames is {options.frames}, must be {allowed}")
-    return replace(
+    slower = replace(
         teacher,
         fps=teacher.fps * options.frames / teacher.window,
         window=options.frames,
         stride=options.frames * teacher.stride // teacher.window,
-        resize=options.side,
-        crop=options.side,
-        interpolation="area",
-        resize_of="yuv",
         flow=options.flow,
-        flow_of="crop",
     )
+    if options.keep_frames:
+        scaled = teacher.resize and teacher.interpolation == "area"
+        return replace(slower, resize_of="yuv" if scaled else teacher.resize_of)
+    return replace(
+        slower, resize=options.side, crop=options.side, interpolation="area", resize_of="yuv", flow_of="crop"
+    )
+
+
+def fitted_options(teacher: SnippetOptions, options: DistillOptions) -> DistillOptions:
+    """Give a student that reads its teacher's pictures their size.
+
+    Raises:
+        UsageError: with `keep_frames`, the teacher's pictures are no multiple of 16 pixels wide, or frames do not
+            divide its window.
+    """
+    if not options.keep_frames:
+        return options
+    allowed = f"a divisor of the teacher's window ({teacher.window}) with keep_frames"
+    require(teacher.window % options.frames == 0, "frames", options.frames, allowed)
+    return replace(options, side=teacher.for_flow.crop)

@@ -49,6 +49,8 @@ def pictures_of(
         bar: gets the progress.
     """
     size = f"{options.frames}x{options.side}-{snippet.resize_of}"
+    if snippet.resize != options.side or snippet.flow_of != "crop":  # pictures as the teacher has them
+        size += f"-{snippet.resize}-{snippet.interpolation}-{snippet.flow_of}"
     names: dict[Reads, str] = {
         "frames": f"{options.colours}-{size}" if options.flow == "none" else f"half-{options.colours}-{size}",
         "flow": f"{options.flow}-{size}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +18,11 @@ from ...plan.archive import Plan, write_plan
 from ...records import Features
 from .lessons import Lesson, lesson_of
 from .measuring import measured, true_segments
-from .options import DistillOptions, student_snippets
+from .options import DistillOptions, fitted_options, student_snippets
 from .parts import LUMA, parameters_of
 from .pictures import pictures_of
 from .report import DistillReport
-from .student import Shares, Student, shares_of
+from .student import Shares, Student, order_of, shares_of
 from .targets import Bar, Teacher, VideoTargets, gather_targets, open_teacher
 from .tools import make_student_plan, streams_of_students
 from .training import error_of, features_of, head_error, train
@@ -83,7 +83,8 @@ def distill_with(
     manifest = found.plan.manifest
     if set(streams_of_students().values()) & set(manifest.streams):
         raise UsageError(f"plan {manifest.name} is a student itself: take the plan that taught it")
-    snippet, shares = student_snippets(manifest.snippet, options), shares_of(manifest, options)
+    shares, options = shares_of(manifest, options), fitted_options(manifest.snippet, options)
+    snippet = student_snippets(manifest.snippet, options)
     videos = video_files(data)
     if len(videos) < 2:
         raise DataError(f"{data}: has {len(videos)} video, at least 2 are needed: one to learn from, one held out")
@@ -142,21 +143,25 @@ def _plan(
         "parameters": parameters_of(net),
         "figures": figures,
     }
+    order = order_of(teacher.plan.manifest.streams, shares)
+    kept = {s: width for s, width in order.items() if not any(s in streams for streams in shares.values())}
     return make_student_plan(
         teacher.plan, [(part, shares[part.reads]) for part in net.parts], snippet,
         name=output.name.removesuffix(".plan"),
         preprocess={reads: {**drawn, "values": said} for reads, said in values.items()}, record=record,
-        seen=[_features(net, shares, x, snippet) for x in trained],
+        seen=[_features(net, shares, kept, x, snippet) for x in trained], kept=list(kept),
     )  # fmt: skip
 
 
-def _features(net: Student, shares: Shares, lesson: Lesson, snippet: SnippetOptions) -> Features:
-    """Make a student's features of a training video."""
-    names, widths = streams_of_students(), [sum(streams.values()) for streams in shares.values()]
-    parts = features_of(net, lesson).split(widths, 1)
-    streams = {names[reads]: part.numpy() for reads, part in zip(shares, parts, strict=True)}
+def _features(
+    net: Student, shares: Shares, kept: Mapping[str, int], lesson: Lesson, snippet: SnippetOptions
+) -> Features:
+    """Make a student's features of a training video; those of encoders that stay, of some widths, are the teacher's."""
+    widths = {streams_of_students()[reads]: sum(streams.values()) for reads, streams in shares.items()} | kept
+    columns = np.concatenate([features_of(net, lesson).numpy(), lesson.features[:, net.width :]], 1)
+    parts = np.split(columns, np.cumsum(list(widths.values()))[:-1], 1)
     timeline = timeline_of(snippet)
-    return Features(streams, timeline, float(timeline.right(len(lesson))))
+    return Features(dict(zip(widths, parts, strict=True)), timeline, float(timeline.right(len(lesson))))
 
 
 def claim(work: Path, teacher: Teacher) -> None:

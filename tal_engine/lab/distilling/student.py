@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from .parts import Alone, Flow, Frames, Part
 
 #: Streams of the teacher and their widths, by what the part reads that stands for them.
 Shares = Mapping[Reads, Mapping[str, int]]
+
+T = TypeVar("T")
 
 
 def shares_of(teacher: Manifest, options: DistillOptions) -> Shares:
@@ -27,9 +30,15 @@ def shares_of(teacher: Manifest, options: DistillOptions) -> Shares:
     reads = {e.stream: e.reads for e in teacher.graph_encoders}
     if "flow" not in reads.values():
         raise UsageError(f"flow is {options.flow!r}, plan {teacher.name} reads no flow: its student needs none")
-    kinds: Sequence[Reads] = ("frames", "flow")
+    kinds: Sequence[Reads] = ("flow",) if options.keep_frames else ("frames", "flow")
     found = {k: {s: d for s, d in teacher.streams.items() if reads[s] == k} for k in kinds}
     return {k: streams for k, streams in found.items() if streams}
+
+
+def order_of(streams: Mapping[str, T], shares: Shares) -> dict[str, T]:
+    """Order a teacher's streams as the columns of lessons are: those that the student stands for, then the others."""
+    made = [s for names in shares.values() for s in names]
+    return {s: streams[s] for s in (*made, *sorted(set(streams) - set(made)))}
 
 
 class Student(nn.Module):
@@ -47,6 +56,8 @@ class Student(nn.Module):
         kinds = {"frames": Alone if options.flow == "none" else Frames, "flow": Flow}
         self._parts = nn.ModuleDict({reads: kinds[reads](options, width) for reads, width in widths.items()})
         self._widths = list(widths.values())
+        #: Columns of all parts together; lessons have more, if encoders of the teacher stay.
+        self.width = sum(self._widths)
 
     @property
     def parts(self) -> Iterator[Part]:
@@ -63,14 +74,14 @@ class Student(nn.Module):
 
     def scale_to(self, features: Tensor) -> None:
         """Take mean and deviation of the teacher's features [N, dim]; columns that never change stay as they are."""
-        for part, columns in zip(self.parts, features.split(self._widths, 1), strict=True):
+        for part, columns in zip(self.parts, features[:, : self.width].split(self._widths, 1), strict=True):
             part.mean.copy_(columns.mean(0))
             part.deviation.copy_(columns.std(0).clamp_min(1e-4))
 
     def scaled(self, features: Tensor) -> Tensor:
-        """Scale the teacher's features [..., dim] as `embed` gives them."""
+        """Scale the teacher's features [..., dim or more] as `embed` gives them."""
         mean, deviation = self._scale()
-        return (features - mean) / deviation
+        return (features[..., : self.width] - mean) / deviation
 
     def unscaled(self, embedded: Tensor) -> Tensor:
         """Scale what `embed` gives [..., dim] as the teacher's features are."""

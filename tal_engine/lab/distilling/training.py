@@ -24,7 +24,7 @@ from ...plan.archive import Plan
 from .head_in_torch import TorchHead, Values
 from .lessons import Lesson, batches, steps_of, varied
 from .options import DistillOptions, Reads
-from .student import Shares, Student
+from .student import Shares, Student, order_of
 
 log = logging.getLogger("tal_engine")
 
@@ -56,7 +56,7 @@ class HeadError:
     def __init__(self, plan: Plan, shares: Shares) -> None:
         head = plan.manifest.head
         self._head = TorchHead(plan.files[head.member], head.member)
-        self._widths = {stream: width for streams in shares.values() for stream, width in streams.items()}
+        self._widths = order_of(plan.manifest.streams, shares)
 
     def __call__(self, found: Tensor, wanted: Tensor) -> Tensor:
         """Compare features [B, T, D]."""
@@ -145,6 +145,7 @@ class _Course:
     def epoch(self, lessons: Sequence[Lesson], number: int) -> float:
         """Run an epoch and return its mean loss."""
         rng, losses, began = np.random.default_rng([self.options.seed, number]), list[float](), time.process_time()
+        torch.manual_seed(self.options.seed + 1_000_003 * number)  # of dropout, whatever ran before
         head = None if number < self.alone else self.head
         for kept, features in batches(lessons, rng, *self._runs(number)):
             loss = _loss(self.net, varied(kept, rng), features, head, self.options.activations)
@@ -197,7 +198,7 @@ def _loss(
     found = net.embed({reads: x.flatten(0, 1) for reads, x in kept.items()}).unflatten(0, features.shape[:2])
     loss = functional.smooth_l1_loss(found, net.scaled(features), beta=_LARGE)
     if head is not None:
-        loss = loss + weight * head(net.unscaled(found), features)
+        loss = loss + weight * head(torch.cat([net.unscaled(found), features[..., net.width :]], -1), features)
     return loss
 
 

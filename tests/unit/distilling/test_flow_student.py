@@ -19,12 +19,12 @@ from tal_engine.features import EncoderGraph
 from tal_engine.inference.extraction import Extractor
 from tal_engine.lab import distill
 from tal_engine.lab.distilling.lessons import lesson_of
-from tal_engine.lab.distilling.options import DistillOptions, student_snippets
+from tal_engine.lab.distilling.options import DistillOptions, fitted_options, student_snippets
 from tal_engine.lab.distilling.parts import EVERY, Flow, Frames, coarse, halved
 from tal_engine.lab.distilling.pictures import pictures_of
 from tal_engine.lab.distilling.student import Student, shares_of
 from tal_engine.lab.distilling.targets import VideoTargets
-from tal_engine.lab.distilling.training import features_of, train
+from tal_engine.lab.distilling.training import HeadError, features_of, train
 from tal_engine.options import SnippetOptions, StreamOptions, timeline_of
 from tal_engine.video import cut, open_video
 from tal_engine.video.flow import with_flow
@@ -176,8 +176,11 @@ def test_the_plan_reads_frames_and_flow(made):
 
 
 def test_files_arrays_and_streams_give_the_same(made, videos):
-    root, _ = made
-    engine = TALEngine.load(root / "s.plan", "cpu", threads=1)
+    files_arrays_and_streams(made[0] / "s.plan", videos)
+
+
+def files_arrays_and_streams(plan, videos):
+    engine = TALEngine.load(plan, "cpu", threads=1)
     assert engine.localize(videos / "v2.mp4", min_score=-np.inf)
     frames = np.stack(list(moving_square(90, 128, 160)))
     found = sorted((s.start, s.end, s.label, s.score) for s in engine.localize(frames, fps=25.0))
@@ -206,6 +209,64 @@ def test_a_plan_makes_the_features_that_its_networks_make_of_what_is_kept(videos
     ]
     made = Extractor(snippet, graphs)(video.path).features.streams
     np.testing.assert_allclose(np.concatenate([made["student"], made["student_flow"]], 1), wanted, atol=5e-3)
+
+
+@pytest.fixture(scope="module")
+def slower(tmp_path_factory, videos):
+    """(folder, report) of a student of the plan that ships, whose encoder of frames stays."""
+    root = tmp_path_factory.mktemp("slower")
+    return root, distill("demo", videos, root / "s.plan", keep_frames=True, **QUICK)
+
+
+def test_encoders_of_frames_stay_and_read_each_frame_several_times(slower):
+    root, _ = slower
+    plan, teacher = read_plan(root / "s.plan"), read_plan(EMBEDDED_PLAN)
+    made, kept = plan.manifest.encoders
+    former = next(e for e in teacher.manifest.encoders if e.stream == "rgb")
+    assert (made.stream, made.reads, made.dim) == ("student_flow", "flow", 128)
+    assert (kept.stream, kept.name, kept.weights_sha256) == ("rgb", former.name, former.weights_sha256)
+    assert kept.preprocess["rate"] == "4 frames, each seen 4 times"
+    assert [t.name for t in plan.manifest.head.inputs] == ["student_flow", "rgb"]
+    slow = np.random.default_rng(0).integers(0, 256, (2, 4, 112, 112, 3), np.uint8)
+    found, wanted = (
+        open_backend(p.files[e.graph.member], e.graph.member, "cpu").run({e.graph.inputs[0].name: x})["feature"]
+        for p, e, x in ((plan, kept, slow), (teacher, former, slow.repeat(4, 1)))
+    )
+    np.testing.assert_array_equal(found, wanted)
+    assert plan.manifest.parity["head"]["segments_changed"] == 0
+
+
+def test_files_arrays_and_streams_give_the_same_with_encoders_that_stay(slower, videos):
+    files_arrays_and_streams(slower[0] / "s.plan", videos)
+
+
+def test_a_student_beside_encoders_that_stay_learns_what_flow_says(slower, videos):
+    """The head's error is that of the student's columns alone: the others are the teacher's."""
+    demo = read_plan(EMBEDDED_PLAN)
+    options = fitted_options(demo.manifest.snippet, replace(SMALL, keep_frames=True))
+    shares = shares_of(demo.manifest, options)
+    assert shares == {"flow": {"flow": 128}}
+    rng = np.random.default_rng(0)
+    streams = {s: rng.normal(size=(20, 128)).astype(np.float32) for s in ("rgb", "flow")}
+    lesson = lesson_of({"flow": rng.normal(size=(20, 4, 2, 28, 28)).astype(np.float16)}, streams, shares)
+    np.testing.assert_array_equal(lesson.features, np.concatenate([streams["flow"], streams["rgb"]], 1))
+    net = train([lesson], shares, options, HeadError(demo, shares), lambda *_: None)
+    assert features_of(net, lesson).shape == (20, 128)
+    right = torch.from_numpy(lesson.features)[None]
+    assert HeadError(demo, shares)(right, right) == 0
+
+
+def test_encoders_that_stay_need_pictures_that_fit():
+    teacher = SnippetOptions(resize=256, crop=224, interpolation="bilinear", flow="tvl1", flow_of="whole")
+    options = DistillOptions(flow="dis_ultrafast", keep_frames=True)
+    assert fitted_options(teacher, options).side == 224
+    found = student_snippets(teacher, fitted_options(teacher, options))
+    assert (found.resize, found.crop, found.resize_of, found.flow_of) == (256, 224, "rgb", "whole")
+    assert (found.fps, found.window, found.flow) == (12.5, 8, "dis_ultrafast")
+    with pytest.raises(UsageError, match=r"frames is 12, must be a divisor of the teacher's window \(16\)"):
+        fitted_options(teacher, replace(options, frames=12))
+    with pytest.raises(UsageError, match="keep_frames is True, must be False without flow"):
+        DistillOptions(keep_frames=True)
 
 
 def test_a_student_with_flow_teaches_no_other(made, videos, tmp_path):
