@@ -9,7 +9,8 @@ keep_frames  the same with `--flow dis_ultrafast --keep-frames`.
 teacher  the teacher on the 44, as they were rendered and decoded here.
 vectors  the demonstration plan, which was trained with DIS, on the same 44 with the codec's motion vectors for flow.
 cost     processor time of `localize` over that of decoding alone, side by side in one run, one thread: teacher, teacher
-         with motion vectors, students; on a real clip and on a held-out video.
+         with motion vectors, students; on a real clip and on a held-out video. For a student that is not in the work
+         folder one stands that was not trained: weights cost nothing.
 
 Nothing was chosen on the 44. The networks and their training are a first guess: comparisons on other videos were too
 short to choose by. A run of a student that is in the work folder is kept, and a training that was stopped goes on.
@@ -38,9 +39,11 @@ from tal_engine._util.files import write_text
 from tal_engine.annotations import read_annotations
 from tal_engine.demo.demo_set import render_split
 from tal_engine.engine import EMBEDDED_PLAN
+from tal_engine.export.student_plan import make_student_plan
 from tal_engine.lab import distill
 from tal_engine.lab.distilling.measuring import EVERYTHING
-from tal_engine.lab.distilling.options import DistillOptions
+from tal_engine.lab.distilling.options import DistillOptions, fitted_options, student_snippets
+from tal_engine.lab.distilling.student import Student, shares_of
 from tal_engine.metrics import WTAL_TIOUS, evaluate
 from tal_engine.plan.archive import Plan, read_plan, with_members
 from tal_engine.records import Segment
@@ -133,6 +136,20 @@ def vectors(args: argparse.Namespace) -> dict[str, Any]:
     return {"held_out": SPLITS["test"][0], "vectors": score, "dis": round(before["map_10_70"], 2)}
 
 
+def untrained(kind: str) -> Plan:
+    """A student that learned nothing: it costs what one costs that did."""
+    demo = read_plan(EMBEDDED_PLAN)
+    options = fitted_options(demo.manifest.snippet, DistillOptions(**STUDENTS[kind]))
+    shares = shares_of(demo.manifest, options)
+    net = Student(options, {reads: sum(streams.values()) for reads, streams in shares.items()}).eval()
+    made = {s for streams in shares.values() for s in streams}
+    return make_student_plan(
+        demo, [(part, shares[part.reads]) for part in net.parts], student_snippets(demo.manifest.snippet, options),
+        name=kind, preprocess={"frames": {}, "flow": {}}, record={},
+        kept=[s for s in demo.manifest.streams if s not in made],
+    )  # fmt: skip
+
+
 def decoded(path: Path) -> None:
     """Decode a file, and do nothing with its frames."""
     with av.open(str(path)) as container:
@@ -147,8 +164,8 @@ def cost(args: argparse.Namespace) -> dict[str, Any]:
     cv2.setNumThreads(1)
     plans = {"teacher": read_plan(EMBEDDED_PLAN), "teacher, motion vectors": vectors_plan()}
     for kind in STUDENTS:
-        if _plan_of(args, kind, args.seeds[0]).exists():
-            plans[kind] = read_plan(_plan_of(args, kind, args.seeds[0]))
+        made = _plan_of(args, kind, args.seeds[0])
+        plans[kind] = read_plan(made) if made.exists() else untrained(kind)
     engines = {name: TALEngine(plan, "cpu", threads=1) for name, plan in plans.items()}
     rows = {}
     for path in (SHARED / "videos" / "v_GGSY1Qvo990.mp4", args.data / "videos" / "test_00000.mp4"):
