@@ -118,7 +118,8 @@ class _Moments(Part):
     def over_time(self, x: Tensor) -> Tensor:
         """Give features [B, dim] of pictures [B * moments, C, H, W]."""
         x = functional.relu(self.squeeze(self.dropout(self.trunk(x))))
-        return self.out(functional.relu(self.mix(self.dropout(x.reshape(len(x) // self.moments, -1)))))
+        x = self.dropout(x.reshape(-1, self.moments * self.squeeze.out_features))
+        return self.out(functional.relu(self.mix(x)))
 
 
 class Frames(_Moments):
