@@ -168,9 +168,13 @@ def cost(args: argparse.Namespace) -> dict[str, Any]:
         plans[kind] = read_plan(made) if made.exists() else untrained(kind)
     engines = {name: TALEngine(plan, "cpu", threads=1) for name, plan in plans.items()}
     rows = {}
-    for path in (SHARED / "videos" / "v_GGSY1Qvo990.mp4", args.data / "videos" / "test_00000.mp4"):
-        work: dict[str, Callable[[], Any]] = {"decoding": lambda p=path: decoded(p)}
-        work |= {name: lambda e=e, p=path: e.localize(p) for name, e in engines.items()}
+    clips: dict[str, Path] = {
+        "real": SHARED / "videos" / "v_GGSY1Qvo990.mp4",
+        "rendered": args.data / "videos" / "test_00000.mp4",
+    }
+    for path in (clips[c] for c in args.clips):
+        work: dict[str, Callable[[], Any]] = {"decoding": partial(decoded, path)}
+        work |= {name: partial(e.localize, path) for name, e in engines.items()}
         seconds = processor_seconds(work)
         frames = engines["teacher"].localize(path).info.frames
         ratios = {n: round(s / seconds["decoding"], 2) for n, s in seconds.items()}
@@ -202,6 +206,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=SPLITS["train"][0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clips", nargs="+", choices=("real", "rendered"), default=["real", "rendered"], help="cost")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     for part in args.parts:

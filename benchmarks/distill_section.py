@@ -23,7 +23,7 @@ def section(document: Mapping[str, Any]) -> str:
         "teacher": f"{vectors['dis']:.1f}" if here is None else f"{here:.1f}",
         "teacher, motion vectors": f"{vectors['vectors']:.1f}",
     }
-    scores |= {part: plus_minus(figures[part]["student"]) for part in STUDENTS if part in figures}
+    scores |= {p: plus_minus(figures[p]["student"]) if p in figures else "not measured" for p in STUDENTS}
     rows = [
         [
             STUDENTS.get(way, way),
@@ -52,11 +52,14 @@ def _took(row: str, figures: Mapping[str, Any]) -> str:
         f'The row "{row}": {len(runs)} training seed{"s" if len(runs) > 1 else ""} on {figures["training_videos"]} '
         f"procedural videos ({runs[0]['trained_on']['snippets']} snippets), {figures['epochs']} epochs"
         f"{minutes(runs)}; plan {figures['plan_mb']:.1f} MB. It leaves {100 * runs[0]['unexplained']:.0f} % of the "
-        "features' variance unexplained on the videos that `tal distill` held out."
+        "variance of the features that it makes unexplained on the videos that `tal distill` held out."
     )
 
 
 def minutes(runs: Sequence[Mapping[str, Any]]) -> str:
     """What training took, of the runs that say so: those that went on after a stop may be older than the figure."""
     found = [run["training_cpu_seconds"] / 60 for run in runs if "training_cpu_seconds" in run]
-    return f", {min(found):.1f} to {max(found):.1f} minutes of processor time" if found else ""
+    if not found:
+        return ""
+    least, most = f"{min(found):.1f}", f"{max(found):.1f}"
+    return f", {least if least == most else f'{least} to {most}'} minutes of processor time"

@@ -157,7 +157,8 @@ def _features(
     net: Student, shares: Shares, kept: Mapping[str, int], lesson: Lesson, snippet: SnippetOptions
 ) -> Features:
     """Make a student's features of a training video; those of encoders that stay, of some widths, are the teacher's."""
-    widths = {streams_of_students()[reads]: sum(streams.values()) for reads, streams in shares.items()} | kept
+    widths = {streams_of_students()[reads]: sum(streams.values()) for reads, streams in shares.items()}
+    widths |= kept
     columns = np.concatenate([features_of(net, lesson).numpy(), lesson.features[:, net.width :]], 1)
     parts = np.split(columns, np.cumsum(list(widths.values()))[:-1], 1)
     timeline = timeline_of(snippet)

@@ -54,7 +54,7 @@ def test_what_0_stands_for_depends_on_flow():
     found = DistillOptions(flow="dis_ultrafast")
     assert (found.side, found.moments, found.colours) == (112, 2, "rgb")
     assert DistillOptions(flow="dis", side=128, moments=1, colours="luma").architecture() == {
-        "flow": "dis", "frames": 8, "side": 128, "moments": 1, "width": 32, "colours": "luma",
+        "flow": "dis", "keep_frames": False, "frames": 8, "side": 128, "moments": 1, "width": 32, "colours": "luma",
     }  # fmt: skip
 
 
