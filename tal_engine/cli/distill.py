@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 _LESSONS, _RUN, _ONLINE = "What is learned", "The run", "Students of streams"
 
 
+class StudentFlow(StrEnum):
+    """What `--flow` takes."""
+
+    NONE = "none"
+    DIS_ULTRAFAST = "dis_ultrafast"
+    DIS = "dis"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("distill")(distill)
@@ -36,6 +45,23 @@ def distill(
         Path | None,
         typer.Option(help="True segments of the held-out videos, to measure both plans by.", rich_help_panel=_LESSONS),
     ] = None,
+    flow: Annotated[
+        StudentFlow,
+        typer.Option(
+            help="Flow that the student reads in place of its teacher's: dis_ultrafast (cheapest) or dis. Costs more "
+            "than none, and is much closer to a teacher that reads flow.",
+            rich_help_panel=_LESSONS,
+        ),
+    ] = StudentFlow.NONE,
+    keep_frames: Annotated[
+        bool,
+        typer.Option(
+            "--keep-frames",
+            help="With --flow: the teacher's encoders of frames stay, at a lower rate; the student learns what is made "
+            "of flow.",
+            rich_help_panel=_LESSONS,
+        ),
+    ] = False,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -74,7 +100,7 @@ def distill(
         bool, typer.Option("--overwrite", help="Replace a plan that is there.", rich_help_panel=_RUN)
     ] = False,
 ) -> None:
-    """Train a student that reads few small pictures and no flow, and gives what the teacher gives.
+    """Train a student that reads few small pictures, with or without flow, and gives what the teacher gives.
 
     The teacher's features, activations and segments of the videos are all that it learns from. What the teacher found
     is kept in --work: a run that was stopped does not ask it again.
@@ -86,8 +112,12 @@ def distill(
         raise UsageError(f"{data}: is no folder of videos")
     check_outputs({f"--output {output}": output}, [teacher, *([labels] if labels else [])])
     passes: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    options = DistillOptions(seed=seed, work=work, overwrite=overwrite, device=device, **passes)
+    options = DistillOptions(
+        flow=flow.value, keep_frames=keep_frames, seed=seed, work=work, overwrite=overwrite, device=device, **passes
+    )
     if online:
+        if flow is not StudentFlow.NONE:
+            raise UsageError("--flow is for students of files: with --online the teacher's encoders stay")
         asked: dict[str, Any] = {
             n: v for n, v in (("look_ahead", look_ahead), ("false_alarms", false_alarms)) if v is not None
         }

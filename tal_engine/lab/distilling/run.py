@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
 from ..._util.files import check_folder, check_free, check_writable, write_text
 from ..._util.untrusted import read_text
@@ -17,21 +16,21 @@ from ...errors import CheckpointError, DataError, UsageError
 from ...options import SnippetOptions, timeline_of
 from ...plan.archive import Plan, write_plan
 from ...records import Features
+from .lessons import Lesson, lesson_of
 from .measuring import measured, true_segments
-from .options import DistillOptions, student_snippets
+from .options import DistillOptions, fitted_options, student_snippets
+from .parts import LUMA, parameters_of
 from .pictures import pictures_of
 from .report import DistillReport
-from .student import LUMA, Student, parameters_of
+from .student import Shares, Student, order_of, shares_of
 from .targets import Bar, Teacher, VideoTargets, gather_targets, open_teacher
-from .tools import make_student_plan, stream_of_students
-from .training import Lesson, error_of, head_error, lesson_of, train
+from .tools import make_student_plan, streams_of_students
+from .training import error_of, features_of, head_error, train
 
 T = TypeVar("T")
 
 #: Says whose the work folder is.
 _IDENTITY = "teacher.txt"
-#: Snippets at a time when a student's features of training videos are made.
-_BATCH = 64
 
 
 def distill(
@@ -43,7 +42,7 @@ def distill(
     progress: Bar | None = None,
     **options: Any,
 ) -> DistillReport:
-    """Train a student that reads few small pictures and no flow, and gives what the teacher gives.
+    """Train a student that reads few small pictures, with or without flow, and gives what the teacher gives.
 
     Args:
         teacher: a plan with encoders that read frames or flow, or the name of one that ships ("demo").
@@ -81,9 +80,11 @@ def distill_with(
     check_free(output, overwrite=options.overwrite)
     check_writable(output, "the plan")
     found = open_teacher(teacher, options.device)
-    if stream_of_students() in found.plan.manifest.streams:
-        raise UsageError(f"plan {found.plan.manifest.name} is a student itself: take the plan that taught it")
-    snippet = student_snippets(found.plan.manifest.snippet, options)
+    manifest = found.plan.manifest
+    if set(streams_of_students().values()) & set(manifest.streams):
+        raise UsageError(f"plan {manifest.name} is a student itself: take the plan that taught it")
+    shares, options = shares_of(manifest, options), fitted_options(manifest.snippet, options)
+    snippet = student_snippets(manifest.snippet, options)
     videos = video_files(data)
     if len(videos) < 2:
         raise DataError(f"{data}: has {len(videos)} video, at least 2 are needed: one to learn from, one held out")
@@ -96,17 +97,18 @@ def distill_with(
         raise DataError(f"{len(seen)} video could be read, at least 2 are needed; left out: {why}")
     taught, held = divided(list(seen), options)
     truth = None if labels is None else true_segments(labels, data, held)
-    cut = _timed(seconds, "pictures", lambda: pictures_of(list(seen), snippet, options, work / "pictures", bar))
-    lessons = {v.name: lesson_of(cut[v.name], v.features.streams) for v in seen}
-    head, note = head_error(found.plan, options)
+    kept = work / "pictures"
+    cut = _timed(seconds, "pictures", lambda: pictures_of(list(seen), list(shares), snippet, options, kept, bar))
+    lessons = {v.name: lesson_of(cut[v.name], v.features.streams, shares) for v in seen}
+    head, note = head_error(found.plan, shares, options)
     trained = [lessons[v.name] for v in taught]
-    net = _timed(seconds, "training", lambda: train(trained, options, head, _epochs(bar), work))
+    net = _timed(seconds, "training", lambda: train(trained, shares, options, head, _epochs(bar), work))
     figures: dict[str, Any] = {
         "training_cpu_seconds": round(net.spent, 1),
         "trained_on": {"videos": len(taught), "snippets": sum(map(len, trained))},
         "unexplained": round(float(np.mean([error_of(net, lessons[v.name]) for v in held])), 4),
     }
-    plan = _plan(found, net, snippet, options, output, trained, figures)
+    plan = _plan(found, net, shares, snippet, options, output, trained, figures)
     figures |= _timed(seconds, "measuring", lambda: measured(plan, held, truth))
     figures["seconds"] = seconds
     write_plan(output, plan)
@@ -130,32 +132,37 @@ def divided(videos: Sequence[VideoTargets], options: DistillOptions) -> tuple[li
 
 
 def _plan(
-    teacher: Teacher, net: Student, snippet: SnippetOptions, options: DistillOptions, output: Path,
+    teacher: Teacher, net: Student, shares: Shares, snippet: SnippetOptions, options: DistillOptions, output: Path,
     trained: Sequence[Lesson], figures: dict[str, Any],
 ) -> Plan:  # fmt: skip
     """Put the student into a plan."""
     drawn = {name: str(value) for name, value in options.architecture().items()}
-    preprocess = {**drawn, "values": f"-1..1, luma {LUMA}" if options.colours == "luma" else "-1..1"}
+    values = {"frames": f"-1..1, luma {LUMA}" if options.colours == "luma" else "-1..1", "flow": "pixels"}
     record = {
         "options": {"epochs": options.epochs, "activations": options.activations, "seed": options.seed},
         "parameters": parameters_of(net),
         "figures": figures,
     }
+    order = order_of(teacher.plan.manifest.streams, shares)
+    kept = {s: width for s, width in order.items() if not any(s in streams for streams in shares.values())}
     return make_student_plan(
-        teacher.plan, net, snippet, name=output.name.removesuffix(".plan"), preprocess=preprocess, record=record,
-        seen=[_features(net, x, snippet) for x in trained],
+        teacher.plan, [(part, shares[part.reads]) for part in net.parts], snippet,
+        name=output.name.removesuffix(".plan"),
+        preprocess={reads: {**drawn, "values": said} for reads, said in values.items()}, record=record,
+        seen=[_features(net, shares, kept, x, snippet) for x in trained], kept=list(kept),
     )  # fmt: skip
 
 
-def _features(net: Student, lesson: Lesson, snippet: SnippetOptions) -> Features:
-    """Make a student's features of a training video."""
-    with torch.no_grad():
-        parts = [
-            net.embed(torch.from_numpy(np.array(lesson.pictures[i : i + _BATCH])).float()) * net.deviation + net.mean
-            for i in range(0, len(lesson), _BATCH)
-        ]
+def _features(
+    net: Student, shares: Shares, kept: Mapping[str, int], lesson: Lesson, snippet: SnippetOptions
+) -> Features:
+    """Make a student's features of a training video; those of encoders that stay, of some widths, are the teacher's."""
+    widths = {streams_of_students()[reads]: sum(streams.values()) for reads, streams in shares.items()}
+    widths |= kept
+    columns = np.concatenate([features_of(net, lesson).numpy(), lesson.features[:, net.width :]], 1)
+    parts = np.split(columns, np.cumsum(list(widths.values()))[:-1], 1)
     timeline = timeline_of(snippet)
-    return Features({stream_of_students(): torch.cat(parts).numpy()}, timeline, float(timeline.right(len(lesson))))
+    return Features(dict(zip(widths, parts, strict=True)), timeline, float(timeline.right(len(lesson))))
 
 
 def claim(work: Path, teacher: Teacher) -> None:

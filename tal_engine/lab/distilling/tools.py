@@ -6,29 +6,33 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
-
-from torch import nn
 
 from ...options import SnippetOptions
 from ...plan.archive import Plan
+from .parts import Part
 
 
 class _Students(Protocol):
-    STREAM: str
+    STREAMS: Mapping[str, str]
 
-    def make_student_plan(self, teacher: Plan, net: nn.Module, snippet: SnippetOptions, **options: Any) -> Plan: ...
+    def make_student_plan(
+        self, teacher: Plan, parts: Sequence[tuple[Part, Mapping[str, int]]], snippet: SnippetOptions, **options: Any
+    ) -> Plan: ...
 
 
 def _students() -> _Students:
     return cast("_Students", importlib.import_module("tal_engine.export.student_plan"))
 
 
-def stream_of_students() -> str:
-    """Name the stream of a student's features."""
-    return _students().STREAM
+def streams_of_students() -> Mapping[str, str]:
+    """Name the streams of a student's features by what its part reads."""
+    return _students().STREAMS
 
 
-def make_student_plan(teacher: Plan, net: nn.Module, snippet: SnippetOptions, **options: Any) -> Plan:
+def make_student_plan(
+    teacher: Plan, parts: Sequence[tuple[Part, Mapping[str, int]]], snippet: SnippetOptions, **options: Any
+) -> Plan:
     """Put a student before its teacher's head; see ``tal_engine.export.student_plan.make_student_plan``."""
-    return _students().make_student_plan(teacher, net, snippet, **options)
+    return _students().make_student_plan(teacher, parts, snippet, **options)

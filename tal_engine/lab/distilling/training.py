@@ -8,15 +8,13 @@ import logging
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,8 +22,9 @@ from ..._util.files import whole_file
 from ...errors import ExportError, TrainingError
 from ...plan.archive import Plan
 from .head_in_torch import TorchHead, Values
-from .options import DistillOptions
-from .student import Student
+from .lessons import Lesson, batches, steps_of, varied
+from .options import DistillOptions, Reads
+from .student import Shares, Student, order_of
 
 log = logging.getLogger("tal_engine")
 
@@ -37,26 +36,10 @@ _RUN, _RUNS = 16, 4
 _RATE = 2e-3
 #: Share of the epochs that learn from features alone: the head makes nothing of features that are far off.
 _FEATURES_FIRST = 0.6
+#: Snippets at a time where nothing is learned.
+_PART = 64
 #: Error of a scaled feature from where on it counts by its size, not its square.
 _LARGE = 1.0
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A video: pictures [T, n, side, side, colours] uint8, and the teacher's features [T, D] of the same snippets."""
-
-    pictures: NDArray[np.uint8]
-    features: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-
-def lesson_of(pictures: NDArray[np.uint8], streams: dict[str, NDArray[np.float32]]) -> Lesson:
-    """Pair pictures with features; the one of both that is longer by a snippet at the end loses it."""
-    features = np.concatenate(list(streams.values()), axis=1)
-    count = min(len(pictures), len(features))
-    return Lesson(pictures[:count], features[:count])
 
 
 class HeadError:
@@ -64,15 +47,16 @@ class HeadError:
 
     Args:
         plan: the teacher.
+        shares: the order of the columns, see `student.shares_of`.
 
     Raises:
         ExportError: the head has an operator that torch has no counterpart of here.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, shares: Shares) -> None:
         head = plan.manifest.head
         self._head = TorchHead(plan.files[head.member], head.member)
-        self._widths = plan.manifest.streams
+        self._widths = order_of(plan.manifest.streams, shares)
 
     def __call__(self, found: Tensor, wanted: Tensor) -> Tensor:
         """Compare features [B, T, D]."""
@@ -90,18 +74,19 @@ class HeadError:
         return self._head(dict(zip(self._widths, parts, strict=True)))
 
 
-def head_error(plan: Plan, options: DistillOptions) -> tuple[HeadError | None, str]:
+def head_error(plan: Plan, shares: Shares, options: DistillOptions) -> tuple[HeadError | None, str]:
     """Return the error of the head's outputs, or None and why it is left out."""
     if options.activations == 0:
         return None, ""
     try:
-        return HeadError(plan), ""
+        return HeadError(plan, shares), ""
     except ExportError as e:
         return None, f"the student learned from features alone: {e}"
 
 
 def train(
     lessons: Sequence[Lesson],
+    shares: Shares,
     options: DistillOptions,
     head: HeadError | None,
     progress: Callable[[int, int, str], None],
@@ -111,6 +96,7 @@ def train(
 
     Args:
         lessons: of the training videos.
+        shares: what each part of the student stands for.
         options: architecture and training.
         head: error of the head's outputs, if it counts too.
         progress: called with (epochs done, epochs, note).
@@ -125,7 +111,8 @@ def train(
     with _threads(options.threads):
         torch.manual_seed(options.seed)
         every = torch.from_numpy(np.concatenate([x.features for x in lessons]))
-        net = Student(options, every.shape[1]).train().to(memory_format=torch.channels_last)
+        widths = {reads: sum(streams.values()) for reads, streams in shares.items()}
+        net = Student(options, widths).train().to(memory_format=torch.channels_last)
         net.scale_to(every)
         course = _Course(net, head, options, sum(map(len, lessons)))
         state = None if folder is None else folder / f"training-{_key(lessons, options, head is not None)}.pt"
@@ -147,7 +134,7 @@ class _Course:
         self.net, self.head, self.options, self.spent = net, head, options, 0.0
         #: Epochs that learn from features alone.
         self.alone = options.epochs if head is None else math.ceil(_FEATURES_FIRST * options.epochs)
-        total = sum(_steps(snippets, *self._runs(number)) for number in range(options.epochs))
+        total = sum(steps_of(snippets, *self._runs(number)) for number in range(options.epochs))
         self.optimizer = torch.optim.AdamW(net.parameters(), lr=_RATE, weight_decay=0.02)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, _RATE, total_steps=total, pct_start=0.15)
 
@@ -158,9 +145,10 @@ class _Course:
     def epoch(self, lessons: Sequence[Lesson], number: int) -> float:
         """Run an epoch and return its mean loss."""
         rng, losses, began = np.random.default_rng([self.options.seed, number]), list[float](), time.process_time()
+        torch.manual_seed(self.options.seed + 1_000_003 * number)  # of dropout, whatever ran before
         head = None if number < self.alone else self.head
-        for pictures, features in _batches(lessons, rng, *self._runs(number)):
-            loss = _loss(self.net, _jittered(pictures, rng), features, head, self.options.activations)
+        for kept, features in batches(lessons, rng, *self._runs(number)):
+            loss = _loss(self.net, varied(kept, rng), features, head, self.options.activations)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -203,58 +191,31 @@ def _key(lessons: Sequence[Lesson], options: DistillOptions, head: bool) -> str:
     return digest.hexdigest()[:12]
 
 
-def _loss(net: Student, pictures: Tensor, features: Tensor, head: HeadError | None, weight: float) -> Tensor:
-    """Return the error of a step: pictures [B, T, n, side, side, colours], features [B, T, D]."""
-    found = net.embed(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+def _loss(
+    net: Student, kept: Mapping[Reads, Tensor], features: Tensor, head: HeadError | None, weight: float
+) -> Tensor:
+    """Return the error of a step: what is kept [B, T, ...] by what is read, features [B, T, D]."""
+    found = net.embed({reads: x.flatten(0, 1) for reads, x in kept.items()}).unflatten(0, features.shape[:2])
     loss = functional.smooth_l1_loss(found, net.scaled(features), beta=_LARGE)
     if head is not None:
-        loss = loss + weight * head(found * net.deviation + net.mean, features)
+        loss = loss + weight * head(torch.cat([net.unscaled(found), features[..., net.width :]], -1), features)
     return loss
 
 
 def error_of(net: Student, lesson: Lesson) -> float:
     """Return the share of the features' variance that the student does not explain, in the mean over all columns."""
     with torch.no_grad():
-        parts = [net.embed(torch.from_numpy(np.array(p)).float()) for p in _parts(lesson.pictures)]
-        return float(functional.mse_loss(torch.cat(parts), net.scaled(torch.from_numpy(lesson.features))))
+        return float(functional.mse_loss(_embedded(net, lesson), net.scaled(torch.from_numpy(lesson.features))))
 
 
-def _parts(pictures: NDArray[np.uint8], size: int = 64) -> Iterator[NDArray[np.uint8]]:
-    return (pictures[i : i + size] for i in range(0, len(pictures), size))
+def features_of(net: Student, lesson: Lesson) -> Tensor:
+    """Return the student's features [T, D] of a video, on the scale of the teacher's."""
+    with torch.no_grad():
+        return net.unscaled(_embedded(net, lesson))
 
 
-def _steps(snippets: int, run: int, runs: int) -> int:
-    """Return the steps of an epoch."""
-    return max(1, snippets // (run * runs))
-
-
-def _batches(
-    lessons: Sequence[Lesson], rng: np.random.Generator, run: int, runs: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the steps of an epoch: runs from anywhere, of each video as many as its length calls for."""
-    lengths = np.array([len(x) for x in lessons])
-    steps = _steps(int(lengths.sum()), run, runs)
-    run = min(run, int(lengths.min()))
-    chosen = rng.choice(len(lessons), steps * runs, p=lengths / lengths.sum())
-    for i in range(0, len(chosen), runs):
-        pictures, features = [], []
-        for lesson in (lessons[k] for k in chosen[i : i + runs]):
-            first = int(rng.integers(0, len(lesson) - run + 1))
-            pictures.append(lesson.pictures[first : first + run])
-            features.append(lesson.features[first : first + run])
-        yield torch.from_numpy(np.stack(pictures)).float(), torch.from_numpy(np.stack(features))
-
-
-def _jittered(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Shift the place and change the light of each run: what the teacher's features should not depend on."""
-    side = pictures.shape[-2]
-    most = max(1, side // 20)
-    out = torch.empty_like(pictures)
-    for i, run in enumerate(pictures):
-        down, across = (int(v) for v in rng.integers(-most, most + 1, 2))
-        gain, shift = rng.uniform(0.8, 1.25), rng.uniform(-20, 20)
-        out[i] = torch.roll(run, (down, across), (-3, -2)) * gain + shift
-    return out.clamp_(0, 255)
+def _embedded(net: Student, lesson: Lesson) -> Tensor:
+    return torch.cat([net.embed(lesson.tensors(i, i + _PART)) for i in range(0, len(lesson), _PART)])
 
 
 @contextmanager

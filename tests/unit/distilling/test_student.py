@@ -13,9 +13,11 @@ from tal_engine.engine import EMBEDDED_PLAN
 from tal_engine.errors import ExportError, TrainingError
 from tal_engine.export.student_plan import joined_head, make_student_plan
 from tal_engine.lab.distilling.head_in_torch import TorchHead
+from tal_engine.lab.distilling.lessons import lesson_of
 from tal_engine.lab.distilling.options import DistillOptions, student_snippets
-from tal_engine.lab.distilling.student import Student, luma_of
-from tal_engine.lab.distilling.training import HeadError, head_error, lesson_of, train
+from tal_engine.lab.distilling.parts import Alone, luma_of
+from tal_engine.lab.distilling.student import Student, shares_of
+from tal_engine.lab.distilling.training import HeadError, head_error, train
 from tal_engine.plan.archive import read_plan, with_members
 from tal_engine.records import Features
 from tests.makers import _model, tiny_plan
@@ -86,14 +88,14 @@ def test_a_head_that_torch_does_not_know_leaves_features_alone():
         TorchHead(content)
     plan = tiny_plan()
     odd = with_members(plan.manifest, {**plan.files, "head.onnx": content})
-    error, note = head_error(odd, SMALL)
+    error, note = head_error(odd, shares_of(odd.manifest, SMALL), SMALL)
     assert error is None
     assert "learned from features alone: head.onnx: operator Einsum" in note
 
 
 def test_the_joined_head_splits_what_it_reads(demo):
     head, widths = demo.manifest.head, demo.manifest.streams
-    content, joined = joined_head(demo.files[head.member], head, widths)
+    content, joined = joined_head(demo.files[head.member], head, {"student": widths})
     feeds = streams_of(demo)
     wanted = open_backend(demo.files[head.member], head.member, "cpu").run(feeds)
     found = open_backend(content, head.member, "cpu").run({"student": np.concatenate(list(feeds.values()), -1)})
@@ -107,7 +109,7 @@ def test_luma_of_the_graph_and_of_kept_pictures_agree():
     kept = luma_of(frames)
     assert (kept.shape, kept.dtype) == ((3, 4, 64, 64, 1), np.uint8)
     np.testing.assert_allclose(kept[..., 0], frames @ np.array([0.299, 0.587, 0.114]), atol=0.5001)
-    net = Student(SMALL, 6).eval()
+    net = Alone(SMALL, 6).eval()
     with torch.no_grad():
         whole, rounded = net(torch.from_numpy(frames)), net.embed(torch.from_numpy(kept).float())
     np.testing.assert_allclose(whole.numpy(), rounded.numpy(), atol=0.02)
@@ -116,8 +118,11 @@ def test_luma_of_the_graph_and_of_kept_pictures_agree():
 @pytest.mark.parametrize("side", [64, 80, 96, 112, 128])
 @pytest.mark.parametrize("colours", ["luma", "rgb"])
 def test_all_sides_give_features(side, colours):
-    net = Student(DistillOptions(frames=4, moments=2, width=4, side=side, colours=colours), 7).eval()
+    net = Alone(DistillOptions(frames=4, moments=2, width=4, side=side, colours=colours), 7).eval()
     assert net(torch.zeros(2, 4, side, side, 3, dtype=torch.uint8)).shape == (2, 7)
+
+
+BAR = {"frames": {"rgb": 4}}
 
 
 def bar_lessons(seed=0):
@@ -129,15 +134,15 @@ def bar_lessons(seed=0):
         away = np.abs(np.arange(64) - np.repeat(places, 2, 1)[..., None])
         pictures = np.where(away < 4, 220, 40)[:, :, None, :, None].repeat(64, 2).astype(np.uint8)
         features = np.concatenate([places, 3 * places[:, ::-1]], 1).astype(np.float32)
-        out.append(lesson_of(pictures, {"rgb": features}))
+        out.append(lesson_of({"frames": pictures}, {"rgb": features}, BAR))
     return out
 
 
 def test_a_student_learns_what_can_be_learned():
-    net = train(bar_lessons(), SMALL, HeadError(tiny_plan()), lambda *_: None)
+    net = train(bar_lessons(), BAR, SMALL, HeadError(tiny_plan(), BAR), lambda *_: None)
     held = bar_lessons(9)[0]
     with torch.no_grad():
-        found = net.embed(torch.from_numpy(held.pictures).float()) * net.deviation + net.mean
+        found = net.features(held.tensors(0, len(held)))
     unexplained = ((found.numpy() - held.features) ** 2).mean(0) / held.features.var(0)
     assert unexplained.max() < 0.5
 
@@ -151,37 +156,40 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path, caplo
             raise StoppedError
 
     options, lessons = replace(SMALL, epochs=4), bar_lessons()[:1]
-    whole = train(lessons, options, None, lambda *_: None)
+    whole = train(lessons, BAR, options, None, lambda *_: None)
     with pytest.raises(StoppedError):
-        train(lessons, options, None, stop, tmp_path)
+        train(lessons, BAR, options, None, stop, tmp_path)
     told = []
-    rest = train(lessons, options, None, lambda done, *_: told.append(done), tmp_path)
+    rest = train(lessons, BAR, options, None, lambda done, *_: told.append(done), tmp_path)
     assert told == [3, 4]
     for a, b in zip(whole.state_dict().values(), rest.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    train(lessons, replace(options, seed=1), None, lambda done, *_: told.append(done), tmp_path)
+    train(lessons, BAR, replace(options, seed=1), None, lambda done, *_: told.append(done), tmp_path)
     assert told[2:] == [1, 2, 3, 4]  # another training has a state of its own
     for path in tmp_path.glob("*.pt"):
         path.write_bytes(path.read_bytes()[:100])
-    train(lessons, options, None, lambda done, *_: told.append(done), tmp_path)
+    train(lessons, BAR, options, None, lambda done, *_: told.append(done), tmp_path)
     assert told[6:] == [1, 2, 3, 4]
     assert "is damaged, the training begins anew" in caplog.text
 
 
 def test_a_loss_that_is_not_finite_stops_the_training():
     lesson = bar_lessons()[0]
-    broken = lesson_of(lesson.pictures, {"rgb": np.full_like(lesson.features, np.inf)})
+    broken = lesson_of(lesson.kept, {"rgb": np.full_like(lesson.features, np.inf)}, BAR)
     with pytest.raises(TrainingError, match="the student's loss is nan in step 1 of epoch 1"):
-        train([broken], SMALL, None, lambda *_: None)
+        train([broken], BAR, SMALL, None, lambda *_: None)
 
 
 def test_what_the_student_saw_goes_into_the_plan(demo):
     snippet = student_snippets(demo.manifest.snippet, SMALL)
     torch.manual_seed(0)
-    net = Student(SMALL, sum(demo.manifest.streams.values())).eval()
+    shares = shares_of(demo.manifest, SMALL)
+    (part,) = Student(SMALL, {"frames": 256}).eval().parts
     rng = np.random.default_rng(0)
     seen = [Features({"student": rng.normal(size=(20, 256)).astype(np.float32)}, None, 12.8) for _ in range(4)]
-    plan = make_student_plan(demo, net, snippet, name="s", preprocess={}, record={}, seen=seen)
+    plan = make_student_plan(
+        demo, [(part, shares["frames"])], snippet, name="s", preprocess={"frames": {}}, record={}, seen=seen
+    )
     assert plan.manifest.domain.videos == 4
     assert plan.manifest.calibration == demo.manifest.calibration
     assert plan.manifest.streams == {"student": 256}
