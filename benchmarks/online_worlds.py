@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tal_engine import Segment, TALEngine
+from tal_engine.annotations.points import Point
 from tal_engine.demo.demo_set import render_split, script_of
 from tal_engine.features import load_features
 from tal_engine.features.store import save_features
@@ -21,7 +22,10 @@ VALIDATION, TEST = 12, 44
 
 @dataclass(frozen=True)
 class World:
-    """A teacher, lessons to learn from, lessons to fit thresholds on, and videos to measure with their truth."""
+    """A teacher, lessons to learn from, lessons to fit thresholds on, and videos to measure with their truth.
+
+    truth: segments. points: in place of those, a moment of each action.
+    """
 
     name: str
     teacher: Plan
@@ -29,6 +33,12 @@ class World:
     held_out: dict[str, Lesson]
     measured: dict[str, Features]
     truth: dict[str, list[Segment]]
+    points: dict[str, list[Point]] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the measured videos."""
+        return sum(f.duration for f in self.measured.values())
 
 
 def procedural(work: Path, train: int) -> World:

@@ -13,6 +13,7 @@ import numpy as np
 from ..._util.files import check_free, check_writable
 from ...annotations.labels import VideoLabels, read_labels
 from ...annotations.labels.label_files import video_files
+from ...annotations.points import Point
 from ...engine import TALEngine
 from ...errors import DataError, require
 from ...options import timeline_of
@@ -24,7 +25,7 @@ from ..distilling.options import DistillOptions
 from ..distilling.run import claim, divided
 from ..distilling.targets import Bar, VideoTargets, gather_targets, open_teacher
 from .network import OnlineConfig, OnlineHead
-from .rule import FittedRule, fit_rule, read_video
+from .rule import SHARES, FittedRule, fit_rule, read_video
 from .stem import TeacherStem
 from .targets import one_each, targets_of
 from .training import OnlineTraining, train_online
@@ -136,7 +137,9 @@ def teach(
     rule = OnlineOptions(**{"look_ahead": ahead, "start": (1.0,) * len(words), "horizon_s": config.horizon_s,
                             "backdate": backdate, **options.rule})  # fmt: skip
     truth = {n: x.segments for n, x in held_out.items()}
-    return OnlineStudent(net, stem, fit_rule(read, truth, words, rule, options.false_alarms, fitted_on), options)
+    shares = () if {"share", "guesses"} & set(options.rule) else SHARES
+    fitted = fit_rule(read, truth, words, rule, options.false_alarms, fitted_on, shares)
+    return OnlineStudent(net, stem, fitted, options)
 
 
 def lessons_of(
@@ -155,24 +158,35 @@ def lessons_of(
         if known is not None and known.segments:
             segments = list(known.segments)
         else:
-            segments = taught_segments(teacher, video.features, None if known is None else set(known.labels))
+            allowed = None if known is None else set(known.labels)
+            segments = taught_segments(teacher, video.features, allowed, _points(known))
         found[video.name] = Lesson(video.features, segments)
     return found
 
 
-def taught_segments(teacher: TALEngine, features: Features, allowed: Collection[str] | None) -> list[Segment]:
+def _points(labels: VideoLabels | None) -> Sequence[Point]:
+    """Return a moment of each action of a video; () unless every class of it is known by such."""
+    if labels is None or {p.label for p in labels.points} != set(labels.labels):
+        return ()
+    return labels.points
+
+
+def taught_segments(
+    teacher: TALEngine, features: Features, allowed: Collection[str] | None, points: Sequence[Point] = ()
+) -> list[Segment]:
     """Return the segments of a video that a teacher is fairly sure of, one for each action.
 
     Args:
         teacher: finds segments.
         features: of the whole video.
         allowed: the video's classes; None: they are not known.
+        points: a moment of each of its actions; (): they are not known.
     """
     found = teacher.localize(features, min_score=-np.inf, top_k=0)
     least = _LEAST if allowed is None else _LEAST_KNOWN
     if not found.info.calibrated:
         least *= max((s.score for s in found), default=0.0)
-    return one_each(list(found), least, allowed)
+    return one_each(list(found), least, allowed, points)
 
 
 def distill_online(

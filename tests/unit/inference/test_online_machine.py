@@ -49,6 +49,7 @@ def streams(draw):
         hold=draw(st.sampled_from((0.25, 0.5, 1.0))), floor=draw(st.sampled_from((0.02, 0.1, 0.5))),
         share=draw(st.sampled_from((0.25, 0.5, 0.8, 1.0))), confirm=draw(st.integers(0, 2)),
         rise=draw(st.integers(3, 6)), backdate=draw(st.integers(1, 4)), patience=draw(st.integers(0, 3)),
+        guesses=draw(st.sampled_from(((), (0.5,), (0.9, 0.3)))), discount=draw(st.sampled_from((0.5, 1.0))),
     )  # fmt: skip
     value = st.one_of(st.sampled_from(VALUES), st.integers(0, 1000).map(lambda v: v / 1000))
     row = st.lists(value, min_size=classes, max_size=classes)
