@@ -17,6 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ import torch
 from common import interleaved, spread, store
 from online_real import skeletons, surgery
 from online_starts import by_threshold, measured_by_points, point_ap
-from online_worlds import World, procedural
+from online_worlds import World, overlapping, procedural
 
 from tal_engine import Segment, TALEngine
 from tal_engine.annotations.tables import Table
 from tal_engine.cli.live_measures import measure
 from tal_engine.diagnostics.soak_test import certify, feature_steps
+from tal_engine.lab.distilling.targets import thinned
 from tal_engine.lab.online.student import OnlineStudentOptions, teach
 from tal_engine.lab.online.training import OnlineTraining
 from tal_engine.metrics import WTAL_TIOUS, evaluate, protocol
@@ -43,13 +45,14 @@ LOOK_AHEAD = 1.0
 LEAST_SCORE = 0.5
 
 
-def student_of(world: World, seed: int, work: Path, **options: Any) -> tuple[Plan, float]:
+def student_of(world: World, seed: int, work: Path) -> tuple[Plan, float]:
     """The student of a seed and the processor time of its training; one that is there is not trained again."""
     path = work / "students" / f"{world.name}_{seed}.plan"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         began = time.process_time()
-        how = OnlineStudentOptions(look_ahead=LOOK_AHEAD, training=OnlineTraining(seed=seed, **options))
+        training = OnlineTraining(seed=seed, epochs=world.epochs)
+        how = OnlineStudentOptions(look_ahead=LOOK_AHEAD, overlap=world.overlap, training=training)
         made = teach(world.teacher, world.taught, world.held_out, how, None, f"{len(world.held_out)} videos")
         write_plan(path, made.plan(f"{world.name}-online"))
         (path.with_suffix(".json")).write_text(json.dumps(time.process_time() - began))
@@ -67,7 +70,7 @@ def measured(world: World, name: str, plan: Plan, work: Path, look_ahead: float 
         else:
             truth = Table.of_segments(world.truth, "truth", tuple(plan.manifest.vocabulary))
             values = measure(name, engine, world.measured, truth, RULES, look_ahead).values
-        if plan.manifest.online is not None:
+        if name == "student 0":
             values["by_threshold"] = by_threshold(world, engine)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
@@ -86,17 +89,19 @@ def quality(world: World, args: argparse.Namespace) -> dict[str, Any]:
         seeds.append(
             {"seed": seed, **row, "fitted": plan.manifest.provenance["fitted"], "training_cpu_s": round(taken, 1)}
         )
+    heard = {n: thinned(f, world.overlap) for n, f in world.measured.items()}
+    plain = replace(world, measured=heard, overlap=1)
     beside = {
-        "windows, 8 s": measured(world, "windows, 8 s", world.teacher, args.work),
-        "windows, 1 s": measured(world, "windows, 1 s", world.teacher, args.work, LOOK_AHEAD),
+        "windows, 8 s": measured(plain, "windows, 8 s", world.teacher, args.work),
+        "windows, 1 s": measured(plain, "windows, 1 s", world.teacher, args.work, LOOK_AHEAD),
     }
-    whole = {v: list(teacher.localize(f, min_score=float("-inf"), top_k=0)) for v, f in world.measured.items()}
+    whole = {v: list(teacher.localize(f, min_score=float("-inf"), top_k=0)) for v, f in heard.items()}
     key, offline = offline_of(world, whole)
     return {
         "taught": len(world.taught), "fitted_on": len(world.held_out), "videos": len(world.measured),
         "instances": sum(map(len, (world.points or world.truth).values())), "hours": round(world.seconds / 3600, 3),
         "measure": key, "finals": spread([100 * s[key] for s in seeds]), "students": seeds, "beside": beside,
-        "teacher_whole": 100 * offline, "step_s": timeline_of(world.teacher.manifest.snippet).step,
+        "teacher_whole": 100 * offline, "step_s": timeline_of(plan.manifest.snippet).step,
     }  # fmt: skip
 
 
@@ -162,6 +167,7 @@ def certified(args: argparse.Namespace) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "procedural": lambda a: quality(procedural(a.work, a.train), a),
+    "overlapping": lambda a: quality(overlapping(a.work, a.train), a),
     "skeletons": lambda a: quality(skeletons(a.work), a),
     "surgery": lambda a: quality(surgery(a.work), a),
     "cost": cost,

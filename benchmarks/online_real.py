@@ -40,6 +40,10 @@ from tal_engine.vocabulary import Vocabulary
 EVERY = 4
 #: Steps of the teachers' training; the settings are those of `tal fit` for points.
 STEPS = {"MSRC-12": 600, "VTS": 300}
+#: Passes of the students' training: as many snippets as of procedural videos, about.
+EPOCHS = {"MSRC-12": 5, "VTS": 8}
+#: Of MSRC-12's test sequences every so many-th is measured.
+MEASURED = 2
 
 
 def skeletons(work: Path) -> World:
@@ -87,13 +91,14 @@ def _world(
     held = set(persons[EVERY - 1 :: EVERY])
     training = [v for v in labels.values() if v.subset == "training" and v.points]
     taught, others = [v for v in training if v.group not in held], [v for v in training if v.group in held]
-    test = {n: features[n] for n, v in labels.items() if v.subset == "test"}
+    tested = [n for n, v in labels.items() if v.subset == "test"]
+    test = {n: features[n] for n in (tested[::MEASURED] if name == "MSRC-12" else tested)}
     plan = teacher(work / "teachers" / f"{name}.plan", name, features, taught, others, snippet)
     engine = TALEngine(plan, "cpu", threads=1)
     points = {n: list(labels[n].points) for n in test if not labels[n].segments}
     return World(
         name, plan, _lessons(engine, features, taught), _lessons(engine, features, others), test,
-        {n: list(labels[n].segments) for n in test}, points,
+        {n: list(labels[n].segments) for n in test}, points, EPOCHS[name],
     )  # fmt: skip
 
 
@@ -108,7 +113,7 @@ def teacher(
     path: Path, name: str, features: Mapping[str, Features], videos: Sequence[VideoLabels],
     others: Sequence[VideoLabels], snippet: SnippetOptions,
 ) -> Plan:  # fmt: skip
-    """Train LACP from points on some videos, choose its thresholds on others; a plan that is there is not made again."""
+    """Train LACP from points on some videos, choose its thresholds on others; once."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         rule: Rule = rule_for("point", 0, steps=STEPS[name])

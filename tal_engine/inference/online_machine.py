@@ -114,7 +114,7 @@ class ClassState:
 
 
 class Track(NamedTuple):
-    """What is followed of a class: the actions at one share of their peak. weight: of their scores. guess: finals only."""
+    """What is followed of a class: actions at one share of their peak. weight: of scores. guess: only finals are told."""
 
     label: int
     share: float

@@ -15,7 +15,7 @@ from ...inference.online_machine import Decision
 from ...inference.online_scoring import decided
 from ...inference.operating_point import overlap
 from ...metrics import WTAL_TIOUS, evaluate, protocol
-from ...metrics.starts import evaluate_starts
+from ...metrics.starts import StartEvaluation, evaluate_starts
 from ...plan.online_fields import OnlineOptions
 from ...plan.score_fields import ScoreThresholds
 from ...records import Features, OnlineActivations, Segment
@@ -34,8 +34,8 @@ SAME = 0.3
 #: mAP: less may be chance on few videos.
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 _BETTER = 0.02
-#: Where further guesses at an action lie between its share and its peak, and what their scores are worth: so little that
-#: they come after nearly all that is told once, and hardly pass a threshold (docs/online.md has what was tried).
+#: Where further guesses at an action lie between its share and its peak, and what their scores are worth: so little
+#: that they come after nearly all that is told once, and hardly pass a threshold (docs/online.md has what was tried).
 GUESSES = (0.2, 0.55)
 DISCOUNT = 0.1
 
@@ -44,8 +44,8 @@ DISCOUNT = 0.1
 class FittedRule:
     """The rule's options, the least scores of finals, and what both gave on the videos they were fitted on.
 
-    figures: "share" with the mean mAP of each that was tried, "hours", "videos", "false_alarms_per_hour" as asked for, "starts" and "finals" with their threshold, false
-    alarms and recall.
+    figures: "share" with the mean mAP of each that was tried, "hours", "videos", "false_alarms_per_hour" as asked for,
+    "starts" and "finals" with their threshold, false alarms and recall.
     """
 
     options: OnlineOptions
@@ -84,17 +84,9 @@ def fit_rule(
         raise DataError(
             f"{fitted_on}: {len(activations)} videos with {len(truth)} actions: nothing to fit thresholds on"
         )
-    seconds = sum(a.duration for a in activations.values())
-    hours = seconds / 3600
     options, by_share = _cut_at(activations, reference, vocabulary, options, shares)
-    chosen = None
-    for start in STARTS:
-        told = {v: decided(a, options.starting_at(start)) for v, a in activations.items()}
-        chosen = start, evaluate_starts(truth, starts_table(activations, told, vocabulary), seconds)
-        if chosen[1].false_alarms <= false_alarms_per_hour * hours:
-            break
-    assert chosen is not None  # noqa: S101 - there are thresholds
-    start, starts = chosen
+    hours = sum(a.duration for a in activations.values()) / 3600
+    start, starts = _starting(activations, truth, vocabulary, options, false_alarms_per_hour * hours)
     options = options.starting_at(start)
     score, right = _finals(activations, {v: decided(a, options) for v, a in activations.items()}, reference, vocabulary)
     found = for_false_alarms(score, right, len(truth), hours, false_alarms_per_hour)
@@ -113,6 +105,31 @@ def fit_rule(
         "finals": {"threshold": round(least, 4), "false_alarms": found.wrong, "recall": round(found.recall, 4)},
     }  # fmt: skip
     return FittedRule(options, thresholds, figures)
+
+
+def _starting(
+    activations: Mapping[str, OnlineActivations],
+    truth: Table,
+    vocabulary: Vocabulary,
+    options: OnlineOptions,
+    false_alarms: float,
+) -> tuple[float, StartEvaluation]:
+    """Find the lowest threshold of starts with so few false alarms by bisection: a higher one tells fewer."""
+    alone, seconds = replace(options, guesses=()), sum(a.duration for a in activations.values())
+
+    def worth(start: float) -> StartEvaluation:
+        told = {v: decided(a, alone.starting_at(start)) for v, a in activations.items()}
+        return evaluate_starts(truth, starts_table(activations, told, vocabulary), seconds)
+
+    low, high, best = 0, len(STARTS) - 1, None
+    while low < high:
+        middle = (low + high) // 2
+        found = worth(STARTS[middle])
+        if found.false_alarms <= false_alarms:
+            high, best = middle, found
+        else:
+            low = middle + 1
+    return STARTS[high], best or worth(STARTS[high])
 
 
 def _cut_at(
