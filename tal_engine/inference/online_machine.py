@@ -114,7 +114,7 @@ class ClassState:
 
 
 class Track(NamedTuple):
-    """What is followed of a class: actions at one share of their peak. weight: of scores. guess: only finals are told."""
+    """What is followed of a class: actions at one share of their peak. weight: of scores. guess: finals alone."""
 
     label: int
     share: float

@@ -22,7 +22,8 @@ class DomainWatch:
     """Looks at the windows of one stream; without a model, at nothing.
 
     share: of videos like the plan's training videos that are less usual than the last window; None where it is not
-    known, as after a snapshot, which carries none of this. A stream that becomes unlike all of them is logged once, and again after it was like them in between.
+    known, as after a snapshot, which carries none of this. A stream that becomes unlike all of them is logged once, and
+    again after it was like them in between.
     """
 
     def __init__(self, model: DomainModel | None, source: str, plan: str) -> None:
