@@ -12,7 +12,8 @@ m + look_ahead and comes with n = m + look_ahead. The rules, by class:
 * It ends where `seen` fell below `share` times its peak, once it has been below for more than `confirm` snippets. Then
   it is final if its score, the mean of `seen` while it was not below, is enough and it is long enough.
 * It takes the first waiting start whose onset is not after its end; further such starts are withdrawn, and all of them
-  if it is not final. An open action without a start is told when `seen` reaches the threshold.
+  if it is not final. An open action without a start is told when `seen` reaches the threshold; `now`, which says the
+  same of it later, then tells another only after it was above the hold and below again, or the action has ended.
 * A start whose action has not opened `patience` snippets after it was told is withdrawn.
 * An action longer than `longest` is cut there, and goes on as another.
 * Each of `guesses` is another share by which the same rules find actions, apart from all starts: what they find is
@@ -89,14 +90,15 @@ class OpenAction:
 class ClassState:
     """What is known of one class. last: of `now`; rose: where it rose above the hold, None while it is below.
 
-    low: snippets in a row below the hold. lowest: the least of `seen` since the last action ended. recent: the last
-    values of `seen`, newest last.
+    low: snippets in a row below the hold. silent: `seen` told a start, and `now` was not above the hold since. lowest:
+    the least of `seen` since the last action ended. recent: the last values of `seen`, newest last.
     """
 
     last: float = 0.0
     rose: float | None = None
     armed: bool = True
     low: int = 0
+    silent: bool = False
     lowest: float = 0.0
     recent: list[float] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
@@ -204,10 +206,10 @@ class OnlineMachine:
         if value >= hold:
             if state.rose is None:
                 state.rose = _crossing(state.last, value, hold, n) if n else BEGIN
-            state.low = 0
+            state.low, state.silent = 0, False
         else:
             state.rose, state.low = None, state.low + 1
-            state.armed = state.armed or state.low > self._o.confirm
+            state.armed = state.armed or (state.low > self._o.confirm and not state.silent)
         state.last = value
         if value < threshold or not state.armed or len(state.starts) >= WAITING:
             return []
@@ -266,6 +268,7 @@ class OnlineMachine:
         if not state.starts:
             if value < self._o.start[label]:
                 return []
+            state.armed, state.silent = False, True
             return [self._tell(state, label, max(action.start, n - self._o.backdate), value, n)]
         mine = state.starts[0]
         if action.start < mine.at and abs(action.start - mine.told) > 1:
@@ -288,6 +291,7 @@ class OnlineMachine:
         action = state.open
         assert action is not None  # noqa: S101 - callers have one
         state.open = None
+        state.armed, state.silent = state.armed or state.silent, False
         label, score = track.label, track.weight * action.total / action.count if action.count else 0.0
         mine = [s for s in state.starts if s.onset <= end]
         state.starts = [s for s in state.starts if s.onset > end]

@@ -106,6 +106,7 @@ class _ClassState(_Strict):
     rose: Seconds | None
     armed: bool
     low: Count
+    silent: bool = False
     lowest: Score
     recent: list[Score]
     starts: Annotated[list[_Start], pydantic.Field(max_length=WAITING)]

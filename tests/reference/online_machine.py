@@ -60,6 +60,7 @@ class Stream:
         self.shortest, self.longest = shortest, longest
         self.now, self.seen, self.told, self.starts = [], [], [], []
         self.action, self.last_start, self.quiet_from = None, None, None
+        self.late = None  # how much of `now` there was when `seen` told a start; that start ends when `now` did, too
 
     def tell(self, kind, who, start, end, score, cut=False, clipped=False):
         self.told.append(Told(self.n, kind, who, self.label, start, end, score, cut, clipped))
@@ -83,12 +84,22 @@ class Stream:
         hold = self.o.hold * threshold
         since = 0 if self.last_start is None else self.last_start + 1
         quiet = [all(v < hold for v in self.now[j : j + self.o.confirm + 1]) for j in range(since, n - self.o.confirm)]
-        may = self.last_start is None or any(quiet)
+        may = (self.last_start is None or any(quiet)) if self.late is None else any(self.fallen(hold))
         if self.now[n] >= threshold and may and len(self.starts) < 2:
             lows = [j for j in range(n) if self.now[j] < hold]
             onset = crossing(self.now, hold, lows[-1] + 1) if lows else -0.5
-            self.last_start = n
+            self.last_start, self.late = n, None
             self.begin(max(onset, n - self.o.backdate), self.now[n])
+
+    def fallen(self, hold):
+        """Whether `now` was below for long enough, at each place after it has risen since a start that `seen` told."""
+        rises = [j for j in range(self.late, len(self.now)) if self.now[j] >= hold]
+        last = len(self.now) - 1 - self.o.confirm
+        return (
+            [all(v < hold for v in self.now[j : j + self.o.confirm + 1]) for j in range(rises[0], last)]
+            if rises
+            else []
+        )
 
     def level(self, j):
         """Below which an action that goes on is at snippet j."""
@@ -140,6 +151,7 @@ class Stream:
                 return
             if not self.starts:
                 if value >= self.o.start[self.label]:
+                    self.late = len(self.now)
                     self.begin(max(start, self.n - self.o.backdate), value)
             elif start < self.starts[0].at and abs(start - self.starts[0].told) > 1:
                 self.starts[0].told, self.starts[0].score = start, value
@@ -148,6 +160,9 @@ class Stream:
     def close(self, end, cut=False):
         values, start, clipped = [self.seen[j] for j in self.above()], self.begins(), self.action.clipped
         self.action = None
+        hold = self.o.hold * self.o.start[self.label]
+        if self.late is not None and all(v < hold for v in self.now[self.late :]):
+            self.late, self.last_start = None, None
         mine = [s for s in self.starts if s.onset <= end]
         self.starts = [s for s in self.starts if s.onset > end]
         score = self.o.discount**self.guess * sum(values) / len(values) if values else 0.0

@@ -128,6 +128,14 @@ def test_what_is_told_late_is_told_all_the_same():
     assert told[0].start == pytest.approx(1.5)
 
 
+def test_what_the_look_ahead_told_first_is_not_told_again_by_what_comes_after_it():
+    options = OnlineOptions(look_ahead=1, start=(0.9,), share=0.5)
+    nows = [[v] for v in (0.0, 0.2, 0.4, 0.4, 0.95, 0.95, 0.0, 0.0, 0.0, 0.95, 0.95, 0.0, 0.0, 0.0)]
+    delayed = [[v] for v in (0.0, 0.0, 0.95, 0.95, 0.95, 0.95, 0.95, 0.0, 0.0, 0.0, 0.95, 0.95, 0.0, 0.0, 0.0)]
+    told = run(options, nows, delayed)
+    assert [(d.at, d.kind) for d in told] == [(2, "started"), (8, "final"), (9, "started"), (13, "final")]
+
+
 def test_a_long_action_is_cut_and_goes_on():
     options = OnlineOptions(look_ahead=0, start=(0.5,), share=0.5)
     values = [[0.0]] + [[0.9]] * 12 + [[0.0]] * 2
