@@ -17,7 +17,7 @@ from tal_engine.plan.archive import Plan, with_members
 from tal_engine.pose.plans import open_plan
 from tal_engine.records import Features
 
-#: Seeds of the procedural splits; the validation videos are nobody else's, and no plan that ships has seen the test ones.
+#: Seeds of the procedural splits; validation is nobody else's, and no plan that ships has seen the test videos.
 SEEDS = {"train": 0, "validation": 6, "test": 0}
 VALIDATION, TEST = 12, 44
 
