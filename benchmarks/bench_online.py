@@ -16,25 +16,27 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from common import interleaved, spread, store
-from online_worlds import World, procedural
+from online_real import skeletons, surgery
+from online_starts import by_threshold, measured_by_points, point_ap
+from online_worlds import World, overlapping, procedural
 
-from tal_engine import TALEngine
+from tal_engine import Segment, TALEngine
 from tal_engine.annotations.tables import Table
 from tal_engine.cli.live_measures import measure
 from tal_engine.diagnostics.soak_test import certify, feature_steps
-from tal_engine.inference.online_scoring import decided
-from tal_engine.lab.online.rule import starts_table
+from tal_engine.lab.distilling.targets import thinned
 from tal_engine.lab.online.student import OnlineStudentOptions, teach
 from tal_engine.lab.online.training import OnlineTraining
 from tal_engine.metrics import WTAL_TIOUS, evaluate, protocol
-from tal_engine.metrics.starts import evaluate_starts
+from tal_engine.options import timeline_of
 from tal_engine.plan.archive import Plan, read_plan, write_plan
 
 RULES = protocol("activitynet").with_tious(WTAL_TIOUS)
@@ -43,13 +45,14 @@ LOOK_AHEAD = 1.0
 LEAST_SCORE = 0.5
 
 
-def student_of(world: World, seed: int, work: Path, **options: Any) -> tuple[Plan, float]:
+def student_of(world: World, seed: int, work: Path) -> tuple[Plan, float]:
     """The student of a seed and the processor time of its training; one that is there is not trained again."""
     path = work / "students" / f"{world.name}_{seed}.plan"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         began = time.process_time()
-        how = OnlineStudentOptions(look_ahead=LOOK_AHEAD, training=OnlineTraining(seed=seed, **options))
+        training = OnlineTraining(seed=seed, epochs=world.epochs)
+        how = OnlineStudentOptions(look_ahead=LOOK_AHEAD, overlap=world.overlap, training=training)
         made = teach(world.teacher, world.taught, world.held_out, how, None, f"{len(world.held_out)} videos")
         write_plan(path, made.plan(f"{world.name}-online"))
         (path.with_suffix(".json")).write_text(json.dumps(time.process_time() - began))
@@ -61,33 +64,19 @@ def measured(world: World, name: str, plan: Plan, work: Path, look_ahead: float 
     key = f"{world.name}_{name}_{plan.sha256[:8]}_{len(world.measured)}.json"
     path = work / "measured" / key
     if not path.exists():
-        truth = Table.of_segments(world.truth, "truth", tuple(plan.manifest.vocabulary))
         engine = TALEngine(plan, "cpu", threads=1)
-        values = measure(name, engine, world.measured, truth, RULES, look_ahead).values
-        if plan.manifest.online is not None:
-            values["by_threshold"] = by_threshold(world, engine, truth)
+        if world.points:
+            values = measured_by_points(world, engine, look_ahead)
+        else:
+            truth = Table.of_segments(world.truth, "truth", tuple(plan.manifest.vocabulary))
+            values = measure(name, engine, world.measured, truth, RULES, look_ahead).values
+        if name == "student 0":
+            values["by_threshold"] = by_threshold(world, engine)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
     found: dict[str, Any] = json.loads(path.read_text())
     print(name, brief(found), flush=True)
     return found
-
-
-def by_threshold(world: World, engine: TALEngine, truth: Table) -> list[dict[str, Any]]:
-    """What each threshold of starts would give: shown, and nothing is chosen by it."""
-    online = engine.plan.manifest.online
-    assert online is not None
-    read = {n: engine.localize(f).activations for n, f in world.measured.items()}
-    rows = []
-    for threshold in (0.3, 0.5, 0.7, 0.9, 0.95, 0.99):
-        told = {n: decided(a, online.starting_at(threshold)) for n, a in read.items()}
-        starts = starts_table(read, told, engine.plan.vocabulary)
-        found = evaluate_starts(truth, starts, sum(f.duration for f in world.measured.values()))
-        false = found.false_alarms_per_hour
-        rows.append(
-            {"threshold": threshold, "recall": found.recall, "false_alarms_per_hour": false, "delay_s": found.delay}
-        )
-    return rows
 
 
 def quality(world: World, args: argparse.Namespace) -> dict[str, Any]:
@@ -100,28 +89,38 @@ def quality(world: World, args: argparse.Namespace) -> dict[str, Any]:
         seeds.append(
             {"seed": seed, **row, "fitted": plan.manifest.provenance["fitted"], "training_cpu_s": round(taken, 1)}
         )
+    heard = {n: thinned(f, world.overlap) for n, f in world.measured.items()}
+    plain = replace(world, measured=heard, overlap=1)
     beside = {
-        "windows, 8 s": measured(world, "windows, 8 s", world.teacher, args.work),
-        "windows, 1 s": measured(world, "windows, 1 s", world.teacher, args.work, LOOK_AHEAD),
+        "windows, 8 s": measured(plain, "windows, 8 s", world.teacher, args.work),
+        "windows, 1 s": measured(plain, "windows, 1 s", world.teacher, args.work, LOOK_AHEAD),
     }
-    whole = {v: list(teacher.localize(f, min_score=float("-inf"), top_k=0)) for v, f in world.measured.items()}
-    offline = evaluate(world.truth, whole, world.teacher.manifest.vocabulary, protocol=RULES)
-    seconds = sum(f.duration for f in world.measured.values())
+    whole = {v: list(teacher.localize(f, min_score=float("-inf"), top_k=0)) for v, f in heard.items()}
+    key, offline = offline_of(world, whole)
     return {
         "taught": len(world.taught), "fitted_on": len(world.held_out), "videos": len(world.measured),
-        "instances": sum(map(len, world.truth.values())), "hours": round(seconds / 3600, 3),
-        "map_10_70": spread([100 * s["average_map"] for s in seeds]), "students": seeds, "beside": beside,
-        "teacher_whole_map_10_70": 100 * offline.average,
+        "instances": sum(map(len, (world.points or world.truth).values())), "hours": round(world.seconds / 3600, 3),
+        "measure": key, "finals": spread([100 * s[key] for s in seeds]), "students": seeds, "beside": beside,
+        "teacher_whole": 100 * offline, "step_s": timeline_of(plan.manifest.snippet).step,
     }  # fmt: skip
+
+
+def offline_of(world: World, whole: Mapping[str, Sequence[Segment]]) -> tuple[str, float]:
+    """The measure of finals that the truth allows, and what a teacher that sees whole videos has of it."""
+    names = tuple(world.teacher.manifest.vocabulary)
+    if world.points:
+        return "point_map", point_ap(world, Table.of_segments(whole, "teacher", names), names)
+    return "average_map", evaluate(world.truth, whole, world.teacher.manifest.vocabulary, protocol=RULES).average
 
 
 def brief(row: dict[str, Any]) -> dict[str, Any]:
     starts = row["starts"]
     return {
-        "map": round(100 * row["average_map"], 2), "declared": round(row["declared_latency_s"], 2),
+        "finals": round(100 * row.get("average_map", row.get("point_map")), 2),
+        "declared": round(row["declared_latency_s"], 2),
         "late": row["late_events"],
         "start delay": starts["delay_s"], "recall": starts["recall"], "FA/h": starts["false_alarms_per_hour"],
-        "p-mAP@1": starts["p_map"]["1"], "frames": row["frames"], "finals": row["finals"],
+        "p-mAP@1": starts["p_map"]["1"], "frames": row.get("frames"), "told": row.get("finals"),
     }  # fmt: skip
 
 
@@ -168,6 +167,9 @@ def certified(args: argparse.Namespace) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "procedural": lambda a: quality(procedural(a.work, a.train), a),
+    "overlapping": lambda a: quality(overlapping(a.work, a.train), a),
+    "skeletons": lambda a: quality(skeletons(a.work), a),
+    "surgery": lambda a: quality(surgery(a.work), a),
     "cost": cost,
     "certify": certified,
 }

@@ -132,7 +132,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     "bench_online": {
         "": (
             *TRAINED, *STREAMED, *DRAWN, *SCORING, "export/online.py",
-            *(f"benchmarks/{n}.py" for n in ("bench_online", "online_worlds")),
+            *(f"benchmarks/{n}.py" for n in ("bench_online", "online_worlds", "online_real", "online_starts")),
         )
     },
     "bench_domain": {"": (*RUNTIME, *DRAWN, "export", "benchmarks/bench_domain.py")},

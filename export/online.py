@@ -84,10 +84,10 @@ def online_graph(net: OnlineHead, stem: TeacherStem) -> tuple[bytes, Graph]:
 
 def _windows(g: Nodes, stem: TeacherStem, first: int, batch: str, time: str) -> list[str]:
     """Give the teacher the last snippets up to each, [B * T, K, D]; return what is kept of each stream, [B, n]."""
-    before = stem.window - 1
+    before, back = stem.before, [i * stem.overlap for i in range(stem.window)]
     zero, one = g.scalar("zero", 0), g.scalar("one", 1)
     steps = g.node("Range", [zero, g.node("Squeeze", [time]), one])
-    at = g.node("Add", [g.node("Unsqueeze", [steps, g.ints("column", [1])]), g.ints("back", list(range(stem.window)))])
+    at = g.node("Add", [g.node("Unsqueeze", [steps, g.ints("column", [1])]), g.ints("back", back)])
     kept = []
     for name, dim in stem.streams.items():
         held = g.slice(MEMORY, 1, first, first + before * dim)
@@ -173,7 +173,7 @@ def _spec(net: OnlineHead, stem: TeacherStem) -> Graph:
     inputs = [tensor(name, "B", "T", dim) for name, dim in stem.streams.items()]
     outputs = [tensor(name, "B", "T", net.classes) for name in ("cas", "now")]
     outputs += [tensor(name, "B", "T") for name in SCALARS]
-    memory = "B", net.memory + (stem.window - 1) * sum(stem.streams.values())
+    memory = "B", net.memory + stem.before * sum(stem.streams.values())
     return Graph(
         member=HEAD, inputs=[*inputs, tensor(MEMORY, *memory)], outputs=[*outputs, tensor(NEXT_MEMORY, *memory)]
     )
@@ -240,9 +240,11 @@ def online_plan(
     """
     content, graph = online_graph(net, stem)
     parity = check_online(net, stem, content, graph)
-    teacher, snippet = stem.plan.manifest, stem.plan.manifest.snippet
+    teacher, snippet = stem.plan.manifest, stem.snippet
     files = {e.graph.member: stem.plan.files[e.graph.member] for e in teacher.graph_encoders}
     files |= {g.member: stem.plan.files[g.member] for g in teacher.pose_graphs}
+    if teacher.domain is not None:
+        files[teacher.domain.member] = stem.plan.files[teacher.domain.member]
     step = snippet.stride / snippet.fps
     ahead = online.look_ahead * step
     window = max(ahead, step, 2 * StreamOptions().gap)
@@ -260,14 +262,19 @@ def online_plan(
         segment=SegmentOptions(),
         thresholds=thresholds,
         stream=StreamOptions(window=window, step=step, look_ahead=ahead),
+        domain=teacher.domain,
         producer={n: str(need(n).__version__) for n in ("onnx", "torch")},
-        provenance={**dict(provenance or {}), "teacher": stem.plan.sha256, **_contract(teacher)},
+        provenance={**dict(provenance or {}), "teacher": stem.plan.sha256, **_contract(stem)},
         parity={"head": parity},
     )
     content = labelled(content, name=name, method="online", precision="fp32", vocabulary=manifest.vocabulary)
     return with_members(manifest, {HEAD: content, **files})
 
 
-def _contract(teacher: Manifest) -> dict[str, Any]:
-    """Return the record of the features that the teacher was trained on: the student reads the same."""
-    return {"contract": teacher.provenance["contract"]} if "contract" in teacher.provenance else {}
+def _contract(stem: TeacherStem) -> dict[str, Any]:
+    """Return the record of the features that the teacher was trained on: the student reads such, maybe more often."""
+    known = stem.plan.manifest.provenance.get("contract")
+    if known is None:
+        return {}
+    snippet = {"snippet": {**known["snippet"], "stride": stem.snippet.stride}} if "snippet" in known else {}
+    return {"contract": {**known, **snippet}}

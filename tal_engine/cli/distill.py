@@ -95,6 +95,14 @@ def distill(
             rich_help_panel=_ONLINE,
         ),
     ] = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            help="Snippets begin so many times as often as the teacher's, and overlap: starts are told sooner, and "
+            "encoders cost so many times as much; default 1.",
+            rich_help_panel=_ONLINE,
+        ),
+    ] = None,
     device: Device = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a plan that is there.", rich_help_panel=_RUN)
@@ -115,16 +123,15 @@ def distill(
     options = DistillOptions(
         flow=flow.value, keep_frames=keep_frames, seed=seed, work=work, overwrite=overwrite, device=device, **passes
     )
+    given = {"look_ahead": look_ahead, "false_alarms": false_alarms, "overlap": overlap}
+    asked: dict[str, Any] = {n: v for n, v in given.items() if v is not None}
     if online:
         if flow is not StudentFlow.NONE:
             raise UsageError("--flow is for students of files: with --online the teacher's encoders stay")
-        asked: dict[str, Any] = {
-            n: v for n, v in (("look_ahead", look_ahead), ("false_alarms", false_alarms)) if v is not None
-        }
         _online(teacher, data, output, labels, options, asked, passes)
         return
-    if look_ahead is not None or false_alarms is not None:
-        raise UsageError("--look-ahead and --false-alarms are for --online")
+    if asked:
+        raise UsageError("--look-ahead, --false-alarms and --overlap are for --online")
     with bars() as bar:
         made = distill_with(teacher, data, output, labels, options, bar)
     _say(made)
@@ -142,7 +149,7 @@ def _online(
     with bars() as bar:
         made = distill_online(teacher, data, output, labels, options, how, bar)
     stdout().print(json.dumps(made.rule.figures))
-    timing = OnlineTiming.of_online(made.rule.options, made.stem.plan.manifest.snippet)
+    timing = OnlineTiming.of_online(made.rule.options, made.stem.snippet)
     errors.print(
         f"plan: {output}; starts at most {timing.max_start_latency_s:.2f} s after the onset, finals at most "
         f"{timing.max_latency_s:.2f} s after the end"

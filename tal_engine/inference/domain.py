@@ -76,7 +76,11 @@ class DomainModel:
         found = self.distances(streams)
         if not len(found):
             raise FeatureError("no features")
-        return float(np.interp(middle(found), self.record.distances, self.record.shares))
+        return self.share_of(found)
+
+    def share_of(self, distances: NDArray[np.float64]) -> float:
+        """Return the same for a video whose snippets, one or more, have these `distances`."""
+        return float(np.interp(middle(distances), self.record.distances, self.record.shares))
 
     def unlike(self, share: float) -> bool:
         """Return whether a video of this share counts as unlike anything trained on."""

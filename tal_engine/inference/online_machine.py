@@ -12,9 +12,12 @@ m + look_ahead and comes with n = m + look_ahead. The rules, by class:
 * It ends where `seen` fell below `share` times its peak, once it has been below for more than `confirm` snippets. Then
   it is final if its score, the mean of `seen` while it was not below, is enough and it is long enough.
 * It takes the first waiting start whose onset is not after its end; further such starts are withdrawn, and all of them
-  if it is not final. An open action without a start is told when `seen` reaches the threshold.
+  if it is not final. An open action without a start is told when `seen` reaches the threshold; `now`, which says the
+  same of it later, then tells another only after it was above the hold and below again, or the action has ended.
 * A start whose action has not opened `patience` snippets after it was told is withdrawn.
 * An action longer than `longest` is cut there, and goes on as another.
+* Each of `guesses` is another share by which the same rules find actions, apart from all starts: what they find is
+  final only, its score times `discount` for the first of them, times its square for the second, and so on.
 
 So each decision waits a fixed number of snippets: see `StreamTiming` for the promise that follows. Each class keeps at
 most `rise` values, one open action and two starts.
@@ -87,14 +90,15 @@ class OpenAction:
 class ClassState:
     """What is known of one class. last: of `now`; rose: where it rose above the hold, None while it is below.
 
-    low: snippets in a row below the hold. lowest: the least of `seen` since the last action ended. recent: the last
-    values of `seen`, newest last.
+    low: snippets in a row below the hold. silent: `seen` told a start, and `now` was not above the hold since. lowest:
+    the least of `seen` since the last action ended. recent: the last values of `seen`, newest last.
     """
 
     last: float = 0.0
     rose: float | None = None
     armed: bool = True
     low: int = 0
+    silent: bool = False
     lowest: float = 0.0
     recent: list[float] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
@@ -109,6 +113,15 @@ class ClassState:
         """Read what `to_dict` wrote."""
         starts, action = [Start(**s) for s in fields["starts"]], fields["open"]
         return cls(**{**fields, "starts": starts, "open": None if action is None else OpenAction(**action)})
+
+
+class Track(NamedTuple):
+    """What is followed of a class: actions at one share of their peak. weight: of scores. guess: finals alone."""
+
+    label: int
+    share: float
+    weight: float
+    guess: bool
 
 
 class OnlineMachine:
@@ -132,6 +145,12 @@ class OnlineMachine:
     ) -> None:
         self._o, self._floors = options, floors
         self._shortest, self._longest = shortest, longest
+        shares = (options.share, *options.guesses)
+        self._tracks = [
+            Track(label, share, options.discount**k, k > 0)
+            for label in range(len(options.start))
+            for k, share in enumerate(shares)
+        ]
         self._numbered = 0
         self.begin()
 
@@ -139,12 +158,12 @@ class OnlineMachine:
         """Forget everything but the numbers that were given: a stream begins."""
         #: Snippets so far.
         self.count = 0
-        self._classes = [ClassState() for _ in self._o.start]
+        self._states = [ClassState() for _ in self._tracks]
 
     @property
     def open_actions(self) -> int:
         """Number of actions that were told and not decided."""
-        return sum(len(c.starts) for c in self._classes)
+        return sum(len(c.starts) for c in self._states)
 
     def step(self, now: NDArray[Any] | None, seen: NDArray[Any]) -> list[Decision]:
         """Take what the head gave at the next snippet.
@@ -161,22 +180,22 @@ class OnlineMachine:
         n, m = self.count, self.count - self._o.look_ahead
         told: list[Decision] = []
         nows, delayed = [] if now is None else _rounded(now), _rounded(seen)
-        for label, state in enumerate(self._classes):
-            if now is not None:
-                told += self._start(state, label, nows[label], n)
+        for track, state in zip(self._tracks, self._states, strict=True):
+            if now is not None and not track.guess:
+                told += self._start(state, track.label, nows[track.label], n)
             if m >= 0:
-                told += self._see(state, label, delayed[label], m, n)
+                told += self._see(state, track, delayed[track.label], m, n)
         self.count += 1
         return told
 
     def finish(self) -> list[Decision]:
         """Decide what is open: the stream ends with the last snippet."""
         told: list[Decision] = []
-        for label, state in enumerate(self._classes):
+        for track, state in zip(self._tracks, self._states, strict=True):
             if state.open is not None:
                 end = state.open.end if state.open.below else math.inf
-                told += self._close(state, label, end, cut=not state.open.below)
-            told += [self._withdrawn(s, label) for s in state.starts]
+                told += self._close(state, track, end, cut=not state.open.below)
+            told += [self._withdrawn(s, track.label) for s in state.starts]
         self.begin()
         return told
 
@@ -187,10 +206,10 @@ class OnlineMachine:
         if value >= hold:
             if state.rose is None:
                 state.rose = _crossing(state.last, value, hold, n) if n else BEGIN
-            state.low = 0
+            state.low, state.silent = 0, False
         else:
             state.rose, state.low = None, state.low + 1
-            state.armed = state.armed or state.low > self._o.confirm
+            state.armed = state.armed or (state.low > self._o.confirm and not state.silent)
         state.last = value
         if value < threshold or not state.armed or len(state.starts) >= WAITING:
             return []
@@ -203,49 +222,53 @@ class OnlineMachine:
         state.starts.append(Start(self._numbered, onset, n, onset, score))
         return Decision(self.count, "started", self._numbered, label, onset, None, score)
 
-    def _see(self, state: ClassState, label: int, value: float, m: int, n: int) -> list[Decision]:
+    def _see(self, state: ClassState, track: Track, value: float, m: int, n: int) -> list[Decision]:
         """Follow `seen` of one class: open, change, end, cut."""
         state.recent.append(value)
         del state.recent[: -self._o.rise]
         told: list[Decision] = []
         if state.open is None:
-            if value >= self._o.floor and self._o.share * value > state.lowest:
-                start = self._risen(state, self._o.share * value, m)
+            if value >= self._o.floor and track.share * value > state.lowest:
+                start = self._risen(state, track.share * value, m)
                 state.open = OpenAction(start, value, 0.0, 0)
             else:
                 state.lowest = min(state.lowest, value)
         if state.open is not None:
-            told += self._follow(state, state.open, label, value, m, n)
+            told += self._follow(state, state.open, track, value, m, n)
         if state.open is None:
             late = [s for s in state.starts if s.at + self._o.patience <= m]
             state.starts = [s for s in state.starts if s not in late]
-            told += [self._withdrawn(s, label) for s in late]
+            told += [self._withdrawn(s, track.label) for s in late]
         return told
 
     def _follow(
-        self, state: ClassState, action: OpenAction, label: int, value: float, m: int, n: int
+        self, state: ClassState, action: OpenAction, track: Track, value: float, m: int, n: int
     ) -> list[Decision]:
         if value > action.peak:
             action.peak = value
-            action.start = max(action.start, self._risen(state, self._o.share * value, m))
-        level = self._o.share * action.peak
+            action.start = max(action.start, self._risen(state, track.share * value, m))
+        level = track.share * action.peak
         if value < level:
             action.below += 1
             if action.below == 1:
                 action.end = _crossing(state.recent[-2], value, level, m)
             if action.below > self._o.confirm:
                 state.lowest = min(state.recent[-action.below :])
-                return self._close(state, label, action.end, cut=False)
+                return self._close(state, track, action.end, cut=False)
             return []
         action.below, action.total, action.count = 0, action.total + value, action.count + 1
-        cut = self._cut(state, action, label, m)
-        return [*cut, *self._refresh(state, state.open or action, label, value, n)]
+        cut = self._cut(state, action, track, m)
+        return [*cut, *self._refresh(state, state.open or action, track, value, n)]
 
-    def _refresh(self, state: ClassState, action: OpenAction, label: int, value: float, n: int) -> list[Decision]:
+    def _refresh(self, state: ClassState, action: OpenAction, track: Track, value: float, n: int) -> list[Decision]:
         """Tell an open action that was not told, or that its start is elsewhere."""
+        if track.guess:
+            return []
+        label = track.label
         if not state.starts:
             if value < self._o.start[label]:
                 return []
+            state.armed, state.silent = False, True
             return [self._tell(state, label, max(action.start, n - self._o.backdate), value, n)]
         mine = state.starts[0]
         if action.start < mine.at and abs(action.start - mine.told) > 1:
@@ -255,20 +278,21 @@ class OnlineMachine:
             ]
         return []
 
-    def _cut(self, state: ClassState, action: OpenAction, label: int, m: int) -> list[Decision]:
+    def _cut(self, state: ClassState, action: OpenAction, track: Track, m: int) -> list[Decision]:
         if not self._longest or m + 0.5 - action.start <= self._longest:
             return []
         where = max(action.start + self._longest, m - self._o.confirm - 1.0)
         peak = action.peak
-        told = self._close(state, label, where, cut=True)
+        told = self._close(state, track, where, cut=True)
         state.open = OpenAction(where, peak, 0.0, 0, clipped=True)
         return told
 
-    def _close(self, state: ClassState, label: int, end: float, *, cut: bool) -> list[Decision]:
+    def _close(self, state: ClassState, track: Track, end: float, *, cut: bool) -> list[Decision]:
         action = state.open
         assert action is not None  # noqa: S101 - callers have one
         state.open = None
-        score = action.total / action.count if action.count else 0.0
+        state.armed, state.silent = state.armed or state.silent, False
+        label, score = track.label, track.weight * action.total / action.count if action.count else 0.0
         mine = [s for s in state.starts if s.onset <= end]
         state.starts = [s for s in state.starts if s.onset > end]
         enough = action.count > 0 and score >= self._floors[label] and end > action.start
@@ -294,12 +318,12 @@ class OnlineMachine:
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs to resume, ready for JSON."""
-        return {"count": self.count, "numbered": self._numbered, "classes": [c.to_dict() for c in self._classes]}
+        return {"count": self.count, "numbered": self._numbered, "classes": [s.to_dict() for s in self._states]}
 
     def restore(self, numbers: dict[str, Any]) -> None:
         """Resume from a `state`."""
         self.count, self._numbered = numbers["count"], numbers["numbered"]
-        self._classes = [ClassState.from_dict(c) for c in numbers["classes"]]
+        self._states = [ClassState.from_dict(s) for s in numbers["classes"]]
 
 
 def _rounded(values: NDArray[Any]) -> list[float]:

@@ -39,6 +39,10 @@ class OnlineOptions:
     #: another opens once the activation has fallen to less than `share` of what it rises to.
     floor: float = 0.05
     share: float = 0.1
+    #: Other shares at which the same action is told once more, as another final: guesses that mAP over all overlaps
+    #: rewards. Each has `discount` times the score that the one before would have.
+    guesses: tuple[float, ...] = ()
+    discount: float = 0.5
     #: Snippets below that an action outlasts.
     confirm: int = 1
     #: Snippets of the past in which the moment is sought at which an activation rose.
@@ -60,6 +64,8 @@ class OnlineOptions:
         _require(2 <= self.rise <= _MOST, "rise", self.rise, f"in 2..{_MOST}")
         _require(1 <= self.backdate <= _MOST, "backdate", self.backdate, f"in 1..{_MOST}")
         _require(len(self.start) >= 1 and all(0 < v <= 1 for v in self.start), "start", self.start, "numbers in (0, 1]")
-        for name in ("hold", "floor", "share"):
+        _require(len(self.guesses) <= 8, "guesses", self.guesses, "8 shares or fewer")
+        _require(all(0 < v <= 1 for v in self.guesses), "guesses", self.guesses, "shares in (0, 1]")
+        for name in ("hold", "floor", "share", "discount"):
             _require(0 < getattr(self, name) <= 1, name, getattr(self, name), "in (0, 1]")
         _require(0 < self.horizon_s < math.inf, "horizon_s", self.horizon_s, "positive and finite")

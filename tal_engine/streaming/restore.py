@@ -106,6 +106,7 @@ class _ClassState(_Strict):
     rose: Seconds | None
     armed: bool
     low: Count
+    silent: bool = False
     lowest: Score
     recent: list[Score]
     starts: Annotated[list[_Start], pydantic.Field(max_length=WAITING)]
@@ -270,7 +271,8 @@ def _check_online(s: _State, online: _OnlineState, arrays: Arrays, manifest: Man
     _require(fits, "memory", None if memory is None else memory.shape, f"float32 {wanted}")
     _require(memory is not None and bool(np.isfinite(memory).all()), "memory", "NaN or infinite", "finite")
     _require(machine.count == s.since, "online.machine.count", machine.count, f"given - from ({s.since})")
-    _require(len(machine.classes) == len(options.start), "online.machine.classes", len(machine.classes), "one a class")
+    tracks = len(options.start) * (1 + len(options.guesses))
+    _require(len(machine.classes) == tracks, "online.machine.classes", len(machine.classes), "one a class and guess")
     seen = max(machine.count - options.look_ahead, 0)
     for one in machine.classes:
         kept = min(seen, options.rise)

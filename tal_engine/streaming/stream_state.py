@@ -378,6 +378,8 @@ class StreamState:
         """
         if isinstance(self.finalizer, OnlineFinalizer):
             assert isinstance(found, Reading)  # noqa: S101 - `head_run` gives what the plan's head does
+            if not window.last:  # what comes after the end is no snippet of the stream
+                self._watch.read(window.features)
             return self.finalizer.finalize(window, found)
         assert isinstance(found, Proposals)  # noqa: S101 - likewise
         return self._finalize_window(window, found, self.finalizer)

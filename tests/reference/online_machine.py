@@ -54,11 +54,13 @@ def rose(values, level, n, rise):
 class Stream:
     """One class of one stream."""
 
-    def __init__(self, label, options, floor, shortest, longest, ids):
-        self.label, self.o, self.floor, self.ids = label, options, floor, ids
+    def __init__(self, label, options, floor, shortest, longest, ids, guess=0):
+        self.label, self.o, self.floor, self.ids, self.guess = label, options, floor, ids, guess
+        self.share = (options.share, *options.guesses)[guess]
         self.shortest, self.longest = shortest, longest
         self.now, self.seen, self.told, self.starts = [], [], [], []
         self.action, self.last_start, self.quiet_from = None, None, None
+        self.late = None  # how much of `now` there was when `seen` told a start; that start ends when `now` did, too
 
     def tell(self, kind, who, start, end, score, cut=False, clipped=False):
         self.told.append(Told(self.n, kind, who, self.label, start, end, score, cut, clipped))
@@ -70,7 +72,7 @@ class Stream:
 
     def step(self, n, now, seen):
         self.n = n
-        if now is not None:
+        if now is not None and not self.guess:
             self.now.append(now)
             self.look_at_now()
         if seen is not None:
@@ -82,16 +84,26 @@ class Stream:
         hold = self.o.hold * threshold
         since = 0 if self.last_start is None else self.last_start + 1
         quiet = [all(v < hold for v in self.now[j : j + self.o.confirm + 1]) for j in range(since, n - self.o.confirm)]
-        may = self.last_start is None or any(quiet)
+        may = (self.last_start is None or any(quiet)) if self.late is None else any(self.fallen(hold))
         if self.now[n] >= threshold and may and len(self.starts) < 2:
             lows = [j for j in range(n) if self.now[j] < hold]
             onset = crossing(self.now, hold, lows[-1] + 1) if lows else -0.5
-            self.last_start = n
+            self.last_start, self.late = n, None
             self.begin(max(onset, n - self.o.backdate), self.now[n])
+
+    def fallen(self, hold):
+        """Whether `now` was below for long enough, at each place after it has risen since a start that `seen` told."""
+        rises = [j for j in range(self.late, len(self.now)) if self.now[j] >= hold]
+        last = len(self.now) - 1 - self.o.confirm
+        return (
+            [all(v < hold for v in self.now[j : j + self.o.confirm + 1]) for j in range(rises[0], last)]
+            if rises
+            else []
+        )
 
     def level(self, j):
         """Below which an action that goes on is at snippet j."""
-        return self.o.share * max([self.action.peak, *self.seen[self.action.opened : j + 1]])
+        return self.share * max([self.action.peak, *self.seen[self.action.opened : j + 1]])
 
     def above(self):
         """The snippets of the action that were not below."""
@@ -104,7 +116,7 @@ class Stream:
         for j in range(a.opened, len(self.seen)):
             if self.seen[j] > peak:
                 peak = self.seen[j]
-                best = max(best, rose(self.seen, self.o.share * peak, j, self.o.rise))
+                best = max(best, rose(self.seen, self.share * peak, j, self.o.rise))
         return best
 
     def look_at_seen(self):
@@ -112,7 +124,7 @@ class Stream:
         value = self.seen[m]
         if self.action is None:
             lowest = 0.0 if self.quiet_from is None else min(self.seen[self.quiet_from : m])
-            if value >= self.o.floor and self.o.share * value > lowest:
+            if value >= self.o.floor and self.share * value > lowest:
                 self.action = Seen(m)
         if self.action is not None:
             self.go_on(m, value)
@@ -135,8 +147,11 @@ class Stream:
                 self.close(where, cut=True)
                 self.action = Seen(m + 1, peak, where, clipped=True)
                 start = where
+            if self.guess:
+                return
             if not self.starts:
                 if value >= self.o.start[self.label]:
+                    self.late = len(self.now)
                     self.begin(max(start, self.n - self.o.backdate), value)
             elif start < self.starts[0].at and abs(start - self.starts[0].told) > 1:
                 self.starts[0].told, self.starts[0].score = start, value
@@ -145,9 +160,12 @@ class Stream:
     def close(self, end, cut=False):
         values, start, clipped = [self.seen[j] for j in self.above()], self.begins(), self.action.clipped
         self.action = None
+        hold = self.o.hold * self.o.start[self.label]
+        if self.late is not None and all(v < hold for v in self.now[self.late :]):
+            self.late, self.last_start = None, None
         mine = [s for s in self.starts if s.onset <= end]
         self.starts = [s for s in self.starts if s.onset > end]
-        score = sum(values) / len(values) if values else 0.0
+        score = self.o.discount**self.guess * sum(values) / len(values) if values else 0.0
         if values and score >= self.floor and end > start and end - start >= self.shortest:
             if not mine:
                 self.ids.append(None)
@@ -171,9 +189,14 @@ class Stream:
 def tell(options, floors, shortest, longest, nows, delayed):
     """All that is told of a stream of `nows` [N][C], while `delayed` [N + look_ahead][C] come; and of its end."""
     ids, out = [], []
-    streams = [Stream(c, options, floors[c], shortest, longest, ids) for c in range(len(options.start))]
+    streams = [
+        Stream(c, options, floors[c], shortest, longest, ids, guess)
+        for c in range(len(options.start))
+        for guess in range(1 + len(options.guesses))
+    ]
     for n in range(len(delayed)):
-        for c, s in enumerate(streams):
+        for s in streams:
+            c = s.label
             s.step(n, nows[n][c] if n < len(nows) else None, delayed[n][c] if n >= options.look_ahead else None)
             out += s.told
             s.told = []

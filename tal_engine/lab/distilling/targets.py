@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from ...inference.extraction import Extractor, extract_all
 from ...plan.archive import Plan
 from ...pose.plans import open_plan
 from ...records import Features, Scored, Segment
+from ...timeline import Timeline
 
 #: Called with (task, done, total, note).
 Bar = Callable[[str, int, int, str], None]
@@ -26,12 +27,14 @@ Bar = Callable[[str, int, int, str], None]
 class Teacher:
     """A plan that others learn from: its graphs, opened.
 
-    engine: localizes its features. extractor: makes them of videos.
+    engine: localizes its features. extractor: makes them of videos. overlap: it makes so many snippets in place of
+    one, which overlap; the engine sees every so many-th.
     """
 
     plan: Plan
     engine: TALEngine
     extractor: Extractor
+    overlap: int = 1
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,13 @@ class Targets:
         return iter(self.videos.values())
 
 
-def open_teacher(plan: str | Path | Plan, device: str = "auto") -> Teacher:
+def open_teacher(plan: str | Path | Plan, device: str = "auto", overlap: int = 1) -> Teacher:
     """Open a plan as a teacher.
 
     Args:
         plan: a plan, its path, or the name of one that ships ("demo").
         device: as `TALEngine.load` takes it.
+        overlap: see `Teacher`; a divisor of the plan's stride.
 
     Raises:
         PlanError: it is damaged, or has no encoders: then nothing says what its features are of videos.
@@ -102,7 +106,25 @@ def open_teacher(plan: str | Path | Plan, device: str = "auto") -> Teacher:
         EncoderGraph(e, open_backend(found.files[e.graph.member], e.graph.member, device, threads=1, spec=e.graph))
         for e in manifest.graph_encoders
     ]
-    return Teacher(found, TALEngine(found, device, threads=1), Extractor(manifest.snippet, encoders))
+    snippet = replace(manifest.snippet, stride=manifest.snippet.stride // overlap)
+    return Teacher(found, TALEngine(found, device, threads=1), Extractor(snippet, encoders), overlap)
+
+
+def thinned(features: Features, every: int) -> Features:
+    """Take every so many-th snippet, as if no others had been made.
+
+    >>> from tal_engine import Features, Timeline
+    >>> features = Features({"rgb": np.zeros((5, 4), np.float32)}, Timeline(0.0, 0.32, 0.64), 1.92)
+    >>> len(thinned(features, 2)), thinned(features, 2).timeline.step
+    (3, 0.64)
+    """
+    if every == 1:
+        return features
+    time, contract = features.timeline, dict(features.contract)
+    if "snippet" in contract:
+        contract["snippet"] = {**contract["snippet"], "stride": contract["snippet"]["stride"] * every}
+    streams = {n: x[::every] for n, x in features.streams.items()}
+    return Features(streams, Timeline(time.start, time.step * every, time.width), features.duration, contract)
 
 
 def gather_targets(
@@ -144,8 +166,9 @@ def gather_targets(
 
 def _seen(teacher: Teacher, path: Path, name: str, folder: Path) -> VideoTargets:
     features = load_features(folder / f"{name}.npz")
-    raw = teacher.engine.localize(features, min_score=-np.inf, top_k=0, calibrated=False)
-    shown = teacher.engine.localize(features)
+    heard = thinned(features, teacher.overlap)
+    raw = teacher.engine.localize(heard, min_score=-np.inf, top_k=0, calibrated=False)
+    shown = teacher.engine.localize(heard)
     if raw.activations is None:
         raise TALError(f"{name}: the teacher's head gave nothing")
     return VideoTargets(name, path, features, raw.activations, tuple(raw), tuple(shown))

@@ -19,22 +19,25 @@ class OnlineConfig:
     """Sizes of an `OnlineHead`.
 
     look_ahead: snippets that delayed outputs see beyond their own. hidden: numbers that are remembered of each class.
-    dropout: of what is remembered, in training. window: snippets that the stem reads. horizon_s: see
-    `plan.online_fields.OnlineOptions`.
+    dropout: of what is remembered, in training. window: the teacher's snippets that the stem reads. overlap: a snippet
+    begins so many times while one of the teacher's lasts. horizon_s: see `plan.online_fields.OnlineOptions`.
     """
 
     look_ahead: int = 1
     hidden: int = 24
     dropout: float = 0.2
     window: int = 6
+    overlap: int = 1
     horizon_s: float = 2.0
 
     def __post_init__(self) -> None:
         require(0 <= self.look_ahead <= 1000, "look_ahead", self.look_ahead, "in 0..1000 snippets")
         require(2 <= self.hidden <= 4096, "hidden", self.hidden, "in 2..4096")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
-        allowed = f"in {self.look_ahead + 1}..1000 snippets, as {self.look_ahead} are looked ahead"
-        require(self.look_ahead < self.window <= 1000, "window", self.window, allowed)
+        require(1 <= self.overlap <= 64, "overlap", self.overlap, "in 1..64")
+        least = self.look_ahead // self.overlap + 1
+        allowed = f"in {least}..1000 snippets, as {self.look_ahead} are looked ahead"
+        require(least <= self.window <= 1000, "window", self.window, allowed)
         require(0 < self.horizon_s < 1e4, "horizon_s", self.horizon_s, "positive seconds")
 
 

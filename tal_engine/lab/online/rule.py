@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from ...errors import DataError, require
 from ...inference.online_machine import Decision
 from ...inference.online_scoring import decided
 from ...inference.operating_point import overlap
-from ...metrics.starts import evaluate_starts
+from ...metrics import WTAL_TIOUS, evaluate, protocol
+from ...metrics.starts import StartEvaluation, evaluate_starts
 from ...plan.online_fields import OnlineOptions
 from ...plan.score_fields import ScoreThresholds
 from ...records import Features, OnlineActivations, Segment
@@ -23,18 +24,28 @@ from ..fitting.thresholds import for_false_alarms
 from .network import OnlineHead
 from .stem import TeacherStem
 
+#: Rules of the mean mAP that shares are chosen by.
+RULES = protocol("activitynet").with_tious(WTAL_TIOUS)
 #: Thresholds of starts that are tried, the lowest that is good enough is taken.
-STARTS = (*(round(0.3 + 0.05 * i, 2) for i in range(14)), 0.97, 0.98, 0.99, 1.0)
+STARTS = (*(round(0.3 + 0.05 * i, 2) for i in range(14)), 0.97, 0.98, 0.99, 0.995, 0.998, 1.0)
 #: Overlap from which a final is of an instance.
 SAME = 0.3
+#: Shares of the peak at which actions may begin and end. Another than the given one has to be better by so much in mean
+#: mAP: less may be chance on few videos.
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
+_BETTER = 0.02
+#: Where further guesses at an action lie between its share and its peak, and what their scores are worth: so little
+#: that they come after nearly all that is told once, and hardly pass a threshold (docs/online.md has what was tried).
+GUESSES = (0.2, 0.55)
+DISCOUNT = 0.1
 
 
 @dataclass(frozen=True)
 class FittedRule:
     """The rule's options, the least scores of finals, and what both gave on the videos they were fitted on.
 
-    figures: "hours", "videos", "false_alarms_per_hour" as asked for, "starts" and "finals" with their threshold, false
-    alarms and recall.
+    figures: "share" with the mean mAP of each that was tried, "hours", "videos", "false_alarms_per_hour" as asked for,
+    "starts" and "finals" with their threshold, false alarms and recall.
     """
 
     options: OnlineOptions
@@ -49,14 +60,18 @@ def fit_rule(
     options: OnlineOptions,
     false_alarms_per_hour: float,
     fitted_on: str,
+    shares: Sequence[float] = SHARES,
 ) -> FittedRule:
-    """Find the lowest thresholds with so few false alarms on videos that the head was not trained on.
+    """Find where actions begin and end, and the lowest thresholds with so few false alarms.
+
+    The videos are others than those that the head was trained on.
 
     Args:
         activations: of each video.
         reference: what counts as true: the truth, or what the teacher shows.
         vocabulary: the classes.
         options: all other numbers of the rule.
+        shares: of the peak, that are tried; none: the options' share and guesses stand.
         false_alarms_per_hour: of starts, and again of finals.
         fitted_on: says what the videos are.
 
@@ -69,16 +84,9 @@ def fit_rule(
         raise DataError(
             f"{fitted_on}: {len(activations)} videos with {len(truth)} actions: nothing to fit thresholds on"
         )
-    seconds = sum(a.duration for a in activations.values())
-    hours = seconds / 3600
-    chosen = None
-    for start in STARTS:
-        told = {v: decided(a, options.starting_at(start)) for v, a in activations.items()}
-        chosen = start, evaluate_starts(truth, starts_table(activations, told, vocabulary), seconds)
-        if chosen[1].false_alarms <= false_alarms_per_hour * hours:
-            break
-    assert chosen is not None  # noqa: S101 - there are thresholds
-    start, starts = chosen
+    options, by_share = _cut_at(activations, reference, vocabulary, options, shares)
+    hours = sum(a.duration for a in activations.values()) / 3600
+    start, starts = _starting(activations, truth, vocabulary, options, false_alarms_per_hour * hours)
     options = options.starting_at(start)
     score, right = _finals(activations, {v: decided(a, options) for v, a in activations.items()}, reference, vocabulary)
     found = for_false_alarms(score, right, len(truth), hours, false_alarms_per_hour)
@@ -88,6 +96,7 @@ def fit_rule(
         false_alarms_per_hour=false_alarms_per_hour, fitted_on=fitted_on, videos=len(activations),
     )  # fmt: skip
     figures: dict[str, object] = {
+        "share": {"chosen": options.share, "map": by_share},
         "videos": len(activations),
         "hours": round(hours, 3),
         "false_alarms_per_hour": false_alarms_per_hour,
@@ -96,6 +105,53 @@ def fit_rule(
         "finals": {"threshold": round(least, 4), "false_alarms": found.wrong, "recall": round(found.recall, 4)},
     }  # fmt: skip
     return FittedRule(options, thresholds, figures)
+
+
+def _starting(
+    activations: Mapping[str, OnlineActivations],
+    truth: Table,
+    vocabulary: Vocabulary,
+    options: OnlineOptions,
+    false_alarms: float,
+) -> tuple[float, StartEvaluation]:
+    """Find the lowest threshold of starts with so few false alarms by bisection: a higher one tells fewer."""
+    alone, seconds = replace(options, guesses=()), sum(a.duration for a in activations.values())
+
+    def worth(start: float) -> StartEvaluation:
+        told = {v: decided(a, alone.starting_at(start)) for v, a in activations.items()}
+        return evaluate_starts(truth, starts_table(activations, told, vocabulary), seconds)
+
+    low, high, best = 0, len(STARTS) - 1, None
+    while low < high:
+        middle = (low + high) // 2
+        found = worth(STARTS[middle])
+        if found.false_alarms <= false_alarms:
+            high, best = middle, found
+        else:
+            low = middle + 1
+    return STARTS[high], best or worth(STARTS[high])
+
+
+def _cut_at(
+    activations: Mapping[str, OnlineActivations],
+    reference: Mapping[str, Sequence[Segment]],
+    vocabulary: Vocabulary,
+    options: OnlineOptions,
+    shares: Sequence[float],
+) -> tuple[OnlineOptions, dict[str, float]]:
+    """Choose the share with the best mean mAP of finals, and guesses above it; and tell the mAP of each share."""
+    worth = {}
+    for share in shares:
+        how = replace(options, share=share, guesses=())
+        found = {v: _segments(a, decided(a, how), vocabulary) for v, a in activations.items()}
+        worth[share] = evaluate(reference, found, vocabulary, protocol=RULES).average
+    if not worth:
+        return options, {}
+    best, given = max(worth, key=lambda s: worth[s]), options.share
+    share = given if given in worth and worth[best] < worth[given] + _BETTER else best
+    guesses = tuple(round(share + g * (1 - share), 3) for g in GUESSES)
+    named = {f"{s:g}": round(w, 4) for s, w in worth.items()}
+    return replace(options, share=share, guesses=guesses, discount=DISCOUNT), named
 
 
 def read_video(net: OnlineHead, stem: TeacherStem, features: Features) -> OnlineActivations:
@@ -126,6 +182,17 @@ def starts_table(
     return Table.of(rows, source="starts", videos=tuple(activations), labels=tuple(vocabulary))
 
 
+def _segments(a: OnlineActivations, told: Sequence[Decision], vocabulary: Vocabulary) -> list[Segment]:
+    """Return the finals of a video."""
+    time, found = a.timeline, []
+    for d in told:
+        if d.kind == "final":
+            begin = max(time.start + d.start * time.step + time.width / 2, 0.0)
+            end = min(time.start + (d.end or 0.0) * time.step + time.width / 2, a.duration)
+            found.append(Segment(begin, max(end, begin), vocabulary.name(d.label), d.score))
+    return found
+
+
 def _finals(
     activations: Mapping[str, OnlineActivations],
     told: Mapping[str, Sequence[Decision]],
@@ -135,15 +202,11 @@ def _finals(
     """Return the scores of all finals and whether each has found an instance that no better one found."""
     scores, right = [], []
     for video, a in activations.items():
-        time, free = a.timeline, list(reference.get(video, ()))
-        finals = sorted((d for d in told[video] if d.kind == "final"), key=lambda d: -d.score)
-        for d in finals:
-            begin = max(time.start + d.start * time.step + time.width / 2, 0.0)
-            end = min(time.start + (d.end or 0.0) * time.step + time.width / 2, a.duration)
-            mine = Segment(begin, max(end, begin), vocabulary.name(d.label), d.score)
+        free = list(reference.get(video, ()))
+        for mine in sorted(_segments(a, told[video], vocabulary), key=lambda s: -s.score):
             near = [(overlap(mine, s), i) for i, s in enumerate(free) if s.label == mine.label]
             best = max(near, default=(0.0, -1))
-            scores.append(d.score)
+            scores.append(mine.score)
             right.append(best[0] >= SAME)
             if right[-1]:
                 del free[best[1]]

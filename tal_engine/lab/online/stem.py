@@ -7,6 +7,7 @@ last `window` snippets, is the student's first layer; what is learnt is what to 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +29,31 @@ class TeacherStem:
 
     Args:
         plan: its head gives activations of classes.
-        window: snippets; before a stream begins there are zeros.
-        ahead: snippets.
+        window: the teacher's snippets; before a stream begins there are zeros.
+        ahead: snippets that are read.
+        overlap: a snippet that is read begins so many times while one of the teacher's lasts; the teacher sees every
+            so many-th.
 
     Raises:
-        UsageError: the window does not hold the snippet that is `ahead` before the newest, or the head finds boundaries
-            or moments, and gives no activations of classes.
+        UsageError: the window does not hold the snippet that is `ahead` before the newest, snippets would begin between
+            frames, or the head finds boundaries or moments, and gives no activations of classes.
     """
 
-    def __init__(self, plan: Plan, window: int, ahead: int) -> None:
-        require(ahead < window <= 1000, "window", window, f"in {ahead + 1}..1000 snippets, as {ahead} are looked ahead")
-        self.plan, self.window, self.ahead = plan, window, ahead
+    def __init__(self, plan: Plan, window: int, ahead: int, overlap: int = 1) -> None:
         manifest = plan.manifest
+        require(
+            overlap >= 1 and manifest.snippet.stride % overlap == 0,
+            "overlap",
+            overlap,
+            f"a divisor of the {manifest.snippet.stride} frames between two snippets of plan {manifest.name}",
+        )
+        require(ahead % overlap == 0, "ahead", ahead, f"a multiple of the overlap, {overlap}")
+        least = ahead // overlap + 1
+        require(least <= window <= 1000, "window", window, f"in {least}..1000 snippets, as {ahead} are looked ahead")
+        self.plan, self.window, self.ahead, self.overlap = plan, window, ahead, overlap
+        #: Geometry of the snippets that are read, and how many of the past a window reaches back to.
+        self.snippet = replace(manifest.snippet, stride=manifest.snippet.stride // overlap)
+        self.before = (window - 1) * overlap
         if not isinstance(manifest.proposal, ProposalOptions):
             raise UsageError(
                 f"plan {manifest.name} ({manifest.method.name}) gives no activations of classes: an online student is "
@@ -55,16 +69,16 @@ class TeacherStem:
     @property
     def positions(self) -> tuple[int, int]:
         """Places in the window that are read: the newest, and `ahead` before it."""
-        return self.window - 1, self.window - 1 - self.ahead
+        return self.window - 1, self.window - 1 - self.ahead // self.overlap
 
     def __call__(self, features: Features, ahead: int) -> NDArray[np.float32]:
         """Read a video of T snippets, and `ahead` of zeros behind it: [T + ahead, 2, C + 1]."""
-        count, before = len(features) + ahead, self.window - 1
-        padded = {n: np.pad(features.streams[n], ((before, ahead), (0, 0))) for n in self.streams}
+        count = len(features) + ahead
+        padded = {n: np.pad(features.streams[n], ((self.before, ahead), (0, 0))) for n in self.streams}
         out = []
         for first in range(0, count, _BATCH):
             last = min(first + _BATCH, count)
-            at = np.arange(first, last)[:, None] + np.arange(self.window)
+            at = np.arange(first, last)[:, None] + np.arange(self.window) * self.overlap
             out.append(self._said(self._head.run({n: x[at] for n, x in padded.items()})))
         return np.concatenate(out)
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..._util.files import check_free, check_writable
 from ...annotations.labels import VideoLabels, read_labels
 from ...annotations.labels.label_files import video_files
+from ...annotations.points import Point
 from ...engine import TALEngine
 from ...errors import DataError, require
 from ...options import timeline_of
@@ -22,9 +23,9 @@ from ...records import Features, Segment
 from ...vocabulary import Vocabulary
 from ..distilling.options import DistillOptions
 from ..distilling.run import claim, divided
-from ..distilling.targets import Bar, VideoTargets, gather_targets, open_teacher
+from ..distilling.targets import Bar, Teacher, VideoTargets, gather_targets, open_teacher, thinned
 from .network import OnlineConfig, OnlineHead
-from .rule import FittedRule, fit_rule, read_video
+from .rule import SHARES, FittedRule, fit_rule, read_video
 from .stem import TeacherStem
 from .targets import one_each, targets_of
 from .training import OnlineTraining, train_online
@@ -40,12 +41,14 @@ _BACKDATE = 3
 class OnlineStudentOptions:
     """What can be chosen about an online student.
 
-    look_ahead: seconds that delayed outputs, and so finals, wait; rounded down to whole snippets. false_alarms: an
-    hour, of starts and of finals, on the held-out videos. held_out: share of the videos that thresholds are fitted on.
-    rule: of the event rule, fields of `OnlineOptions`.
+    look_ahead: seconds that delayed outputs, and so finals, wait; rounded down to whole snippets of the teacher.
+    overlap: snippets begin so many times as often as the teacher's, which then overlap: starts are told sooner, and
+    encoders run so many times as often. false_alarms: an hour, of starts and of finals, on the held-out videos.
+    held_out: share of the videos that thresholds are fitted on. rule: of the event rule, fields of `OnlineOptions`.
     """
 
     look_ahead: float = 1.0
+    overlap: int = 1
     false_alarms: float = 2.0
     training: OnlineTraining = field(default_factory=OnlineTraining)
     held_out: float = 0.25
@@ -53,6 +56,7 @@ class OnlineStudentOptions:
 
     def __post_init__(self) -> None:
         require(0 <= self.look_ahead <= 60, "look_ahead", self.look_ahead, "in 0..60 seconds")
+        require(1 <= self.overlap <= 64, "overlap", self.overlap, "in 1..64")
         require(0 < self.false_alarms < 1e6, "false_alarms", self.false_alarms, "positive")
         require(0 < self.held_out < 1, "held_out", self.held_out, "between 0 and 1")
 
@@ -121,10 +125,10 @@ def teach(
         DataError: there is nothing to learn from, or to fit on.
     """
     manifest, words = teacher.manifest, Vocabulary(teacher.manifest.vocabulary)
-    timeline = timeline_of(manifest.snippet)
-    ahead = int(options.look_ahead / timeline.step + 1e-6)
-    config = replace(OnlineConfig(), look_ahead=ahead, window=max(OnlineConfig.window, ahead + 2))
-    stem = TeacherStem(teacher, config.window, ahead)
+    whole = int(options.look_ahead / timeline_of(manifest.snippet).step + 1e-6)
+    ahead, window = whole * options.overlap, max(OnlineConfig.window, whole + 2)
+    config = replace(OnlineConfig(), look_ahead=ahead, window=window, overlap=options.overlap)
+    stem = TeacherStem(teacher, window, ahead, options.overlap)
     lessons = {
         n: targets_of(x.segments, words, x.features.timeline, len(x.features), config.horizon_s)
         for n, x in taught.items()
@@ -136,11 +140,13 @@ def teach(
     rule = OnlineOptions(**{"look_ahead": ahead, "start": (1.0,) * len(words), "horizon_s": config.horizon_s,
                             "backdate": backdate, **options.rule})  # fmt: skip
     truth = {n: x.segments for n, x in held_out.items()}
-    return OnlineStudent(net, stem, fit_rule(read, truth, words, rule, options.false_alarms, fitted_on), options)
+    shares = () if {"share", "guesses"} & set(options.rule) else SHARES
+    fitted = fit_rule(read, truth, words, rule, options.false_alarms, fitted_on, shares)
+    return OnlineStudent(net, stem, fitted, options)
 
 
 def lessons_of(
-    teacher: TALEngine, videos: Sequence[VideoTargets], labels: Mapping[str, VideoLabels]
+    teacher: Teacher, videos: Sequence[VideoTargets], labels: Mapping[str, VideoLabels]
 ) -> dict[str, Lesson]:
     """Choose what counts as true in each video: its labelled segments, else the teacher's, of its classes if known.
 
@@ -155,24 +161,37 @@ def lessons_of(
         if known is not None and known.segments:
             segments = list(known.segments)
         else:
-            segments = taught_segments(teacher, video.features, None if known is None else set(known.labels))
+            allowed = None if known is None else set(known.labels)
+            segments = taught_segments(
+                teacher.engine, thinned(video.features, teacher.overlap), allowed, _points(known)
+            )
         found[video.name] = Lesson(video.features, segments)
     return found
 
 
-def taught_segments(teacher: TALEngine, features: Features, allowed: Collection[str] | None) -> list[Segment]:
+def _points(labels: VideoLabels | None) -> Sequence[Point]:
+    """Return a moment of each action of a video; () unless every class of it is known by such."""
+    if labels is None or {p.label for p in labels.points} != set(labels.labels):
+        return ()
+    return labels.points
+
+
+def taught_segments(
+    teacher: TALEngine, features: Features, allowed: Collection[str] | None, points: Sequence[Point] = ()
+) -> list[Segment]:
     """Return the segments of a video that a teacher is fairly sure of, one for each action.
 
     Args:
         teacher: finds segments.
         features: of the whole video.
         allowed: the video's classes; None: they are not known.
+        points: a moment of each of its actions; (): they are not known.
     """
     found = teacher.localize(features, min_score=-np.inf, top_k=0)
     least = _LEAST if allowed is None else _LEAST_KNOWN
     if not found.info.calibrated:
         least *= max((s.score for s in found), default=0.0)
-    return one_each(list(found), least, allowed)
+    return one_each(list(found), least, allowed, points)
 
 
 def distill_online(
@@ -197,8 +216,8 @@ def distill_online(
     """
     check_free(output, overwrite=how.overwrite)
     check_writable(output, "the plan")
-    found = open_teacher(teacher, how.device)
-    TeacherStem(found.plan, OnlineConfig.window, 0)  # refuses before an hour of work
+    found = open_teacher(teacher, how.device, options.overlap)
+    TeacherStem(found.plan, OnlineConfig.window, 0, options.overlap)  # refuses before an hour of work
     videos = video_files(data)
     work = how.work or output.with_suffix(".distill")
     claim(work, found)
@@ -209,7 +228,7 @@ def distill_online(
     if labels is not None and not named:
         raise DataError(f"{labels}: names none of the {len(seen)} videos of {data}")
     student = teach(
-        found.plan, lessons_of(found.engine, taught, named), lessons_of(found.engine, held, named), options, bar,
+        found.plan, lessons_of(found, taught, named), lessons_of(found, held, named), options, bar,
         f"{len(held)} of {len(seen)} videos of tal distill",
     )  # fmt: skip
     write_plan(output, student.plan(output.name.removesuffix(".plan")))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...annotations.points import Point
 from ...records import Segment
 from ...timeline import Timeline
 from ...vocabulary import Vocabulary
@@ -34,13 +35,20 @@ class OnlineTargets:
     going: NDArray[np.bool_]
 
 
-def one_each(segments: Sequence[Segment], least: float, allowed: Collection[str] | None = None) -> list[Segment]:
+def one_each(
+    segments: Sequence[Segment],
+    least: float,
+    allowed: Collection[str] | None = None,
+    points: Sequence[Point] = (),
+) -> list[Segment]:
     """Keep the best segment of each action: what overlaps a better one of its class is another guess at the same.
 
     Args:
         segments: of one video.
         least: segments below this score are left out.
         allowed: classes that the video is labelled with; others are left out. None allows all.
+        points: a moment of each of the video's actions, if they are known: segments that hold none of their class are
+            left out.
 
     >>> from tal_engine import Segment
     >>> one_each([Segment(0, 4, "wave", 0.9), Segment(1, 6, "wave", 0.5), Segment(7, 9, "wave", 0.4)], 0.1)[1].start
@@ -49,7 +57,8 @@ def one_each(segments: Sequence[Segment], least: float, allowed: Collection[str]
     kept: list[Segment] = []
     for s in sorted(segments, key=lambda s: (-s.score, s.start, s.end)):
         known = allowed is None or s.label in allowed
-        if known and s.score >= least and not any(_overlap(s, other) for other in kept):
+        held = not points or any(p.label == s.label and s.start <= p.seconds <= s.end for p in points)
+        if known and held and s.score >= least and not any(_overlap(s, other) for other in kept):
             kept.append(s)
     return kept
 

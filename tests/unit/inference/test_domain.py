@@ -8,15 +8,20 @@ import logging
 import av
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from tal_engine import TALEngine
 from tal_engine.errors import FeatureError, PlanError, PlanFault, UsageError
 from tal_engine.export.fit_domain import fit_domain, student
+from tal_engine.export.online import online_plan
 from tal_engine.inference.domain import DomainModel
+from tal_engine.lab.online.network import OnlineConfig, OnlineHead
+from tal_engine.lab.online.stem import TeacherStem
 from tal_engine.options import StreamOptions
 from tal_engine.plan.archive import parse_plan, plan_bytes, with_calibration
 from tal_engine.plan.manifest import parse_manifest
+from tal_engine.plan.online_fields import OnlineOptions
 from tests.makers import tiny_plan
 
 WIDTHS = {"rgb": 40, "flow": 24}
@@ -231,3 +236,24 @@ def test_members_of_another_size_or_of_nan_are_refused(plan):
     broken = with_calibration(tiny_plan(), domain=(record, b"\xff" * len(member)))
     with pytest.raises(PlanError, match=r"domain\.bin holds a number that is NaN"):
         TALEngine(broken, "cpu", threads=1)
+
+
+def test_a_stream_that_is_read_snippet_by_snippet_is_as_usual_as_its_teacher_says(caplog):
+    torch.manual_seed(0)
+    teacher = with_calibration(tiny_plan(encoders=False), domain=fit_domain(videos(9, widths=RGB)).stored())
+    net = OnlineHead(3, OnlineConfig()).eval()
+    plan = online_plan(net, TeacherStem(teacher, 6, 1), OnlineOptions(look_ahead=1, start=(0.5,) * 3), name="live")
+    engine = TALEngine(parse_plan(plan_bytes(plan)), "cpu", threads=1)
+    stream, rng = engine.open_stream("cam"), np.random.default_rng(4)
+    with caplog.at_level(logging.WARNING, "tal_engine"):
+        for row in video(rng, 15, 0.0, RGB)["rgb"]:
+            stream.push_features({"rgb": row})
+            assert stream.state.domain is None
+        for shift in (0.0, 9.0, 0.0, 9.0):
+            rows = video(np.random.default_rng(4), 120, shift, RGB)["rgb"]
+            for row in rows:
+                stream.push_features({"rgb": row})
+            assert (stream.state.domain < 0.01) == bool(shift)
+            assert stream.state.domain == pytest.approx(DomainModel.of(plan).share({"rgb": rows[-48:]}))
+    told = [r.getMessage() for r in caplog.records if "unlike anything" in r.getMessage()]
+    assert len(told) == 2

@@ -49,6 +49,7 @@ def streams(draw):
         hold=draw(st.sampled_from((0.25, 0.5, 1.0))), floor=draw(st.sampled_from((0.02, 0.1, 0.5))),
         share=draw(st.sampled_from((0.25, 0.5, 0.8, 1.0))), confirm=draw(st.integers(0, 2)),
         rise=draw(st.integers(3, 6)), backdate=draw(st.integers(1, 4)), patience=draw(st.integers(0, 3)),
+        guesses=draw(st.sampled_from(((), (0.5,), (0.9, 0.3)))), discount=draw(st.sampled_from((0.5, 1.0))),
     )  # fmt: skip
     value = st.one_of(st.sampled_from(VALUES), st.integers(0, 1000).map(lambda v: v / 1000))
     row = st.lists(value, min_size=classes, max_size=classes)
@@ -125,6 +126,14 @@ def test_what_is_told_late_is_told_all_the_same():
     told = run(options, [[0.1]] * 8, [[0.0]] * 4 + [[0.9]] * 4 + [[0.0]] * 2)
     assert [(d.at, d.kind) for d in told] == [(4, "started"), (9, "final")]
     assert told[0].start == pytest.approx(1.5)
+
+
+def test_what_the_look_ahead_told_first_is_not_told_again_by_what_comes_after_it():
+    options = OnlineOptions(look_ahead=1, start=(0.9,), share=0.5)
+    nows = [[v] for v in (0.0, 0.2, 0.4, 0.4, 0.95, 0.95, 0.0, 0.0, 0.0, 0.95, 0.95, 0.0, 0.0, 0.0)]
+    delayed = [[v] for v in (0.0, 0.0, 0.95, 0.95, 0.95, 0.95, 0.95, 0.0, 0.0, 0.0, 0.95, 0.95, 0.0, 0.0, 0.0)]
+    told = run(options, nows, delayed)
+    assert [(d.at, d.kind) for d in told] == [(2, "started"), (8, "final"), (9, "started"), (13, "final")]
 
 
 def test_a_long_action_is_cut_and_goes_on():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from tal_engine import Segment, TALEngine
+from tal_engine.annotations.points import Point
 from tal_engine.demo.demo_set import render_split
 from tal_engine.errors import DataError, UsageError
 from tal_engine.export.online import online_plan
@@ -18,6 +20,7 @@ from tal_engine.export.triton import write_repository
 from tal_engine.export.variant import make_variant
 from tal_engine.inference import propose
 from tal_engine.inference.operating_point import overlap
+from tal_engine.lab.distilling.targets import thinned
 from tal_engine.lab.online.network import OnlineConfig, OnlineHead
 from tal_engine.lab.online.rule import fit_rule, read_video
 from tal_engine.lab.online.stem import TeacherStem
@@ -54,6 +57,8 @@ def test_of_several_guesses_at_an_action_the_best_is_learned():
     guesses = [Segment(0, 4, "a", 0.5), Segment(1, 3, "a", 0.9), Segment(1, 3, "b", 0.4), Segment(5, 6, "a", 0.05)]
     assert one_each(guesses, 0.1) == [guesses[1], guesses[2]]
     assert one_each(guesses, 0.0, {"a"}) == [guesses[1], guesses[3]]
+    points = [Point(0.5, "a"), Point(5.5, "b")]
+    assert one_each(guesses, 0.0, {"a", "b"}, points) == [guesses[0]]
 
 
 def videos(count, seed=0):
@@ -95,11 +100,13 @@ def test_a_student_learns_what_it_is_taught_and_its_plan_tells_it():
     assert found >= 0.7 * truth
 
 
-@pytest.mark.parametrize(("window", "ahead"), [(2, 0), (2, 1), (6, 1), (5, 3)])
-def test_the_graph_is_the_network(window, ahead):
+@pytest.mark.parametrize(
+    ("window", "ahead", "overlap"), [(2, 0, 1), (2, 1, 1), (6, 1, 1), (5, 3, 1), (3, 2, 2), (2, 0, 4), (6, 8, 8)]
+)
+def test_the_graph_is_the_network(window, ahead, overlap):
     torch.manual_seed(0)
-    stem = TeacherStem(tiny_plan(encoders=False), window, ahead)
-    net = OnlineHead(3, OnlineConfig(look_ahead=ahead, window=window, hidden=5)).eval()
+    stem = TeacherStem(tiny_plan(encoders=False), window, ahead, overlap)
+    net = OnlineHead(3, OnlineConfig(look_ahead=ahead, window=window, overlap=overlap, hidden=5)).eval()
     plan = online_plan(net, stem, OnlineOptions(look_ahead=ahead, start=(0.5,) * 3), name="x")  # the gate is inside
     features = videos(1)["v0"].features
     wanted, found = read_video(net, stem, features), TALEngine(plan, "cpu", threads=1).localize(features).activations
@@ -118,6 +125,43 @@ def test_the_head_of_a_real_plan_goes_inside_with_its_encoders():
     assert TALEngine(plan, "cpu").localize(frames, fps=25.0).info.snippets == 4
 
 
+def test_of_overlapping_snippets_the_teacher_sees_every_second():
+    features = videos(1)["v0"].features
+    dense = replace(features, timeline=Timeline(0.0, TIME.step / 2, TIME.width))
+    plan = tiny_plan(encoders=False)
+    both, alone = TeacherStem(plan, 4, 2, 2), TeacherStem(plan, 4, 1)
+    assert both.snippet.stride == plan.manifest.snippet.stride // 2
+    for first in (0, 1):
+        mine = replace(features, streams={"rgb": features.streams["rgb"][first::2]})
+        np.testing.assert_allclose(both(dense, 0)[first::2], alone(mine, 0), atol=1e-6)
+    assert len(thinned(dense, 2)) == 30
+    assert thinned(dense, 2).timeline == TIME
+    assert thinned(dense, 1) is dense
+
+
+def test_a_student_of_overlapping_snippets_reads_them_as_streams_do():
+    teacher = tiny_plan(encoders=False)
+    taught = {
+        n: replace(x, features=replace(x.features, timeline=Timeline(0.0, TIME.step / 2, TIME.width)),
+                   segments=[replace(s, start=s.start / 2, end=s.end / 2) for s in x.segments])
+        for n, x in videos(6).items()
+    }  # fmt: skip
+    how = OnlineStudentOptions(look_ahead=0.4, overlap=2, false_alarms=100.0, training=OnlineTraining(epochs=2))
+    plan = teach(teacher, taught, taught, how).plan("live")
+    assert plan.manifest.online.look_ahead == 2
+    assert plan.manifest.snippet.stride == teacher.manifest.snippet.stride // 2
+    engine, features = TALEngine(plan, "cpu", threads=1), taught["v0"].features
+    stream = engine.open_stream("s", min_score=-np.inf)
+    told = [e for row in features.streams["rgb"] for e in stream.push_features({"rgb": row})]
+    told += stream.flush(features.duration)
+    whole = engine.localize(features, min_score=-np.inf, top_k=0)
+    assert len(told) > 3
+    found, wanted = (sorted((s.label, s.start, s.end) for s in of) for of in (told, whole))
+    assert [f[0] for f in found] == [w[0] for w in wanted]
+    np.testing.assert_allclose([f[1:] for f in found], [w[1:] for w in wanted], atol=1e-6)
+    assert stream.state.finalizer.late_events == 0
+
+
 def test_a_teacher_without_activations_is_refused():
     demo = open_plan("demo")
     boundary = demo.manifest.model_copy(update={"proposal": BoundaryOptions()})
@@ -125,12 +169,17 @@ def test_a_teacher_without_activations_is_refused():
         TeacherStem(type(demo)(boundary, demo.files, demo.document), 6, 1)
     with pytest.raises(UsageError, match=r"window is 1, must be in 2..1000 snippets, as 1 are looked ahead"):
         TeacherStem(demo, 1, 1)
+    with pytest.raises(UsageError, match=r"overlap is 3, must be a divisor of the 16 frames between two snippets"):
+        TeacherStem(demo, 6, 0, 3)
+    with pytest.raises(UsageError, match=r"ahead is 1, must be a multiple of the overlap, 2"):
+        TeacherStem(demo, 6, 1, 2)
 
 
 def test_an_online_head_stays_in_float32(tmp_path):
     plan = onlines.online_plan()
-    with pytest.raises(UsageError, match="plan online is 'of an online head', must be of a head that sees windows"):
-        make_variant(plan, "fp16")
+    for precision in ("fp16", "bf16", "int8"):
+        with pytest.raises(UsageError, match="plan online is 'of an online head', must be of a head that sees windows"):
+            make_variant(plan, precision)
     with pytest.raises(UsageError, match="plan online is 'of an online head'"):
         write_repository(plan, tmp_path / "models")
     assert not (tmp_path / "models").exists()
@@ -149,6 +198,13 @@ def test_thresholds_are_the_lowest_with_so_few_false_alarms():
     few = fit_rule(read, truth, words, options, 1e-3, "test")
     assert min(many.options.start) <= min(few.options.start)
     assert few.figures["starts"]["false_alarms"] == 0
+    tried = few.figures["share"]["map"]
+    best = max(tried, key=tried.get)
+    assert few.options.share in (float(best), options.share)
+    assert len(few.options.guesses) == 2
+    assert min(few.options.guesses) > few.options.share
+    kept = fit_rule(read, truth, words, options, 1e5, "test", shares=())
+    assert (kept.options.share, kept.options.guesses) == (options.share, ())
     assert few.thresholds.false_alarms_per_hour == 1e-3
     assert len(propose(read["v0"], many.options).data) >= 0
     with pytest.raises(DataError, match="0 videos with 0 actions"):
@@ -186,6 +242,14 @@ def test_the_command_makes_a_plan_that_streams(tmp_path):
     assert plan.manifest.online.look_ahead == 2
     assert plan.manifest.provenance["fitted"]["videos"] == 1
     assert "finals at most 2.92 s" in " ".join(tal("plan", "inspect", str(output)).stdout.split())
+    often = tmp_path / "often.plan"
+    arguments[arguments.index(str(output))] = str(often)
+    done = tal(
+        *arguments, "--online", "--epochs", "1", "--labels", str(labels), "--look-ahead", "1.3", "--overlap", "2"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "finals at most 2.28 s after the end" in done.stderr
+    assert TALEngine.load(often, "cpu").plan.manifest.snippet.stride == 8
     refused = tal(*arguments, "--look-ahead", "1")
     assert refused.returncode == 2
     assert "are for --online" in refused.stderr

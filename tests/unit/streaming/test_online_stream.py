@@ -146,6 +146,26 @@ def test_a_damaged_state_is_refused_by_name(tmp_path):
         state_of(engine).restore({k: v for k, v in numbers.items() if k != "online"}, arrays)
 
 
+def test_further_guesses_at_an_action_are_finals_of_their_own_in_time(tmp_path):
+    engine = engine_of(online_plan(guesses=(0.8,), discount=0.1))
+    rows = random_rows(150, 2)
+    plain, _ = told(engine_of(), rows, min_score=-np.inf)
+    events, stream = told(engine, rows, min_score=-np.inf)
+    ids = [e.id for e in events if e.kind == "started"]
+    assert len(ids) == sum(e.kind == "started" for e in plain)
+    guesses = [e for e in events if e.is_final and e.score < 0.1 and e.id not in ids]
+    assert len(guesses) > 10
+    assert stream.state.finalizer.late_events == 0
+    assert stream.state.finalizer.worst_latency_s <= stream.declared_latency_s
+    first = StreamingLocalizer(engine, "s", provisional=True, min_score=-np.inf)
+    half = [e for row in rows[:71] for e in first.push_features(row)]
+    first.snapshot(tmp_path / "s.npz")
+    second = StreamingLocalizer(engine, "s", provisional=True, min_score=-np.inf)
+    second.restore(tmp_path / "s.npz")
+    half += [e for row in rows[71:] for e in second.push_features(row)]
+    assert half + second.flush() == events
+
+
 def test_after_the_end_another_stream_begins_with_nothing_remembered():
     engine, rows = engine_of(), rows_of([0, 0.9, 0.9, 0.9])
     stream = StreamingLocalizer(engine, "s", provisional=True)
