@@ -103,7 +103,7 @@ people: .venv/all
 	.venv-oldest/bin/uv pip compile --quiet --resolution lowest-direct --extra cpu --extra plot --extra stream \
 	  --python .venv-oldest/bin/python -o .venv-oldest/bounds.txt pyproject.toml
 	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python -r .venv-oldest/bounds.txt \
-	  pytest pytest-xdist hypothesis jsonschema scipy
+	  pytest pytest-xdist hypothesis jsonschema scipy onnx
 	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --no-deps \
 	  --config-setting build-dir=build/oldest -e .
 	touch $@
