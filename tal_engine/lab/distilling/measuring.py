@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...annotations.labels import read_labels
+from ...annotations.labels import VideoLabels, read_labels
 from ...engine import TALEngine
 from ...errors import DataError
 from ...metrics import WTAL_TIOUS, evaluate
@@ -23,13 +23,30 @@ EVERYTHING: Mapping[str, Any] = {"min_score": -np.inf, "top_k": 0, "calibrated":
 Found = Mapping[str, Sequence[Segment]]
 
 
-def true_segments(labels: Path, data: Path, videos: Sequence[VideoTargets]) -> dict[str, list[Segment]]:
-    """Read the true segments of some videos, by name.
+def labels_of(labels: Path | None, data: Path, videos: Sequence[Path]) -> dict[Path, VideoLabels]:
+    """Read labels by the resolved path of their video; none without a file. To be asked before the teacher's long pass.
 
     Raises:
-        DataError: the labels cannot be read, or say of none of the videos where its actions are.
+        DataError: the labels cannot be read, or name none of the videos.
     """
+    if labels is None:
+        return {}
     known = {v.path.resolve(): v for v in read_labels(labels, data) if v.path is not None}
+    if not any(path.resolve() in known for path in videos):
+        raise DataError(f"{labels}: names none of the {len(videos)} videos of {data}")
+    return known
+
+
+def true_segments(
+    labels: Path | None, known: Mapping[Path, VideoLabels], videos: Sequence[VideoTargets]
+) -> dict[str, list[Segment]] | None:
+    """Return the true segments of some videos by name, or None without a file of labels.
+
+    Raises:
+        DataError: the labels say of none of the videos where its actions are.
+    """
+    if labels is None:
+        return None
     truth = {}
     for video in videos:
         found = known.get(video.path.resolve())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +17,13 @@ from ...options import SnippetOptions, timeline_of
 from ...plan.archive import Plan, write_plan
 from ...records import Features
 from .lessons import Lesson, lesson_of
-from .measuring import measured, true_segments
+from .measuring import labels_of, measured, true_segments
 from .options import DistillOptions, fitted_options, student_snippets
 from .parts import LUMA, parameters_of
 from .pictures import pictures_of
 from .report import DistillReport
 from .student import Shares, Student, order_of, shares_of
-from .targets import Bar, Teacher, VideoTargets, gather_targets, open_teacher
+from .targets import Bar, Targets, Teacher, VideoTargets, gather_targets, open_teacher
 from .tools import make_student_plan, streams_of_students
 from .training import error_of, features_of, head_error, train
 
@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 #: Says whose the work folder is.
 _IDENTITY = "teacher.txt"
+#: Share of the features' variance, unexplained on held-out videos, from which on a student is called useless: half.
+_USELESS = 0.5
 
 
 def distill(
@@ -88,6 +90,9 @@ def distill_with(
     videos = video_files(data)
     if len(videos) < 2:
         raise DataError(f"{data}: has {len(videos)} video, at least 2 are needed: one to learn from, one held out")
+    known = labels_of(labels, data, videos)
+    if known and not any(v.segments for v in known.values()):
+        raise DataError(f"{labels}: has no segments, only they tell how good a student is: leave --labels out")
     work = options.work or output.with_suffix(".distill")
     claim(work, found)
     seconds: dict[str, float] = {}
@@ -96,7 +101,7 @@ def distill_with(
         why = "; ".join(f"{name}: {reason}" for name, reason in seen.failed.items())
         raise DataError(f"{len(seen)} video could be read, at least 2 are needed; left out: {why}")
     taught, held = divided(list(seen), options)
-    truth = None if labels is None else true_segments(labels, data, held)
+    truth = true_segments(labels, known, held)
     kept = work / "pictures"
     cut = _timed(seconds, "pictures", lambda: pictures_of(list(seen), list(shares), snippet, options, kept, bar))
     lessons = {v.name: lesson_of(cut[v.name], v.features.streams, shares) for v in seen}
@@ -112,9 +117,20 @@ def distill_with(
     figures |= _timed(seconds, "measuring", lambda: measured(plan, held, truth))
     figures["seconds"] = seconds
     write_plan(output, plan)
-    left_out = [f"{name}: left out: {why}" for name, why in seen.failed.items()]
-    said = [f"{name}: {n}" for name, notes in seen.warnings.items() for n in notes]
-    return DistillReport(output, plan, figures, (*([note] if note else []), *left_out, *said))
+    return DistillReport(output, plan, figures, tuple(_warnings(seen, figures["unexplained"], note)))
+
+
+def _warnings(seen: Targets, unexplained: float, note: str) -> Iterator[str]:
+    """Say what a user should know before the student is used."""
+    if unexplained > _USELESS:
+        yield (
+            f"the student leaves {unexplained:.0%} of the features' variance unexplained on videos that it was not "
+            "trained on: give it more videos or --epochs before you use it"
+        )
+    if note:
+        yield note
+    yield from (f"{name}: left out: {why}" for name, why in seen.failed.items())
+    yield from (f"{name}: {n}" for name, notes in seen.warnings.items() for n in notes)
 
 
 def divided(videos: Sequence[VideoTargets], options: DistillOptions) -> tuple[list[VideoTargets], list[VideoTargets]]:

@@ -11,16 +11,17 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from ..._util.files import check_free, check_writable
-from ...annotations.labels import VideoLabels, read_labels
+from ...annotations.labels import VideoLabels
 from ...annotations.labels.label_files import video_files
 from ...annotations.points import Point
 from ...engine import TALEngine
-from ...errors import DataError, require
+from ...errors import require
 from ...options import timeline_of
 from ...plan.archive import Plan, write_plan
 from ...plan.online_fields import OnlineOptions
 from ...records import Features, Segment
 from ...vocabulary import Vocabulary
+from ..distilling.measuring import labels_of
 from ..distilling.options import DistillOptions
 from ..distilling.run import claim, divided
 from ..distilling.targets import Bar, Teacher, VideoTargets, gather_targets, open_teacher, thinned
@@ -219,14 +220,12 @@ def distill_online(
     found = open_teacher(teacher, how.device, options.overlap)
     TeacherStem(found.plan, OnlineConfig.window, 0, options.overlap)  # refuses before an hour of work
     videos = video_files(data)
+    known = labels_of(labels, data, videos)
     work = how.work or output.with_suffix(".distill")
     claim(work, found)
     seen = gather_targets(found, videos, work / "features", bar)
     taught, held = divided(list(seen), replace(how, held_out=options.held_out))
-    known = {} if labels is None else {v.path.resolve(): v for v in read_labels(labels, data) if v.path is not None}
     named = {v.name: known[v.path.resolve()] for v in seen if v.path.resolve() in known}
-    if labels is not None and not named:
-        raise DataError(f"{labels}: names none of the {len(seen)} videos of {data}")
     student = teach(
         found.plan, lessons_of(found, taught, named), lessons_of(found, held, named), options, bar,
         f"{len(held)} of {len(seen)} videos of tal distill",

@@ -144,13 +144,31 @@ def test_a_folder_of_another_teacher_is_refused(made, tmp_path):
         distill(root / "teacher.plan", root / "videos", tmp_path / "s.plan", work=tmp_path / "full", **QUICK)
 
 
-def test_labels_that_say_nothing_are_named_before_the_training(made, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("video,label\nv0.mp4,jump\n", "has no segments, only they tell how good a student is"),
+        ("video,start,end,label\nother.mp4,0,1,jump\n", "names none of the . videos of|no such video|other"),
+    ],
+)
+def test_labels_that_say_nothing_are_named_before_the_teacher_sees_a_video(made, tmp_path, monkeypatch, rows, said):
     root, _ = made
-    (tmp_path / "labels.csv").write_text("video,label\nv0.mp4,jump\n")
-    monkeypatch.setattr(run, "train", None)
-    with pytest.raises(DataError, match="has no segments of the held-out videos"):
+    (tmp_path / "labels.csv").write_text(rows)
+    monkeypatch.setattr(run, "gather_targets", None)
+    with pytest.raises(DataError, match=said):
         distill(root / "teacher.plan", root / "videos", tmp_path / "s.plan", tmp_path / "labels.csv", **QUICK)
     assert not (tmp_path / "s.plan").exists()
+
+
+def test_labels_of_other_videos_are_named_before_the_training(made, tmp_path, monkeypatch):
+    root, _ = made
+    (tmp_path / "labels.csv").write_text("video,start,end,label\n" + "".join(
+        f"{p.name},0,1,jump\n" for p in sorted((root / "videos").glob("*.mp4"))[:1]
+    ))  # fmt: skip
+    monkeypatch.setattr(run, "train", None)
+    monkeypatch.setattr(run, "divided", lambda seen, options: (seen[:1], seen[1:2]))
+    with pytest.raises(DataError, match="has no segments of the held-out videos"):
+        distill(root / "teacher.plan", root / "videos", tmp_path / "s.plan", tmp_path / "labels.csv", **QUICK)
 
 
 @pytest.mark.parametrize(("count", "words"), [(0, "no videos in this folder"), (1, "has 1 video, at least 2")])
@@ -169,8 +187,9 @@ def test_videos_that_cannot_be_read_are_left_out_and_said(tmp_path):
     (videos / sorted(p.name for p in videos.glob("*.mp4") if p.stem != "broken")[0]).unlink()
     with pytest.raises(DataError, match="1 video could be read, at least 2 are needed; left out: broken: "):
         distill(tmp_path / "teacher.plan", videos, tmp_path / "u.plan", **QUICK)
-    (warning,) = report.warnings
-    assert warning.startswith("broken: left out: ")
+    useless, left_out = report.warnings
+    assert f"leaves {report.figures['unexplained']:.0%} of the features' variance unexplained" in useless
+    assert left_out.startswith("broken: left out: ")
     assert report.figures["trained_on"]["videos"] == 1
     for path in videos.glob("v*.mp4"):
         path.write_bytes(b"no video")
