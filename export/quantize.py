@@ -57,6 +57,7 @@ def to_int8(content: bytes, member: str, samples: Sequence[Mapping[str, NDArray[
         chosen = _heavy(model)
         if chosen:
             model = _quantized(tools, model, chosen, samples)
+            _apart(model)
             onnx.checker.check_model(model, full_check=True)
     except Exception as e:  # onnx and the quantizer raise many types, AssertionError among them
         raise ExportError(f"{member}: cannot be quantized to int8 ({type(e).__name__}: {e})") from e
@@ -106,6 +107,35 @@ def _quantized(tools: Any, model: Any, chosen: list[str], samples: Sequence[Mapp
             },
         )  # fmt: skip
         return need("onnx").load(path)
+
+
+def _apart(model: Any) -> None:
+    """Give each operator int8 weights of its own, where levels of a pyramid share them.
+
+    On processors with AVX2 and no VNNI ONNX Runtime 1.32 turns int8 weights into uint8 as it loads a graph, and fails
+    where two operators read the same.
+    """
+    held = {i.name: i for i in model.graph.initializer if i.data_type == need("onnx").TensorProto.INT8}
+    unpacked = {n.output[0]: n for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in held}
+    seen, made = set[str](), []
+    for node in model.graph.node:
+        for k, name in enumerate(node.input):
+            if name in seen:
+                pair = type(node)()
+                pair.CopyFrom(unpacked[name])
+                for j, tensor in enumerate(pair.input):
+                    if tensor in held:
+                        copy = model.graph.initializer.add()
+                        copy.CopyFrom(held[tensor])
+                        copy.name = pair.input[j] = f"{tensor}_of_{node.name}"
+                pair.name, pair.output[0] = f"{pair.name}_of_{node.name}", f"{name}_of_{node.name}"
+                node.input[k] = pair.output[0]
+                made.append(pair)
+            elif name in unpacked:
+                seen.add(name)
+    nodes = [*made, *model.graph.node]  # they read constants only: first is early enough
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def int8_share(model: Any) -> Share:

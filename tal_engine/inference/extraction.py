@@ -130,8 +130,10 @@ class Extractor:
         snippets = reading.pull("snippets", snippets)
         # Where frames are converted later, no encoder reads flow; nor where a plan keeps one stream of several.
         idle = self.flow is None and not needs_flow(self.snippet, [e.spec.reads for e in self.encoders])
-        if convert is not None or idle:
+        if convert is not None:
             pass
+        elif idle:
+            snippets = reading.pull("flow", snippets)  # nothing is added, and reports keep the stage
         elif self.flow is None and self.snippet.flow == "vectors":
             snippets = reading.pull("flow", with_vectors(snippets, self.snippet, video))
         elif self.flow is None or self.snippet.flow == "none":
