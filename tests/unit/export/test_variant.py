@@ -17,7 +17,7 @@ from tal_engine import TALEngine
 from tal_engine.backends import open_backend
 from tal_engine.engine import EMBEDDED_PLAN
 from tal_engine.errors import ExportError, FeatureError, ParityError, UsageError
-from tal_engine.export import bundle, gate
+from tal_engine.export import bundle, gate, quantize
 from tal_engine.export.bfloat import emulated, to_bfloat
 from tal_engine.export.calibration import Calibration, Recorder
 from tal_engine.export.eager import EagerBackend
@@ -98,6 +98,41 @@ def test_int8_runs_in_int8(net, content, tmp_path):
     assert kinds.count("QLinearConv") == 2
     assert not {"Conv", "FusedConv"} & set(kinds)
     assert 1e-4 < worst(EagerBackend(net), open_backend(narrow, "g", "cpu"), inputs(3, seed=9)) < 0.05
+
+
+def test_int8_weights_that_levels_share_are_apart(monkeypatch):
+    """With AVX2 alone ONNX Runtime does not load a graph where two operators read the same int8 weights."""
+
+    class Tower(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shared = ConvBlock(32, 32, 3, 0.0)
+
+        def forward(self, x):
+            y = x.transpose(1, 2)
+            return self.shared(self.shared(y)).transpose(1, 2)
+
+    torch.manual_seed(0)
+    tower = Tower().eval()
+    wide = to_onnx(tower, {"x": torch.randn(1, 9, 32)}, {0: "B", 1: "T"}, "t.onnx")[0]
+    narrow, share = to_int8(wide, "t.onnx", inputs(4))
+    assert share.nodes == 2
+    graph = onnx.load_from_string(narrow).graph
+    weights = {i.name for i in graph.initializer if i.data_type == TensorProto.INT8 and len(i.dims) == 4}
+    pairs = [n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] in weights]
+    assert len({n.input[0] for n in pairs}) == len(pairs) == 2
+    assert all(sum(pair.output[0] in n.input for n in graph.node) == 1 for pair in pairs)
+    open_backend(narrow, "t", "cpu")
+    monkeypatch.setattr(quantize, "_apart", lambda model: None)
+    shared = to_int8(wide, "t.onnx", inputs(4))[0]
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    as_written = [
+        onnxruntime.InferenceSession(g, options, providers=["CPUExecutionProvider"]) for g in (shared, narrow)
+    ]
+    (before,), (after,) = (session.run(None, inputs(1, seed=9)[0]) for session in as_written)
+    np.testing.assert_array_equal(before, after)  # the same function, with more room
+    assert len(narrow) > len(shared)
 
 
 def test_bf16_rounds_as_bfloat16_does(net, content):
