@@ -69,6 +69,8 @@ def write(path: Path, recipe: Recipe) -> Path:
         if recipe.codec not in ("mjpeg", "prores_ks", "gif", "ffv1", "dnxhd", "rawvideo", "png"):
             context.gop_size = recipe.gop
         context.time_base = recipe.base
+        if recipe.codec == "mpeg2video":
+            context.thread_count = 1  # with slices in several threads, interlaced pictures get other bytes at each run
         stream.options = dict(recipe.options)
         if recipe.prepare:
             recipe.prepare(stream)

@@ -201,14 +201,14 @@ def test_where_all_fail_an_earlier_file_stays(folder, plan_path, tmp_path):
 
 #: Runs tal, whose engine waits at d.mp4 for ever once it has made a file that says so.
 WAITING = """
-import pathlib, signal, sys
+import pathlib, sys, time
 from tal_engine.engine import TALEngine
 real, marker = TALEngine.localize, pathlib.Path(sys.argv.pop())
 def localize(self, source, **more):
     if pathlib.Path(source).name == "d.mp4":
         marker.touch()
-        while True:
-            signal.pause()
+        while True:  # signal.pause() would sleep through a signal that comes just before it
+            time.sleep(0.05)
     return real(self, source, **more)
 TALEngine.localize = localize
 from tal_engine.cli.main import run
