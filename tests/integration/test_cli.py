@@ -182,8 +182,8 @@ def test_demo_render(tmp_path):
 @pytest.mark.parametrize(
     ("command", "module"),
     [
-        (["train", "pvlr", "--data", "d", "-o", "c"], "torch"),
-        pytest.param(["data", "check", "d.yaml"], "yaml", marks=WITH_TORCH),  # which is missed first
+        pytest.param(["train", "pvlr", "--data", "d", "-o", "c"], "torch", marks=WITH_TORCH),  # else yaml is missed
+        pytest.param(["data", "check", "d.yaml"], "yaml", marks=WITH_TORCH),  # else torch is missed
         (["import", "x.pth", "-o", "c"], "torch"),
     ],
 )

@@ -1,4 +1,7 @@
-"""TensorRT's operators: every graph of every method and encoder stays within them, and what does not is named."""
+"""TensorRT's operators: the graphs of the encoders stay within them, and what does not is named.
+
+test_precision.py looks at those of every method, which it exports anyway.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,13 @@ from onnx import TensorProto, helper
 
 from tal_engine.backends.tensorrt.widen import widen_bytes
 from tal_engine.engine import EMBEDDED_PLAN
-from tal_engine.export import bundle, operator_probes
+from tal_engine.export import operator_probes
 from tal_engine.export.operator_probes import has_parser
 from tal_engine.export.operator_table import TYPES_OF
 from tal_engine.export.operators import Unsupported, unsupported, warn_unsupported
 from tal_engine.export.variant import make_variant
-from tal_engine.lab.methods import METHODS
 from tal_engine.plan.archive import read_plan, with_members
 from tests.makers import tiny_plan
-from tests.unit.export.test_precision import a_checkpoint
 
 OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("a.b", 1)]
 
@@ -29,14 +30,6 @@ def graph(nodes, inputs, outputs, constants=()):
     tensors = [helper.make_tensor(n, t, np.shape(v), np.ravel(v)) for n, t, v in constants]
     model = helper.make_model(helper.make_graph(made, "g", *info, tensors), opset_imports=OPSETS)
     return model.SerializeToString()
-
-
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_method(name, text, tmp_path):
-    plan = bundle.make_plan(a_checkpoint(tmp_path / "c", text, name), None, name="p")
-    for content in plan.files.values():
-        assert unsupported(content) == []
-        assert refused(content) == []
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
