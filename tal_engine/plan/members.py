@@ -59,7 +59,7 @@ class Stored:
 
 
 def plan_file(path: Path, descriptor: int) -> PlanFile | None:
-    """Keep an open plan's file for later; None where it cannot be read twice, or cannot be replaced while it is open."""
+    """Keep an open plan's file for later; None where it cannot be read twice, or not be replaced while open."""
     regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
     return PlanFile(path, descriptor) if regular and hasattr(os, "pread") else None
 

@@ -70,7 +70,9 @@ def test_members_are_read_again_and_the_engine_works(path):
     with TALEngine.load(path, "cpu") as engine:
         assert engine.plan.files.held == 0
         assert list(engine.plan.files) == list(wanted.files)
-        assert len(engine.plan.files) == 2 and "head.onnx" in engine.plan.files and "x" not in engine.plan.files
+        assert len(engine.plan.files) == 2
+        assert "head.onnx" in engine.plan.files
+        assert "x" not in engine.plan.files
         assert engine.plan.files == wanted.files
         assert plan_bytes(engine.plan) == path.read_bytes()
         rgb = np.ones((1, 3, 4), np.float32)
