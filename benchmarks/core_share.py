@@ -3,9 +3,9 @@
     python benchmarks/core_share.py [--rounds N]
 
 Builds the core so that the caller of two threads waits for them (TAL_CALLER_WAITS): its own processor time is then
-what is not shared, the start of threads included. On two idle cores a call takes that and half of the rest, if the two do not
-get in each other's way; the ratio to one thread says how far two threads can go. Also the time for each interval of one
-group of growing size, one thread.
+what is not shared, the start of threads included. On two idle cores a call takes that and half of the rest, if the two
+do not get in each other's way; the ratio to one thread says how far two threads can go. Also the time for each interval
+of one group of growing size, one thread.
 """
 
 from __future__ import annotations
