@@ -1,6 +1,6 @@
 """How much of each batched call of the core two threads share, by processor time, which other load hardly moves.
 
-    python benchmarks/core_share.py [--rounds N]
+    python benchmarks/core_share.py [--rounds N] [--extension FILE]
 
 Builds the core so that the caller of two threads waits for them (TAL_CALLER_WAITS): its own processor time is then
 what is not shared, the start of threads included. On two idle cores a call takes that and half of the rest, if the two
@@ -92,9 +92,10 @@ def growth(rounds: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--extension", type=Path, help="one that is built so already")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tal-share-") as folder:
-        take(build(Path(folder)))
+        take(args.extension or build(Path(folder)))
         from common import finish
 
         load = round(os.getloadavg()[0], 1)
