@@ -60,3 +60,17 @@ def peers(document: Mapping[str, Any]) -> str:
         for work, r in document["figures"]["rows"].items()
     ]
     return "\n".join(table(["soft-NMS", "tal_engine, us", *(f"{p}, us" for p in names)], rows))
+
+
+def shares(document: Mapping[str, Any]) -> str:
+    """What two threads share of each call, and how the time for an interval of one group grows."""
+    figures = document["figures"]
+    rows = [
+        [work, *(f"{r[k]:.3g}" for k in ("one_ms", "caller_ms", "shared_ms")), f"{r['at_most']:.2f}x"]
+        for work, r in figures["shares"].items()
+    ]
+    sizes = list(next(iter(figures["growth"].values())))
+    grown = [[work, *(f"{ns[n]:.0f}" for n in sizes)] for work, ns in figures["growth"].items()]
+    lines = table(["processor ms", "one thread", "not shared", "shared by two", "two threads, at most"], rows)
+    lines += ["", *table(["ns an interval, one group", *(f"{int(n):,}" for n in sizes)], grown), ""]
+    return "\n".join([*lines, f"- Load when they were taken: {figures['load']}."])

@@ -241,6 +241,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/speed.md": {
         "bench_limit": lambda: limit_section.section(stored("bench_limit")),
         "core_same_run": lambda: limit_section.peers(stored("core_same_run")),
+        "core_share": lambda: limit_section.shares(stored("core_share")),
     },
     "docs/people.md": {"bench_people": lambda: people_section.section(stored("bench_people"))},
     "docs/fit.md": {

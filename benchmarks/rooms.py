@@ -103,6 +103,7 @@ MEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "bench_image": {"": (f"{_T}/serve", "examples/deploy", "pyproject.toml", "benchmarks/bench_image.py")},
     "bench_core": {"": (*CORE, "benchmarks/bench_core.py", "benchmarks/core_inputs.py")},
+    "core_share": {"": (*CORE, "benchmarks/core_share.py", "benchmarks/core_growth.py")},
     "core_same_run": {"": (*CORE, "benchmarks/core_same_run.py", "benchmarks/core_inputs.py")},
     "bench_limit": {"": (*RUNTIME, "benchmarks/limit_stages.py", "benchmarks/limit_ways.py")},
     "bench_gold": {"": (*SCORING, "benchmarks/bench_gold.py", "benchmarks/gold_files.py")},

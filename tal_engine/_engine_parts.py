@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +44,8 @@ class AsyncLocalize:
 
         >>> result = await engine.alocalize("my.mp4")  # doctest: +SKIP
         """
+        import asyncio  # with ssl and sockets, for who awaits and so has it; commands do without
+
         cancelled, own = threading.Event(), options.pop("progress", None)
 
         def progress(done: float, total: float) -> None:

@@ -21,7 +21,7 @@ from .inference.online_scoring import Reading, Step
 from .inference.stages import Prepared, Stages
 from .limits import Limits
 from .options import timeline_of
-from .plan.archive import Plan
+from .plan.archive import Plan, release
 from .pose.plans import DEMO_PLAN, open_plan
 from .pose.skeleton_options import SkeletonOptions
 from .records import Features, Proposals, Snippets
@@ -120,7 +120,7 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, WorksInParts, Renamed):
             UsageError: `classes` that make no sense, or a plan of texts that still has to be given some.
             BackendError: it cannot run on this machine as requested.
         """
-        opened = open_plan(plan, key=key)
+        opened = read = open_plan(plan, key=key)
         if classes is not None:
             from .texts.plans import with_classes
 
@@ -132,7 +132,10 @@ class TALEngine(AsyncLocalize, OpensStreams, SeesPeople, WorksInParts, Renamed):
         options: dict[str, Any] = {"threads": threads, "strict": strict, "batch": batch}
         options |= {"timeout": timeout, "limits": limits, "on_card": on_card}
         options |= {"convert_on_device": convert_on_device, "decoder": decoder}
-        return cls(opened, device, gpu_memory_mib=gpu_memory_mib, **options)
+        engine = cls(opened, device, gpu_memory_mib=gpu_memory_mib, **options)
+        # The sessions have weights of their own; what else asks for a graph's bytes reads them again.
+        release(opened, read)
+        return engine
 
     @property
     def _stages(self) -> Stages:

@@ -82,6 +82,9 @@ class Session:
         self.results = {}
         self.runs = []
 
+    def disable_fallback(self):
+        pass
+
     def get_providers(self):
         return self.ort.loads
 

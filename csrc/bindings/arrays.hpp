@@ -51,10 +51,11 @@ inline void check_offsets(const Array<std::int64_t>& offsets, std::size_t total)
 }
 
 // Hands a vector's memory to NumPy without a copy.
-template <class T>
-py::array_t<T> to_array(std::vector<T> values) {
-  auto* owned = new std::vector<T>(std::move(values));
-  const py::capsule free(owned, [](void* p) { delete static_cast<std::vector<T>*>(p); });
+template <class T, class Allocator>
+py::array_t<T> to_array(std::vector<T, Allocator> values) {
+  using Values = std::vector<T, Allocator>;
+  auto* owned = new Values(std::move(values));
+  const py::capsule free(owned, [](void* p) { delete static_cast<Values*>(p); });
   return py::array_t<T>(static_cast<py::ssize_t>(owned->size()), owned->data(), free);
 }
 

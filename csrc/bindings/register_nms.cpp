@@ -4,14 +4,42 @@
 namespace tal::python {
 namespace {
 
-py::tuple suppress(const Array<double>& start, const Array<double>& end, const Array<double>& score,
+// Columns of doubles that need not be side by side.
+using Strided = py::array_t<double, py::array::forcecast>;
+
+// Lets the batch see start and end where they lie, if as the columns of a matrix or side by side; else copies of them.
+struct Times {
+  Array<double> start, end;
+
+  void show(const Strided& a, const Strided& b, std::size_t n, tal::IntervalBatch& in) {
+    for (const auto& [column, name] : {std::pair(&a, "start"), std::pair(&b, "end")}) {
+      if (column->ndim() == 1 && static_cast<std::size_t>(column->shape(0)) == n) continue;
+      throw std::invalid_argument(std::string(name) + " must have shape [" + std::to_string(n) + "], got " +
+                                  std::string(py::str(column->attr("shape"))));
+    }
+    constexpr auto size = static_cast<py::ssize_t>(sizeof(double));
+    const auto aligned = [](const Strided& x) { return reinterpret_cast<std::uintptr_t>(x.data()) % alignof(double) == 0; };
+    if (n > 1 && a.strides(0) == b.strides(0) && a.strides(0) > 0 && a.strides(0) % size == 0 && aligned(a) && aligned(b)) {
+      in.start = a.data();
+      in.end = b.data();
+      in.stride = static_cast<std::size_t>(a.strides(0) / size);
+      return;
+    }
+    start = py::cast<Array<double>>(a);
+    end = py::cast<Array<double>>(b);
+    in.start = start.data();
+    in.end = end.data();
+  }
+};
+
+py::tuple suppress(const Strided& start, const Strided& end, const Array<double>& score,
                    const Array<std::int32_t>& label, const Array<std::int64_t>& offsets,
                    const tal::NmsOptions& options, int threads) {
   const auto n = static_cast<std::size_t>(start.size());
   check_offsets(offsets, n);
   tal::IntervalBatch in;
-  in.start = vector_data(start, n, "start");
-  in.end = vector_data(end, n, "end");
+  Times times;
+  times.show(start, end, n, in);
   in.score = vector_data(score, n, "score");
   in.label = vector_data(label, n, "label");
   in.offsets = offsets.data();

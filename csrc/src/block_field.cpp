@@ -1,9 +1,7 @@
 #include "soft_field.hpp"
 
 #include <algorithm>
-#include <limits>
 
-#include "columns.hpp"
 #include "simd.hpp"
 
 namespace tal::detail {
@@ -28,23 +26,22 @@ void for_equal(const double* x, std::size_t n, double value, Visit visit) {
   }
 }
 
-// Intervals, padded, and the blows that hit them: blows[queue[0]], blows[queue[1]], ...
+// Intervals, padded, and the blows that hit them.
 struct Hit {
   const double* start;
   const double* end;
   double* key;
   std::size_t size;
   const Blow* blows;
-  const std::uint32_t* queue;
-  std::size_t queued;
+  std::size_t count;
 };
 
 TAL_CLONES void strike_all(const Hit& h, const Decay& decay) {
-  for (std::size_t q = 0; q < h.queued; ++q) strike(h.start, h.end, h.key, h.size, h.blows[h.queue[q]], decay);
+  for (std::size_t b = 0; b < h.count; ++b) strike(h.start, h.end, h.key, h.size, h.blows[b], decay);
 }
 
 // Rows of each lane: the lengths of a sample say where to cut.
-std::vector<std::vector<std::uint32_t>> by_length(const std::vector<Item>& items, const std::vector<std::uint32_t>& rows) {
+std::vector<std::vector<std::uint32_t>> by_length(const Items& items, const std::vector<std::uint32_t>& rows) {
   std::vector<double> sample;
   const auto length = [&](std::uint32_t r) { return items[r].end - items[r].start; };
   for (std::size_t i = 0; i < rows.size(); i += rows.size() / 256) sample.push_back(length(rows[i]));
@@ -62,60 +59,59 @@ std::vector<std::vector<std::uint32_t>> by_length(const std::vector<Item>& items
 
 }  // namespace
 
-BlockField::BlockField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& value_of,
+BlockField::BlockField(const Items& items, std::vector<std::uint32_t> rows, const Column<double>& value_of,
              const Decay& decay, bool falling)
     : items_(items), decay_(decay), falling_(falling), left_(rows.size()) {
   while (block_ < kMostBlock && block_ * kBlocks < rows.size()) block_ *= 2;
   const std::size_t most = rows.size() + kLanes * block_;
-  for (std::vector<double>* x : {&start_, &end_, &key_}) x->reserve(most);
+  for (Column<double>* x : {&start_, &end_, &key_}) x->reserve(most);
   row_.reserve(most);
   if (rows.size() < kOneLane) {
     add_lane(rows, value_of);
   } else {
     for (std::vector<std::uint32_t>& lane : by_length(items, rows)) add_lane(lane, value_of);
   }
-  bound_.resize(padded(bound_.size()), kNone);
-  if (bound_.size() > kGroup) crown_.resize(padded((bound_.size() + kGroup - 1) / kGroup), kNone);
-  for (std::size_t b = 0; b < blocks_.size() && !crown_.empty(); ++b) {
-    double& crown = crown_[b / kGroup];
-    crown = larger(bound_[b], crown);
+  bounds_[0].resize(padded(bounds_[0].size()), kNone);
+  while (bounds_.back().size() > kGroup) {
+    const Column<double>& below = bounds_.back();
+    Column<double> above(padded((below.size() + kGroup - 1) / kGroup), kNone);
+    for (std::size_t o = 0; o < below.size(); o += kGroup) {
+      above[o / kGroup] = largest(below.data() + o, std::min(kGroup, below.size() - o));
+    }
+    bounds_.push_back(std::move(above));
   }
   queue_.resize(blocks_.size() * kQueue);
-  blows_.reserve(rows.size());
 }
 
-void BlockField::add_lane(std::vector<std::uint32_t>& rows, const std::vector<double>& value_of) {
-  if (rows.size() > block_) {
-    std::vector<double> minus_start(items_.size());
-    for (std::uint32_t r : rows) minus_start[r] = -items_[r].start;
-    sort_rows(rows, minus_start.data(), std::less<>());
-  }
+void BlockField::add_lane(std::vector<std::uint32_t>& rows, const Column<double>& value_of) {
+  const auto sooner = [&](std::uint32_t a, std::uint32_t b) { return items_[a].start < items_[b].start; };
+  if (rows.size() > block_ && !std::is_sorted(rows.begin(), rows.end(), sooner)) std::sort(rows.begin(), rows.end(), sooner);
   const std::size_t first = blocks_.size();
   for (std::size_t i = 0; i < rows.size(); i += block_) {
     add_block(rows.data() + i, std::min(block_, rows.size() - i), value_of);
-    if (blocks_.size() - first > 1) blocks_.back().reach = std::max(blocks_.back().reach, (blocks_.end() - 2)->reach);
+    reach_.push_back(i > 0 ? std::max(blocks_.back().last_end, reach_.back()) : blocks_.back().last_end);
   }
   lanes_.push_back({first, blocks_.size()});
 }
 
-void BlockField::add_block(const std::uint32_t* rows, std::size_t n, const std::vector<double>& value_of) {
+void BlockField::add_block(const std::uint32_t* rows, std::size_t n, const Column<double>& value_of) {
   const std::size_t o = blocks_.size() * block_;
-  for (std::vector<double>* x : {&start_, &end_}) x->resize(o + block_, 0.0);
+  for (Column<double>* x : {&start_, &end_}) x->resize(o + block_, 0.0);
   key_.resize(o + block_, kNone);
   row_.resize(o + block_, 0);
-  Block block{-kNone, kNone, kNone, static_cast<std::uint32_t>(n), 0};
+  Block block{kNone, static_cast<std::uint32_t>(n), 0};
+  first_.push_back(-kNone);
   for (std::size_t i = 0; i < n; ++i) {
     const Item& item = items_[rows[i]];
     row_[o + i] = rows[i];
     start_[o + i] = item.start;
     end_[o + i] = item.end;
     key_[o + i] = decay_.sign * value_of[rows[i]];
-    block.first_start = std::min(block.first_start, item.start);
+    first_.back() = std::min(first_.back(), item.start);
     block.last_end = std::max(block.last_end, item.end);
   }
-  block.reach = block.last_end;
   blocks_.push_back(block);
-  bound_.push_back(largest(key_.data() + o, padded(n)));
+  bounds_[0].push_back(largest(key_.data() + o, padded(n)));
 }
 
 Best BlockField::take() {
@@ -127,45 +123,39 @@ Best BlockField::take() {
 
 void BlockField::apply(const Blow& blow) {
   if (!(blow.end > blow.start)) return;  // overlaps nothing
-  blows_.push_back(blow);
   for (const Lane& lane : lanes_) {
-    const auto reaches = [](double start, const Block& b) { return start < b.reach; };
-    const auto begin = blocks_.begin();
-    const auto first = std::upper_bound(begin + static_cast<std::ptrdiff_t>(lane.first),
-                                        begin + static_cast<std::ptrdiff_t>(lane.last), blow.start, reaches);
-    for (auto b = static_cast<std::size_t>(first - begin); b < lane.last; ++b) {
-      if (blocks_[b].first_start >= blow.end) break;
-      if (blocks_[b].count != 0 && blocks_[b].last_end > blow.start) queue(b);
+    const auto begin = reach_.begin() + static_cast<std::ptrdiff_t>(lane.first);
+    const auto end = reach_.begin() + static_cast<std::ptrdiff_t>(lane.last);
+    auto b = static_cast<std::size_t>(std::upper_bound(begin, end, blow.start) - reach_.begin());
+    for (; b < lane.last && first_[b] < blow.end; ++b) {
+      if (blocks_[b].count != 0 && blocks_[b].last_end > blow.start) queue(b, blow);
     }
   }
 }
 
 // Position of the best interval. Blows that wait at blocks which may hold it are dealt first.
 std::size_t BlockField::find_best() {
-  constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
   for (;;) {
-    const double top = crown_.empty() ? largest(bound_.data(), bound_.size()) : largest(crown_.data(), crown_.size());
-    std::size_t best = none;
-    std::size_t behind = none;
-    const auto visit_block = [&](std::size_t b) {
-      if (blocks_[b].queued != 0) behind = b;
-      if (behind != none) return;
-      for_equal(key_.data() + b * block_, padded(blocks_[b].count), top, [&](std::size_t i) {
-        if (best == none || ahead(b * block_ + i, best)) best = b * block_ + i;
-      });
-    };
-    const auto visit_group = [&](std::size_t g) {
-      const std::size_t o = g * kGroup;
-      for_equal(bound_.data() + o, std::min(kGroup, bound_.size() - o), top, [&](std::size_t b) { visit_block(o + b); });
-    };
-    if (crown_.empty()) {
-      visit_group(0);
-    } else {
-      for_equal(crown_.data(), crown_.size(), top, visit_group);
-    }
-    if (behind == none) return best;
-    flush(behind);
+    const Column<double>& roof = bounds_.back();
+    Search found{largest(roof.data(), roof.size())};
+    look(found, bounds_.size() - 1, 0, roof.size());
+    if (found.behind == kNowhere) return found.best;
+    flush(found.behind);
   }
+}
+
+// Looks for the key among the bounds [first, first + n) of a level, and at what is below them.
+void BlockField::look(Search& s, std::size_t level, std::size_t first, std::size_t n) const {
+  for_equal(bounds_[level].data() + first, n, s.key, [&](std::size_t i) {
+    const std::size_t o = (first + i) * kGroup;
+    if (level > 0) return look(s, level - 1, o, std::min(kGroup, bounds_[level - 1].size() - o));
+    const std::size_t block = first + i;
+    if (blocks_[block].queued != 0) s.behind = block;
+    if (s.behind != kNowhere) return;
+    for_equal(key_.data() + block * block_, padded(blocks_[block].count), s.key, [&](std::size_t k) {
+      if (s.best == kNowhere || ahead(block * block_ + k, s.best)) s.best = block * block_ + k;
+    });
+  });
 }
 
 // Order of two positions of equal key.
@@ -173,18 +163,16 @@ bool BlockField::ahead(std::size_t a, std::size_t b) const {
   return tie_before(items_[row_[a]], items_[row_[b]]);
 }
 
-// The newest blow goes to a block.
-void BlockField::queue(std::size_t block) {
+void BlockField::queue(std::size_t block, const Blow& blow) {
   Block& b = blocks_[block];
-  queue_[block * kQueue + b.queued++] = static_cast<std::uint32_t>(blows_.size() - 1);
+  queue_[block * kQueue + b.queued++] = blow;
   if (!falling_ || b.queued == kQueue) flush(block);
 }
 
 void BlockField::flush(std::size_t block) {
   Block& b = blocks_[block];
   const std::size_t o = block * block_;
-  strike_all({start_.data() + o, end_.data() + o, key_.data() + o, padded(b.count), blows_.data(),
-              queue_.data() + block * kQueue, b.queued},
+  strike_all({start_.data() + o, end_.data() + o, key_.data() + o, padded(b.count), queue_.data() + block * kQueue, b.queued},
              decay_);
   b.queued = 0;
   refresh(block);
@@ -205,10 +193,15 @@ void BlockField::remove(std::size_t position) {
 }
 
 inline void BlockField::refresh(std::size_t block) {
-  bound_[block] = largest(key_.data() + block * block_, std::max(kWidth, padded(blocks_[block].count)));
-  if (crown_.empty()) return;
-  const std::size_t o = block / kGroup * kGroup;
-  crown_[block / kGroup] = largest(bound_.data() + o, std::min(kGroup, bound_.size() - o));
+  bounds_[0][block] = largest(key_.data() + block * block_, std::max(kWidth, padded(blocks_[block].count)));
+  std::size_t place = block / kGroup;
+  for (std::size_t level = 1; level < bounds_.size(); ++level, place /= kGroup) {
+    const Column<double>& below = bounds_[level - 1];
+    const std::size_t o = place * kGroup;
+    const double top = largest(below.data() + o, std::min(kGroup, below.size() - o));
+    if (bounds_[level][place] == top) return;
+    bounds_[level][place] = top;
+  }
 }
 
 }  // namespace tal::detail

@@ -152,14 +152,14 @@ class Grid {
   }
 
   const NmsOptions& o_;
-  std::vector<std::uint32_t> heads_;
-  std::vector<Node> kept_;
+  Column<std::uint32_t> heads_;
+  Column<Node> kept_;
   int low_ = std::numeric_limits<int>::max();
   int high_ = std::numeric_limits<int>::min();
 };
 
 template <class Store>
-void run(const std::vector<Item>& items, const NmsOptions& o, Store store, std::vector<Taken>& out) {
+void run(const Items& items, const NmsOptions& o, Store store, Out& out) {
   std::vector<const Item*> kept;
   for (const Item& item : items) {
     const std::size_t rank = store.suppressor(item);
@@ -178,21 +178,21 @@ void run(const std::vector<Item>& items, const NmsOptions& o, Store store, std::
 
 }  // namespace
 
-void sort_items(std::vector<Item>& items) {
+void sort_items(Items& items) {
   std::vector<std::uint32_t> rows(items.size());
-  std::vector<double> score(items.size());
+  Column<double> score(items.size());
   for (std::size_t i = 0; i < items.size(); ++i) {
     rows[i] = static_cast<std::uint32_t>(i);
     score[i] = items[i].score;
   }
   sort_rows(rows, score.data(), [&](std::uint32_t a, std::uint32_t b) { return before(items[a], items[b]); });
-  std::vector<Item> sorted;
+  Items sorted;
   sorted.reserve(items.size());
   for (std::uint32_t r : rows) sorted.push_back(items[r]);
   items.swap(sorted);
 }
 
-void hard_suppress(std::vector<Item>& items, const NmsOptions& options, std::vector<Taken>& out) {
+void hard_suppress(Items& items, const NmsOptions& options, Out& out) {
   sort_items(items);
   if (items.size() <= kSmall || options.threshold < kGridThreshold) {
     run(items, options, List(options), out);

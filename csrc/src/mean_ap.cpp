@@ -15,6 +15,7 @@ namespace {
 
 using detail::ByLabel;
 using detail::refuse;
+using detail::Rows;
 
 using Bits = std::uint64_t;
 
@@ -30,7 +31,7 @@ bool reaches(double overlap, double threshold, bool inclusive) {
 }
 
 // Predictions of a class in the order in which they are taken.
-void sort_ranked(const PredictionColumns& p, std::vector<std::uint32_t>& rows) {
+void sort_ranked(const PredictionColumns& p, Rows rows) {
   if (p.rank != nullptr) {
     std::sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
       return p.rank[a] != p.rank[b] ? p.rank[a] < p.rank[b] : a < b;
@@ -52,7 +53,7 @@ class ClassAp {
       : t_(truth), p_(predictions), o_(o) {}
 
   // Truth rows must be in listed order, prediction rows ranked. slot: scratch of [videos], zeros.
-  void run(const std::vector<std::uint32_t>& truth, const std::vector<std::uint32_t>& ranked,
+  void run(Rows truth, Rows ranked,
            std::vector<std::uint32_t>& slot, double* ap, std::size_t stride) {
     group(truth, slot);
     hits_.assign(ranked.size(), 0);
@@ -78,8 +79,8 @@ class ClassAp {
   };
 
   // Truth rows by video, in listed order; slot[video] = 1 + index into videos_.
-  void group(const std::vector<std::uint32_t>& truth, std::vector<std::uint32_t>& slot) {
-    std::vector<std::uint32_t> rows = truth;
+  void group(Rows truth, std::vector<std::uint32_t>& slot) {
+    std::vector<std::uint32_t> rows(truth.begin(), truth.end());
     std::stable_sort(rows.begin(), rows.end(), [&](auto a, auto b) { return t_.video[a] < t_.video[b]; });
     start_.clear();
     end_.clear();
@@ -95,7 +96,7 @@ class ClassAp {
     taken_.assign(rows.size(), 0);
   }
 
-  void best_free(const std::vector<std::uint32_t>& ranked, const std::vector<std::uint32_t>& slot) {
+  void best_free(Rows ranked, const std::vector<std::uint32_t>& slot) {
     const double least = o_.thresholds.empty() ? 0.0 : *std::min_element(o_.thresholds.begin(), o_.thresholds.end());
     for (std::size_t i = 0; i < ranked.size(); ++i) {
       const std::uint32_t row = ranked[i];
@@ -125,7 +126,7 @@ class ClassAp {
     }
   }
 
-  void truth_first(const std::vector<std::uint32_t>& ranked, const std::vector<std::uint32_t>& slot) {
+  void truth_first(Rows ranked, const std::vector<std::uint32_t>& slot) {
     std::vector<std::vector<std::size_t>> of_video(videos_.size());
     for (std::size_t i = 0; i < ranked.size(); ++i) {
       const std::uint32_t at = slot[static_cast<std::size_t>(p_.video[ranked[i]])];
@@ -136,7 +137,7 @@ class ClassAp {
     }
   }
 
-  void take_best(const std::vector<std::uint32_t>& ranked, const std::vector<std::size_t>& candidates, std::size_t g) {
+  void take_best(Rows ranked, const std::vector<std::size_t>& candidates, std::size_t g) {
     near_.clear();
     for (std::size_t i : candidates) {
       const std::uint32_t row = ranked[i];
@@ -152,7 +153,7 @@ class ClassAp {
   }
 
   // Positions (1-based, among those that count) of the true positives at threshold k.
-  void positions(const std::vector<std::uint32_t>& ranked, std::size_t k) {
+  void positions(Rows ranked, std::size_t k) {
     const Bits bit = Bits{1} << k;
     places_.clear();
     std::size_t counted = 0;
@@ -176,7 +177,7 @@ class ClassAp {
     }
   }
 
-  double area(const std::vector<std::uint32_t>& ranked, std::size_t k, std::size_t positives) {
+  double area(Rows ranked, std::size_t k, std::size_t positives) {
     if (positives == 0) return std::numeric_limits<double>::quiet_NaN();
     positions(ranked, k);
     if (o_.rule == ApRule::eleven_point) return eleven_points(positives);
@@ -220,18 +221,20 @@ class ClassAp {
 std::vector<double> average_precision(const TruthColumns& truth, const PredictionColumns& predictions,
                                       std::size_t classes, std::size_t videos, const ApOptions& options, int threads) {
   check(options);
-  detail::check_rows(truth, classes, videos, "truth");
-  detail::check_rows(predictions, classes, videos, "prediction");
-  detail::check_scores(predictions.score, predictions.size);
-  const ByLabel of_truth(truth.label, truth.size, classes);
-  ByLabel of_predictions(predictions.label, predictions.size, classes);
+  detail::check_rows(truth, classes, videos, "truth", threads);
+  detail::check_rows(predictions, classes, videos, "prediction", threads);
+  detail::check_scores(predictions.score, predictions.size, threads);
+  ByLabel of_truth(truth.label, truth.size, classes, threads);
+  ByLabel of_predictions(predictions.label, predictions.size, classes, threads);
   std::vector<double> ap(options.thresholds.size() * classes, std::numeric_limits<double>::quiet_NaN());
-  for_each_index(classes, threads, [&](std::size_t c) {
-    if (of_truth.rows[c].empty() || options.thresholds.empty()) return;
-    std::vector<std::uint32_t>& ranked = of_predictions.rows[c];
+  const auto order = detail::largest_first(classes, threads, [&](std::size_t c) { return of_predictions.size(c); });
+  for_each_index(classes, threads, [&](std::size_t i) {
+    const std::size_t c = order[i];
+    if (of_truth.size(c) == 0 || options.thresholds.empty()) return;
+    const Rows ranked = of_predictions[c];
     sort_ranked(predictions, ranked);
     std::vector<std::uint32_t> slot(videos, 0);
-    ClassAp(truth, predictions, options).run(of_truth.rows[c], ranked, slot, ap.data() + c, classes);
+    ClassAp(truth, predictions, options).run(of_truth[c], ranked, slot, ap.data() + c, classes);
   });
   return ap;
 }

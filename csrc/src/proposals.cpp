@@ -237,7 +237,7 @@ class VideoProposer {
     const double bonus = source.class_weight * p[at(label)];
     std::size_t row = out.start.size();
     const std::size_t rows = row + runs.of.size();
-    for (std::vector<double>* column : {&out.start, &out.end, &out.score}) column->resize(rows);
+    for (Column<double>* column : {&out.start, &out.end, &out.score}) column->resize(rows);
     out.label.resize(rows, label);
     for (const auto& [s, e] : runs.of) {
       const double value =
@@ -258,11 +258,6 @@ class VideoProposer {
   const double* given_;
 };
 
-template <class T>
-void append(std::vector<T>& to, const std::vector<T>& from) {
-  to.insert(to.end(), from.begin(), from.end());
-}
-
 }  // namespace
 
 std::vector<double> video_scores(const SequenceBatch& batch, const ProposalOptions& options, int threads) {
@@ -281,16 +276,23 @@ ProposalColumns propose(const SequenceBatch& batch, const ProposalOptions& optio
   check(options);
   check(batch, options);
   std::vector<ProposalColumns> parts(batch.videos);
-  for_each_index(batch.videos, threads, [&](std::size_t v) { VideoProposer(batch, options, v).run(parts[v]); });
+  const auto length = [&](std::size_t v) { return batch.offsets[v + 1] - batch.offsets[v]; };
+  const auto order = detail::largest_first(batch.videos, threads, length);
+  for_each_index(batch.videos, threads, [&](std::size_t i) { VideoProposer(batch, options, order[i]).run(parts[order[i]]); });
   ProposalColumns out;
   out.offsets.push_back(0);
-  for (const ProposalColumns& part : parts) {
-    append(out.start, part.start);
-    append(out.end, part.end);
-    append(out.score, part.score);
-    append(out.label, part.label);
-    out.offsets.push_back(static_cast<std::int64_t>(out.start.size()));
-  }
+  for (const ProposalColumns& part : parts) out.offsets.push_back(out.offsets.back() + static_cast<Index>(part.start.size()));
+  for (Column<double>* column : {&out.start, &out.end, &out.score}) column->resize(at(out.offsets.back()));
+  out.label.resize(at(out.offsets.back()));
+  for_each_run(batch.videos, std::max<std::size_t>(1, batch.videos / 16), threads, [&](std::size_t v, std::size_t last) {
+    for (; v < last; ++v) {
+      const auto place = [&](auto& to, const auto& from) { std::copy(from.begin(), from.end(), to.begin() + out.offsets[v]); };
+      place(out.start, parts[v].start);
+      place(out.end, parts[v].end);
+      place(out.score, parts[v].score);
+      place(out.label, parts[v].label);
+    }
+  });
   return out;
 }
 

@@ -12,14 +12,15 @@ namespace tal {
 namespace {
 
 using detail::refuse;
+using detail::Rows;
 
 // Rows of each video.
 using ByVideo = detail::ByLabel;
 
 // For each true instance and threshold: how many of the best proposals it takes to find it.
 // found[g * thresholds + k] is a 0-based rank, or `kept` if none of them does.
-std::vector<std::size_t> first_ranks(const TruthColumns& truth, const std::vector<std::uint32_t>& instances,
-                                     const PredictionColumns& p, const std::vector<std::uint32_t>& ranked,
+std::vector<std::size_t> first_ranks(const TruthColumns& truth, Rows instances,
+                                     const PredictionColumns& p, Rows ranked,
                                      std::size_t kept, const std::vector<double>& thresholds) {
   std::vector<std::size_t> found(instances.size() * thresholds.size(), kept);
   for (std::size_t g = 0; g < instances.size(); ++g) {
@@ -39,7 +40,7 @@ std::vector<std::size_t> first_ranks(const TruthColumns& truth, const std::vecto
   return found;
 }
 
-void sort_ranked(const PredictionColumns& p, std::vector<std::uint32_t>& rows) {
+void sort_ranked(const PredictionColumns& p, Rows rows) {
   if (p.rank != nullptr) {
     std::sort(rows.begin(), rows.end(), [&](auto a, auto b) { return p.rank[a] < p.rank[b]; });
     return;
@@ -69,14 +70,14 @@ RecallCurve average_recall(const TruthColumns& truth, const PredictionColumns& p
   }
   if (o.steps < 1) refuse("steps is 0, must be at least 1");
   const std::size_t any_class = std::numeric_limits<std::int32_t>::max();
-  detail::check_rows(truth, any_class, videos, "truth");
-  detail::check_rows(proposals, any_class, videos, "prediction");
-  detail::check_scores(proposals.score, proposals.size);
+  detail::check_rows(truth, any_class, videos, "truth", threads);
+  detail::check_rows(proposals, any_class, videos, "prediction", threads);
+  detail::check_scores(proposals.score, proposals.size, threads);
 
-  const ByVideo instances(truth.video, truth.size, videos);
-  ByVideo ranked(proposals.video, proposals.size, videos);
+  ByVideo instances(truth.video, truth.size, videos, threads);
+  ByVideo ranked(proposals.video, proposals.size, videos, threads);
   double with_truth = 0.0;
-  for (const auto& rows : instances.rows) with_truth += rows.empty() ? 0.0 : 1.0;
+  for (std::size_t v = 0; v < videos; ++v) with_truth += instances.size(v) == 0 ? 0.0 : 1.0;
 
   RecallCurve curve;
   curve.recall.assign(o.thresholds.size() * o.steps, 0.0);
@@ -89,8 +90,8 @@ RecallCurve average_recall(const TruthColumns& truth, const PredictionColumns& p
   std::vector<std::size_t> kept(videos, 0);
   double total = 0.0;
   for (std::size_t v = 0; v < videos; ++v) {
-    if (instances.rows[v].empty()) continue;
-    kept[v] = share(static_cast<double>(ranked.rows[v].size()), ratio);
+    if (instances.size(v) == 0) continue;
+    kept[v] = share(static_cast<double>(ranked.size(v)), ratio);
     total += static_cast<double>(kept[v]);
   }
   if (total == 0.0) return curve;
@@ -100,20 +101,23 @@ RecallCurve average_recall(const TruthColumns& truth, const PredictionColumns& p
     curve.proposals_per_video[j] = portion[j] * (total / with_truth);
   }
 
-  // found[v][k * steps + j]: instances of video v that the first j + 1 portions find at threshold k.
-  std::vector<std::vector<std::uint32_t>> found(videos);
-  for_each_index(videos, threads, [&](std::size_t v) {
-    if (instances.rows[v].empty() || kept[v] == 0) return;
-    sort_ranked(proposals, ranked.rows[v]);
-    const auto ranks = first_ranks(truth, instances.rows[v], proposals, ranked.rows[v], kept[v], o.thresholds);
+  // found[part][k * steps + j]: instances of a part's videos that portion j is the first to find at threshold k.
+  const std::size_t parts = std::min(videos, 8 * team_of(videos, threads));
+  std::vector<std::vector<std::size_t>> found(parts);
+  for_each_part(videos, parts, threads, [&](std::size_t p, std::size_t first_video, std::size_t last_video) {
     std::vector<std::size_t> taken(o.steps);
-    for (std::size_t j = 0; j < o.steps; ++j) taken[j] = share(static_cast<double>(kept[v]), portion[j]);
-    found[v].assign(o.thresholds.size() * o.steps, 0);
-    for (std::size_t i = 0; i < ranks.size(); ++i) {
-      if (ranks[i] == kept[v]) continue;
-      const auto first = std::upper_bound(taken.begin(), taken.end(), ranks[i]) - taken.begin();
-      if (first < static_cast<std::ptrdiff_t>(o.steps)) {
-        ++found[v][(i % o.thresholds.size()) * o.steps + static_cast<std::size_t>(first)];
+    found[p].assign(o.thresholds.size() * o.steps, 0);
+    for (std::size_t v = first_video; v < last_video; ++v) {
+      if (instances.size(v) == 0 || kept[v] == 0) continue;
+      sort_ranked(proposals, ranked[v]);
+      const auto ranks = first_ranks(truth, instances[v], proposals, ranked[v], kept[v], o.thresholds);
+      for (std::size_t j = 0; j < o.steps; ++j) taken[j] = share(static_cast<double>(kept[v]), portion[j]);
+      for (std::size_t i = 0; i < ranks.size(); ++i) {
+        if (ranks[i] == kept[v]) continue;
+        const auto first = std::upper_bound(taken.begin(), taken.end(), ranks[i]) - taken.begin();
+        if (first < static_cast<std::ptrdiff_t>(o.steps)) {
+          ++found[p][(i % o.thresholds.size()) * o.steps + static_cast<std::size_t>(first)];
+        }
       }
     }
   });

@@ -29,8 +29,8 @@ TAL_CLONES Top top_of(const double* key, std::size_t n) {
 
 }  // namespace
 
-SmallField::SmallField(const std::vector<Item>& items, const std::vector<std::uint32_t>& rows,
-                       const std::vector<double>& value_of, const Decay& decay)
+SmallField::SmallField(const Items& items, const std::vector<std::uint32_t>& rows,
+                       const Column<double>& value_of, const Decay& decay)
     : items_(items), decay_(decay), left_(rows.size()), row_(rows), start_(padded(rows.size())),
       end_(padded(rows.size())), key_(padded(rows.size()), kNone) {
   for (std::size_t i = 0; i < rows.size(); ++i) {

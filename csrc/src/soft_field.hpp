@@ -25,7 +25,7 @@ class SmallField {
   static constexpr std::size_t kMost = 256;
 
   // rows: those of `items` that take part; value_of: by row of `items`, the keys but for the sign.
-  SmallField(const std::vector<Item>& items, const std::vector<std::uint32_t>& rows, const std::vector<double>& value_of,
+  SmallField(const Items& items, const std::vector<std::uint32_t>& rows, const Column<double>& value_of,
              const Decay& decay);
 
   bool empty() const { return left_ == 0; }
@@ -33,7 +33,7 @@ class SmallField {
   void apply(const Blow& blow);
 
  private:
-  const std::vector<Item>& items_;
+  const Items& items_;
   Decay decay_;
   std::size_t left_;
   std::vector<std::uint32_t> row_;
@@ -46,7 +46,7 @@ class StripField {
  public:
   static constexpr std::size_t kMost = 4096;
 
-  StripField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& value_of,
+  StripField(const Items& items, std::vector<std::uint32_t> rows, const Column<double>& value_of,
              const Decay& decay);
 
   bool empty() const { return left_ == 0; }
@@ -57,7 +57,7 @@ class StripField {
   void lay_out(std::size_t slots);
   void close_up();
 
-  const std::vector<Item>& items_;
+  const Items& items_;
   Decay decay_;
   std::size_t left_;
   std::vector<std::uint32_t> row_;
@@ -73,7 +73,7 @@ class StripField {
 // same operations in the same order.
 class BlockField {
  public:
-  BlockField(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& value_of,
+  BlockField(const Items& items, std::vector<std::uint32_t> rows, const Column<double>& value_of,
              const Decay& decay, bool falling);
 
   bool empty() const { return left_ == 0; }
@@ -89,41 +89,48 @@ class BlockField {
   };
 
   struct Block {
-    double first_start;
     double last_end;
-    double reach;  // largest end of this block and all before it in the lane
     std::uint32_t count;   // intervals left; padding follows
     std::uint32_t queued;  // blows that wait
   };
 
-  void add_lane(std::vector<std::uint32_t>& rows, const std::vector<double>& value_of);
-  void add_block(const std::uint32_t* rows, std::size_t n, const std::vector<double>& value_of);
+  static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
+
+  // Where intervals with the largest key are.
+  struct Search {
+    double key;
+    std::size_t best = kNowhere;    // position of the first of them in order
+    std::size_t behind = kNowhere;  // block at which blows wait, so that nothing is known yet
+  };
+
+  void add_lane(std::vector<std::uint32_t>& rows, const Column<double>& value_of);
+  void add_block(const std::uint32_t* rows, std::size_t n, const Column<double>& value_of);
   std::size_t find_best();
+  void look(Search& s, std::size_t level, std::size_t first, std::size_t n) const;
   bool ahead(std::size_t a, std::size_t b) const;
-  void queue(std::size_t block);
+  void queue(std::size_t block, const Blow& blow);
   void flush(std::size_t block);
   void remove(std::size_t position);
   void refresh(std::size_t block);
 
-  const std::vector<Item>& items_;
+  const Items& items_;
   Decay decay_;
   bool falling_;
   std::size_t left_;
   std::size_t block_ = 8;  // intervals of a block; few, where there are few, so that a blow hits few in vain
-  std::vector<std::uint32_t> row_;
-  std::vector<double> start_, end_, key_;  // blocks one after the other, padded
+  Column<std::uint32_t> row_;
+  Column<double> start_, end_, key_;  // blocks one after the other, padded
   std::vector<Lane> lanes_;
-  std::vector<Block> blocks_;
-  std::vector<double> bound_;  // of a block: no key in it is larger
-  std::vector<double> crown_;  // of a group of blocks: the largest bound; empty for a single group
-  std::vector<Blow> blows_;
-  std::vector<std::uint32_t> queue_;  // of a block: rows of blows_
+  Column<Block> blocks_;
+  Column<double> first_, reach_;  // of a block: its first start; the largest end of it and all before it in its lane
+  std::vector<Column<double>> bounds_{1};  // [0]: of a block, no key in it is larger; [l]: of a group of [l - 1]
+  Column<Blow> queue_;                     // of a block: blows that wait
 };
 
 // The kind that fits. falling: no blow raises a key.
 class Field {
  public:
-  Field(const std::vector<Item>& items, std::vector<std::uint32_t> rows, const std::vector<double>& value_of,
+  Field(const Items& items, std::vector<std::uint32_t> rows, const Column<double>& value_of,
         const Decay& decay, bool falling) {
     if (rows.size() <= SmallField::kMost) {
       few_.emplace(items, rows, value_of, decay);

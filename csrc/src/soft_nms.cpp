@@ -1,14 +1,29 @@
 // Soft suppression: which intervals decay by what, and in which order signs come. See soft_field.hpp.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <utility>
 
+#include "columns.hpp"
 #include "nms_group.hpp"
 #include "soft_field.hpp"
 
 namespace tal::detail {
 namespace {
+
+void sort_by_start(Items& items) {
+  std::vector<std::uint32_t> rows(items.size());
+  std::iota(rows.begin(), rows.end(), 0U);
+  Column<double> minus_start(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) minus_start[i] = -items[i].start;
+  sort_rows(rows, minus_start.data(), std::less<>());
+  Items sorted;
+  sorted.reserve(items.size());
+  for (std::uint32_t r : rows) sorted.push_back(items[r]);
+  items.swap(sorted);
+}
 
 Blow blow_of(const Item& item, const NmsOptions& o) {
   const double threshold = o.threshold + o.threshold_slope * (item.end - item.start);
@@ -18,9 +33,9 @@ Blow blow_of(const Item& item, const NmsOptions& o) {
 }
 
 // Linear: the key is the score itself, of any sign. A negative one rises when it decays.
-void linear(const std::vector<Item>& items, const NmsOptions& o, std::vector<Taken>& out) {
+void linear(const Items& items, const NmsOptions& o, Out& out) {
   std::vector<std::uint32_t> rows;
-  std::vector<double> score;
+  Column<double> score;
   rows.reserve(items.size());
   score.reserve(items.size());
   bool falling = true;
@@ -42,7 +57,7 @@ void linear(const std::vector<Item>& items, const NmsOptions& o, std::vector<Tak
 // which decay towards zero and so rise.
 class Gaussian {
  public:
-  Gaussian(const std::vector<Item>& items, const NmsOptions& o, std::vector<Taken>& out)
+  Gaussian(const Items& items, const NmsOptions& o, Out& out)
       : items_(items), o_(o), out_(out), log_(items.size()) {
     positive_.reserve(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) {
@@ -92,16 +107,18 @@ class Gaussian {
     return true;
   }
 
-  const std::vector<Item>& items_;
+  const Items& items_;
   const NmsOptions& o_;
-  std::vector<Taken>& out_;
-  std::vector<double> log_;  // of the score's size
+  Out& out_;
+  Column<double> log_;  // of the score's size
   std::vector<std::uint32_t> positive_, zero_, negative_;
 };
 
 }  // namespace
 
-void soft_suppress(std::vector<Item>& items, const NmsOptions& options, std::vector<Taken>& out) {
+void soft_suppress(Items& items, const NmsOptions& options, Out& out) {
+  // So that what a field has side by side is also near in memory.
+  if (items.size() > StripField::kMost) sort_by_start(items);
   if (options.kind == NmsKind::linear) {
     linear(items, options, out);
   } else {

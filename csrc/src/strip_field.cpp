@@ -39,8 +39,8 @@ TAL_CLONES double largest_of_eight(const double* key) { return largest_of(key, k
 
 }  // namespace
 
-StripField::StripField(const std::vector<Item>& items, std::vector<std::uint32_t> rows,
-                       const std::vector<double>& value_of, const Decay& decay)
+StripField::StripField(const Items& items, std::vector<std::uint32_t> rows,
+                       const Column<double>& value_of, const Decay& decay)
     : items_(items), decay_(decay), left_(rows.size()), row_(std::move(rows)) {
   std::vector<double> minus_start(items.size());
   for (std::uint32_t r : row_) minus_start[r] = -items[r].start;

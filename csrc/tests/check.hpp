@@ -25,7 +25,8 @@ inline bool close(double a, double b, double tolerance = 1e-9) {
   return a == b || (std::isnan(a) && std::isnan(b)) || std::abs(a - b) <= tolerance * std::max(1.0, std::abs(b));
 }
 
-inline bool close(const std::vector<double>& a, const std::vector<double>& b, double tolerance = 1e-9) {
+template <class Allocator>
+bool close(const std::vector<double, Allocator>& a, const std::vector<double, Allocator>& b, double tolerance = 1e-9) {
   bool same = a.size() == b.size();
   for (std::size_t i = 0; same && i < a.size(); ++i) same = close(a[i], b[i], tolerance);
   return same;

@@ -25,8 +25,8 @@ bool says(tal_status status, const char* words) {
   return said;
 }
 
-template <class T>
-bool same(const T* found, const std::vector<T>& wanted) {
+template <class T, class Allocator>
+bool same(const T* found, const std::vector<T, Allocator>& wanted) {
   return std::equal(wanted.begin(), wanted.end(), found);
 }
 

@@ -4,6 +4,7 @@
 #include "tal/recall.hpp"
 
 #include <limits>
+#include <string>
 
 #include "check.hpp"
 #include "random_data.hpp"
@@ -168,6 +169,33 @@ void recall_equals_the_definition_at_its_end() {
   }
 }
 
+// So many rows that threads share the looking at them and the sorting out by label or video.
+void many_rows_give_the_same_on_any_threads() {
+  Dice dice(3);
+  const Intervals truth(dice, 3000, true, 5, 40);
+  Intervals found(dice, 150000, true, 5, 40);
+  const tal::ApOptions o{{0.3, 0.5, 0.7}, {}, {}, true, tal::Ties::ranked};
+  const tal::RecallOptions r{{0.5, 0.75}, 100.0, 20};
+  const auto table = tal::average_precision(truth_of(truth), predictions_of(found), 5, 40, o);
+  const auto curve = tal::average_recall(truth_of(truth), predictions_of(found), 40, r);
+  CHECK(table[0] > 0.0 && curve.recall.back() > 0.0);
+  for (const int threads : {0, 2, 3}) {
+    CHECK(tal::average_precision(truth_of(truth), predictions_of(found), 5, 40, o, threads) == table);
+    CHECK(tal::average_recall(truth_of(truth), predictions_of(found), 40, r, threads).recall == curve.recall);
+  }
+  // The first bad row is named, whoever sees one first.
+  for (const std::size_t row : {140000, 70001, 70000}) found.label[row] = 9;
+  for (const int threads : {1, 2, 5}) {
+    std::string words;
+    try {
+      tal::average_precision(truth_of(truth), predictions_of(found), 5, 40, o, threads);
+    } catch (const std::invalid_argument& e) {
+      words = e.what();
+    }
+    CHECK(words == "prediction row 70000 has label 9, outside 0..5-1");
+  }
+}
+
 void refuses_what_makes_no_sense() {
   Dice dice(0);
   const Intervals good(dice, 6, false);
@@ -203,6 +231,7 @@ void refuses_what_makes_no_sense() {
 int main() {
   precision_equals_the_definition();
   recall_equals_the_definition_at_its_end();
+  many_rows_give_the_same_on_any_threads();
   refuses_what_makes_no_sense();
   return test::report("metrics");
 }

@@ -1,6 +1,7 @@
 // Suppression against the definition: take the best, touch the rest, again.
 #include "tal/nms.hpp"
 
+#include <functional>
 #include <limits>
 
 #include "check.hpp"
@@ -170,10 +171,73 @@ void huge_times_end() {
   }
 }
 
+// A video of so many rows that threads share the work of putting them in order; many scores are equal.
+void shares_of_a_video_are_its_order() {
+  Dice dice(5);
+  const Intervals d(dice, 40000, true, 3000);
+  const std::vector<std::int64_t> offsets = {0, 3, 39990, 40000};
+  std::vector<double> pairs;
+  for (std::size_t i = 0; i < d.size(); ++i) pairs.insert(pairs.end(), {d.start[i], d.end[i]});
+  for (const auto kind : {tal::NmsKind::hard, tal::NmsKind::linear, tal::NmsKind::gaussian, tal::NmsKind::suppressor}) {
+    for (const std::int64_t top_k : {0, 25000}) {
+      tal::NmsOptions o;
+      o.kind = kind;
+      o.threshold = 0.5;
+      o.top_k = top_k;
+      const tal::Kept wanted = tal::suppress(view(d, offsets), o);
+      for (std::size_t v = 0; v + 1 < offsets.size(); ++v) {
+        const auto first = wanted.score.begin() + wanted.offsets[v], last = wanted.score.begin() + wanted.offsets[v + 1];
+        CHECK(std::is_sorted(first, last, std::greater<>()));
+      }
+      for (const int threads : {2, 3, 7}) {
+        tal::IntervalBatch in = view(d, offsets);
+        in.start = pairs.data();
+        in.end = pairs.data() + 1;
+        in.stride = 2;
+        const tal::Kept kept = tal::suppress(in, o, threads);
+        CHECK(kept.index == wanted.index && kept.score == wanted.score && kept.offsets == wanted.offsets);
+      }
+    }
+  }
+}
+
+// One group in which only neighbours overlap, so that the definition can be asked of each neighbourhood alone; large
+// enough for bounds of bounds of blocks.
+void a_large_group_equals_its_parts() {
+  constexpr std::size_t parts = 8000, each = 40;
+  Dice dice(6);
+  Intervals d(dice, parts * each, false, 1);
+  for (std::size_t i = 0; i < d.size(); ++i) {
+    const double far = static_cast<double>(i * 7919 % parts) * 16.0;
+    d.start[i] += far;
+    d.end[i] += far;
+  }
+  const std::vector<std::int64_t> offsets = {0, static_cast<std::int64_t>(d.size())};
+  for (const auto kind : {tal::NmsKind::hard, tal::NmsKind::linear, tal::NmsKind::gaussian}) {
+    tal::NmsOptions o;
+    o.kind = kind;
+    o.threshold = kind == tal::NmsKind::hard ? 0.3 : 0.0;
+    std::vector<std::vector<Row>> neighbours(parts);
+    for (std::size_t i = 0; i < d.size(); ++i) {
+      neighbours[i * 7919 % parts].push_back({d.start[i], d.end[i], d.score[i], static_cast<std::int64_t>(i)});
+    }
+    std::vector<double> wanted(d.size(), -1.0), found(d.size(), -1.0);
+    for (const auto& rows : neighbours) {
+      for (const Row& r : naive_group(rows, o)) wanted[static_cast<std::size_t>(r.index)] = r.score;
+    }
+    const tal::Kept kept = tal::suppress(view(d, offsets), o);
+    for (std::size_t k = 0; k < kept.index.size(); ++k) found[static_cast<std::size_t>(kept.index[k])] = kept.score[k];
+    CHECK(test::close(found, wanted));
+    CHECK(std::is_sorted(kept.score.begin(), kept.score.end(), std::greater<>()));
+  }
+}
+
 }  // namespace
 
 int main() {
   equals_the_definition();
+  shares_of_a_video_are_its_order();
+  a_large_group_equals_its_parts();
   refuses_what_makes_no_sense();
   huge_times_end();
   return test::report("nms");

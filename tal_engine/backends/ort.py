@@ -57,9 +57,14 @@ def open_session(graph: bytes, name: str, options: Any, providers: Sequence[Any]
         BackendError: ONNX Runtime does not load the graph.
     """
     try:
-        return ort.InferenceSession(graph, options, providers=list(providers))
+        session = ort.InferenceSession(graph, options, providers=list(providers))
     except Exception as e:  # onnxruntime raises its own types, one per status code
         raise BackendError(f"{name}: ONNX Runtime {ort.__version__} cannot load the graph ({e})") from e
+    # It would keep the graph's bytes, beside the weights that it made of them, to open itself again with other
+    # providers; nobody asks it to.
+    session.disable_fallback()
+    session._model_bytes = None
+    return session
 
 
 def cannot_run(name: str, feeds: Mapping[str, NDArray[Any]], why: object) -> BackendError:

@@ -28,6 +28,7 @@ from .domain_fields import DomainRecord
 from .fields import EngineRecord, Member
 from .graph_contents import reaches_outside
 from .manifest import MANIFEST, Manifest, Schema, parse_manifest
+from .members import Members, PlanFile, Stored, plan_file
 from .score_fields import ScoreCalibration, ScoreThresholds
 
 #: How every plan begins: the header of its first member.
@@ -86,12 +87,12 @@ def read_plan(path: str | Path, *, key: str | Path | None = None) -> Plan:
     >>> sorted(read_plan(EMBEDDED_PLAN).files)
     ['domain.bin', 'encoder_flow.onnx', 'encoder_rgb.onnx', 'head.onnx']
     """
-    data = read_plan_bytes(path)
+    data, file = _read(Path(path))
     if key is not None:
         from .signatures import verified
 
         verified(data, path, key)
-    return parse_plan(data, str(path))
+    return parse_plan(data, str(path), file)
 
 
 def read_plan_bytes(path: str | Path) -> bytes:
@@ -101,11 +102,19 @@ def read_plan_bytes(path: str | Path) -> bytes:
         PlanError: it is missing, cannot be read, or does not begin as a plan does: a device without an end is not
             read to its end.
     """
-    path = Path(path)
+    return _read(Path(path))[0]
+
+
+def _read(path: Path) -> tuple[bytes, PlanFile | None]:
     try:
-        with path.open("rb") as file:
-            begin = file.read(len(MAGIC))
-            return begin + file.read() if begin == MAGIC else begin
+        with path.open("rb", buffering=0) as file:
+            begin = file.read(len(MAGIC)) or b""
+            if begin != MAGIC:
+                return begin, None
+            if not file.seekable():
+                return begin + file.readall(), None
+            file.seek(0)
+            return file.readall(), plan_file(path, file.fileno())
     except FileNotFoundError:
         raise PlanError(PlanFault.MISSING_FILE, f"{path}: no such plan").missing(path) from None
     except OSError as e:
@@ -114,8 +123,8 @@ def read_plan_bytes(path: str | Path) -> bytes:
         raise PlanError(PlanFault.NOT_A_PLAN, f"{path}: not a plan, it is larger than the memory") from e
 
 
-def parse_plan(data: bytes, name: str = "plan") -> Plan:
-    """Read and verify a plan from bytes; see `read_plan`."""
+def parse_plan(data: bytes, name: str = "plan", file: PlanFile | None = None) -> Plan:
+    """Read and verify a plan from bytes; see `read_plan`. `file` has the same bytes."""
     archive = PlanZip(data, name)
     if not archive.names or archive.names[0] != MANIFEST:
         raise PlanError(PlanFault.NOT_A_PLAN, f"{name}: not a plan, its first member is not {MANIFEST}")
@@ -147,7 +156,8 @@ def parse_plan(data: bytes, name: str = "plan") -> Plan:
             outside = reaches_outside(files[member])
         if outside:
             raise PlanError(PlanFault.BAD_GRAPH, f"{name}: {member} holds {outside}; plans are whole in themselves")
-    return Plan(manifest, files, document)
+    stored = {} if file is None else {n: Stored(file, *archive.places[n], manifest.members[n].sha256) for n in files}
+    return Plan(manifest, Members(files, stored), document)
 
 
 def _verified(archive: PlanZip, member: str, expected: Member, name: str) -> bytes:
@@ -157,11 +167,22 @@ def _verified(archive: PlanZip, member: str, expected: Member, name: str) -> byt
     return content
 
 
+def release(plan: Plan, read: Plan) -> None:
+    """Give up the bytes in memory of what lies in the file that a plan was read from; see `Members.release`.
+
+    Args:
+        plan: whose sessions are open.
+        read: the plan as it was read, the same one or what it was made of.
+    """
+    if isinstance(plan.files, Members) and isinstance(read.files, Members):
+        plan.files.release(read.files)
+
+
 def with_members(manifest: Manifest, files: Mapping[str, bytes]) -> Plan:
     """Create a plan of these files, entering their sizes and hashes into the manifest."""
     members = {n: Member(bytes=len(b), sha256=hashlib.sha256(b).hexdigest()) for n, b in files.items()}
     whole = manifest.model_copy(update={"members": members})
-    return Plan(whole, dict(files), whole.to_json().encode())
+    return Plan(whole, Members(files), whole.to_json().encode())
 
 
 def with_engines(plan: Plan, engines: Sequence[tuple[EngineRecord, bytes]]) -> Plan:

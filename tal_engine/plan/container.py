@@ -36,6 +36,8 @@ class PlanZip:
 
     def __init__(self, data: bytes, name: str) -> None:
         self._name = name
+        #: Where the content of each member begins, and its size.
+        self.places: dict[str, tuple[int, int]] = {}
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
         except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as e:
@@ -73,6 +75,7 @@ class PlanZip:
                 what = "bytes that belong to no member" if info.header_offset > at else "members that overlap"
                 raise self._irregular(f"the zip holds {what} at byte {at} (before member {info.filename!r})")
             at = self._checked_member(data, info, at)
+            self.places[info.filename] = at - info.file_size, info.file_size
         return at
 
     def _checked_member(self, data: bytes, info: zipfile.ZipInfo, at: int) -> int:

@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "tal/column.hpp"
+
 namespace tal {
 
 //   hard        an interval that overlaps a better one is dropped
@@ -43,12 +45,13 @@ struct IntervalBatch {
   const std::int32_t* label = nullptr;
   const std::int64_t* offsets = nullptr;  // [videos + 1]
   std::size_t videos = 0;
+  std::size_t stride = 1;  // of start and end: 2 for the columns of a matrix [n][2]
 };
 
 // Rows index[offsets[v]] .. of video v: best first, ties by start, end, then input order.
 struct Kept {
-  std::vector<std::int64_t> index;  // into the whole input
-  std::vector<double> score;        // after decay
+  Column<std::int64_t> index;  // into the whole input
+  Column<double> score;        // after decay
   std::vector<std::int64_t> offsets;
 };
 

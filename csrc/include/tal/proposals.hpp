@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "tal/column.hpp"
+
 namespace tal {
 
 // Which sequence is cut: each kept class's own column of the CAS, or the one attention, whose
@@ -69,10 +71,10 @@ struct SequenceBatch {
 // Proposals of video v are rows offsets[v] .. offsets[v + 1]; within a video by source, class,
 // threshold and time.
 struct ProposalColumns {
-  std::vector<double> start;
-  std::vector<double> end;
-  std::vector<double> score;
-  std::vector<std::int32_t> label;
+  Column<double> start;
+  Column<double> end;
+  Column<double> score;
+  Column<std::int32_t> label;
   std::vector<std::int64_t> offsets;
 };
 
