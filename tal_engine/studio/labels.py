@@ -65,6 +65,10 @@ class Change:
         """All fields, ready for JSON."""
         return {"op": self.op, "label": self.label.document, "base": self.base}
 
+    def about(self, subject: str) -> Change:
+        """Return the same change of a label about somebody."""
+        return replace(self, label=replace(self.label, subject=subject))
+
 
 def label_of(document: Mapping[str, Any]) -> Label:
     """Make a label of what `Label.document` gave."""
