@@ -29,7 +29,7 @@ def studio(
     ] = None,
     classes: Annotated[str, typer.Option(help="Names of classes, separated by commas.", rich_help_panel=_LABELS)] = "",
     subjects: Annotated[
-        str, typer.Option(help="Names of persons that labels can be about, separated by commas.", rich_help_panel=_LABELS)
+        str, typer.Option(help="Names of people to label, separated by commas.", rich_help_panel=_LABELS)
     ] = "",
     skeletons: Annotated[
         Path | None,

@@ -32,10 +32,11 @@ class SeenPerson:
 
 
 def persons_of(path: str | Path, fps: float = 0.0) -> tuple[SeenPerson, ...]:
-    """List the persons that a skeleton file tells apart.
+    r"""List the persons that a skeleton file tells apart.
 
     Args:
-        path: a ``.csv`` of landmarks, as `read_skeleton` takes it. Other skeleton files are of one person without a name.
+        path: a ``.csv`` of landmarks, as `read_skeleton` takes it. Other skeleton files are of one person, and name
+            nobody.
         fps: frames a second, where the file counts frames; 0: not known.
 
     Returns:
@@ -48,7 +49,7 @@ def persons_of(path: str | Path, fps: float = 0.0) -> tuple[SeenPerson, ...]:
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "clip.csv"
     >>> rows = ["time,subject,nose_x,nose_y", "0,bo,1,1", "0,ana,5,1", "2,ana,5,2", "3,bo,1,2"]
-    >>> _ = file.write_text("\\n".join(rows))
+    >>> _ = file.write_text("\n".join(rows))
     >>> persons_of(file)
     (SeenPerson(name='ana', first=0.0, last=2.0), SeenPerson(name='bo', first=0.0, last=3.0))
     """

@@ -67,7 +67,7 @@ def _pair(
 
 
 def _by_subject(first: Sequence[Label], second: Sequence[Label]) -> list[tuple[list[Label], list[Label]]]:
-    """Part the labels of a video by whom they are about; if only one of two people says so, all are compared as they are."""
+    """Part the labels of a video by whom they are about; as one part where only one of two people says so."""
     if not all(any(x.subject for x in of) for of in (first, second)):
         return [(list(first), list(second))]
     names = sorted({x.subject for x in (*first, *second)})

@@ -71,8 +71,8 @@ class Conflict:
 @dataclass
 class State:
     """All of it; see the fields. by_video: the labels again, by video and id. own: each as who made it left it.
-    subjects: names of persons that labels can be about, as somebody gave them when the studio began.
 
+    subjects: names of persons that labels can be about, as somebody gave them when the studio began.
     A label that somebody else corrects or removes says no less what its first author saw there, and is no second look.
     """
 

@@ -87,7 +87,7 @@ def subjects_of(video: Video, skeletons: Skeletons, project: Project) -> dict[st
         project: whose labels and names are looked at.
 
     Returns:
-        subjects (name, source: pose, project or labels, and first and last second that it is seen, or None), and problem
+        subjects (name; source: pose, project or labels; first and last second that it is seen, or None), and problem
         (title and detail, or None) where the skeletons cannot be read.
     """
     problem: dict[str, str] | None = None
