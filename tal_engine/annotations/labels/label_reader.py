@@ -24,7 +24,7 @@ from .label_table import read_table
 T = TypeVar("T")
 
 #: Formats that are read here, row by row, so that bad rows are left out and named.
-_OWN = ("csv", "tsv", "activitynet", "thumos14")
+_OWN = ("csv", "tsv", "studio", "activitynet", "thumos14")
 
 #: Endings of files that are read as tables.
 TABLES = (".csv", ".tsv", ".txt", ".tab")

@@ -192,8 +192,7 @@ export class LaneTimeline extends Timeline {
   describe(what) {
     const times = what.end > what.start ? `${clock(what.start)} – ${clock(what.end)}` : clock(what.start);
     if (what.found) return `${what.label} · ${times} · suggested, score ${score(what.score)}`;
-    const name = what.kind === "nothing" ? `nothing here${what.label ? ` (${what.label})` : ""}` : what.label;
-    return `${name} · ${times}${what.author ? ` · ${what.author}` : ""}${what.note ? ` · ${what.note}` : ""}${this.waiting.has(what.id) ? " · not saved yet" : ""}`;
+    return `${titleOf(what)} · ${times}${what.author ? ` · ${what.author}` : ""}${what.note ? ` · ${what.note}` : ""}${this.waiting.has(what.id) ? " · not saved yet" : ""}`;
   }
 
   /** @param {any} guess */
