@@ -2,7 +2,7 @@
  * The classes as buttons: what fingers and mice use instead of keys, and where keys can be looked up.
  * @module
  */
-import { el } from "../shared/js/dom.js";
+import { el, write } from "../shared/js/dom.js";
 import { CHANGED, classColour, palette } from "../shared/js/theme.js";
 
 /**
@@ -55,7 +55,7 @@ export function classPalette(hold, signal, hint) {
     count(found) {
       for (const [name, place] of counts) {
         const own = found.get(name);
-        place.textContent = String(own ? own.points + own.segments : 0);
+        write(place, String(own ? own.points + own.segments : 0));
       }
     },
   };

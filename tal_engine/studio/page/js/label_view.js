@@ -2,7 +2,7 @@
  * A video and its labels: where clicks are made.
  * @module
  */
-import { announce, button, el } from "../shared/js/dom.js";
+import { announce, button, el, write } from "../shared/js/dom.js";
 import { clock } from "../shared/js/format.js";
 import { listenToKeys } from "../shared/js/keys.js";
 import { note, notice } from "../shared/js/notice.js";
@@ -54,9 +54,8 @@ export async function labelView(context, signal, id) {
   function told() {
     classes.count(bench.book.counts());
     list.set(bench.list);
-    if (bench.chosen) list.reveal((l) => l.id === bench.chosen);
     const labels = shownOf({ total: bench.book.shown.size, shown: bench.list.length });
-    total.textContent = `${labels} · ${bench.unmarked.length.toLocaleString("en")} suggested`;
+    write(total, `${labels} · ${bench.unmarked.length.toLocaleString("en")} suggested`);
   }
 
   const again = () => context.again(bench.player.time);
@@ -91,6 +90,8 @@ export async function labelView(context, signal, id) {
   const element = el("div", { class: "result studio-label", "data-video": video.id }, head(context, bench, actions, signal),
     el("div", { class: "stage" }, bench.picture(actions), side),
     ...bench.below(actions, weaker(bench), el("span", { class: "legend-studio small faint" }, key("full", "label"), key("guess", "suggestion"), key("wave", "activation"))));
+  // Behind all that changes with it: scrolling makes the browser lay the page out.
+  bench.addEventListener("change", () => bench.chosen && list.reveal((l) => l.id === bench.chosen));
   told();
   bench.player.seekFrame(0);
   if (context.time) bench.player.seek(context.time);

@@ -2,7 +2,7 @@
  * The people of a video: whom new labels are about, and whether only theirs are shown. Hidden where nobody is known.
  * @module
  */
-import { announce, button, el } from "../shared/js/dom.js";
+import { announce, button, el, write } from "../shared/js/dom.js";
 import { clock, count } from "../shared/js/format.js";
 import { whose } from "./lane_rows.js";
 
@@ -49,11 +49,11 @@ export function peopleBar(bench) {
     shown = now;
     for (const [name, { press, number }] of made) {
       press.setAttribute("aria-pressed", String(name === bench.whom));
-      number.textContent = String(bench.counted.get(name) || 0);
+      write(number, String(bench.counted.get(name) || 0));
     }
     only.disabled = !bench.whom;
     only.checked = bench.only && Boolean(bench.whom);
-    theirs.textContent = bench.whom ? `Only labels about ${called(bench.whom)}` : "Only theirs";
+    write(theirs, bench.whom ? `Only labels about ${called(bench.whom)}` : "Only theirs");
   }
 
   bench.addEventListener("change", tell);

@@ -2,7 +2,7 @@
  * A video to work on: its player, its timeline, its labels and suggestions. Views put their panels beside it.
  * @module
  */
-import { announce, button, el } from "../shared/js/dom.js";
+import { announce, button, el, write } from "../shared/js/dom.js";
 import { clock, score } from "../shared/js/format.js";
 import { Player } from "../shared/js/player.js";
 import { transport } from "../shared/js/transport.js";
@@ -57,6 +57,8 @@ export class Workbench extends EventTarget {
     this.whom = "";
     /** Whether only labels about `whom` are shown. */
     this.only = false;
+    /** Of the browser, that shows what has changed; 0: none is due. */
+    this.frame = 0;
     this.here = el("div", { class: "here", "aria-hidden": "true" });
     this.stage = stage(video, this.player, this.here);
     this.hear();
@@ -177,8 +179,15 @@ export class Workbench extends EventTarget {
     if (gained) this.dispatchEvent(new Event("picture"));
   }
 
+  /** Show what has changed with the next frame, once for all changes before it. */
   told() {
     if (this.chosen && !this.book.shown.has(this.chosen)) this.chosen = this.timeline.chosenLabel = null;
+    this.frame ||= requestAnimationFrame(() => this.shown());
+  }
+
+  shown() {
+    this.frame = 0;
+    if (this.signal.aborted) return;
     this.counted = byPerson(this.book.list);
     this.people = everybody(this.subjects, this.counted);
     if (!this.people.includes(this.whom)) this.whom = ""; // the last label about somebody was undone
@@ -186,6 +195,7 @@ export class Workbench extends EventTarget {
     this.timeline.waiting = new Set(this.book.pending.flatMap((e) => e.changes.map((c) => c.label.id)));
     this.timeline.setRows(laneRows(this.classes, this.list, this.guesses));
     this.ticked();
+    this.timeline.now();
     this.dispatchEvent(new Event("change"));
   }
 
@@ -194,7 +204,7 @@ export class Workbench extends EventTarget {
     const t = player.time;
     const now = [...this.book.list.filter((l) => l.start <= t && t <= Math.max(l.end, l.start + 0.3)).map(titleOf),
       ...this.suggestions.filter((s) => s.start <= t && t < s.end).map((s) => `${s.label}? ${score(s.score)}`)].slice(0, 4).join(", ");
-    this.here.textContent = now;
+    write(this.here, now);
     timeline.setTime(player.shown, `${clock(player.shown)}, frame ${player.frame}${now ? `, ${now}` : ""}`, player.speed !== 0);
   }
 
@@ -206,9 +216,8 @@ export class Workbench extends EventTarget {
   choose(what, go = true) {
     this.guess = this.timeline.guess = what?.found ? what : null;
     this.chosen = this.timeline.chosenLabel = what && !what.found ? what.id : null;
-    this.timeline.changed();
     if (what && go) this.go(what.start);
-    this.dispatchEvent(new Event("change"));
+    this.told();
   }
 
   /** @param {number} time */
