@@ -33,15 +33,15 @@ export function classPalette(hold, signal, hint) {
         if (event.button !== 0) return;
         event.preventDefault(); // the keyboard stays where it is
         press.setPointerCapture(event.pointerId);
-        hold.press(name, `pointer ${name}`);
+        hold.press(name, `pointer ${name}`, event.timeStamp);
       });
-      press.addEventListener("pointerup", () => hold.release(`pointer ${name}`));
+      press.addEventListener("pointerup", (event) => hold.release(`pointer ${name}`, event.timeStamp));
       press.addEventListener("pointercancel", () => hold.cancel());
       press.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch is a hold
       press.addEventListener("click", (event) => {
         if (event.detail !== 0) return; // a pointer, see above
-        hold.press(name, `pointer ${name}`);
-        hold.release(`pointer ${name}`);
+        hold.press(name, `pointer ${name}`, event.timeStamp);
+        hold.release(`pointer ${name}`, event.timeStamp);
       });
       return press;
     }));

@@ -23,7 +23,7 @@ export function peopleBar(bench) {
   } } });
   const theirs = el("span");
   const element = el("div", { class: "people", hidden: true }, el("div", { class: "small-head", text: "Labels are about", "aria-hidden": "true" }),
-    chips, el("label", { class: "check small", for: "only-theirs" }, only, theirs));
+    el("label", { class: "check small", for: "only-theirs" }, only, theirs), chips);
   let shown = "";
   /** @type {Map<string, {press: HTMLElement, number: HTMLElement}>} */
   let made = new Map();
