@@ -49,10 +49,11 @@ def _pair(
     both = 0
     for v in videos:
         length = max(seconds.get(v, 0.0), *(x.end for x in (*of_a[v], *of_b[v])))
-        for x, y in _by_subject(of_a[v], of_b[v]):
-            first += slots(x, length)
-            second += slots(y, length)
-        pairs = [p for x, y in _by_subject(of_a[v], of_b[v]) for p in matched(x, y)]
+        parts = _by_subject(of_a[v], of_b[v])
+        for one, other in parts:
+            first += slots(one, length)
+            second += slots(other, length)
+        pairs = [p for one, other in parts for p in matched(one, other)]
         both += len(pairs)
         for x, y in pairs:
             apart += [abs(x.start - y.start)] if "point" in (x.kind, y.kind) else [

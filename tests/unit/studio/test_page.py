@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the studio needs [serve]")
 
+from tal_engine.studio.classes import set_classes
 from tal_engine.studio.labels import Label
 from tests.browsing import Seen, chromium
 from tests.makers import moving_square, write_mp4
@@ -583,6 +584,16 @@ def test_a_name_is_asked_for_and_nobody_else_s_is_given(page, one, browser):
     context.close()
 
 
+@pytest.fixture
+def classes(one):
+    """Gives the classes their names and keys back: other tests of the same studio press these keys."""
+    before = [c.document for c in one.studio.project.state.classes]
+    yield
+    now = one.studio.project.state.class_names
+    set_classes(one.studio.project, [{**c, "former": name} for c, name in zip(before, now, strict=False)])
+
+
+@pytest.mark.usefixtures("classes")
 def test_classes_are_named_and_renamed(bench, one):
     page = bench
     tap(page, "1")

@@ -9,6 +9,7 @@ import { Timeline } from "../shared/js/timeline.js";
 import { drawRuler, laneOf, prepared, ROW, RULER } from "../shared/js/timeline_draw.js";
 import { GUESSES, same } from "./lane_draw.js";
 import { LaneLayers } from "./lane_layers.js";
+import { titleOf } from "./lane_rows.js";
 import { LABELS } from "./lane_shapes.js";
 
 /** @typedef {import("./book.js").Label} Label */
