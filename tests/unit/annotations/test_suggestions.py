@@ -73,7 +73,7 @@ def test_cvat_s_own_command_annotates_a_task_of_a_server(results, tmp_path):
     with cvat_server(5, names, ("groom", "rear"), ("groom",)) as cvat:
         assert commanded(cvat, tmp_path, f"results=str:{results}", "fps=float:25") == ""
         [sent] = cvat.sent
-        assert ("PATCH", "/api/tasks/5/annotations") == cvat.asked[-1]
+        assert cvat.asked[-1] == ("PATCH", "/api/tasks/5/annotations")
         told = sorted((t["frame"], t["label_id"], [a["value"] for a in t["attributes"]]) for t in sent["tags"])
         groom = [(k, 100, ["0.9"]) for k in (2, 3, 4)] + [(5, 100, ["0.4"])]
         assert told == sorted([*groom, (3, 101, [])])  # rear has no attribute for its score there

@@ -682,6 +682,62 @@ def test_pure_parts(page, one):
     assert found["at"] == [9, None]
 
 
+def test_what_is_drawn_in_parts_is_what_would_be_drawn_as_a_whole(page, one):
+    """Labels that come, go and move, one or a few at a time, in a crowded row: the same pixels as of a new picture."""
+    found = page.evaluate(
+        """async () => {
+        const { LaneLayers, changed } = await import("/js/lane_layers.js");
+        const { Range } = await import("/shared/js/range.js");
+        const palette = { dark: false, ink: "#000", faint: "#888", line: "#ddd", accent: "#00f", ground: "#fff",
+          select: "#f0f", bad: "#f00", good: "#0f0" };
+        const range = new Range(100, 1);
+        range.set(5, 95);
+        const made = () => {
+          const canvas = document.createElement("canvas");
+          document.createElement("div").append(canvas);
+          return new LaneLayers(canvas);
+        };
+        const drawn = (layers, labels) => {
+          layers.draw({ range, width: 600, curves: null, chosen: null, guess: null, drafts: [], selection: null,
+            floor: () => 0, hits: null, waiting: new Set(), palette, rows: ["run", "jump"].map((label, id) => ({
+              key: label, label, label_id: id, subject: "", segments: [], lanes: [], depth: 1,
+              labels: labels.filter((l) => l.label === label || !l.label) })) }, "view", 1);
+          const { canvas } = layers.labels.getContext("2d");
+          return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        };
+        let seed = 7;
+        const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+        const label = (id) => {
+          const kind = ["point", "point", "segment", "nothing"][Math.floor(random() * 4)];
+          const start = random() * 100;
+          return { id: String(id), kind, start, end: kind === "point" ? start : start + random() * 3,
+            label: kind === "nothing" ? "" : random() < .5 ? "run" : "jump" };
+        };
+        let labels = Array.from({ length: 150 }, (_, id) => label(id));
+        const layers = made();
+        let [differ, inked, renewed] = [0, 0, 0];
+        const renew = layers.renew.bind(layers);
+        layers.renew = (...given) => { renewed += 1; renew(...given); };
+        for (let step = 0; step < 60; step++) {
+          for (let n = step % 3; n >= 0; n--) {
+            const i = Math.floor(random() * labels.length);
+            if (step % 2) labels = labels.filter((_, k) => k !== i);
+            else labels = [...labels, label(1000 + 10 * step + n)];
+          }
+          labels = labels.map((l) => ({ ...l })).sort((a, b) => a.start - b.start || a.end - b.end);
+          const [parts, whole] = [drawn(layers, labels), drawn(made(), labels)];
+          for (let k = 0; k < whole.length; k++) {
+            differ += Math.abs(parts[k] - whole[k]) > 8; // rasters of the browser round differently
+            inked += whole[k] > 0;
+          }
+        }
+        return { differ, inked, renewed, same: changed(labels, labels.map((l) => ({ ...l }))) };
+      }"""
+    )
+    assert found["inked"] > 100_000
+    assert (found["differ"], found["renewed"], found["same"]) == (0, 118, None)
+
+
 def test_two_windows_of_one_person_lose_nothing_and_undo_their_own(bench, one):
     other = bench.context.new_page()
     Told(other)
