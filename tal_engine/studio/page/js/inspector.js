@@ -63,7 +63,8 @@ export function inspector(bench, editor, actions) {
 
   function tell() {
     const label = bench.label;
-    const now = label ? JSON.stringify([label, bench.classes, bench.people]) : bench.guess ? JSON.stringify(bench.guess) : `none ${bench.selection !== null} ${bench.book.shown.size > 0}`;
+    // What the server adds when it saves is not shown: the fields stay as they are.
+    const now = label ? JSON.stringify([{ ...label, revision: 0, edited: "" }, bench.classes, bench.people]) : bench.guess ? JSON.stringify(bench.guess) : `none ${bench.selection !== null} ${bench.book.shown.size > 0}`;
     if (now === shown) return;
     shown = now;
     const inside = element.contains(document.activeElement) ? document.activeElement?.getAttribute("aria-label") : null;
