@@ -44,6 +44,20 @@ def studying(videos, **options):
         one.stop()
 
 
+#: Seconds from a key's press to its release in a tap, as the browser is told.
+_TAP_S = 0.08
+
+
+def tap(page, key, seconds=_TAP_S):
+    """Press a digit for so long by the clock of its events, however slowly the driver and the machine deliver them."""
+    events = page.context.new_cdp_session(page)
+    about = {"key": key, "code": f"Digit{key}", "windowsVirtualKeyCode": ord(key)}
+    began = page.evaluate("performance.timeOrigin + performance.now()") / 1e3
+    events.send("Input.dispatchKeyEvent", {"type": "keyDown", "text": key, "timestamp": began, **about})
+    events.send("Input.dispatchKeyEvent", {"type": "keyUp", "timestamp": began + seconds, **about})
+    events.detach()
+
+
 class Told:
     """Answers about training, suggestions, questions and measures, in place of the server's; posts are kept."""
 

@@ -28,6 +28,13 @@ def studio(
         typer.Option(help="Labels that there are already, of any format (docs/formats.md).", rich_help_panel=_LABELS),
     ] = None,
     classes: Annotated[str, typer.Option(help="Names of classes, separated by commas.", rich_help_panel=_LABELS)] = "",
+    subjects: Annotated[
+        str, typer.Option(help="Names of people to label, separated by commas.", rich_help_panel=_LABELS)
+    ] = "",
+    skeletons: Annotated[
+        Path | None,
+        typer.Option(help="Folder of skeletons of several persons; default: beside videos.", rich_help_panel=_LABELS),
+    ] = None,
     project: Annotated[
         Path | None,
         typer.Option(help="Folder of labels and training; default: VIDEOS.studio.", rich_help_panel=_LABELS),
@@ -65,10 +72,15 @@ def studio(
     from ..studio.running import run
     from ..studio.settings import StudioOptions
 
-    named = tuple(c.strip() for c in classes.split(",") if c.strip())
     options = StudioOptions(
-        videos=videos, labels=labels, classes=named, project=project, port=port, encoders=encoders,
+        videos=videos, labels=labels, classes=_names(classes), subjects=_names(subjects), skeletons=skeletons,
+        project=project, port=port, encoders=encoders,
         auto_train=auto_train, host=host, sources=tuple(allow_source or ()), label_studio=label_studio,
         label_studio_key=os.environ.get("LABEL_STUDIO_API_KEY", ""),
     )  # fmt: skip
     run(options, browser=browser, say=None if quiet else lambda text: errors.print(text, soft_wrap=True))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Split names at commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,9 @@ _BY_COUNT = {15: "canonical", 18: "figure18", 20: "kinect20", 25: "openpose25", 
 _COLUMN = re.compile(r"(.+)[_.](x|y|z|visibility|score|confidence|v|c)", re.IGNORECASE)
 _NUMBERED = re.compile(r"(x|y|z|v|c)_?(\d+)", re.IGNORECASE)
 _AXIS = {"x": 0, "y": 1, "z": 2, "visibility": 3, "score": 3, "confidence": 3, "v": 3, "c": 3}
+#: What columns of seconds, of points in rows of their own, and of persons may be called.
+CLOCKS = ("time", "seconds", "timestamp", "t")
+_POINTS_IN_ROWS, _PERSONS = ("landmark", "joint", "keypoint", "point"), ("subject", "person", "track")
 #: Most frames of a table.
 FRAME_LIMIT = 2_000_000
 
@@ -110,9 +114,9 @@ def read_table(path: Path, options: SkeletonOptions) -> Poses:
         raise DataError(f"{path}: has no rows")
     header = list(rows[0][1])
     lower = {h.strip().lower(): h for h in header}
-    rows = _of_subject(path, rows, lower, options.subject)
-    clock = next((lower[n] for n in ("time", "seconds", "timestamp", "t") if n in lower), None)
-    point = next((lower[n] for n in ("landmark", "joint", "keypoint", "point") if n in lower), None)
+    rows = _of_subject(path, rows, person_column(header), options.subject)
+    clock = next((lower[n] for n in CLOCKS if n in lower), None)
+    point = next((lower[n] for n in _POINTS_IN_ROWS if n in lower), None)
     if point is not None:
         return _long(path, rows, lower, clock, point, options)
     columns = _columns(header)
@@ -145,10 +149,9 @@ def _from_values(
 
 
 def _of_subject(
-    path: Path, rows: list[tuple[int, dict[str, str | None]]], lower: dict[str, str], wanted: str
+    path: Path, rows: list[tuple[int, dict[str, str | None]]], column: str | None, wanted: str
 ) -> list[tuple[int, dict[str, str | None]]]:
     """Pick the rows of one person."""
-    column = next((lower[n] for n in ("subject", "person", "track") if n in lower), None)
     if column is None:
         return rows
     there = list(dict.fromkeys(str(row[column]) for _, row in rows))
@@ -160,7 +163,28 @@ def _of_subject(
     return [r for r in rows if str(r[1][column]) == wanted]
 
 
-def _columns(header: list[str]) -> dict[str, tuple[str, int]]:
+def person_column(header: Sequence[str]) -> str | None:
+    """Return the column of a table of landmarks that says whose they are.
+
+    Args:
+        header: names of the columns.
+    """
+    lower = {h.strip().lower(): h for h in header}
+    return next((lower[n] for n in _PERSONS if n in lower), None)
+
+
+def holds_points(header: Sequence[str]) -> bool:
+    """Whether a table has columns of points, x and y at least.
+
+    Args:
+        header: names of the columns.
+    """
+    lower = {h.strip().lower() for h in header}
+    in_rows = bool(lower & set(_POINTS_IN_ROWS))
+    return {0, 1} <= ({_AXIS[n] for n in lower if n in _AXIS} if in_rows else {a for _, a in _columns(header).values()})
+
+
+def _columns(header: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Return the columns that hold points: name of the point, and which number of it."""
     found: dict[str, tuple[str, int]] = {}
     for column in header:

@@ -1,7 +1,7 @@
 """How far people agree: Cohen's kappa over slots of time, and how far apart they put the same boundaries.
 
 Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960). Only videos
-that both have labelled count.
+that both have labelled count. Where both say whom their labels are about, each person's time is compared by itself.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ def _pair(
     both = 0
     for v in videos:
         length = max(seconds.get(v, 0.0), *(x.end for x in (*of_a[v], *of_b[v])))
-        first += slots(of_a[v], length)
-        second += slots(of_b[v], length)
-        pairs = matched(of_a[v], of_b[v])
+        parts = _by_subject(of_a[v], of_b[v])
+        for one, other in parts:
+            first += slots(one, length)
+            second += slots(other, length)
+        pairs = [p for one, other in parts for p in matched(one, other)]
         both += len(pairs)
         for x, y in pairs:
             apart += [abs(x.start - y.start)] if "point" in (x.kind, y.kind) else [
@@ -63,6 +65,14 @@ def _pair(
         "boundary_median_s": float(np.median(apart)) if apart else None,
         "boundary_p90_s": float(np.quantile(apart, 0.9)) if apart else None,
     }  # fmt: skip
+
+
+def _by_subject(first: Sequence[Label], second: Sequence[Label]) -> list[tuple[list[Label], list[Label]]]:
+    """Part the labels of a video by whom they are about; as one part where only one of two people says so."""
+    if not all(any(x.subject for x in of) for of in (first, second)):
+        return [(list(first), list(second))]
+    names = sorted({x.subject for x in (*first, *second)})
+    return [([x for x in first if x.subject == n], [x for x in second if x.subject == n]) for n in names]
 
 
 def slots(labels: Sequence[Label], length: float) -> list[str]:

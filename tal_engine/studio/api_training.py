@@ -44,7 +44,7 @@ class QuestionBody(BaseModel):
 
 
 class AnswerBody(BaseModel):
-    """An answer. start, end, label: where and what it is, where that differs from the question.
+    """An answer. start, end, label: where and what it is, where that differs from the question. subject: who does it.
 
     asked: the question; with it, an answer counts also where a training has replaced its question meanwhile.
     """
@@ -57,6 +57,7 @@ class AnswerBody(BaseModel):
     start: float | None = Field(None, ge=0, allow_inf_nan=False)
     end: float | None = Field(None, ge=0, allow_inf_nan=False)
     label: str | None = Field(None, max_length=200)
+    subject: str = Field("", max_length=4000)
     asked: QuestionBody | None = None
 
 
@@ -112,6 +113,7 @@ def answer(question: str, wanted: AnswerBody, studio: Here) -> Response:
         asked = asked or _replaced(question, wanted, studio)
         video = studio.video(asked.video)
         changes, answered = changes_of(asked, wanted.answer, wanted.edit, wanted.start, wanted.end, wanted.label)
+        changes = [c if c.label.kind == "nothing" else c.about(wanted.subject) for c in changes]
         try:
             studio.project.edit(
                 wanted.edit, wanted.author, video.id, changes, duration=video.duration, answered=answered

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..serve.problems import ProblemError
 from .library import Video, copies_of, now
 from .studio import Studio, studio_of
+from .subjects import subjects_of
 
 router = APIRouter(prefix="/api/videos", tags=["videos"])
 
@@ -115,6 +116,16 @@ def labels(video: str, studio: Here) -> dict[str, Any]:
     """Return the labels of a video."""
     studio.video(video)
     return labels_of(studio, video)
+
+
+@router.get("/{video}/subjects")
+def subjects(video: str, studio: Here) -> dict[str, Any]:
+    """Return whom labels of a video can be about: persons of its skeletons, and names that labels have already."""
+    found = subjects_of(studio.video(video), studio.skeletons, studio.project)
+    if (problem := found["problem"]) is not None:
+        for path, said in studio.hidden().items():
+            problem["detail"] = problem["detail"].replace(path, said)
+    return found
 
 
 def labels_of(studio: Studio, video: str) -> dict[str, Any]:

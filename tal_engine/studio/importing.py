@@ -49,9 +49,9 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
         raise DataError(f"{path}: none of its labels is of a video in {library.folder}{why}")
     names = sorted({r.label for _, r in rows if r.label})
     with_classes(project, names)
-    there = {(x.video, x.kind, x.start, x.end, x.label) for x in project.state.labels.values()}
+    there = {_said(x) for x in project.state.labels.values()}
     added = [x for v, r in rows if (x := _label(v, r, path.name, problems)) is not None
-             and (x.video, x.kind, x.start, x.end, x.label) not in there]  # fmt: skip
+             and _said(x) not in there]  # fmt: skip
     _tell_whole(project, rows)
     project.add_all(f"import-{digest}-{uuid.uuid4().hex}", FILE + path.name, added)
     shown = [*dict.fromkeys(problems)]
@@ -59,6 +59,11 @@ def import_labels(path: Path, library: Library, project: Project) -> dict[str, A
     done = {"file": path.name, "labels": len(added), "problems": [*shown[:_MOST_PROBLEMS], *more]}
     project.note("imported", digest=digest, **done)
     return done
+
+
+def _said(x: Label) -> tuple[object, ...]:
+    """Give what makes two labels the same: two persons may do the same at once."""
+    return x.video, x.kind, x.start, x.end, x.label, x.subject
 
 
 def _of_library(table: AnnotationTable, library: Library, problems: list[str]) -> list[tuple[Video, Annotation]]:

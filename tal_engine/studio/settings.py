@@ -28,6 +28,10 @@ class StudioOptions:
     #: Labels that there are already, of any format that is read.
     labels: Path | None = None
     classes: tuple[str, ...] = ()
+    #: Names of persons that labels can be about, beside those that skeletons and labels name.
+    subjects: tuple[str, ...] = ()
+    #: Folder of skeleton files, which say who is in each video; None: beside the videos.
+    skeletons: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8766
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)

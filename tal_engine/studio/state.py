@@ -72,6 +72,7 @@ class Conflict:
 class State:
     """All of it; see the fields. by_video: the labels again, by video and id. own: each as who made it left it.
 
+    subjects: names of persons that labels can be about, as somebody gave them when the studio began.
     A label that somebody else corrects or removes says no less what its first author saw there, and is no second look.
     """
 
@@ -84,6 +85,7 @@ class State:
     by_video: dict[str, dict[str, Label]] = field(default_factory=dict)
     own: dict[str, Label] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
     edits: dict[str, dict[str, Any]] = field(default_factory=dict)
     conflicts: dict[str, Conflict] = field(default_factory=dict)
     held_out: tuple[str, ...] = ()
@@ -120,6 +122,9 @@ class State:
 
     def _watched(self, e: Entry) -> None:
         self.videos[e["id"]] = replace(self.videos[e["id"]], **e["fields"])
+
+    def _subjects(self, e: Entry) -> None:
+        self.subjects = list(e["names"])
 
     def _told(self, e: Entry) -> None:
         for video, names in e["told"].items():

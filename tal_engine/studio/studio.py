@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import Request
 
 from ..annotations.labels.label_files import video_files
-from ..errors import TALError
+from ..errors import DataError, TALError
 from ..serve.event_log import EventLog
 from ..serve.problems import ProblemError
 from ..serve.service import Places
@@ -29,6 +29,7 @@ from .order import Order, order_of
 from .project import Project
 from .proxies import Proxies
 from .settings import StudioOptions
+from .subjects import Skeletons, name_subjects
 from .training import Trainer
 from .watching import Watch
 
@@ -63,6 +64,8 @@ class Studio:
     def __init__(self, options: StudioOptions) -> None:
         self.options = options
         video_files(options.videos)  # without videos there is no project to make
+        if options.skeletons is not None and not options.skeletons.is_dir():
+            raise DataError(f"{options.skeletons}: no such folder of skeleton files").missing(options.skeletons)
         self.log: EventLog[StudioEvent] = EventLog()
         self.listeners = Places(_LISTENERS, "pages")
         self.hurry = False
@@ -76,6 +79,7 @@ class Studio:
             if is_new:  # nobody has worked in it yet
                 shutil.rmtree(options.folder, ignore_errors=True)
             raise
+        self.skeletons = Skeletons(options.skeletons, options.videos)
         self.media = self.project.folder / "media"
         self.media.mkdir(exist_ok=True)
         self.proxies: Proxies | None = None
@@ -91,6 +95,7 @@ class Studio:
         """Take classes and labels that were given, and hold videos out; return what is wrong with the labels."""
         problem = ""
         with_classes(self.project, self.options.classes)
+        name_subjects(self.project, self.options.subjects)
         if self.options.labels is not None:
             try:
                 import_labels(self.options.labels, self.library, self.project)
@@ -261,7 +266,10 @@ class Studio:
 
     def hidden(self) -> dict[str, str]:
         """Return paths that pages are not told, each with what is said instead."""
-        return {str(self.options.videos.resolve()): "VIDEOS", str(self.project.folder.resolve()): "PROJECT"}
+        o, files = self.options, {}
+        if o.skeletons is not None:
+            files = {str(o.skeletons.resolve()): "SKELETONS"}
+        return {str(o.videos.resolve()): "VIDEOS", str(self.project.folder.resolve()): "PROJECT", **files}
 
 
 def _size_now(video: Video) -> int:

@@ -28,6 +28,7 @@ from tal_engine import TALEngine
 from tal_engine.annotations.suggest import fiftyone_field
 from tal_engine.errors import DataError, UsageError
 from tal_engine.options import ProposalOptions, SegmentOptions
+from tests.cvat_server import commanded, cvat_server
 from tests.makers import tiny_plan
 from tests.studios import result, studio, videos
 from tests.unit.annotations.test_suggestions import Sample, annotated, loaded
@@ -88,6 +89,16 @@ def test_cvat_s_sdk_gets_the_suggestions_of_a_studio_that_runs(monkeypatch, addr
         loaded(results=bare, fps=25.0)
     with pytest.raises(DataError, match="no studio answers there"):
         loaded(results="http://127.0.0.1:9/", fps=25.0)
+
+
+def test_cvat_s_own_command_asks_a_studio_that_runs_and_writes_into_a_task_of_a_server(tmp_path, address):
+    pytest.importorskip("cvat_cli", reason="CVAT's command is cvat-cli")
+    names = [f"a/{k:06d}.jpg" for k in range(50)]
+    with cvat_server(9, names, ("run", "sit"), ("run",)) as cvat:
+        assert commanded(cvat, tmp_path, f"results=str:{address}", "fps=float:25") == ""
+        [sent] = cvat.sent
+    told = sorted((t["frame"], t["label_id"], [a["value"] for a in t["attributes"]]) for t in sent["tags"])
+    assert told == [(k, 100, ["0.9"]) for k in range(10, 30)]
 
 
 def test_fiftyone_gets_the_suggestions_of_a_studio_that_runs_as_a_field(monkeypatch, address):

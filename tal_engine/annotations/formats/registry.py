@@ -12,7 +12,8 @@ from .format import Format, choices
 #: Modules that have `FORMATS`; more special ones first, since the first that recognises a file reads it.
 _MODULES = (
     "boris", "boris_tables", "via", "elan", "textgrid", "sportscode", "cvat", "label_studio", "fiftyone", "timelines",
-    "datasets", "anvil", "dartfish", "fcpxml", "nwb", "tabular", "per_frame", "lines", "subtitles", "activitynet",
+    "datasets", "anvil", "dartfish", "fcpxml", "nwb", "tabular", "per_frame", "lines", "subtitles",
+    "studio_json", "activitynet",
 )  # fmt: skip
 
 

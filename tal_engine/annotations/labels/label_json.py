@@ -105,7 +105,8 @@ def _annotation(where: str, name: str, item: Any, subset: str, out: Rows) -> Non
         if span[0] is not None and span[1] is not None:
             out.ambiguous.setdefault(name, []).append((span[0], span[1]))
         return
-    out.rows.append(LabelRow(where, name, label, span[0], span[1], subset))
+    subject = item.get("subject")
+    out.rows.append(LabelRow(where, name, label, span[0], span[1], subset, subject if isinstance(subject, str) else ""))
 
 
 def _moment(value: object) -> float:

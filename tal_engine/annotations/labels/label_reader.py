@@ -24,7 +24,7 @@ from .label_table import read_table
 T = TypeVar("T")
 
 #: Formats that are read here, row by row, so that bad rows are left out and named.
-_OWN = ("csv", "tsv", "activitynet", "thumos14")
+_OWN = ("csv", "tsv", "studio", "activitynet", "thumos14")
 
 #: Endings of files that are read as tables.
 TABLES = (".csv", ".tsv", ".txt", ".tab")
@@ -174,8 +174,8 @@ def _video(
 ) -> VideoLabels:
     """Combine the rows of one video."""
     told: dict[str, str] = {}
-    points: dict[Point, str] = {}
-    segments: dict[Segment, str] = {}
+    points: dict[Point, LabelRow] = {}
+    segments: dict[Segment, LabelRow] = {}
     empty = [row for row in rows if not row.label]
     subset = group = ""
     for row in rows:
@@ -207,10 +207,11 @@ def _elsewhere(video: str, what: str, named: str, before: str) -> tuple[str, str
     return f"puts video {video!r} into {what} {named!r}, which is in {before!r}", f"a video is in one {what}"
 
 
-def _once(found: dict[T, str], item: T, row: LabelRow, problems: list[Problem]) -> None:
-    first = found.setdefault(item, row.where)
-    if first != row.where:
-        problems.append(Problem(row.where, f"repeats {first}", "each point and each segment is there once"))
+def _once(found: dict[T, LabelRow], item: T, row: LabelRow, problems: list[Problem]) -> None:
+    """Take a point or a segment; of two persons who do the same at once the video has it once, and nothing is wrong."""
+    first = found.setdefault(item, row)
+    if first is not row and first.subject == row.subject:
+        problems.append(Problem(row.where, f"repeats {first.where}", "each point and each segment is there once"))
 
 
 def _by_line(problems: list[Problem]) -> list[Problem]:

@@ -41,9 +41,10 @@ def truth(video: OrderedVideo) -> VideoLabels:
 
 
 def _timed(labels: Sequence[Label], shift: float = 0.0) -> tuple[tuple[Point, ...], tuple[Segment, ...]]:
-    points = tuple(sorted(Point(x.start - shift, x.label) for x in labels if x.kind == "point"))
-    segments = [Segment(x.start - shift, x.end - shift, x.label, 1.0) for x in labels if x.kind == "segment"]
-    return points, tuple(sorted(segments))
+    """Return points and segments; what two persons do at once, the picture shows once."""
+    points = {Point(x.start - shift, x.label) for x in labels if x.kind == "point"}
+    segments = {Segment(x.start - shift, x.end - shift, x.label, 1.0) for x in labels if x.kind == "segment"}
+    return tuple(sorted(points)), tuple(sorted(segments))
 
 
 def lessons_of(videos: Sequence[OrderedVideo], features: Mapping[str, Features]) -> Lessons:

@@ -10,6 +10,7 @@ import pytest
 from tal_engine.annotations.formats import Annotation, AnnotationTable, read, write
 from tal_engine.annotations.suggest import fiftyone_field
 from tal_engine.errors import DataError, UsageError
+from tests.cvat_server import commanded, cvat_server
 
 ROWS = [
     Annotation("v.mp4", "groom", 0.08, 0.2, score=0.9),
@@ -64,6 +65,21 @@ def test_cvat_gets_a_tag_for_each_frame_of_a_prediction(monkeypatch, results):
     found = annotated(monkeypatch, function, [f"v/{k:06d}.jpg" for k in range(8)])
     groom = [(k, 100, [(7, "0.9")]) for k in (2, 3, 4)] + [(5, 100, [(7, "0.4")])]
     assert sorted(found) == sorted([*groom, (3, 101, [(7, "0.2")])])
+
+
+def test_cvat_s_own_command_annotates_a_task_of_a_server(results, tmp_path):
+    pytest.importorskip("cvat_cli", reason="CVAT's command is cvat-cli")
+    names = [f"v/{k:06d}.jpg" for k in range(8)]
+    with cvat_server(5, names, ("groom", "rear"), ("groom",)) as cvat:
+        assert commanded(cvat, tmp_path, f"results=str:{results}", "fps=float:25") == ""
+        [sent] = cvat.sent
+        assert cvat.asked[-1] == ("PATCH", "/api/tasks/5/annotations")
+        told = sorted((t["frame"], t["label_id"], [a["value"] for a in t["attributes"]]) for t in sent["tags"])
+        groom = [(k, 100, ["0.9"]) for k in (2, 3, 4)] + [(5, 100, ["0.4"])]
+        assert told == sorted([*groom, (3, 101, [])])  # rear has no attribute for its score there
+        assert {t["source"] for t in sent["tags"]} == {"auto"}
+        assert "give -p fps=float:RATE" in commanded(cvat, tmp_path, f"results=str:{results}")
+        assert len(cvat.sent) == 1
 
 
 def test_what_cvat_exports_of_tagged_images_is_segments_again(monkeypatch, tmp_path):

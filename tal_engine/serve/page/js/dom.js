@@ -39,6 +39,15 @@ export function button(text, press, properties = {}) {
   return el("button", { type: "button", text, ...properties, on: { click: press } });
 }
 
+/**
+ * Write a text where another one is: writing alone makes the browser lay the page out.
+ * @param {Element} element
+ * @param {string} text
+ */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** @type {ReturnType<typeof setTimeout>|undefined} */
 let clearing;
 

@@ -87,7 +87,8 @@ export function listenToKeys(actions, signal, shortcuts = SHORTCUTS) {
     const name = nameOf(event);
     const control = event.ctrlKey || event.metaKey;
     if (used(event.target, name)) return;
-    const act = table.get(`${control ? "Ctrl+" : ""}${event.shiftKey && (control || name.length > 1) ? "Shift+" : ""}${name}`);
+    const shifted = event.shiftKey && (control || name.length > 1 || table.has(`Shift+${name}`));
+    const act = table.get(`${control ? "Ctrl+" : ""}${shifted ? "Shift+" : ""}${name}`);
     if (!act || !actions[act]) return;
     event.preventDefault();
     actions[act]();

@@ -51,7 +51,12 @@ export class Timeline extends EventTarget {
       "aria-label": options.label, "aria-valuemin": options.still ? null : "0", "aria-valuemax": options.still ? null : length.toFixed(2),
     }, this.ruler, this.picture, this.playhead, this.tip);
     this.element = el("div", { class: "timeline" }, el("div", { class: "row-side" }, el("div", { class: "corner" }), this.names), this.plot);
-    const resized = new ResizeObserver(() => this.changed());
+    /** Pixels of the plot as the browser told them; 0 before it did. */
+    this.measured = 0;
+    const resized = new ResizeObserver(([{ contentRect }]) => {
+      this.measured = Math.round(contentRect.width);
+      this.changed();
+    });
     resized.observe(this.plot);
     window.addEventListener(CHANGED, () => this.named(), { signal });
     signal.addEventListener("abort", () => {

@@ -2,7 +2,7 @@
  * The classes as buttons: what fingers and mice use instead of keys, and where keys can be looked up.
  * @module
  */
-import { el } from "../shared/js/dom.js";
+import { el, write } from "../shared/js/dom.js";
 import { CHANGED, classColour, palette } from "../shared/js/theme.js";
 
 /**
@@ -33,15 +33,15 @@ export function classPalette(hold, signal, hint) {
         if (event.button !== 0) return;
         event.preventDefault(); // the keyboard stays where it is
         press.setPointerCapture(event.pointerId);
-        hold.press(name, `pointer ${name}`);
+        hold.press(name, `pointer ${name}`, event.timeStamp);
       });
-      press.addEventListener("pointerup", () => hold.release(`pointer ${name}`));
+      press.addEventListener("pointerup", (event) => hold.release(`pointer ${name}`, event.timeStamp));
       press.addEventListener("pointercancel", () => hold.cancel());
       press.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch is a hold
       press.addEventListener("click", (event) => {
         if (event.detail !== 0) return; // a pointer, see above
-        hold.press(name, `pointer ${name}`);
-        hold.release(`pointer ${name}`);
+        hold.press(name, `pointer ${name}`, event.timeStamp);
+        hold.release(`pointer ${name}`, event.timeStamp);
       });
       return press;
     }));
@@ -55,7 +55,7 @@ export function classPalette(hold, signal, hint) {
     count(found) {
       for (const [name, place] of counts) {
         const own = found.get(name);
-        place.textContent = String(own ? own.points + own.segments : 0);
+        write(place, String(own ? own.points + own.segments : 0));
       }
     },
   };

@@ -5,6 +5,7 @@
 import { announce } from "../shared/js/dom.js";
 import { clock } from "../shared/js/format.js";
 import { inverse, strange } from "./book.js";
+import { titleOf } from "./lane_rows.js";
 import { History } from "./history.js";
 import { uuid } from "./uuid.js";
 
@@ -200,5 +201,5 @@ export class Editor extends EventTarget {
 
 /** @param {Label} label */
 function name(label) {
-  return label.kind === "nothing" ? "Nothing here" : label.label;
+  return label.kind === "nothing" ? "Nothing here" : titleOf(label);
 }

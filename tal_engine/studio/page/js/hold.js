@@ -26,7 +26,8 @@ export class Hold {
     this.label = "";
     this.key = "";
     this.start = 0;
-    this.held = false;
+    /** When it was pressed, in milliseconds as events tell: a page that was busy hears of both ends late. */
+    this.since = 0;
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.timer = undefined;
   }
@@ -34,23 +35,24 @@ export class Hold {
   /**
    * @param {string} label
    * @param {string} key what has to be let go
+   * @param {number} at milliseconds, as events tell
    */
-  press(label, key) {
-    if (this.key) this.release(this.key);
-    [this.label, this.key, this.start, this.held] = [label, key, this.does.now(), false];
+  press(label, key, at) {
+    if (this.key) this.release(this.key, at);
+    [this.label, this.key, this.start, this.since] = [label, key, this.does.now(), at];
     this.does.begin(label, this.start);
-    this.timer = setTimeout(() => {
-      this.held = true;
-      this.does.longer(label);
-    }, TAP);
+    this.timer = setTimeout(() => this.does.longer(label), TAP);
   }
 
-  /** @param {string} key */
-  release(key) {
+  /**
+   * @param {string} key
+   * @param {number} at milliseconds, as events tell
+   */
+  release(key, at) {
     if (!this.key || key !== this.key) return;
     clearTimeout(this.timer);
     this.key = "";
-    this.does.end(this.label, this.start, this.held);
+    this.does.end(this.label, this.start, at - this.since >= TAP);
   }
 
   /** Forget the press, as where the window loses the keyboard. */
@@ -77,9 +79,9 @@ export function hearClassKeys(classes, hold, signal) {
     event.preventDefault();
     if (event.repeat) return;
     if (event.shiftKey && !/^[0-9]$/.test(event.key)) hold.does.other?.(label);
-    else hold.press(label, key);
+    else hold.press(label, key, event.timeStamp);
   }, { signal });
-  document.addEventListener("keyup", (event) => hold.release(classKeyOf(event)), { signal });
+  document.addEventListener("keyup", (event) => hold.release(classKeyOf(event), event.timeStamp), { signal });
   window.addEventListener("blur", () => hold.cancel(), { signal });
   signal.addEventListener("abort", () => hold.cancel());
 }

@@ -4,6 +4,7 @@
  */
 import { button, el } from "../shared/js/dom.js";
 import { clock, score } from "../shared/js/format.js";
+import { personChoice } from "./people_bar.js";
 
 /** @typedef {import("./workbench.js").Workbench} Workbench */
 
@@ -48,8 +49,7 @@ export function inspector(bench, editor, actions) {
       change(label.kind === "nothing" && choice.value ? { label: choice.value, kind: "segment" } : { label: choice.value });
     } } }, ...names.map((name) => el("option", { value: name, text: name || "nothing here", selected: name === label.label })));
     const note = el("input", { value: label.note, placeholder: "Note", "aria-label": "Note", maxlength: "2000", autocomplete: "off", on: { change: () => change({ note: note.value.trim() }) } });
-    const subject = el("input", { value: label.subject, placeholder: "Who", "aria-label": "Who does it", class: "short", autocomplete: "off",
-      on: { change: () => change({ subject: subject.value.trim().replace(/^#(?=\d+$)/, "") }) } });
+    const subject = personChoice(bench, label, (name) => change({ subject: name }), actions.somebody);
     const kind = label.kind === "point" ? "a moment" : label.kind === "nothing" ? "nothing happens" : clock(label.end - label.start);
     return [
       el("div", { class: "inspector-head" }, choice, el("span", { class: "gap" }),
@@ -63,7 +63,8 @@ export function inspector(bench, editor, actions) {
 
   function tell() {
     const label = bench.label;
-    const now = label ? JSON.stringify([label, bench.classes]) : bench.guess ? JSON.stringify(bench.guess) : `none ${bench.selection !== null} ${bench.book.shown.size > 0}`;
+    // What the server adds when it saves is not shown: the fields stay as they are.
+    const now = label ? JSON.stringify([{ ...label, revision: 0, edited: "" }, bench.classes, bench.people]) : bench.guess ? JSON.stringify(bench.guess) : `none ${bench.selection !== null} ${bench.book.shown.size > 0}`;
     if (now === shown) return;
     shown = now;
     const inside = element.contains(document.activeElement) ? document.activeElement?.getAttribute("aria-label") : null;

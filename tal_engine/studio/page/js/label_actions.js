@@ -4,8 +4,10 @@
  */
 import { announce, button, el, show } from "../shared/js/dom.js";
 import { clock } from "../shared/js/format.js";
+import { benchActions } from "./bench_actions.js";
 import { Hold } from "./hold.js";
-import { benchActions } from "./workbench.js";
+import { titleOf, whose } from "./lane_rows.js";
+import { peopleActions } from "./people_bar.js";
 
 /** @typedef {import("./workbench.js").Workbench} Workbench */
 
@@ -19,7 +21,7 @@ export function labelActions(bench, editor) {
 
   /** @param {1|-1} way */
   function neighbour(way) {
-    const all = [...book.list, ...bench.timeline.lanes.flatMap((r) => r.segments)].sort((a, b) => a.start - b.start || a.end - b.end);
+    const all = [...bench.list, ...bench.timeline.lanes.flatMap((r) => r.segments)].sort((a, b) => a.start - b.start || a.end - b.end);
     if (!all.length) return announce("There is no label here yet");
     const now = bench.label || bench.guess;
     const at = now ? all.findIndex((s) => s === now || (/** @type {any} */ (s).id !== undefined && /** @type {any} */ (s).id === now.id)) : -1;
@@ -58,6 +60,7 @@ export function labelActions(bench, editor) {
 
   return {
     ...benchActions(bench),
+    ...peopleActions(bench, editor),
     previous: () => neighbour(-1),
     next: () => neighbour(1),
     markStart: () => bound("start", player.startOf(player.frame)),
@@ -72,7 +75,7 @@ export function labelActions(bench, editor) {
         editor.change(book, mark.id, { kind: "segment", start: guess.start, end: guess.end });
         return bench.choose(book.shown.get(mark.id), false);
       }
-      const made = editor.add(book, { kind: "segment", start: guess.start, end: guess.end, label: guess.label, subject: guess.subject === null || guess.subject === undefined ? "" : String(guess.subject) });
+      const made = editor.add(book, { kind: "segment", start: guess.start, end: guess.end, label: guess.label, subject: whose(guess) ? String(guess.subject) : bench.whom });
       bench.choose(made, false);
     },
     nothing() {
@@ -87,7 +90,12 @@ export function labelActions(bench, editor) {
     nudgeBack: () => nudge(-1),
     nudgeForward: () => nudge(1),
     note() {
-      if (bench.label) void askNote(bench.label, (note) => editor.change(book, /** @type {string} */ (bench.chosen), { note }));
+      const { label } = bench;
+      if (label) void ask(`Note on ${titleOf(label)} at ${clock(label.start)}`, "Note", label.note, (note) => editor.change(book, label.id, { note }));
+    },
+    somebody() {
+      const { label } = bench;
+      if (label) void ask(`Who does ${label.label} at ${clock(label.start)}?`, "Name", "", (subject) => editor.change(book, label.id, { subject }));
     },
   };
 }
@@ -96,9 +104,8 @@ export function labelActions(bench, editor) {
  * Marks by class: tap and hold.
  * @param {Workbench} bench
  * @param {import("./editor.js").Editor} editor
- * @param {() => string} subject whom labels are about
  */
-export function marking(bench, editor, subject) {
+export function marking(bench, editor) {
   const { player, book } = bench;
   let label = "";
   let start = 0;
@@ -133,7 +140,7 @@ export function marking(bench, editor, subject) {
       stop();
       const range = bench.selection;
       bench.select(null);
-      const whom = subject();
+      const { whom } = bench;
       const [a, b] = range || [Math.min(from, to), Math.max(from, to)];
       const long = range || (held && b - a > 1.5 / player.fps);
       const end = range ? b : player.endOf(player.frameAt(b));
@@ -149,15 +156,18 @@ export function marking(bench, editor, subject) {
 }
 
 /**
- * @param {import("./book.js").Label} label
- * @param {(note: string) => void} write
+ * Ask for a line of text.
+ * @param {string} title
+ * @param {string} field
+ * @param {string} value as it is
+ * @param {(text: string) => void} write
  */
-async function askNote(label, write) {
-  const input = el("input", { id: "note-text", value: label.note, maxlength: "2000", autocomplete: "off" });
-  const dialog = el("dialog", { class: "dialog", "aria-labelledby": "note-title" });
-  dialog.append(el("form", { method: "dialog" }, el("h2", { id: "note-title", text: `Note on ${label.label || "nothing here"} at ${clock(label.start)}` }),
-    el("div", { class: "field" }, el("label", { for: "note-text", text: "Note" }), input),
+async function ask(title, field, value, write) {
+  const input = el("input", { id: "asked-text", value, maxlength: "2000", autocomplete: "off" });
+  const dialog = el("dialog", { class: "dialog", "aria-labelledby": "asked-title" });
+  dialog.append(el("form", { method: "dialog" }, el("h2", { id: "asked-title", text: title }),
+    el("div", { class: "field" }, el("label", { for: "asked-text", text: field }), input),
     el("div", { class: "buttons" }, button("Cancel", () => dialog.close(""), { class: "quiet" }),
-      el("button", { type: "submit", class: "main", value: "ok", text: "Keep the note" }))));
+      el("button", { type: "submit", class: "main", value: "ok", text: `Keep the ${field.toLowerCase()}` }))));
   if (await show(dialog) === "ok") write(input.value.trim());
 }

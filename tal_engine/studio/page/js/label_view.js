@@ -2,8 +2,8 @@
  * A video and its labels: where clicks are made.
  * @module
  */
-import { announce, button, el } from "../shared/js/dom.js";
-import { clock, count } from "../shared/js/format.js";
+import { announce, button, el, write } from "../shared/js/dom.js";
+import { clock } from "../shared/js/format.js";
 import { listenToKeys } from "../shared/js/keys.js";
 import { note, notice } from "../shared/js/notice.js";
 import { CHANGED, classColour, palette } from "../shared/js/theme.js";
@@ -12,7 +12,9 @@ import { editClasses } from "./classes_dialog.js";
 import { hearClassKeys } from "./hold.js";
 import { inspector } from "./inspector.js";
 import { labelActions, marking } from "./label_actions.js";
+import { titleOf, whose } from "./lane_rows.js";
 import { LongList } from "./long_list.js";
+import { peopleBar, shownOf } from "./people_bar.js";
 import { classKeys, LABELLING } from "./shortcuts.js";
 import { Workbench } from "./workbench.js";
 
@@ -33,9 +35,8 @@ export async function labelView(context, signal, id) {
       el("a", { href: "#/", text: "To the videos" })));
   }
   const bench = new Workbench(context, video, await store.book(video.id), signal);
-  const whom = el("select", { "aria-label": "Labels are about", hidden: true });
   const actions = /** @type {Record<string, () => void>} */ ({ ...labelActions(bench, editor), ...between(context, video) });
-  const hold = marking(bench, editor, () => whom.value);
+  const hold = marking(bench, editor);
   const classes = classPalette(hold, signal, "Tap: mark this moment. Hold: mark until you let go");
   /** @type {Map<string, string>} */
   let byKey = new Map();
@@ -52,11 +53,9 @@ export async function labelView(context, signal, id) {
   const total = el("span", { class: "small faint", role: "status" });
   function told() {
     classes.count(bench.book.counts());
-    list.set(bench.book.list);
-    if (bench.chosen) list.reveal((l) => l.id === bench.chosen);
-    const n = bench.book.shown.size;
-    total.textContent = `${count(n, "label")} · ${bench.unmarked.length.toLocaleString("en")} suggested`;
-    subjectsOf(bench, whom);
+    list.set(bench.list);
+    const labels = shownOf({ total: bench.book.shown.size, shown: bench.list.length });
+    write(total, `${labels} · ${bench.unmarked.length.toLocaleString("en")} suggested`);
   }
 
   const again = () => context.again(bench.player.time);
@@ -86,11 +85,13 @@ export async function labelView(context, signal, id) {
   named();
   const empty = store.project.classes.length ? null : el("div", { class: "notice" }, el("h2", { text: "Which actions are you looking for?" }),
     el("p", { text: "Name them once; each gets a key." }), button("Name the actions", () => void editClasses(context), { class: "main" }));
-  const side = el("div", { class: "side" }, empty, classes.element, inspector(bench, editor, actions),
-    el("div", { class: "side-head" }, el("h2", { text: "Labels" }), whom, total), list.element);
+  const side = el("div", { class: "side" }, empty, peopleBar(bench), classes.element, inspector(bench, editor, actions),
+    el("div", { class: "side-head" }, el("h2", { text: "Labels" }), total), list.element);
   const element = el("div", { class: "result studio-label", "data-video": video.id }, head(context, bench, actions, signal),
     el("div", { class: "stage" }, bench.picture(actions), side),
     ...bench.below(actions, weaker(bench), el("span", { class: "legend-studio small faint" }, key("full", "label"), key("guess", "suggestion"), key("wave", "activation"))));
+  // Behind all that changes with it: scrolling makes the browser lay the page out.
+  bench.addEventListener("change", () => bench.chosen && list.reveal((l) => l.id === bench.chosen));
   told();
   bench.player.seekFrame(0);
   if (context.time) bench.player.seek(context.time);
@@ -171,15 +172,14 @@ function between(context, video) {
 function labelList(bench) {
   const list = /** @type {LongList<import("./book.js").Label> & {again: () => void}} */ (new LongList({
     label: "Labels", height: 34,
-    key: (l) => `${l.id} ${l.start} ${l.end} ${l.label} ${l.note} ${l.id === bench.chosen} ${bench.timeline.waiting.has(l.id)}`,
+    key: (l) => `${l.id} ${l.start} ${l.end} ${l.label} ${l.subject} ${l.note} ${l.id === bench.chosen} ${bench.timeline.waiting.has(l.id)}`,
     row: (l) => {
       const swatch = el("span", { class: "swatch", "aria-hidden": "true" });
       if (l.label) swatch.style.background = classColour(bench.classes.indexOf(l.label), palette().dark);
       const times = l.end > l.start ? `${clock(l.start)} – ${clock(l.end)}` : clock(l.start);
-      const name = l.kind === "nothing" ? "nothing here" : l.label;
       return el("div", { class: "label-row", "aria-current": l.id === bench.chosen ? "true" : null },
-        button("", () => bench.choose(l), { "aria-label": `Go to ${name}, ${times}${l.note ? `, ${l.note}` : ""}` }),
-        swatch, el("span", { class: "label-name", text: name }), l.note && el("span", { class: "faint note-mark", text: "✎", title: l.note }),
+        button("", () => bench.choose(l), { "aria-label": `Go to ${titleOf(l)}, ${times}${l.note ? `, ${l.note}` : ""}` }),
+        swatch, el("span", { class: "label-name", text: l.kind === "nothing" ? "nothing here" : l.label }), l.subject && el("span", { class: "person-mark", text: whose(l) }), l.note && el("span", { class: "faint note-mark", text: "✎", title: l.note }),
         bench.timeline.waiting.has(l.id) && el("span", { class: "unsaved-dot", title: "Not saved yet" }), el("span", { class: "number faint", text: times }));
     },
   }));
@@ -190,18 +190,3 @@ function labelList(bench) {
   };
   return list;
 }
-
-/**
- * Whom new labels are about, where more than one is known.
- * @param {Workbench} bench
- * @param {HTMLSelectElement} select
- */
-function subjectsOf(bench, select) {
-  const all = [...bench.book.list, ...bench.suggestions].map((l) => l.subject).filter((s) => s !== null && s !== undefined && s !== "");
-  const known = [...new Set(all.map(String))].sort();
-  select.hidden = !known.length;
-  if (select.options.length === known.length + 1) return;
-  const now = select.value;
-  select.replaceChildren(el("option", { value: "", text: "About anybody" }), ...known.map((s) => el("option", { value: s, text: `About ${/^\d+$/.test(s) ? `#${s}` : s}`, selected: s === now })));
-}
-

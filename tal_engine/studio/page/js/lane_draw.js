@@ -16,7 +16,7 @@ import { bar, LABELS, point, stem } from "./lane_shapes.js";
 export const GUESSES = { top: 20, height: 11 };
 /** Pixels below which a bar has no outline. */
 const SMALL = 7;
-/** Pixels from the label before below which a point is a stem alone: diamonds would lie upon each other. */
+/** Pixels that one diamond is drawn for; other points there are stems alone, for diamonds would lie upon each other. */
 const CLOSE = 5;
 
 /**
@@ -58,33 +58,61 @@ export function drawGround(context, lanes) {
 }
 
 /**
- * Labels, what is chosen, and the range.
+ * Labels of a row as they are while nobody has chosen them.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Lanes} lanes
+ * @param {LaneRow} row
+ * @param {Label[]} labels of the row, by start
+ * @param {number} top
+ * @param {[number, number]} [part] seconds; what lies outside is drawn already
+ */
+export function drawLabels(context, lanes, row, labels, top, part = [-Infinity, Infinity]) {
+  const { range, width } = lanes;
+  let before = NaN;
+  for (const label of labels) {
+    if (label.end < range.start || label.start > range.end) continue;
+    const place = Math.floor(range.x(label.start, width) / CLOSE);
+    if (label.end >= part[0] && label.start <= part[1]) drawLabel(context, lanes, row, label, top, false, false, place === before);
+    before = place;
+  }
+}
+
+/**
+ * What lies above all labels: what is chosen, marked or not saved yet, and the range.
  * @param {CanvasRenderingContext2D} context
  * @param {Lanes} lanes
  */
-export function drawLanes(context, lanes) {
-  const { range, rows } = lanes;
+export function drawChosen(context, lanes) {
+  const { range, rows, drafts, waiting, chosen } = lanes;
   const height = rows.length * ROW;
   if (lanes.selection) ground(context, lanes, height);
-  const drafted = new Set(lanes.drafts.map((d) => d.id));
+  const drafted = new Set(drafts.map((d) => d.id));
   rows.forEach((row, i) => {
     const top = i * ROW;
     const k = lanes.guess ? row.segments.findIndex((s) => same(s, lanes.guess)) : -1;
     if (k >= 0) drawGuess(context, lanes, row, row.segments[k], row.lanes[k], top, true);
-    /** @type {Label|null} */
-    let last = null;
-    let before = -Infinity;
-    for (const label of row.labels) {
+    for (const label of chosen || waiting.size ? row.labels : []) {
       if (label.end < range.start || label.start > range.end || drafted.has(label.id)) continue;
-      const x = range.x(label.start, lanes.width);
-      if (label.id === lanes.chosen) last = label;
-      else drawLabel(context, lanes, row, label, top, false, x - before < CLOSE);
-      if (x - before >= CLOSE) before = x;
+      if (label.id === chosen) drawLabel(context, lanes, row, label, top, false, true);
+      if (waiting.has(label.id)) dot(context, range.x(label.start, lanes.width), top, lanes.palette.select);
     }
-    if (last) drawLabel(context, lanes, row, last, top, false);
-    for (const draft of lanes.drafts) if (belongs(draft, row)) drawLabel(context, lanes, row, draft, top, true);
+    for (const draft of drafts) if (belongs(draft, row)) drawLabel(context, lanes, row, draft, top, true, draft.id === chosen);
   });
   if (lanes.selection) edges(context, lanes, height);
+}
+
+/**
+ * Say that a label is not saved yet.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} top
+ * @param {string} colour
+ */
+function dot(context, x, top, colour) {
+  context.beginPath();
+  context.arc(x + 8, top + LABELS.top + 3, 2.5, 0, 7);
+  context.fillStyle = colour;
+  context.fill();
 }
 
 /**
@@ -179,10 +207,10 @@ export function same(a, b) {
  * @param {Label} label
  * @param {number} top
  * @param {boolean} draft
+ * @param {boolean} here it is chosen
  * @param {boolean} [crowded] another one is almost where it is
  */
-function drawLabel(context, { range, width, palette, chosen, waiting }, row, label, top, draft, crowded = false) {
-  const here = label.id === chosen;
+function drawLabel(context, { range, width, palette }, row, label, top, draft, here, crowded = false) {
   const colour = label.kind === "nothing" ? palette.faint : classColour(row.label_id, palette.dark);
   context.strokeStyle = here ? palette.ink : colour;
   context.fillStyle = colour;
@@ -195,12 +223,6 @@ function drawLabel(context, { range, width, palette, chosen, waiting }, row, lab
     const [left, w] = spanOf(range, width, label);
     if (w < SMALL && !here && label.kind === "segment") context.fillRect(left, y, w, LABELS.height);
     else bar(context, label, left, y, w, here);
-  }
-  if (waiting.has(label.id)) { // not saved yet: a dot
-    context.beginPath();
-    context.arc(range.x(label.start, width) + 8, y + 3, 2.5, 0, 7);
-    context.fillStyle = palette.select;
-    context.fill();
   }
   context.globalAlpha = 1;
 }

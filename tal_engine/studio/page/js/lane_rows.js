@@ -21,7 +21,7 @@ export function placed(suggestions, classes) {
   /** @type {Map<string, Guess[]>} */
   const found = new Map();
   for (const s of suggestions) {
-    const key = `${whose(s)}/${s.label}`;
+    const key = rowOf(s);
     const own = found.get(key) || [];
     own.push({ ...s, label_id: classes.indexOf(s.label), found: true });
     found.set(key, own);
@@ -42,13 +42,13 @@ export function placed(suggestions, classes) {
 export function laneRows(classes, labels, suggestions) {
   const everywhere = labels.filter((l) => l.kind === "nothing" && !l.label);
   const found = byRow(labels.filter((l) => l.kind !== "nothing" || l.label));
-  const keys = [...found.keys(), ...suggestions.keys()];
-  const subjects = [...new Set(["", ...keys.map((k) => k.slice(0, k.indexOf("/")))])].sort();
+  const guessed = [...suggestions.values()].map(({ guesses }) => whose(guesses[0]));
+  const subjects = [...new Set(["", ...[...found.values()].map((row) => whose(row.labels[0])), ...guessed])].sort(inOrder);
   /** @type {LaneRow[]} */
   const rows = [];
   for (const subject of subjects) {
     classes.forEach((label, id) => {
-      const key = `${subject}/${label}`;
+      const key = rowOf({ subject, label });
       const [own, guessed] = [found.get(key)?.labels, suggestions.get(key)];
       if (!own && !guessed && subject) return;
       const labelled = everywhere.length ? [...(own || []), ...everywhere].sort((a, b) => a.start - b.start) : own || [];
@@ -63,12 +63,13 @@ export function laneRows(classes, labels, suggestions) {
 /**
  * Labels by subject and class.
  * @param {Label[]} labels by start
+ * @param {(label: Label) => string} [rowName]
  */
-export function byRow(labels) {
+export function byRow(labels, rowName = rowOf) {
   /** @type {Map<string, MarkedRow>} */
   const found = new Map();
   for (const l of labels) {
-    const key = `${whose(l)}/${l.label}`;
+    const key = rowName(l);
     const own = found.get(key);
     if (!own) found.set(key, { labels: [l], longest: l.end - l.start });
     else {
@@ -79,13 +80,31 @@ export function byRow(labels) {
   return found;
 }
 
+/** Labels that suggestions are compared with: of a person where the suggestion names one, else of anybody. */
+export class Marked {
+  /** @param {Label[]} labels by start */
+  constructor(labels) {
+    this.labels = labels;
+    /** @type {Map<string, MarkedRow>|null} */
+    this.rows = null;
+    /** @type {Map<string, MarkedRow>|null} */
+    this.classes = null;
+  }
+
+  /** @param {{subject?: string|number|null, label: string}} guess @returns {MarkedRow|undefined} */
+  row(guess) {
+    if (whose(guess)) return (this.rows ??= byRow(this.labels)).get(rowOf(guess));
+    return (this.classes ??= byRow(this.labels, (l) => l.label)).get(guess.label);
+  }
+}
+
 /**
  * Labels that mark the same action as a suggestion: within it, or about where it is.
  * @param {Suggestion} guess
- * @param {Map<string, MarkedRow>} marked by row
+ * @param {Marked} marked
  */
 export function marksOf(guess, marked) {
-  const row = marked.get(`${whose(guess)}/${guess.label}`);
+  const row = marked.row(guess);
   if (!row) return [];
   const found = [];
   for (let i = firstFrom(row.labels, guess.start - row.longest); i < row.labels.length && row.labels[i].start <= guess.end; i++) {
@@ -108,6 +127,30 @@ function firstFrom(labels, time) {
     else high = middle;
   }
   return low;
+}
+
+/**
+ * The name of a row, for programs.
+ * @param {{subject?: string|number|null, label: string}} what
+ */
+function rowOf(what) {
+  return `${whose(what).replaceAll("/", "//")}/${what.label}`;
+}
+
+/**
+ * People that were followed by number, then others by name.
+ * @param {string} a
+ * @param {string} b
+ */
+const inOrder = (a, b) => a.localeCompare(b, "en", { numeric: true });
+
+/**
+ * What is said of a label: its class, and who does it where that is known.
+ * @param {{kind?: string, label: string, subject?: string|number|null}} label
+ */
+export function titleOf(label) {
+  const name = label.kind === "nothing" ? "nothing here" : label.label;
+  return whose(label) ? `${name} · ${whose(label)}` : name;
 }
 
 /**

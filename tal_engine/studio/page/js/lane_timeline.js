@@ -2,11 +2,14 @@
  * The studio's timeline: labels that can be taken hold of, suggestions, activation.
  * @module
  */
+import { write } from "../shared/js/dom.js";
 import { clock, score } from "../shared/js/format.js";
-import { palette } from "../shared/js/theme.js";
+import { CHANGED, palette } from "../shared/js/theme.js";
 import { Timeline } from "../shared/js/timeline.js";
 import { drawRuler, laneOf, prepared, ROW, RULER } from "../shared/js/timeline_draw.js";
-import { drawGround, drawLanes, GUESSES, same } from "./lane_draw.js";
+import { GUESSES, same } from "./lane_draw.js";
+import { LaneLayers } from "./lane_layers.js";
+import { titleOf } from "./lane_rows.js";
 import { LABELS } from "./lane_shapes.js";
 
 /** @typedef {import("./book.js").Label} Label */
@@ -38,9 +41,12 @@ export class LaneTimeline extends Timeline {
     this.hits = null;
     /** @type {Set<string>} */
     this.waiting = new Set();
-    this.kept = document.createElement("canvas");
-    /** What the kept picture shows. */
-    this.keptOf = "";
+    this.layers = new LaneLayers(this.picture);
+    /** The part that the ruler shows, and how. */
+    this.view = "";
+    /** @type {ReturnType<typeof more>|null} asked for when they change only: asking makes the browser compute styles */
+    this.colours = null;
+    window.addEventListener(CHANGED, () => (this.colours = null), { signal });
     /** Counts changes of suggestions, curves and thresholds. */
     this.version = 0;
     /** @type {(time: number) => number} to the frame that labels lie on */
@@ -55,28 +61,30 @@ export class LaneTimeline extends Timeline {
   counted() {
     this.names.querySelectorAll(".row-count").forEach((place, i) => {
       const n = this.lanes[i].labels.filter((l) => l.kind !== "nothing").length;
-      place.textContent = String(n);
+      write(place, String(n));
     });
   }
 
   draw() {
-    this.width = this.plot.clientWidth;
+    this.width = this.measured || this.plot.clientWidth;
     if (!this.width) return;
-    this.plot.dataset.range = `${this.range.start} ${this.range.end}`;
-    const colours = more(palette());
-    drawRuler(prepared(this.ruler, this.width, RULER), this.range, this.width, colours);
-    const lanes = {
+    const shown = `${this.range.start} ${this.range.end}`;
+    if (this.plot.dataset.range !== shown) this.plot.dataset.range = shown;
+    const colours = (this.colours ??= more(palette()));
+    const view = `${shown} ${this.width} ${window.devicePixelRatio} ${Object.values(colours)}`;
+    if (view !== this.view) drawRuler(prepared(this.ruler, this.width, RULER), this.range, this.width, colours);
+    this.view = view;
+    this.layers.draw({
       range: this.range, width: this.width, rows: this.lanes, curves: this.curves, chosen: this.chosenLabel, guess: this.guess,
       drafts: this.drafts, selection: this.selection, floor: this.floor, hits: this.hits, waiting: this.waiting, palette: colours,
-    };
-    const height = Math.max(this.rows.length, 1) * ROW;
-    const wanted = `${this.plot.dataset.range} ${this.width} ${window.devicePixelRatio} ${colours.ink} ${this.version} ${this.rows.map((r) => r.key)}`;
-    if (wanted !== this.keptOf) drawGround(prepared(this.kept, this.width, height), lanes);
-    this.keptOf = wanted;
-    const context = prepared(this.picture, this.width, height);
-    context.drawImage(this.kept, 0, 0, this.width, height);
-    drawLanes(context, lanes);
+    }, view, this.version);
     this.placed();
+  }
+
+  /** Draw at once what has changed: in a frame that is being made already. */
+  now() {
+    cancelAnimationFrame(this.frame);
+    this.draw();
   }
 
   /** Suggestions, curves or thresholds are others now. */
@@ -192,8 +200,7 @@ export class LaneTimeline extends Timeline {
   describe(what) {
     const times = what.end > what.start ? `${clock(what.start)} – ${clock(what.end)}` : clock(what.start);
     if (what.found) return `${what.label} · ${times} · suggested, score ${score(what.score)}`;
-    const name = what.kind === "nothing" ? `nothing here${what.label ? ` (${what.label})` : ""}` : what.label;
-    return `${name} · ${times}${what.author ? ` · ${what.author}` : ""}${what.note ? ` · ${what.note}` : ""}${this.waiting.has(what.id) ? " · not saved yet" : ""}`;
+    return `${titleOf(what)} · ${times}${what.author ? ` · ${what.author}` : ""}${what.note ? ` · ${what.note}` : ""}${this.waiting.has(what.id) ? " · not saved yet" : ""}`;
   }
 
   /** @param {any} guess */

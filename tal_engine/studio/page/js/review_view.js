@@ -5,14 +5,16 @@
 import { announce, button, el } from "../shared/js/dom.js";
 import { clock, score } from "../shared/js/format.js";
 import { listenToKeys } from "../shared/js/keys.js";
+import { benchActions } from "./bench_actions.js";
 import { classPalette } from "./class_palette.js";
 import { hearClassKeys } from "./hold.js";
 import { marking } from "./label_actions.js";
 import { key } from "./label_view.js";
 import { noQuestions } from "./no_questions.js";
+import { peopleActions, peopleBar } from "./people_bar.js";
 import { REASONS, reviewHold, WHOLE } from "./review_hold.js";
 import { classKeys, REVIEWING } from "./shortcuts.js";
-import { benchActions, Workbench } from "./workbench.js";
+import { Workbench } from "./workbench.js";
 
 /** @typedef {{id: string, video: string, start: number, end: number, label: string, score: number, reason: string, text: string}} Item */
 /** @typedef {{bench: Workbench, stop: AbortController}} Ready */
@@ -37,8 +39,7 @@ class Review {
   constructor(context, signal) {
     this.context = context;
     this.signal = signal;
-    /** @type {Item[]} */
-    this.items = [];
+    this.items = /** @type {Item[]} */ ([]);
     /** @type {Set<string>} */
     this.answered = new Set();
     /** @type {Map<string, Promise<Ready>>} by video */
@@ -69,8 +70,7 @@ class Review {
     context.store.addEventListener("project", named, { signal });
     named();
     hearClassKeys(() => (this.item ? this.keys : new Map()), this.hold, signal);
-    /** @type {Record<string, () => void>} */
-    this.actions = {};
+    this.actions = /** @type {Record<string, () => void>} */ ({});
     listenToKeys(new Proxy({}, { get: (_, name) => this.actions[String(name)] }), signal, REVIEWING);
   }
 
@@ -160,7 +160,7 @@ class Review {
     const answers = (/** @type {string} */ text, /** @type {string} */ press, /** @type {() => void} */ act, kind = "") =>
       el("button", { type: "button", class: `answer ${kind}`, "aria-keyshortcuts": press, on: { click: act } }, el("kbd", { text: press, "aria-hidden": "true" }), text);
     const actions = (this.actions = this.actionsOf(bench));
-    this.marks = marking(bench, this.context.editor, () => "");
+    this.marks = marking(bench, this.context.editor);
     this.place = el("div", { class: "question" });
     this.gone = el("p", { class: "small faint", hidden: true, text: "This is asked no more: labels or suggestions have changed. Answer it, or go on with S." });
     this.left = el("span", { class: "small faint", role: "status" });
@@ -170,7 +170,7 @@ class Review {
     const side = el("div", { class: "side review-side" }, this.place,
       el("div", { class: "answers", role: "group", "aria-label": "Answers" },
         this.accept, answers("Reject", "R", actions.reject), this.move, this.nothing),
-      this.which, this.classes.element,
+      peopleBar(bench), this.which, this.classes.element,
       el("div", { class: "side-foot" }, button("Play again", actions.playChosen, { class: "small-button", title: "Play it again (P)" }),
         button("Not now", actions.skip, { class: "small-button quiet", title: "The next question (S)" }), el("span", { class: "gap" }), this.left));
     this.element.replaceChildren(el("div", { class: "result studio-label" },
@@ -247,7 +247,7 @@ class Review {
   answer(answer, said) {
     const item = this.item;
     if (!item) return;
-    this.context.editor.answer(item, answer, said);
+    this.context.editor.answer(item, this.now?.bench.whom ? { ...answer, subject: this.now.bench.whom } : answer, said);
     this.answered.add(item.id);
     announce(said);
     this.items.shift();
@@ -260,7 +260,7 @@ class Review {
     const draft = () => this.asked;
     const item = () => /** @type {Item} */ (this.item);
     return {
-      ...benchActions(bench),
+      ...benchActions(bench), ...peopleActions(bench, this.context.editor),
       accept: () => item().reason === WHOLE ? this.answer({ answer: "accept" }, "Done: what has no label counts as background") : !item().label ? announce("Press the key of the action that happens here") : this.answer(this.moved ? { answer: "move", ...this.bounds() } : { answer: "accept" }, "Accepted"),
       reject: () => this.answer({ answer: "reject" }, "Rejected"),
       nothing: () => this.answer({ answer: "nothing" }, "Nothing happens here"),

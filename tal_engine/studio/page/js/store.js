@@ -27,6 +27,7 @@ import { Book } from "./book.js";
  * @property {number} suggestions
  */
 /** @typedef {{start: number, end: number, label: string, score: number, subject?: string|number|null}} Suggestion */
+/** @typedef {{name: string, source: "pose"|"project"|"labels", first: number|null, last: number|null}} Subject a person, and when it is seen */
 /** @typedef {{revision: number, segments: Suggestion[], curves: Record<string, number[]>|null}} Suggested */
 
 /** Milliseconds within which several news of one kind are fetched once. */
@@ -51,6 +52,8 @@ export class Store extends EventTarget {
     /** @type {number|null} questions; null before they were read */
     this.waiting = null;
     this.connected = true;
+    /** Whom labels are about, from one video to the next. */
+    this.whom = "";
     /** @type {Map<string, ReturnType<typeof setTimeout>>} */
     this.timers = new Map();
   }
@@ -165,6 +168,11 @@ export class Store extends EventTarget {
   asks() {
     this.old("/api/queue");
     this.soon("asks", () => this.tell("queue"));
+  }
+
+  /** @param {string} id @returns {Promise<{subjects: Subject[], problem: {title: string, detail: string}|null}>} */
+  subjects(id) {
+    return this.api.json(`/api/videos/${encodeURIComponent(id)}/subjects`);
   }
 
   /**

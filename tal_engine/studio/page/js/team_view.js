@@ -5,6 +5,7 @@
 import { announce, button, el } from "../shared/js/dom.js";
 import { clock, count } from "../shared/js/format.js";
 import { note, notice } from "../shared/js/notice.js";
+import { titleOf } from "./lane_rows.js";
 import { askName } from "./welcome.js";
 
 /**
@@ -79,7 +80,7 @@ function conflict(context, found, again) {
 function version(label) {
   if (!label || label.op === "remove") return [el("span", { class: "faint", text: "removed" })];
   const times = label.end > label.start ? `${clock(label.start)} – ${clock(label.end)}` : clock(label.start);
-  return [el("span", { class: "strong", text: label.label || "nothing here" }), ` ${times}`, label.note ? el("span", { class: "faint", text: ` · ${label.note}` }) : ""];
+  return [el("span", { class: "strong", text: titleOf(label) }), ` ${times}`, label.note ? el("span", { class: "faint", text: ` · ${label.note}` }) : ""];
 }
 
 /**

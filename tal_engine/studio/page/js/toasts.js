@@ -4,6 +4,7 @@
  */
 import { button, el } from "../shared/js/dom.js";
 import { clock, count } from "../shared/js/format.js";
+import { titleOf } from "./lane_rows.js";
 
 /** Most that are shown at once; the oldest go. */
 const MOST = 3;
@@ -59,7 +60,7 @@ export function hearProblems({ store, saver, editor }) {
   editor.addEventListener("kept", (e) => {
     const { was, now } = /** @type {CustomEvent} */ (e).detail;
     const who = now && now.author !== editor.author ? now.author : "Somebody";
-    show("Not undone", `${who} has ${now ? "changed" : "removed"} this label (${was.label || "nothing here"}, ${clock(was.start)}) since. To undo it would undo that too.`, "");
+    show("Not undone", `${who} has ${now ? "changed" : "removed"} this label (${titleOf(was)}, ${clock(was.start)}) since. To undo it would undo that too.`, "");
   });
   editor.addEventListener("gone", (e) => {
     const { status, detail } = /** @type {CustomEvent} */ (e).detail;

@@ -2,12 +2,12 @@
  * A video to work on: its player, its timeline, its labels and suggestions. Views put their panels beside it.
  * @module
  */
-import { button, el } from "../shared/js/dom.js";
+import { announce, button, el, write } from "../shared/js/dom.js";
 import { clock, score } from "../shared/js/format.js";
 import { Player } from "../shared/js/player.js";
-import { playing } from "../shared/js/playing.js";
 import { transport } from "../shared/js/transport.js";
-import { byRow, marksOf, placed, laneRows } from "./lane_rows.js";
+import { Marked, marksOf, placed, laneRows, titleOf, whose } from "./lane_rows.js";
+import { byPerson, called, everybody } from "./people_bar.js";
 import { curvesOf } from "./lane_curve.js";
 import { LaneTimeline } from "./lane_timeline.js";
 import { addressOf, stage } from "./stage.js";
@@ -49,6 +49,16 @@ export class Workbench extends EventTarget {
     this.guess = null;
     /** @type {[number, number]|null} */
     this.selection = null;
+    /** @type {import("./store.js").Subject[]} whom the server knows */
+    this.subjects = [];
+    /** Whom labels are about, and how many of each; "" is nobody in particular. */
+    this.people = /** @type {string[]} */ ([]);
+    this.counted = byPerson([]);
+    this.whom = "";
+    /** Whether only labels about `whom` are shown. */
+    this.only = false;
+    /** Of the browser, that shows what has changed; 0: none is due. */
+    this.frame = 0;
     this.here = el("div", { class: "here", "aria-hidden": "true" });
     this.stage = stage(video, this.player, this.here);
     this.hear();
@@ -63,6 +73,12 @@ export class Workbench extends EventTarget {
   /** Names of the classes, in order. */
   get classes() {
     return this.context.store.project.classes.map((c) => c.name);
+  }
+
+  /** Labels that are shown, by start. @returns {Label[]} */
+  get list() {
+    if (!this.only || !this.whom) return this.book.list;
+    return this.book.list.filter((l) => l.subject === this.whom || (l.kind === "nothing" && !l.label));
   }
 
   hear() {
@@ -82,6 +98,7 @@ export class Workbench extends EventTarget {
   /** Read what may come after the picture. */
   async read() {
     void this.readSuggestions();
+    void this.readSubjects();
     try {
       const { times } = await this.context.store.frames(this.video.id);
       if (!this.signal.aborted) this.player.setTimes(Float64Array.from(times));
@@ -104,15 +121,44 @@ export class Workbench extends EventTarget {
     this.sorted();
   }
 
+  /** Who is in the video; without an answer those that its labels name are known. */
+  async readSubjects() {
+    const { subjects, problem } = await this.context.store.subjects(this.video.id).catch(() => ({ subjects: [], problem: null }));
+    if (this.signal.aborted) return;
+    if (problem) this.context.store.dispatchEvent(new CustomEvent("problem", { detail: problem }));
+    this.subjects = subjects;
+    const known = everybody(subjects, byPerson(this.book.list));
+    this.whom = known.includes(this.context.store.whom) ? this.context.store.whom : "";
+    this.told();
+  }
+
+  /**
+   * Say whom labels are about from now on.
+   * @param {string} name "" for nobody in particular
+   */
+  about(name) {
+    this.whom = this.context.store.whom = name;
+    if (this.only && this.label && this.label.subject !== name) this.choose(null);
+    this.told();
+    announce(`New labels are about ${called(name)}`);
+  }
+
+  /** @param {boolean} only whether to show only labels about `whom` */
+  show(only) {
+    this.only = only;
+    if (only && this.label && this.label.subject !== this.whom) this.choose(null);
+    this.told();
+  }
+
   /** Suggestions of what no label marks yet. */
   get unmarked() {
-    const marked = byRow(this.book.list);
+    const marked = new Marked(this.book.list);
     return this.suggestions.filter((s) => !marksOf(s, marked).length);
   }
 
-  /** Labels that mark the same action as a suggestion. @param {import("./store.js").Suggestion} guess */
+  /** Labels that mark the same action as a suggestion, about `whom`. @param {import("./store.js").Suggestion} guess */
   marks(guess) {
-    return marksOf(guess, byRow(this.book.list));
+    return marksOf(whose(guess) ? guess : { ...guess, subject: this.whom }, new Marked(this.book.list));
   }
 
   /** Put suggestions into their rows anew. */
@@ -133,20 +179,32 @@ export class Workbench extends EventTarget {
     if (gained) this.dispatchEvent(new Event("picture"));
   }
 
+  /** Show what has changed with the next frame, once for all changes before it. */
   told() {
     if (this.chosen && !this.book.shown.has(this.chosen)) this.chosen = this.timeline.chosenLabel = null;
+    this.frame ||= requestAnimationFrame(() => this.shown());
+  }
+
+  shown() {
+    this.frame = 0;
+    if (this.signal.aborted) return;
+    this.counted = byPerson(this.book.list);
+    this.people = everybody(this.subjects, this.counted);
+    if (!this.people.includes(this.whom)) this.whom = ""; // the last label about somebody was undone
+    if (this.label && this.label.subject !== this.whom) this.only = false; // what is chosen is seen
     this.timeline.waiting = new Set(this.book.pending.flatMap((e) => e.changes.map((c) => c.label.id)));
-    this.timeline.setRows(laneRows(this.classes, this.book.list, this.guesses));
+    this.timeline.setRows(laneRows(this.classes, this.list, this.guesses));
     this.ticked();
+    this.timeline.now();
     this.dispatchEvent(new Event("change"));
   }
 
   ticked() {
     const { player, timeline } = this;
     const t = player.time;
-    const now = [...this.book.list.filter((l) => l.start <= t && t <= Math.max(l.end, l.start + 0.3)).map((l) => l.kind === "nothing" ? "nothing here" : l.label),
+    const now = [...this.book.list.filter((l) => l.start <= t && t <= Math.max(l.end, l.start + 0.3)).map(titleOf),
       ...this.suggestions.filter((s) => s.start <= t && t < s.end).map((s) => `${s.label}? ${score(s.score)}`)].slice(0, 4).join(", ");
-    this.here.textContent = now;
+    write(this.here, now);
     timeline.setTime(player.shown, `${clock(player.shown)}, frame ${player.frame}${now ? `, ${now}` : ""}`, player.speed !== 0);
   }
 
@@ -158,9 +216,8 @@ export class Workbench extends EventTarget {
   choose(what, go = true) {
     this.guess = this.timeline.guess = what?.found ? what : null;
     this.chosen = this.timeline.chosenLabel = what && !what.found ? what.id : null;
-    this.timeline.changed();
     if (what && go) this.go(what.start);
-    this.dispatchEvent(new Event("change"));
+    this.told();
   }
 
   /** @param {number} time */
@@ -185,8 +242,9 @@ export class Workbench extends EventTarget {
    * @param {{label: string, start: number, end: number}|null} draft
    */
   draft(draft) {
+    const own = draft && this.timeline.lanes.some((r) => r.label === draft.label && r.subject === whose({ subject: this.whom }));
     this.timeline.drafts = draft ? [{
-      id: "draft", video: this.video.id, kind: draft.end > draft.start ? "segment" : "point", subject: "", note: "", author: "", ...draft,
+      id: "draft", video: this.video.id, kind: draft.end > draft.start ? "segment" : "point", subject: own ? this.whom : "", note: "", author: "", ...draft,
     }] : [];
     this.timeline.changed();
   }
@@ -216,39 +274,4 @@ export class Workbench extends EventTarget {
     return [el("div", { class: "tools" }, ...tools, el("span", { class: "gap" }), zoom),
       el("div", { class: "timeline-box" }, this.timeline.element)];
   }
-}
-
-/**
- * What keys and buttons do with any workbench.
- * @param {Workbench} bench
- * @returns {Record<string, () => void>}
- */
-export function benchActions(bench) {
-  const { player, timeline } = bench;
-  const { range } = timeline;
-
-  /** @returns {[number, number]|null} */
-  function target() {
-    const what = bench.label || bench.guess;
-    return bench.selection || (what && [what.start, what.end]);
-  }
-
-  return {
-    ...playing(player, timeline),
-    fitChosen() {
-      const [start, end] = target() || [0, player.duration];
-      const margin = Math.max((end - start) * 0.5, 1);
-      range.set(start - margin, end + margin);
-      timeline.moved();
-    },
-    playChosen() {
-      const [start, end] = target() || [player.time, player.duration];
-      player.seek(start);
-      player.play(1, Math.max(end, start + 1));
-    },
-    unmark() {
-      bench.select(null);
-      bench.choose(null);
-    },
-  };
 }
