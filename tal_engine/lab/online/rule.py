@@ -30,7 +30,7 @@ RULES = protocol("activitynet").with_tious(WTAL_TIOUS)
 SAME = 0.3
 #: Shares of the peak at which actions may begin and end. Another than the given one has to be better by so much in mean
 #: mAP: less may be chance on few videos.
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 _BETTER = 0.02
 #: Where further guesses at an action lie between its share and its peak, and what their scores are worth: so little
 #: that they come after nearly all that is told once, and hardly pass a threshold (docs/online.md has what was tried).

@@ -36,7 +36,8 @@ _LIKELY = 0.1
 #: So many false alarms are counted; of fewer, the rate is taken from the tail that so many show.
 ENOUGH = 10
 #: Log-odds of the thresholds that are tried.
-_TRIED = tuple(float(z) for z in np.arange(np.log(LEAST_START / (1 - LEAST_START)), 9.0, 0.15))
+_STEP = 0.15
+_TRIED = tuple(float(z) for z in np.arange(np.log(LEAST_START / (1 - LEAST_START)), 9.0, _STEP))
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,10 @@ def fit_starts(
         return evaluate_starts(truth, starts_table(activations, told, vocabulary), seconds)
 
     asked, wrong = per_hour * seconds / 3600, 0
+    surest = max((_surest(a, weights, options.look_ahead) for a in activations.values()), default=0.0)
     for z in reversed(_TRIED):
+        if z > surest + 2 * _STEP and z != _TRIED[0]:
+            continue  # nothing is told there
         worths[z] = worth(z)
         wrong = max(wrong, worths[z].false_alarms)
         if wrong >= ENOUGH and wrong > asked:
@@ -163,12 +167,7 @@ def _rows(
     video: str, a: OnlineActivations, truth: Table, vocabulary: Vocabulary, look_ahead: int
 ) -> tuple[Floats, Floats]:
     """Return the log-odds of likely classes at a video's snippets with a 1 behind, [n, 5], and who is right, [n]."""
-    now, seen = (np.asarray(v, np.float64).round(DECIMALS) for v in (a.now, a.cas))
-    late = np.concatenate([now[:look_ahead], seen[: max(len(now) - look_ahead, 0)]])
-    order = np.sort(now, axis=1)
-    best = order[:, -1:]
-    other = np.where(now == best, order[:, -2:-1], best) if now.shape[1] > 1 else np.zeros_like(now)
-    said = np.stack([now, np.concatenate([now[:1], now[:-1]]), late, other], axis=2).clip(LEAST, MOST)
+    now, odds = np.asarray(a.now, np.float64).round(DECIMALS), _odds(a, look_ahead)
     moment = np.minimum(a.timeline.right(np.arange(1, len(now) + 1, dtype=np.float64)), a.duration)
     right = np.zeros(now.shape, bool)
     for i in np.flatnonzero(truth.video == truth.videos.index(video)):
@@ -176,8 +175,24 @@ def _rows(
         inside = (truth.start[i] - EARLY_S <= moment) & (moment < until)
         right[inside, vocabulary.id(truth.labels[truth.label[i]])] = True
     likely = now >= _LIKELY
-    odds = np.log(said / (1 - said))[likely]
-    return np.concatenate([odds, np.ones((len(odds), 1))], axis=1), right[likely].astype(np.float64)
+    return np.concatenate([odds[likely], np.ones((likely.sum(), 1))], axis=1), right[likely].astype(np.float64)
+
+
+def _odds(a: OnlineActivations, look_ahead: int) -> Floats:
+    """Return what evidence weighs at a video's snippets, as `Evidence` computes it one by one, [T, C, 4]."""
+    now, seen = (np.asarray(v, np.float64).round(DECIMALS) for v in (a.now, a.cas))
+    late = np.concatenate([now[:look_ahead], seen[: max(len(now) - look_ahead, 0)]])
+    order = np.sort(now, axis=1)
+    best = order[:, -1:]
+    other = np.where(now == best, order[:, -2:-1], best) if now.shape[1] > 1 else np.zeros_like(now)
+    said = np.stack([now, np.concatenate([now[:1], now[:-1]]), late, other], axis=2).clip(LEAST, MOST)
+    return np.asarray(np.log(said / (1 - said)))
+
+
+def _surest(a: OnlineActivations, w: StartEvidence, look_ahead: int) -> float:
+    """Return the largest log-odds that evidence has in a video."""
+    weights = np.array([w.now, w.before, w.seen, w.rival])
+    return float((_odds(a, look_ahead) @ weights).max(initial=-np.inf)) + w.offset
 
 
 def starts_table(
