@@ -155,8 +155,9 @@ def _targets(lesson: Lesson, words: Vocabulary, config: OnlineConfig) -> OnlineT
 
 def _passes(made: TrainedHead) -> dict[str, object]:
     """Tell how training went: the passes, the one that was kept, and the loss of each on the held-out videos."""
-    held_out = [round(loss, 4) for _, loss in made.curve]
-    return {"run": len(held_out), "kept": held_out.index(min(held_out)) + 1, "held_out_loss": held_out}
+    losses = [loss for _, loss in made.curve]
+    kept = losses.index(min(losses)) + 1
+    return {"run": len(losses), "kept": kept, "held_out_loss": [round(loss, 4) for loss in losses]}
 
 
 def lessons_of(
