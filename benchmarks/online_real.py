@@ -40,8 +40,8 @@ from tal_engine.vocabulary import Vocabulary
 EVERY = 4
 #: Steps of the teachers' training; the settings are those of `tal fit` for points.
 STEPS = {"MSRC-12": 600, "VTS": 300}
-#: Passes of the students' training; fewer of MSRC-12, which has most snippets.
-EPOCHS = {"MSRC-12": 5, "VTS": 30}
+#: Most passes of the students' training; fewer of MSRC-12, which has most snippets.
+EPOCHS = {"MSRC-12": 20, "VTS": 30}
 #: Of MSRC-12's test sequences every so many-th is measured.
 MEASURED = 2
 

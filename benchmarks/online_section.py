@@ -64,8 +64,9 @@ def _world(title: str, w: Mapping[str, Any]) -> list[str]:
     return [
         f"**{title}**: {w['taught']} videos to learn from, thresholds on {w['fitted_on']} others, measured on "
         f"{w['videos']} ({w['instances']} {what}, {60 * w['hours']:.0f} minutes); snippets every {w['step_s']:.2f} s; "
-        f"finals of the students {plus_minus(w['finals'])}, shares that were chosen {shares}. mAP and p-mAP are of "
-        "everything that is found; starts at the thresholds for 2 false alarms an hour.",
+        f"finals of the students {plus_minus(w['finals'])}, shares that were chosen {shares}{_passes(students)}. mAP "
+        "and p-mAP are of everything that is found; starts at the thresholds for 2 false alarms an "
+        f"hour{_rule(students)}.",
         "",
         *table(head, rows),
         "",
@@ -74,6 +75,18 @@ def _world(title: str, w: Mapping[str, Any]) -> list[str]:
         *_curve(students[0]["by_threshold"], w["hours"], points),
         "",
     ]
+
+
+def _passes(students: Sequence[Mapping[str, Any]]) -> str:
+    """Which passes of training were kept, where the students say so."""
+    of = [p for s in students if (p := s["fitted"].get("passes"))]
+    return f", passes that were kept {', '.join(str(p['kept']) + ' of ' + str(p['run']) for p in of)}" if of else ""
+
+
+def _rule(students: Sequence[Mapping[str, Any]]) -> str:
+    """What tells starts: students of before evidence do not say where their threshold is from."""
+    by_evidence = all("from_the_tail" in s["fitted"]["starts"] for s in students)
+    return ", by evidence" if by_evidence else ", by `now`: students of before evidence"
 
 
 def _curve(rows: Sequence[Mapping[str, Any]], hours: float, points: bool) -> list[str]:

@@ -23,13 +23,13 @@ from tal_engine.diagnostics.online_run import stream_all
 from tal_engine.inference.online_scoring import decided
 from tal_engine.lab.fitting.held_out import HeldOut
 from tal_engine.lab.fitting.outcomes import mean_ap
-from tal_engine.lab.online.rule import starts_table
+from tal_engine.lab.online.starts import starts_table
 from tal_engine.metrics.online import lateness
 from tal_engine.metrics.starts import EARLY_S, evaluate_starts, point_map
 from tal_engine.records import OnlineActivations
 from tal_engine.vocabulary import Vocabulary
 
-THRESHOLDS = (0.5, 0.7, 0.9, 0.95, 0.99, 0.995, 0.998)
+THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95)
 #: Seconds from an action point within which a start is right: Nowozin and Shotton's, and ours, for false alarms.
 NEAR_S, MINE_S = 1 / 3, 1.0
 

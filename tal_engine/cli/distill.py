@@ -65,7 +65,7 @@ def distill(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Passes over the snippets of the training videos; default 12, with --online 30.",
+            help="Passes over the snippets of the training videos; default 12, with --online at most 30.",
             rich_help_panel=_LESSONS,
         ),
     ] = None,

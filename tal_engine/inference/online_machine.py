@@ -14,6 +14,8 @@ m + look_ahead and comes with n = m + look_ahead. The rules, by class:
 * It takes the first waiting start whose onset is not after its end; further such starts are withdrawn, and all of them
   if it is not final. An open action without a start is told when `seen` reaches the threshold; `now`, which says the
   same of it later, then tells another only after it was above the hold and below again, or the action has ended.
+* With `evidence` it is that which is compared with the threshold and the hold in place of `now`; `seen`, which it has
+  heard, tells no start then.
 * A start whose action has not opened `patience` snippets after it was told is withdrawn.
 * An action longer than `longest` is cut there, and goes on as another.
 * Each of `guesses` is another share by which the same rules find actions, apart from all starts: what they find is
@@ -34,6 +36,7 @@ from numpy.typing import NDArray
 
 from ..errors import FeatureError
 from ..plan.online_fields import OnlineOptions
+from .start_evidence import Evidence
 
 #: Most starts of a class that wait for their action.
 WAITING = 2
@@ -88,7 +91,7 @@ class OpenAction:
 
 @dataclass(slots=True)
 class ClassState:
-    """What is known of one class. last: of `now`; rose: where it rose above the hold, None while it is below.
+    """What is known of one class. last: of `now`, or its evidence; rose: where it rose above the hold, None below it.
 
     low: snippets in a row below the hold. silent: `seen` told a start, and `now` was not above the hold since. lowest:
     the least of `seen` since the last action ended. recent: the last values of `seen`, newest last.
@@ -151,6 +154,7 @@ class OnlineMachine:
             for label in range(len(options.start))
             for k, share in enumerate(shares)
         ]
+        self._evidence = None if options.evidence is None else Evidence(options.evidence)
         self._numbered = 0
         self.begin()
 
@@ -159,6 +163,8 @@ class OnlineMachine:
         #: Snippets so far.
         self.count = 0
         self._states = [ClassState() for _ in self._tracks]
+        if self._evidence is not None:
+            self._evidence.before = None
 
     @property
     def open_actions(self) -> int:
@@ -180,6 +186,8 @@ class OnlineMachine:
         n, m = self.count, self.count - self._o.look_ahead
         told: list[Decision] = []
         nows, delayed = [] if now is None else _rounded(now), _rounded(seen)
+        if self._evidence is not None and now is not None:
+            nows = self._evidence.step(nows, delayed if m >= 0 else nows)
         for track, state in zip(self._tracks, self._states, strict=True):
             if now is not None and not track.guess:
                 told += self._start(state, track.label, nows[track.label], n)
@@ -266,7 +274,7 @@ class OnlineMachine:
             return []
         label = track.label
         if not state.starts:
-            if value < self._o.start[label]:
+            if value < self._o.start[label] or self._evidence is not None:
                 return []
             state.armed, state.silent = False, True
             return [self._tell(state, label, max(action.start, n - self._o.backdate), value, n)]
@@ -318,12 +326,17 @@ class OnlineMachine:
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs to resume, ready for JSON."""
-        return {"count": self.count, "numbered": self._numbered, "classes": [s.to_dict() for s in self._states]}
+        known = {} if self._evidence is None else {"before": self._evidence.before}
+        return {
+            "count": self.count, "numbered": self._numbered, "classes": [s.to_dict() for s in self._states], **known
+        }  # fmt: skip
 
     def restore(self, numbers: dict[str, Any]) -> None:
         """Resume from a `state`."""
         self.count, self._numbered = numbers["count"], numbers["numbered"]
         self._states = [ClassState.from_dict(s) for s in numbers["classes"]]
+        if self._evidence is not None:
+            self._evidence.before = numbers["before"]
 
 
 def _rounded(values: NDArray[Any]) -> list[float]:

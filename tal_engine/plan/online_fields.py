@@ -11,11 +11,36 @@ from ..errors import UsageError
 LEAST_START = 0.3
 #: Far beyond what makes sense, in snippets.
 _MOST = 10_000
+#: The same of weights.
+_HEAVIEST = 1000.0
 
 
 def _require(ok: bool, what: str, value: object, allowed: str) -> None:
     if not ok:
         raise UsageError(f"{what} is {value!r}, must be {allowed}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartEvidence:
+    """How sure one is that a class has begun: a logistic function of log-odds that the head gave lately.
+
+    now: weight of the class at the newest snippet; before: one snippet before; seen: the delayed activation that came
+    with the newest snippet; rival: the likeliest other class at the newest snippet. See `inference.start_evidence`.
+
+    >>> from tal_engine.plan.online_fields import StartEvidence
+    >>> StartEvidence(now=1.0, rival=-0.5).offset
+    0.0
+    """
+
+    now: float = 1.0
+    before: float = 0.0
+    seen: float = 0.0
+    rival: float = 0.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("now", "before", "seen", "rival", "offset"):
+            _require(abs(getattr(self, name)) <= _HEAVIEST, name, getattr(self, name), f"in -{_HEAVIEST}..{_HEAVIEST}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +78,8 @@ class OnlineOptions:
     patience: int = 2
     #: The head's hazard is of actions that end within so many seconds.
     horizon_s: float = 2.0
+    #: What thresholds of starts are compared with. None: `now`, and the delayed activation by itself.
+    evidence: StartEvidence | None = None
 
     def starting_at(self, score: float) -> OnlineOptions:
         """Return the same rules with one threshold of starts for all classes, from `LEAST_START` to 1."""

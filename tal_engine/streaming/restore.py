@@ -117,6 +117,8 @@ class _Machine(_Strict):
     count: Count
     numbered: Count
     classes: list[_ClassState]
+    #: Of rules with evidence: what it remembers.
+    before: list[Score] | None = None
 
 
 class _OnlineState(_Strict):
@@ -273,6 +275,9 @@ def _check_online(s: _State, online: _OnlineState, arrays: Arrays, manifest: Man
     _require(machine.count == s.since, "online.machine.count", machine.count, f"given - from ({s.since})")
     tracks = len(options.start) * (1 + len(options.guesses))
     _require(len(machine.classes) == tracks, "online.machine.classes", len(machine.classes), "one a class and guess")
+    heard = len(options.start) if options.evidence is not None and machine.count else 0
+    known = len(machine.before or ())
+    _require(known == heard, "online.machine.before", known, f"{heard} values after {machine.count} snippets")
     seen = max(machine.count - options.look_ahead, 0)
     for one in machine.classes:
         kept = min(seen, options.rise)

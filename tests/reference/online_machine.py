@@ -150,7 +150,7 @@ class Stream:
             if self.guess:
                 return
             if not self.starts:
-                if value >= self.o.start[self.label]:
+                if value >= self.o.start[self.label] and self.o.evidence is None:
                     self.late = len(self.now)
                     self.begin(max(start, self.n - self.o.backdate), value)
             elif start < self.starts[0].at and abs(start - self.starts[0].told) > 1:
@@ -186,9 +186,31 @@ class Stream:
             self.withdraw(s)
 
 
+def odds(p):
+    """Of an activation, as evidence takes it."""
+    p = min(max(p, 0.05), 0.999)
+    return math.log(p / (1 - p))
+
+
+def evidence(weights, nows, delayed, ahead):
+    """Of all snippets, [N][C]; `delayed` [N + ahead][C] come with the snippets."""
+    out = []
+    for n, row in enumerate(nows):
+        before, seen = nows[max(n - 1, 0)], delayed[n] if n >= ahead else row
+        out.append([])
+        for c, now in enumerate(row):
+            others = max([v for k, v in enumerate(row) if k != c], default=0.0)
+            z = weights.offset + weights.now * odds(now) + weights.before * odds(before[c])
+            z = z + weights.seen * odds(seen[c]) + weights.rival * odds(others)
+            out[-1].append(1 / (1 + math.exp(-z)))
+    return out
+
+
 def tell(options, floors, shortest, longest, nows, delayed):
     """All that is told of a stream of `nows` [N][C], while `delayed` [N + look_ahead][C] come; and of its end."""
     ids, out = [], []
+    if options.evidence is not None:
+        nows = evidence(options.evidence, nows, delayed, options.look_ahead)
     streams = [
         Stream(c, options, floors[c], shortest, longest, ids, guess)
         for c in range(len(options.start))

@@ -15,24 +15,22 @@ from ...inference.online_machine import Decision
 from ...inference.online_scoring import decided
 from ...inference.operating_point import overlap
 from ...metrics import WTAL_TIOUS, evaluate, protocol
-from ...metrics.starts import StartEvaluation, evaluate_starts
 from ...plan.online_fields import OnlineOptions
 from ...plan.score_fields import ScoreThresholds
 from ...records import Features, OnlineActivations, Segment
 from ...vocabulary import Vocabulary
 from ..fitting.thresholds import for_false_alarms
 from .network import OnlineHead
+from .starts import fit_starts
 from .stem import TeacherStem
 
 #: Rules of the mean mAP that shares are chosen by.
 RULES = protocol("activitynet").with_tious(WTAL_TIOUS)
-#: Thresholds of starts that are tried, the lowest that is good enough is taken.
-STARTS = (*(round(0.3 + 0.05 * i, 2) for i in range(14)), 0.97, 0.98, 0.99, 0.995, 0.998, 1.0)
 #: Overlap from which a final is of an instance.
 SAME = 0.3
 #: Shares of the peak at which actions may begin and end. Another than the given one has to be better by so much in mean
 #: mAP: less may be chance on few videos.
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 _BETTER = 0.02
 #: Where further guesses at an action lie between its share and its peak, and what their scores are worth: so little
 #: that they come after nearly all that is told once, and hardly pass a threshold (docs/online.md has what was tried).
@@ -86,8 +84,8 @@ def fit_rule(
         )
     options, by_share = _cut_at(activations, reference, vocabulary, options, shares)
     hours = sum(a.duration for a in activations.values()) / 3600
-    start, starts = _starting(activations, truth, vocabulary, options, false_alarms_per_hour * hours)
-    options = options.starting_at(start)
+    starts = fit_starts(activations, truth, vocabulary, options, false_alarms_per_hour)
+    options = starts.options
     score, right = _finals(activations, {v: decided(a, options) for v, a in activations.items()}, reference, vocabulary)
     found = for_false_alarms(score, right, len(truth), hours, false_alarms_per_hour)
     least = min(found.score, 1.0)
@@ -100,36 +98,10 @@ def fit_rule(
         "videos": len(activations),
         "hours": round(hours, 3),
         "false_alarms_per_hour": false_alarms_per_hour,
-        "starts": {"threshold": start, "false_alarms": starts.false_alarms, "recall": round(starts.recall, 4),
-                   "delay_s": {k: round(v, 3) for k, v in starts.delay.items()}},
+        "starts": starts.figures(),
         "finals": {"threshold": round(least, 4), "false_alarms": found.wrong, "recall": round(found.recall, 4)},
     }  # fmt: skip
     return FittedRule(options, thresholds, figures)
-
-
-def _starting(
-    activations: Mapping[str, OnlineActivations],
-    truth: Table,
-    vocabulary: Vocabulary,
-    options: OnlineOptions,
-    false_alarms: float,
-) -> tuple[float, StartEvaluation]:
-    """Find the lowest threshold of starts with so few false alarms by bisection: a higher one tells fewer."""
-    alone, seconds = replace(options, guesses=()), sum(a.duration for a in activations.values())
-
-    def worth(start: float) -> StartEvaluation:
-        told = {v: decided(a, alone.starting_at(start)) for v, a in activations.items()}
-        return evaluate_starts(truth, starts_table(activations, told, vocabulary), seconds)
-
-    low, high, best = 0, len(STARTS) - 1, None
-    while low < high:
-        middle = (low + high) // 2
-        found = worth(STARTS[middle])
-        if found.false_alarms <= false_alarms:
-            high, best = middle, found
-        else:
-            low = middle + 1
-    return STARTS[high], best or worth(STARTS[high])
 
 
 def _cut_at(
@@ -165,21 +137,6 @@ def read_video(net: OnlineHead, stem: TeacherStem, features: Features) -> Online
         classes[ahead:, :, 0], late[:, 0], features.timeline, features.duration, None,
         now=classes[:count, :, 1], start=late[:, 1], end=late[:, 2], hazard=some[:count, 3],
     )  # fmt: skip
-
-
-def starts_table(
-    activations: Mapping[str, OnlineActivations], told: Mapping[str, Sequence[Decision]], vocabulary: Vocabulary
-) -> Table:
-    """List started events with the moment at which each is told, as if the whole video were a stream."""
-    rows = []
-    for video, a in activations.items():
-        time = a.timeline
-        for d in told[video]:
-            if d.kind == "started":
-                moment = min(float(time.right(d.at + 1)), a.duration)
-                onset = min(max(time.start + d.start * time.step + time.width / 2, 0.0), moment)
-                rows.append((video, vocabulary.name(d.label), onset, moment, d.score))
-    return Table.of(rows, source="starts", videos=tuple(activations), labels=tuple(vocabulary))
 
 
 def _segments(a: OnlineActivations, told: Sequence[Decision], vocabulary: Vocabulary) -> list[Segment]:

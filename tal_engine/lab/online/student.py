@@ -28,8 +28,8 @@ from ..distilling.targets import Bar, Teacher, VideoTargets, gather_targets, ope
 from .network import OnlineConfig, OnlineHead
 from .rule import SHARES, FittedRule, fit_rule, read_video
 from .stem import TeacherStem
-from .targets import one_each, targets_of
-from .training import OnlineTraining, train_online
+from .targets import OnlineTargets, one_each, targets_of
+from .training import OnlineTraining, TrainedHead, train_online
 
 #: A teacher's segments from this score on are lessons where the video's classes are known, and where they are not. Raw
 #: scores count as shares of the video's best.
@@ -130,12 +130,14 @@ def teach(
     ahead, window = whole * options.overlap, max(OnlineConfig.window, whole + 2)
     config = replace(OnlineConfig(), look_ahead=ahead, window=window, overlap=options.overlap)
     stem = TeacherStem(teacher, window, ahead, options.overlap)
-    lessons = {
-        n: targets_of(x.segments, words, x.features.timeline, len(x.features), config.horizon_s)
-        for n, x in taught.items()
-    }
     report = None if bar is None else lambda done, total: bar("training", done, total, "")
-    net = train_online({n: x.features for n, x in taught.items()}, lessons, stem, config, options.training, report)
+    made = train_online(
+        {n: x.features for n, x in taught.items()},
+        {n: _targets(x, words, config) for n, x in taught.items()},
+        stem, config, options.training, report,
+        {n: (x.features, _targets(x, words, config)) for n, x in held_out.items()},
+    )  # fmt: skip
+    net = made.net
     read = {n: read_video(net, stem, x.features) for n, x in held_out.items()}
     backdate = max(_BACKDATE, ahead + 2)
     rule = OnlineOptions(**{"look_ahead": ahead, "start": (1.0,) * len(words), "horizon_s": config.horizon_s,
@@ -143,7 +145,19 @@ def teach(
     truth = {n: x.segments for n, x in held_out.items()}
     shares = () if {"share", "guesses"} & set(options.rule) else SHARES
     fitted = fit_rule(read, truth, words, rule, options.false_alarms, fitted_on, shares)
-    return OnlineStudent(net, stem, fitted, options)
+    return OnlineStudent(net, stem, replace(fitted, figures={**fitted.figures, "passes": _passes(made)}), options)
+
+
+def _targets(lesson: Lesson, words: Vocabulary, config: OnlineConfig) -> OnlineTargets:
+    features = lesson.features
+    return targets_of(lesson.segments, words, features.timeline, len(features), config.horizon_s)
+
+
+def _passes(made: TrainedHead) -> dict[str, object]:
+    """Tell how training went: the passes, the one that was kept, and the loss of each on the held-out videos."""
+    losses = [loss for _, loss in made.curve]
+    kept = losses.index(min(losses)) + 1
+    return {"run": len(losses), "kept": kept, "held_out_loss": [round(loss, 4) for loss in losses]}
 
 
 def lessons_of(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -26,12 +27,14 @@ _SURE = 8.0
 class OnlineTraining:
     """How an online head is trained.
 
-    epochs: times that each video is seen. batch: pieces a step. noise: added to what the stem says, a standard
-    deviation: on the videos that it was trained on it is surer than it will be; shift: the same for a whole piece.
-    length: snippets of a piece, as long videos are cut. seed: of everything that is drawn.
+    epochs: times that each video is seen at most. patience: passes without a better one on the held-out videos, where
+    there are some, after which it ends; the best pass is kept. batch: pieces a step. noise: added to what the stem
+    says, a standard deviation: on the videos that it was trained on it is surer than it will be; shift: the same for a
+    whole piece. length: snippets of a piece, as long videos are cut. seed: of everything that is drawn.
     """
 
     epochs: int = 30
+    patience: int = 10
     batch: int = 8
     learning_rate: float = 1e-2
     weight_decay: float = 1e-3
@@ -42,11 +45,20 @@ class OnlineTraining:
 
     def __post_init__(self) -> None:
         require(1 <= self.epochs <= 100_000, "epochs", self.epochs, "in 1..100000")
+        require(1 <= self.patience <= 100_000, "patience", self.patience, "in 1..100000")
         require(1 <= self.batch <= 4096, "batch", self.batch, "in 1..4096")
         require(8 <= self.length <= 100_000, "length", self.length, "in 8..100000")
         require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "in (0, 1)")
         for name in ("weight_decay", "noise", "shift"):
             require(0 <= getattr(self, name) < 100, name, getattr(self, name), "in [0, 100)")
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """A head in eval mode, and by pass the mean loss of training and that of the held-out videos, NaN without any."""
+
+    net: OnlineHead
+    curve: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,8 @@ def train_online(
     config: OnlineConfig,
     how: OnlineTraining,
     progress: Callable[[int, int], None] | None = None,
-) -> OnlineHead:
+    held_out: Mapping[str, tuple[Features, OnlineTargets]] | None = None,
+) -> TrainedHead:
     """Train a head from nothing.
 
     Args:
@@ -77,9 +90,10 @@ def train_online(
         config: sizes.
         how: steps and rates.
         progress: called with (epochs done, epochs).
+        held_out: other videos; the pass is kept whose head agrees best with what was taught of them.
 
     Returns:
-        The head, ready to be used.
+        The head, ready to be used, and how it got better.
 
     Raises:
         DataError: there are no videos, or features and targets are not of the same ones.
@@ -95,20 +109,41 @@ def train_online(
     _begin_as_told(net)
     optimizer = torch.optim.AdamW(net.parameters(), how.learning_rate, weight_decay=how.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, how.epochs)
-    net.train()
+    others = [_video(stem(x, config.look_ahead), t) for x, t in (held_out or {}).values()]
+    curve: list[tuple[float, float]] = []
+    best, kept = math.inf, net.state_dict()
     for epoch in range(how.epochs):
+        net.train()
         pieces = [p for v in videos for p in _cut(v, config.look_ahead, how.length, rng)]
-        order = rng.permutation(len(pieces))
+        order, total = rng.permutation(len(pieces)), 0.0
         for first in range(0, len(order), how.batch):
             loss = _loss(net, [pieces[i] for i in order[first : first + how.batch]], how)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
+            total += float(loss.detach()) * len(order[first : first + how.batch]) / len(order)
         schedule.step()
+        curve.append((total, _agreement(net, others, how)))
+        if curve[-1][1] < best or not others:
+            best, kept = curve[-1][1], {n: p.clone() for n, p in net.state_dict().items()}
         if progress is not None:
             progress(epoch + 1, how.epochs)
-    return net.eval()
+        if others and all(loss > best for _, loss in curve[-how.patience :]):
+            break
+    net.load_state_dict(kept)
+    return TrainedHead(net.eval(), curve)
+
+
+def _agreement(net: OnlineHead, videos: Sequence[_Video], how: OnlineTraining) -> float:
+    """Return the loss of whole videos without noise, a video's mean; NaN of none."""
+    if not videos:
+        return math.nan
+    net.eval()
+    plain, batches = replace(how, noise=0.0, shift=0.0), range(0, len(videos), how.batch)
+    with torch.no_grad():
+        of = [(len(some), float(_loss(net, some, plain))) for b in batches if (some := videos[b : b + how.batch])]
+    return sum(n * loss for n, loss in of) / len(videos)
 
 
 def _video(x: NDArray[np.float32], t: OnlineTargets) -> _Video:

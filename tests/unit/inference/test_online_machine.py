@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,16 @@ from hypothesis import strategies as st
 
 from tal_engine.errors import FeatureError, UsageError
 from tal_engine.inference.online_machine import WAITING, OnlineMachine
-from tal_engine.plan.online_fields import OnlineOptions
+from tal_engine.plan.online_fields import OnlineOptions, StartEvidence
 from tests.reference import online_machine as slow
 
 #: Few values, so that ties and equal neighbours are common, and those around the thresholds.
 VALUES = (0.0, 0.01, 0.02, 0.1, 0.25, 0.4, 0.499, 0.5, 0.8, 1.0)
+
+EVIDENCE = (
+    None, None, StartEvidence(), StartEvidence(now=0.5, before=0.25, seen=0.5, rival=-1.0, offset=0.25),
+    StartEvidence(now=-50.0, seen=50.0),
+)  # fmt: skip
 
 
 def run(options, nows, delayed, floors=None, shortest=0.0, longest=0.0, save_at=()):
@@ -50,6 +56,7 @@ def streams(draw):
         share=draw(st.sampled_from((0.25, 0.5, 0.8, 1.0))), confirm=draw(st.integers(0, 2)),
         rise=draw(st.integers(3, 6)), backdate=draw(st.integers(1, 4)), patience=draw(st.integers(0, 3)),
         guesses=draw(st.sampled_from(((), (0.5,), (0.9, 0.3)))), discount=draw(st.sampled_from((0.5, 1.0))),
+        evidence=draw(st.sampled_from(EVIDENCE)),
     )  # fmt: skip
     value = st.one_of(st.sampled_from(VALUES), st.integers(0, 1000).map(lambda v: v / 1000))
     row = st.lists(value, min_size=classes, max_size=classes)
@@ -136,6 +143,27 @@ def test_what_the_look_ahead_told_first_is_not_told_again_by_what_comes_after_it
     assert [(d.at, d.kind) for d in told] == [(2, "started"), (8, "final"), (9, "started"), (13, "final")]
 
 
+def test_evidence_waits_while_another_class_is_as_likely():
+    options = OnlineOptions(look_ahead=1, start=(0.9, 0.9), share=0.5, evidence=StartEvidence(rival=-1.0))
+    nows = [[0.0, 0.0], [0.8, 0.8], [0.8, 0.8], [0.95, 0.1], [0.95, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    told = run(options, nows, [[0.0, 0.0], *nows])
+    assert [(d.at, d.kind, d.label) for d in told if d.kind == "started"] == [(3, "started", 0)]
+    assert told[0].score == pytest.approx(1 / (1 + (0.05 / 0.95) * (0.1 / 0.9)))
+    alone = run(replace(options, evidence=None), nows, [[0.0, 0.0], *nows])
+    assert [d.at for d in alone if d.kind == "started"] == [3]
+    sooner = run(replace(options, evidence=None, start=(0.7, 0.7)), nows, [[0.0, 0.0], *nows])
+    assert [(d.at, d.label) for d in sooner if d.kind == "started"] == [(1, 0), (1, 1)]
+
+
+def test_with_evidence_the_look_ahead_alone_tells_no_start():
+    options = OnlineOptions(look_ahead=2, start=(0.5,), share=0.5, evidence=StartEvidence())
+    told = run(options, [[0.1]] * 8, [[0.0]] * 4 + [[0.9]] * 4 + [[0.0]] * 2)
+    assert [d.kind for d in told] == ["final"]
+    heard = replace(options, evidence=StartEvidence(now=0.0, seen=1.0))
+    told = run(heard, [[0.1]] * 8, [[0.0]] * 4 + [[0.9]] * 4 + [[0.0]] * 2)
+    assert [(d.at, d.kind) for d in told] == [(4, "started"), (4, "updated"), (9, "final")]
+
+
 def test_a_long_action_is_cut_and_goes_on():
     options = OnlineOptions(look_ahead=0, start=(0.5,), share=0.5)
     values = [[0.0]] + [[0.9]] * 12 + [[0.0]] * 2
@@ -186,3 +214,9 @@ def test_hostile_activations_are_refused_and_change_nothing(bad):
 def test_options_say_what_is_allowed(changes, text):
     with pytest.raises(UsageError, match=text):
         OnlineOptions(**{"look_ahead": 1, "start": (0.5,), **changes})
+
+
+def test_weights_of_evidence_are_finite():
+    for bad in (math.nan, math.inf, -1001.0):
+        with pytest.raises(UsageError, match=r"rival is .*, must be in -1000.0..1000.0"):
+            StartEvidence(rival=bad)

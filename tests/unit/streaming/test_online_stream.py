@@ -12,6 +12,7 @@ from tal_engine.diagnostics.soak_test import certify, feature_steps
 from tal_engine.errors import FeatureError, PlanError, SnapshotError, UsageError
 from tal_engine.plan.archive import parse_plan, plan_bytes
 from tal_engine.plan.manifest import parse_manifest
+from tal_engine.plan.online_fields import StartEvidence
 from tal_engine.records import Features
 from tal_engine.streaming import StreamState
 from tal_engine.streaming.head_run import run_head, suppressed
@@ -108,8 +109,9 @@ def test_many_streams_share_calls_and_tell_what_each_tells_alone():
     assert calls == [count] * 61
 
 
-def test_a_snapshot_carries_what_the_head_and_the_rule_remember(tmp_path):
-    engine, rows = engine_of(), random_rows(120, 3)
+@pytest.mark.parametrize("evidence", [None, StartEvidence(before=0.3, seen=0.4, rival=-0.5)])
+def test_a_snapshot_carries_what_the_head_and_the_rule_remember(tmp_path, evidence):
+    engine, rows = engine_of(online_plan(evidence=evidence)), random_rows(120, 3)
     whole, _ = told(engine, rows)
     for cut in (1, 37, 61, 119):
         first = StreamingLocalizer(engine, "s", provisional=True)
@@ -134,6 +136,7 @@ def test_a_damaged_state_is_refused_by_name(tmp_path):
     for change, name in (
         ({"machine": {**numbers["online"]["machine"], "count": 3}}, "online.machine.count"),
         ({"machine": {**numbers["online"]["machine"], "classes": []}}, "online.machine.classes"),
+        ({"machine": {**numbers["online"]["machine"], "before": [0.1] * 3}}, "online.machine.before"),
         ({"ids": [[99, "0" * 20]]}, "online.ids"),
     ):
         with pytest.raises(SnapshotError, match=name):
@@ -216,6 +219,14 @@ def test_what_an_online_head_cannot_do_is_refused():
     wide = Features({"rgb": np.zeros((3, 5), np.float32)}, Timeline(0.0, STEP, STEP), 1.0)
     with pytest.raises(FeatureError, match="is 5 wide, the head reads 4"):
         engine.localize(wide, force=True)
+
+
+def test_evidence_goes_with_the_plan_and_plans_without_are_read():
+    plan = online_plan(evidence=StartEvidence(rival=-0.5))
+    assert parse_plan(plan_bytes(plan)).manifest.online.evidence == StartEvidence(rival=-0.5)
+    older = json.loads(online_plan().document)
+    older["proposal"].pop("evidence", None)
+    assert parse_manifest(json.dumps(older)).online.evidence is None
 
 
 def test_a_plan_with_an_online_head_is_checked():
