@@ -30,11 +30,13 @@ def small_config(method, **changes):
     widths = {"rgb": WIDTH, "flow": WIDTH, "joint": 128, "samples": 4, "video_hidden": 32}
     # Prompts that fit into the small text tower, a small transformer as one branch of two.
     widths |= {"prefix": 4, "suffix": 4, "width": 16, "heads": 2, "positions": 24, "cbp_options": dict(SMALL_CBP)}
-    # A pyramid whose levels all learn the segment of `a_batch`; export takes its time by the block.
-    widths |= {"hidden": 32, "levels": 2, "ranking_width": 32, "embedding": 1, "stem": 1, "head_layers": 2}
+    # A pyramid whose levels all learn the segment of `a_batch`.
+    widths |= {"hidden": 32, "levels": 2, "ranking_width": 32}
     if method.name == "pser":  # whose segments are as long as an untrained network makes them
         widths["ranges"] = ((0.0, 100.0), (0.0, 100.0))
     known = {f.name for f in fields(method.Config)}
+    if "stem" in known:  # a transformer, of which export takes its time by the block
+        widths |= {"embedding": 1, "stem": 1, "head_layers": 2}
     return method.Config(**{k: v for k, v in widths.items() if k in known} | changes)
 
 

@@ -82,11 +82,11 @@ def in_order(name: str) -> tuple[bool, int, str]:
 
 def _clock(header: Sequence[str], fps: float) -> tuple[int | None, float]:
     """Return the column of times, and seconds of its unit; None: times are not known."""
-    plain = [h.strip().lower() for h in header]
-    time = next((plain.index(n) for n in CLOCKS if n in plain), None)
+    places = {h.strip().lower(): i for i, h in reversed(list(enumerate(header)))}
+    time = next((places[n] for n in CLOCKS if n in places), None)
     if time is not None:
         return time, 1.0
-    return (plain.index("frame"), 1 / fps) if "frame" in plain and fps > 0 else (None, 0.0)
+    return (places["frame"], 1 / fps) if "frame" in places and fps > 0 else (None, 0.0)
 
 
 def _gathered(rows: Iterator[list[str]], who: int, clock: int | None, unit: float) -> Iterator[SeenPerson]:

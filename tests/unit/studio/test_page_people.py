@@ -85,16 +85,16 @@ def test_persons_of_a_skeleton_file_are_labelled_by_keys_shown_filtered_and_undo
     assert bar.get_by_role("button").all_inner_texts() == ["Anybody\n0", "#0\n0", "#1\n0", "Ana\n0"]
     assert "seen from 0:02.00 to 0:04.00" in bar.get_by_role("button", name="#1").get_attribute("title")
     page.keyboard.press("w")
-    assert pressed(page) == "#0"
+    until(lambda: pressed(page) == "#0")
     page.keyboard.press("1")
     page.keyboard.press("w")  # who is not in the picture now is passed over
-    assert pressed(page) == "Ana"
+    until(lambda: pressed(page) == "Ana")
     page.keyboard.press("w")
-    assert pressed(page) == "Anybody"
+    until(lambda: pressed(page) == "Anybody")
     page.keyboard.press("2")
     saved(page)
     assert labels(one) == [("run", "0"), ("jump", "")] or labels(one) == [("jump", ""), ("run", "0")]
-    assert page.locator(".row-names .subject").all_inner_texts() == ["#0"]
+    until(lambda: page.locator(".row-names .subject").all_inner_texts() == ["#0"])
     page.keyboard.press("End")
     page.keyboard.press("Shift+W")  # the jump, which is chosen
     page.keyboard.press("Shift+W")
@@ -109,9 +109,9 @@ def test_persons_of_a_skeleton_file_are_labelled_by_keys_shown_filtered_and_undo
     assert only.is_disabled()
     bar.get_by_role("button", name="#0").click()
     page.get_by_label("Only labels about #0").check()
-    assert page.locator(".label-row").all_inner_texts() == ["run\n#0\n0:00.00"]
+    until(lambda: page.locator(".label-row").all_inner_texts() == ["run\n#0\n0:00.00"])
     page.get_by_text("1 of 2 labels").wait_for()
-    assert [x for x in page.locator(".row-names .subject").all_inner_texts() if x] == ["#0"]
+    until(lambda: [x for x in page.locator(".row-names .subject").all_inner_texts() if x] == ["#0"])
     page.keyboard.press("Control+z")  # of a label that is not shown: it is, from here on
     page.get_by_text("2 labels ·").wait_for()
     saved(page)
