@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,22 +29,25 @@ from .stem import TeacherStem
 RULES = protocol("activitynet").with_tious(WTAL_TIOUS)
 #: Overlap from which a final is of an instance.
 SAME = 0.3
-#: Shares of the peak at which actions may begin and end. Another than the given one has to be better by so much in mean
-#: mAP: less may be chance on few videos.
+#: Shares of the peak at which actions may begin and end, and how many snippets below it end none, beside what the
+#: options say. Another than the given one has to be better by so much in mean mAP: less may be chance on few videos.
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+CONFIRMS = (0,)
 _BETTER = 0.02
 #: Where further guesses at an action lie between its share and its peak, and what their scores are worth: so little
 #: that they come after nearly all that is told once, and hardly pass a threshold (docs/online.md has what was tried).
 GUESSES = (0.2, 0.55)
 DISCOUNT = 0.1
 
+_Number = TypeVar("_Number", int, float)
+
 
 @dataclass(frozen=True)
 class FittedRule:
     """The rule's options, the least scores of finals, and what both gave on the videos they were fitted on.
 
-    figures: "share" with the mean mAP of each that was tried, "hours", "videos", "false_alarms_per_hour" as asked for,
-    "starts" and "finals" with their threshold, false alarms and recall.
+    figures: "share" with the mean mAP of each that was tried and of the best at each `confirm`, "hours", "videos",
+    "false_alarms_per_hour" as asked for, "starts" and "finals" with their threshold, false alarms and recall.
     """
 
     options: OnlineOptions
@@ -69,7 +73,7 @@ def fit_rule(
         reference: what counts as true: the truth, or what the teacher shows.
         vocabulary: the classes.
         options: all other numbers of the rule.
-        shares: of the peak, that are tried; none: the options' share and guesses stand.
+        shares: of the peak, that are tried; none: the options' share, `confirm` and guesses stand.
         false_alarms_per_hour: of starts, and again of finals.
         fitted_on: says what the videos are.
 
@@ -82,7 +86,7 @@ def fit_rule(
         raise DataError(
             f"{fitted_on}: {len(activations)} videos with {len(truth)} actions: nothing to fit thresholds on"
         )
-    options, by_share = _cut_at(activations, reference, vocabulary, options, shares)
+    options, cut = _cut_at(activations, reference, vocabulary, options, shares)
     hours = sum(a.duration for a in activations.values()) / 3600
     starts = fit_starts(activations, truth, vocabulary, options, false_alarms_per_hour)
     options = starts.options
@@ -94,7 +98,7 @@ def fit_rule(
         false_alarms_per_hour=false_alarms_per_hour, fitted_on=fitted_on, videos=len(activations),
     )  # fmt: skip
     figures: dict[str, object] = {
-        "share": {"chosen": options.share, "map": by_share},
+        "share": cut,
         "videos": len(activations),
         "hours": round(hours, 3),
         "false_alarms_per_hour": false_alarms_per_hour,
@@ -110,20 +114,32 @@ def _cut_at(
     vocabulary: Vocabulary,
     options: OnlineOptions,
     shares: Sequence[float],
-) -> tuple[OnlineOptions, dict[str, float]]:
-    """Choose the share with the best mean mAP of finals, and guesses above it; and tell the mAP of each share."""
-    worth = {}
-    for share in shares:
-        how = replace(options, share=share, guesses=())
+) -> tuple[OnlineOptions, dict[str, object]]:
+    """Choose how long a dip in an action may be, the share, and guesses above it; tell the mAP of what was tried."""
+    if not shares:
+        return options, {"chosen": options.share}
+
+    def worth(confirm: int, share: float) -> float:
+        how = replace(options, confirm=confirm, share=share, guesses=())
         found = {v: _segments(a, decided(a, how), vocabulary) for v, a in activations.items()}
-        worth[share] = evaluate(reference, found, vocabulary, protocol=RULES).average
-    if not worth:
-        return options, {}
-    best, given = max(worth, key=lambda s: worth[s]), options.share
-    share = given if given in worth and worth[best] < worth[given] + _BETTER else best
+        return evaluate(reference, found, vocabulary, protocol=RULES).average
+
+    tried = {c: {s: worth(c, s) for s in shares} for c in dict.fromkeys((options.confirm, *CONFIRMS))}
+    top = {c: max(by_share.values()) for c, by_share in tried.items()}
+    confirm = _unless_better(top, options.confirm)
+    share = _unless_better(tried[confirm], options.share)
     guesses = tuple(round(share + g * (1 - share), 3) for g in GUESSES)
-    named = {f"{s:g}": round(w, 4) for s, w in worth.items()}
-    return replace(options, share=share, guesses=guesses, discount=DISCOUNT), named
+    chosen = replace(options, confirm=confirm, share=share, guesses=guesses, discount=DISCOUNT)
+    return chosen, {
+        "chosen": share, "map": {f"{s:g}": round(w, 4) for s, w in tried[confirm].items()},
+        "confirm": confirm, "map_of_confirm": {f"{c}": round(w, 4) for c, w in top.items()},
+    }  # fmt: skip
+
+
+def _unless_better(worth: Mapping[_Number, float], given: _Number) -> _Number:
+    """Return the best number, or the given one if that is nearly as good."""
+    best = max(worth, key=lambda x: worth[x])
+    return given if given in worth and worth[best] < worth[given] + _BETTER else best
 
 
 def read_video(net: OnlineHead, stem: TeacherStem, features: Features) -> OnlineActivations:
