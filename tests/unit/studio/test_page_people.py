@@ -134,7 +134,7 @@ def test_names_of_labels_are_offered_and_others_can_be_given(page, one):
     page.keyboard.press("Enter")
     until(lambda: labels(one, "named.mp4") == [("run", "Bo / 2")])
     page.get_by_role("group", name="Whom new labels are about").get_by_role("button", name="Bo / 2").wait_for()
-    assert [x for x in page.locator(".row-names .subject").all_inner_texts() if x] == ["Bo / 2"]
+    until(lambda: [x for x in page.locator(".row-names .subject").all_inner_texts() if x] == ["Bo / 2"])
     page.keyboard.press("Control+z")
     until(lambda: labels(one, "named.mp4") == [("run", "Ana")])
 
