@@ -108,7 +108,9 @@ def read_plan_bytes(path: str | Path) -> bytes:
 def _read(path: Path) -> tuple[bytes, PlanFile | None]:
     try:
         with path.open("rb", buffering=0) as file:
-            begin = file.read(len(MAGIC)) or b""
+            begin = b""
+            while len(begin) < len(MAGIC) and (part := file.read(len(MAGIC) - len(begin))):
+                begin += part  # a pipe gives what there is
             if begin != MAGIC:
                 return begin, None
             if not file.seekable():

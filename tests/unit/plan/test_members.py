@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from array import array
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from tal_engine.errors import PlanError, PlanFault
 from tal_engine.plan.archive import plan_bytes, read_plan, with_members, write_plan
 from tal_engine.plan.members import Members
 from tests.makers import HEAD, _model, tiny_manifest, tiny_plan
-from tests.waiting import alone
+from tests.waiting import alone, until
 
 #: Numbers of each of two weights of the large head.
 WIDE = 1_500_000
@@ -138,3 +140,21 @@ def test_the_file_is_closed_with_the_plan(path, tmp_path):
     assert len(opened()) == 1
     del plan
     assert opened() == []
+
+
+def test_a_plan_comes_through_a_pipe_in_pieces(path, tmp_path):
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
+    pipe, content = tmp_path / "p.plan", path.read_bytes()
+    os.mkfifo(pipe)
+
+    def write():
+        with pipe.open("wb", buffering=0) as file:
+            file.write(content[:10])
+            waiting = array("i", [1])
+            until(lambda: fcntl.ioctl(file, termios.FIONREAD, waiting) == 0 and waiting[0] == 0)
+            file.write(content[10:])
+
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(write)
+        assert read_plan(pipe).files == read_plan(path).files
+        written.result()
