@@ -149,10 +149,10 @@ def test_a_plan_comes_through_a_pipe_in_pieces(path, tmp_path):
 
     def write():
         with pipe.open("wb", buffering=0) as file:
-            file.write(content[:10])
+            file.write(content[:2])
             waiting = array("i", [1])
             until(lambda: fcntl.ioctl(file, termios.FIONREAD, waiting) == 0 and waiting[0] == 0)
-            file.write(content[10:])
+            file.write(content[2:])
 
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(write)
